@@ -1,0 +1,76 @@
+"""Every error that bitwright raises on purpose, in one tree.
+
+BitwrightError
+├── MissingExtraError      an optional dependency is not installed
+├── ImageError             one image could not be read; carries its path
+├── SourceError            a set of images could not be opened
+├── PreprocessError        a preprocessing description makes no sense
+├── RecipeError            a recipe is malformed or matches nothing
+├── GraphError             a graph is inconsistent (shapes, names, types)
+│   └── OverflowBoundError a layer could overflow its int32 accumulator
+├── CaptureError           a PyTorch model could not be captured; names op, module and source line
+├── CalibrationError       ranges are missing or not finite
+├── ArtifactError          a file is damaged, foreign or inconsistent
+├── ModelError             a model or its weights could not be loaded
+└── EngineError            an engine was given input that it cannot run
+
+Each message says what was expected, what was found, where, and what to do.
+"""
+
+
+class BitwrightError(Exception):
+    """Base of every error that bitwright raises on purpose."""
+
+
+class MissingExtraError(BitwrightError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the module {module!r}, which is not installed; "
+            f"install it with: pip install 'bitwright[{extra}]'"
+        )
+
+
+class ImageError(BitwrightError):
+    """One image could not be read."""
+
+
+class SourceError(BitwrightError):
+    """A set of images could not be opened."""
+
+
+class PreprocessError(BitwrightError, ValueError):
+    """A preprocessing description makes no sense."""
+
+
+class RecipeError(BitwrightError, ValueError):
+    """A recipe is malformed, or a pattern in it matches no layer."""
+
+
+class GraphError(BitwrightError):
+    """A graph is inconsistent."""
+
+
+class OverflowBoundError(GraphError):
+    """A layer's worst case does not fit its int32 accumulator."""
+
+
+class CaptureError(BitwrightError):
+    """A PyTorch model could not be captured."""
+
+
+class CalibrationError(BitwrightError):
+    """Ranges are missing or not finite."""
+
+
+class ArtifactError(BitwrightError):
+    """An artifact file is damaged, foreign or inconsistent."""
+
+
+class ModelError(BitwrightError):
+    """A model or its weights could not be loaded."""
+
+
+class EngineError(BitwrightError):
+    """An engine was given input that it cannot run."""
