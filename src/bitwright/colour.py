@@ -25,6 +25,7 @@ def to_mode(image: Image.Image, mode: Mode, background: Colour = WHITE) -> Image
       grey ITU-R 601 luma of that. A picture that is already in `mode` keeps its pixels bit for bit.
     - Transparency of any kind (alpha, palette, one transparent colour): composited on `background`, an RGB colour.
     - 16-bit grey (I;16 and its variants): round(v / 257), so 0 stays black and 65535 becomes 255.
+      (16-bit colour never comes here: PIL has no such mode, and keeps the high byte while it reads the file.)
     - 32-bit integer grey (I): PIL's mode for 16-bit PGM, so it is read as 16-bit grey; values outside 0..65535 are refused.
     - 32-bit float grey (F): 0.0 is black, 1.0 is white, round(255 v); values outside 0..1, and NaN, are refused.
 
