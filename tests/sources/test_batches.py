@@ -28,7 +28,7 @@ def mixed(tmp_path: Path) -> ImageSource:
 
 def levels(batch: Batch) -> list[int]:
     assert (batch.images == batch.images[:, :1, :1]).all()
-    return batch.images[:, 0, 0, 0].tolist()
+    return [int(level) for level in batch.images[:, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -39,7 +39,8 @@ def test_batches_are_full_and_in_order(mixed: ImageSource, batch_size: int, work
     good = [0, 1, 3, 4, 8, 9]
     assert [levels(batch) for batch in batches] == [good[i : i + batch_size] for i in range(0, 6, batch_size)]
     for batch in batches:
-        assert (batch.images.dtype, batch.images.shape[1:]) == (np.uint8, (4, 4, 1))
+        assert batch.images.dtype == np.uint8
+        assert batch.images.shape[1:] == (4, 4, 1)
         assert batch.labels is not None
         assert batch.labels.dtype == batch.indices.dtype == np.int64
         assert batch.labels.tolist() == batch.indices.tolist() == levels(batch)

@@ -30,7 +30,8 @@ def test_labels_are_found_beside_the_images(tmp_path: Path, images_gz: str, labe
     source = open_source(path)
     np.testing.assert_array_equal(np.asarray(source.read(1)), IMAGES[1])
     assert source.labels is not None
-    assert (source.labels.dtype, source.labels.tolist()) == (np.int64, [7, 0, 2])
+    assert source.labels.dtype == np.int64
+    assert source.labels.tolist() == [7, 0, 2]
 
 
 def test_images_without_labels(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def test_images_labels_and_classes(tmp_path: Path) -> None:
     source = open_source(path)
     np.testing.assert_array_equal(np.asarray(source.read(2)), IMAGES[2])
     assert source.labels is not None
-    assert (source.labels.dtype, source.labels.tolist()) == (np.int64, [1, 0, 1])
+    assert source.labels.dtype == np.int64
+    assert source.labels.tolist() == [1, 0, 1]
     assert source.classes == ("a", "bc")
     assert source.name(2) == f"{path}[2]"
 

@@ -19,8 +19,9 @@ def ten(tmp_path: Path) -> str:
 
 def labels(source: ImageSource) -> list[int]:
     assert source.labels is not None
-    assert [int(np.asarray(source.read(i)).flat[0]) for i in range(len(source))] == source.labels.tolist()
-    return source.labels.tolist()
+    levels = [int(np.asarray(source.read(i)).flat[0]) for i in range(len(source))]
+    assert levels == source.labels.tolist()
+    return levels
 
 
 @pytest.mark.parametrize(
