@@ -856,6 +856,35 @@ def test_a_max_pool_window_in_the_padding_alone_is_refused():
         refuse(replace(good, output=Value(out, U8)).with_attrs(padding=padding), "padding")
 
 
+def test_a_max_pool_is_refused_where_a_window_sees_nothing_and_only_there():
+    """Along one axis, over every small geometry; a dilation wider than the image may be refused in any case."""
+    accepted = refused = 0
+    for size, taps, stride, before, after, dilation in product(
+        (1, 2, 5), (1, 2, 3), (1, 2, 3), range(4), range(4), (1, 2)
+    ):
+        room = size + before + after - dilation * (taps - 1) - 1
+        if room < 0:
+            continue
+        starts = [i * stride - before for i in range(room // stride + 1)]
+        sees = all(any(0 <= start + t * dilation < size for t in range(taps)) for start in starts)
+        attrs = {
+            "kernel": (taps, 1),
+            "stride": (stride, 1),
+            "padding": (before, 0, after, 0),
+            "dilation": (dilation, 1),
+        }
+        node = Node("it", "max_pool2d", ("x0",), attrs)
+        c = Case(node, (Value((1, size, 1), U8),), Value((1, len(starts), 1), U8), ())
+        if sees and size >= dilation:
+            c.validate()
+            accepted += 1
+        elif not sees:
+            refuse(c, "padding")
+            refused += 1
+    assert accepted > 100
+    assert refused > 100
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
