@@ -16,7 +16,7 @@ from bitwright.engine import Engine
 from bitwright.errors import ModelError
 from bitwright.models import load_model
 from bitwright.preprocess import Preprocess
-from bitwright.quantize import quantize
+from bitwright.quantization import quantize
 
 MODEL = "models/model.json"
 WEIGHTS = "data/weights/model_weights_config.json"
