@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
+from safetensors.torch import save_file
 
 import bitwright as bw
 from bitwright.evaluation import torch_predictor
@@ -26,7 +27,7 @@ CALIBRATION_IMAGES = 512
 def run(out: Path, *, epochs: int = 16, every: int = 1, seed: int = 0) -> None:
     """Do the main job in `out`: pictures, a float network, an artifact per recipe, and what the float network answers.
 
-    Leaves `demo.json` for the second process: the float network's answer for every held-out picture, and its bytes.
+    Leaves `demo.json` for the second process: where the models are, and the float network's answer for every picture.
     """
     console = Console(highlight=False, soft_wrap=True)
     folders = write_pictures(out / "pictures", every=every, seed=seed)
@@ -48,11 +49,9 @@ def run(out: Path, *, epochs: int = 16, every: int = 1, seed: int = 0) -> None:
         artifact.save(artifacts[recipe])
         console.print(f"quantized it to {recipe} on {len(calibration)} pictures in {time.perf_counter() - start:.1f} s")
 
-    record = {
-        "float_bytes": float_bytes(model),
-        "float_answers": answers(model, heldout, training.classes),
-        "artifacts": artifacts,
-    }
+    weights = out / "digits-float32.safetensors"
+    save_file(model.state_dict(), weights)
+    record = {"float": str(weights), "artifacts": artifacts, "answers": answers(model, heldout, training.classes)}
     (out / "demo.json").write_text(json.dumps(record, indent=1))
 
 
@@ -61,11 +60,6 @@ def answers(model: torch.nn.Module, heldout: ImageSource, classes: tuple[str, ..
     predict = torch_predictor(model, PREPROCESS)
     found = [predict(batch.images).argmax(axis=1) for batch in heldout.batches(PREPROCESS, 64, strict=True)]
     return {heldout.name(i): classes[answer] for i, answer in enumerate(np.concatenate(found))}
-
-
-def float_bytes(model: torch.nn.Module) -> int:
-    """The bytes of the float network's parameters and statistics."""
-    return sum(t.numel() * t.element_size() for t in model.state_dict().values() if t.is_floating_point())
 
 
 if __name__ == "__main__":

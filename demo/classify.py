@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
 import bitwright as bw
 from demo.without_torch import block_torch
+
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -21,22 +24,26 @@ class Row:
     accuracy: float
     agreement: float | None
     size_bytes: int
-    path: str | None
+    path: str
 
 
 def measure(out: Path) -> list[Row]:
     """The float network, as the first process left its answers in `demo.json`, then every artifact, run on the files."""
     record = json.loads((out / "demo.json").read_text())
-    paths = list(record["float_answers"])
+    paths = list(record["answers"])
     truth = np.array([Path(path).parent.name for path in paths])
-    reference = np.array([record["float_answers"][path] for path in paths])
-    rows = [Row("float32", _percent(reference == truth), None, record["float_bytes"], None)]
+    reference = np.array([record["answers"][path] for path in paths])
+    rows = [_row("float32", record["float"], reference == truth, None)]
     for recipe, where in record["artifacts"].items():
         artifact = bw.load(where)
         answers = np.array(artifact.classes)[bw.Engine(artifact)(paths).argmax(axis=1)]
-        agreement = _percent(answers == reference)
-        rows.append(Row(recipe, _percent(answers == truth), agreement, Path(where).stat().st_size, where))
+        rows.append(_row(recipe, where, answers == truth, answers == reference))
     return rows
+
+
+def _row(name: str, path: str, right: Flags, agrees: Flags | None) -> Row:
+    agreement = None if agrees is None else 100 * float(agrees.mean())
+    return Row(name, 100 * float(right.mean()), agreement, Path(path).stat().st_size, path)
 
 
 def table(rows: list[Row], pictures: int) -> Table:
@@ -51,22 +58,17 @@ def table(rows: list[Row], pictures: int) -> Table:
     return result
 
 
-def _percent(right: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
-    return 100 * float(right.mean())
-
-
 def main(out: Path) -> None:
     """Print the table of `out`."""
     block_torch()
     rows = measure(out)
-    pictures = len(json.loads((out / "demo.json").read_text())["float_answers"])
+    pictures = len(json.loads((out / "demo.json").read_text())["answers"])
     assert "torch" not in sys.modules
     console = Console(highlight=False, soft_wrap=True)
     console.print(table(rows, pictures))
-    console.print("Agreement is with float32. The integer models ran where torch cannot be imported. They are in:")
+    console.print("Agreement is with float32. The integer models ran where torch cannot be imported. The files:")
     for row in rows:
-        if row.path is not None:
-            console.print(f"  {row.path}")
+        console.print(f"  {row.path}")
 
 
 if __name__ == "__main__":
