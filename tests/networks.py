@@ -53,16 +53,18 @@ def pictures(preprocess: Preprocess, count: int, seed: int = 0) -> np.ndarray:
 def randomise(model: nn.Module, preprocess: Preprocess) -> None:
     """Give every batch norm statistics near the real ones but not equal to them, and random gains of either sign."""
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    model.eval()
     for norm in norms:
-        norm.momentum = 1.0
+        norm.train().momentum = 1.0
     with torch.no_grad():
-        model.train()(torch.from_numpy(preprocess.normalise(pictures(preprocess, 4, seed=9))))
+        model(torch.from_numpy(preprocess.normalise(pictures(preprocess, 4, seed=9))))
         for norm in norms:
             mean, var = norm.running_mean, norm.running_var
             assert mean is not None
             assert var is not None
             mean += 0.3 * torch.randn_like(mean) * (var + 1e-3).sqrt()
             var *= torch.empty_like(var).uniform_(0.6, 1.6)
+            var.clamp_(min=0.1 * float(var.mean()))
             if norm.affine:
                 sign = torch.where(torch.rand_like(var) < 0.2, -1.0, 1.0)
                 norm.weight.copy_(sign * torch.empty_like(var).uniform_(0.5, 1.5))
