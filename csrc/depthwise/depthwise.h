@@ -17,4 +17,6 @@ struct DepthwiseParams {
 // Weights to pack: [C][kh][kw]. Units are output rows unless a row says otherwise.
 KernelTable<DepthwiseParams> depthwise_kernels();
 
+extern const KernelRow<DepthwiseParams> depthwise_scalar;
+
 }  // namespace bitwright

@@ -23,4 +23,6 @@ struct ElementwiseParams {
 // Units are output rows.
 KernelTable<ElementwiseParams> elementwise_kernels();
 
+extern const KernelRow<ElementwiseParams> elementwise_scalar;
+
 }  // namespace bitwright

@@ -19,4 +19,6 @@ struct IgemmParams {
 // Weights to pack: [O][I / groups][kh][kw].
 KernelTable<IgemmParams> igemm_kernels();
 
+extern const KernelRow<IgemmParams> igemm_scalar;
+
 }  // namespace bitwright

@@ -21,4 +21,6 @@ struct PoolParams {
 
 KernelTable<PoolParams> pool_kernels();
 
+extern const KernelRow<PoolParams> pool_scalar;
+
 }  // namespace bitwright

@@ -15,4 +15,6 @@ struct TableParams {
 // Units are output rows.
 KernelTable<TableParams> table_kernels();
 
+extern const KernelRow<TableParams> table_scalar;
+
 }  // namespace bitwright

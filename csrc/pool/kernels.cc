@@ -1,0 +1,12 @@
+#include "pool.h"
+
+namespace bitwright {
+
+KernelTable<PoolParams> pool_kernels() {
+  static const KernelRow<PoolParams> rows[] = {
+      pool_scalar,
+  };
+  return {rows, static_cast<int>(sizeof(rows) / sizeof(rows[0]))};
+}
+
+}  // namespace bitwright

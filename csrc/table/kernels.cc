@@ -1,0 +1,12 @@
+#include "table.h"
+
+namespace bitwright {
+
+KernelTable<TableParams> table_kernels() {
+  static const KernelRow<TableParams> rows[] = {
+      table_scalar,
+  };
+  return {rows, static_cast<int>(sizeof(rows) / sizeof(rows[0]))};
+}
+
+}  // namespace bitwright
