@@ -1,0 +1,105 @@
+#include "threads.h"
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+#ifdef BITWRIGHT_X86
+#include <immintrin.h>
+#endif
+
+namespace bitwright {
+namespace {
+
+constexpr int kSpinsBeforeYield = 1 << 12;   // about 50 us: longer than any layer's imbalance
+constexpr int kSpinsBeforeSleep = 1 << 14;
+
+inline void pause() {
+#ifdef BITWRIGHT_X86
+  _mm_pause();
+#endif
+}
+
+// The number of whole CPUs that "quota period" of a cgroup allows, or `all` without a limit.
+int cgroup_threads(int all) {
+  std::string quota;
+  double period = 0;
+  std::ifstream v2("/sys/fs/cgroup/cpu.max");
+  if (!(v2 >> quota >> period)) {
+    std::ifstream quota_v1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), period_v1("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+    if (!(quota_v1 >> quota) || !(period_v1 >> period)) return all;
+  }
+  if (quota == "max" || quota[0] == '-' || period <= 0) return all;
+  return std::clamp(static_cast<int>(std::stod(quota) / period + 0.99), 1, all);
+}
+
+}  // namespace
+
+int available_threads() {
+  int all = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+#ifdef __linux__
+  cpu_set_t mask;
+  if (sched_getaffinity(0, sizeof(mask), &mask) == 0) all = std::max(1, CPU_COUNT(&mask));
+#endif
+  return cgroup_threads(all);
+}
+
+void Barrier::wait() {
+  unsigned phase = phase_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    phase_.store(phase + 1, std::memory_order_release);
+    return;
+  }
+  for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; ++spins) {
+    if (spins < kSpinsBeforeYield)
+      pause();
+    else
+      std::this_thread::yield();
+  }
+}
+
+ThreadPool::ThreadPool(int threads) {
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  stop_ = true;
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  for (auto& worker : workers_) worker.join();
+}
+
+bool ThreadPool::try_run(const std::function<void(int)>& job) {
+  std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
+  if (!lock) return false;
+  job_ = &job;
+  running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  job(0);
+  for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins) {
+    if (spins < kSpinsBeforeYield)
+      pause();
+    else
+      std::this_thread::yield();
+  }
+  return true;
+}
+
+void ThreadPool::work(int index) {
+  unsigned seen = 0;
+  while (true) {
+    for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen && spins < kSpinsBeforeSleep; ++spins) pause();
+    epoch_.wait(seen, std::memory_order_acquire);
+    seen = epoch_.load(std::memory_order_acquire);
+    if (stop_) return;
+    (*job_)(index);
+    running_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+}  // namespace bitwright
