@@ -1,0 +1,52 @@
+"""bitwright: float PyTorch image classifiers to few-bit integer models, to the bit the same wherever they run.
+
+Importing bitwright imports no torch; the functions that need it (`quantize`, `prepare`, ...) import it when first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bitwright.artifact import Artifact, load
+    from bitwright.engine import Engine
+    from bitwright.evaluate import evaluate
+    from bitwright.preprocess import Preprocess
+    from bitwright.quantize import calibrate, convert, prepare, quantize
+    from bitwright.recipe import Recipe
+    from bitwright.sources import open_source
+
+_HOMES = {
+    "Artifact": "bitwright.artifact",
+    "load": "bitwright.artifact",
+    "Engine": "bitwright.engine",
+    "evaluate": "bitwright.evaluate",
+    "Preprocess": "bitwright.preprocess",
+    "calibrate": "bitwright.quantize",
+    "convert": "bitwright.quantize",
+    "prepare": "bitwright.quantize",
+    "quantize": "bitwright.quantize",
+    "Recipe": "bitwright.recipe",
+    "open_source": "bitwright.sources",
+}
+
+__all__ = [
+    "Artifact",
+    "Engine",
+    "Preprocess",
+    "Recipe",
+    "calibrate",
+    "convert",
+    "evaluate",
+    "load",
+    "open_source",
+    "prepare",
+    "quantize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bitwright' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,262 @@
+"""The artifact: an integer model in one safetensors file. Nothing in it can run code.
+
+Tensors hold packed codes and float32 multipliers, named `node/tensor`; the metadata's one key, `bitwright`, holds JSON with
+the graph, the preprocessing, the class names and the provenance. A file is checked completely before it is used: every
+index, shape, range, scale and overflow bound. The same contents give the same bytes.
+"""
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from bitwright.errors import ArtifactError, GraphError, PreprocessError
+from bitwright.graph import INPUT, Graph, Node, Value
+from bitwright.ops import INTEGER_OPS
+from bitwright.preprocess import Preprocess
+from bitwright.qtensor import QType
+from bitwright.schemes import SCHEMES
+
+FORMAT = 1
+MAX_NODES = 100_000
+MAX_ELEMENTS = 2**28
+"""No value may have more elements per image than this, so that a small file cannot claim all memory."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An integer model: what an engine runs, and all that is known about how it was made."""
+
+    graph: Graph
+    preprocess: Preprocess
+    classes: tuple[str, ...] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_graph(self.graph, self.preprocess)
+        count = self.graph.values[self.graph.output].shape[0]
+        if self.classes is not None and len(self.classes) != count:
+            raise ArtifactError(f"the model has {count} outputs, but {len(self.classes)} class names were given")
+
+    @cached_property
+    def data(self) -> bytes:
+        """The file's bytes."""
+        tensors: dict[str, npt.NDArray[Any]] = {}
+        nodes = []
+        for node in self.graph.nodes:
+            for key, tensor in node.tensors.items():
+                packs = key == "weight"
+                packed = SCHEMES[node.attrs["weights"]].pack(tensor) if packs else np.ascontiguousarray(tensor)
+                tensors[f"{node.name}/{key}"] = packed
+            nodes.append(
+                {
+                    "name": node.name,
+                    "op": node.op,
+                    "inputs": node.inputs,
+                    "attrs": dict(node.attrs),
+                    "tensors": {key: tensor.shape for key, tensor in sorted(node.tensors.items())},
+                    "origin": node.origin,
+                }
+            )
+        values = {
+            name: {"shape": value.shape, "type": value.type and value.type.to_json()}
+            for name, value in self.graph.values.items()
+        }
+        document = {
+            "format": FORMAT,
+            "graph": {"output": self.graph.output, "values": values, "nodes": nodes},
+            "preprocess": self.preprocess.to_json(),
+            "classes": self.classes,
+            "provenance": dict(self.provenance),
+        }
+        text = json.dumps(document, allow_nan=False, separators=(",", ":"), sort_keys=False)
+        return safetensors.numpy.save(tensors, {"bitwright": text})
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file, as hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file: to a temporary file beside it, then renamed, so that no half-written file is ever seen."""
+        write_atomically(Path(path), self.data)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` through a temporary file in the same folder; ArtifactError if that cannot be done."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def load(path: str | os.PathLike[str]) -> Artifact:
+    """Read and check an artifact. ArtifactError where the file is missing, damaged, foreign or inconsistent."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
+    return from_bytes(data, os.fspath(path))
+
+
+def from_bytes(data: bytes, where: str = "artifact") -> Artifact:
+    """Check and parse the bytes of an artifact; `where` names them in errors."""
+    try:
+        entries = {name: _array(entry, name) for name, entry in safetensors.deserialize(data)}
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
+        raise ArtifactError(f"{where}: not a safetensors file, or a damaged one ({error})") from error
+    text = header.get("__metadata__", {}).get("bitwright")
+    if text is None:
+        raise ArtifactError(f"{where}: a safetensors file, but not a bitwright artifact (no 'bitwright' in its metadata)")
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+        return _parse(document, entries)
+    except (GraphError, PreprocessError, ArtifactError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{where}: {error}") from error
+
+
+def _array(entry: Mapping[str, Any], name: str) -> npt.NDArray[Any]:
+    dtypes = {"F32": np.float32, "U8": np.uint8}
+    if entry["dtype"] not in dtypes:
+        raise ValueError(f"tensor {name!r} has the dtype {entry['dtype']}, expected one of {sorted(dtypes)}")
+    return np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"])
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _parse(document: Any, entries: dict[str, npt.NDArray[Any]]) -> Artifact:
+    _expect_keys(document, {"format", "graph", "preprocess", "classes", "provenance"}, "the document")
+    if document["format"] != FORMAT:
+        raise ArtifactError(f"expected format {FORMAT}, found {document['format']!r}; upgrade bitwright to read newer files")
+    graph = _parse_graph(document["graph"], entries)
+    if entries:
+        raise ArtifactError(f"tensors that no node uses: {sorted(entries)[:5]}")
+    classes = document["classes"]
+    if classes is not None and not (isinstance(classes, list) and all(isinstance(c, str) for c in classes)):
+        raise ArtifactError("class names must be a list of strings")
+    if not isinstance(document["provenance"], dict):
+        raise ArtifactError("the provenance must be an object")
+    preprocess = Preprocess.from_json(document["preprocess"])
+    return Artifact(graph, preprocess, None if classes is None else tuple(classes), document["provenance"])
+
+
+def _parse_graph(record: Any, entries: dict[str, npt.NDArray[Any]]) -> Graph:
+    _expect_keys(record, {"output", "values", "nodes"}, "the graph")
+    if not isinstance(record["values"], dict) or not isinstance(record["nodes"], list):
+        raise ArtifactError("the graph's values must be an object and its nodes a list")
+    if len(record["nodes"]) > MAX_NODES:
+        raise ArtifactError(f"expected at most {MAX_NODES} nodes, found {len(record['nodes'])}")
+    values = {}
+    for name, value in record["values"].items():
+        _expect_keys(value, {"shape", "type"}, f"value {name!r}")
+        type_ = None if value["type"] is None else QType.from_json(value["type"], f"value {name!r}")
+        values[name] = Value(_shape(value["shape"], f"value {name!r}"), type_)
+    nodes = tuple(_parse_node(node, entries) for node in record["nodes"])
+    return Graph(nodes, values, record["output"])
+
+
+def _parse_node(record: Any, entries: dict[str, npt.NDArray[Any]]) -> Node:
+    _expect_keys(record, {"name", "op", "inputs", "attrs", "tensors", "origin"}, "a node")
+    name, op = record["name"], record["op"]
+    if not all(isinstance(text, str) for text in (name, op, record["origin"])):
+        raise ArtifactError(f"a node's name, op and origin must be strings, found {name!r:.100}, {op!r:.100}")
+    inputs, attrs, shapes = record["inputs"], record["attrs"], record["tensors"]
+    if not (isinstance(inputs, list) and all(isinstance(i, str) for i in inputs)):
+        raise ArtifactError(f"node {name!r}: its inputs must be a list of names")
+    if not isinstance(attrs, dict) or not isinstance(shapes, dict):
+        raise ArtifactError(f"node {name!r}: its attributes and tensors must be objects")
+    attrs = {key: _tuples(value) for key, value in attrs.items()}
+    tensors = {}
+    for key, shape in shapes.items():
+        where = f"tensor {name}/{key}"
+        stored = entries.pop(f"{name}/{key}", None)
+        if stored is None:
+            raise ArtifactError(f"{where} is missing")
+        tensors[key] = _unpack(stored, _shape(shape, where), attrs.get("weights") if key == "weight" else None, where)
+    return Node(name, op, tuple(inputs), attrs, tensors, record["origin"])
+
+
+def _unpack(stored: npt.NDArray[Any], shape: tuple[int, ...], scheme: Any, where: str) -> npt.NDArray[Any]:
+    if scheme is None:
+        if stored.shape != shape:
+            raise ArtifactError(f"{where}: expected the shape {shape}, found {stored.shape}")
+        return stored
+    if not isinstance(scheme, str) or scheme not in SCHEMES or stored.dtype != np.uint8 or stored.ndim != 1:
+        raise ArtifactError(f"{where}: expected packed bytes of a known scheme, found {stored.dtype} of {scheme!r:.100}")
+    try:
+        return SCHEMES[scheme].unpack(stored, math.prod(shape)).reshape(shape)
+    except ValueError as error:
+        raise ArtifactError(f"{where}: {error}") from error
+
+
+def _shape(value: Any, where: str) -> tuple[int, ...]:
+    if not (isinstance(value, list) and 0 < len(value) <= 8 and all(type(i) is int and i > 0 for i in value)):
+        raise ArtifactError(f"{where}: expected a shape, found {value!r:.100}")
+    if math.prod(value) > MAX_ELEMENTS:
+        raise ArtifactError(f"{where}: {value} has more than {MAX_ELEMENTS} elements")
+    return tuple(value)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _expect_keys(record: Any, keys: set[str], where: str) -> None:
+    if not isinstance(record, dict) or set(record) != keys:
+        found = sorted(record) if isinstance(record, dict) else f"{record!r:.100}"
+        raise ArtifactError(f"{where}: expected the keys {sorted(keys)}, found {found}")
+
+
+def check_graph(graph: Graph, preprocess: Preprocess) -> None:
+    """Raise GraphError unless an integer graph is complete, consistent, safe to allocate and safe from overflow."""
+    height, width, channels = preprocess.shape
+    image = graph.values.get(INPUT)
+    if image is None or image.shape != (channels, height, width):
+        raise GraphError(f"expected an input of {(channels, height, width)}, found {image and image.shape}")
+    if image.type is None or not image.type.per_channel or image.type.scheme != "uint8":
+        raise GraphError(f"expected an input of uint8 with a scale per channel, found {image.type}")
+    if set(graph.values) != {INPUT} | {node.name for node in graph.nodes} or len(graph.values) != len(graph.nodes) + 1:
+        raise GraphError("every value must be the input or the result of exactly one node")
+    known = {INPUT}
+    image.type.check("input", channels)
+    for node in graph.nodes:
+        where = f"node {node.name!r} ({node.op})"
+        if node.op not in INTEGER_OPS:
+            raise GraphError(f"{where}: unknown op; known ops: {', '.join(INTEGER_OPS)}")
+        if not known.issuperset(node.inputs):
+            raise GraphError(f"{where}: reads {sorted(set(node.inputs) - known)}, which no earlier node computes")
+        value = graph.values[node.name]
+        if (value.type is None) != (node.name == graph.output):
+            raise GraphError(f"{where}: the output, and nothing else, must be float32")
+        if math.prod(value.shape) > MAX_ELEMENTS:
+            raise GraphError(f"{where}: its result has more than {MAX_ELEMENTS} elements")
+        if value.type is not None:
+            value.type.check(where, value.shape[0])
+        INTEGER_OPS[node.op].validate(node, graph.inputs_of(node), value)
+        known.add(node.name)
+    if not isinstance(graph.output, str) or graph.output not in known or len(graph.values[graph.output].shape) != 1:
+        raise GraphError(f"the output {graph.output!r:.100} must be a value of one axis, the logits")

@@ -1,0 +1,50 @@
+"""`Engine`: images in, logits out."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.artifact import Artifact, load
+from bitwright.decode import decode
+from bitwright.engine.reference import Reference
+from bitwright.errors import EngineError
+
+Images = npt.NDArray[np.uint8] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+class Engine:
+    """Runs an artifact, given as an `Artifact` or as the path of one."""
+
+    def __init__(self, artifact: Artifact | str | os.PathLike[str]) -> None:
+        self.artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
+        self._backend = Reference(self.artifact.graph)
+
+    def __call__(self, images: Images) -> npt.NDArray[np.float32]:
+        """Logits, float32 [N, classes], of uint8 images [N, H, W, C], or of image files (decoded and preprocessed here).
+
+        Raises EngineError for an array of another dtype or shape, ImageError for a file that cannot be read.
+        """
+        return self._backend.run(self._pixels(images))
+
+    def trace(self, images: Images) -> dict[str, npt.NDArray[Any]]:
+        """Every value by name: codes uint8 [N, C, H, W] or [N, F], and the logits. Holds all of them at once."""
+        return {name: np.ascontiguousarray(value) for name, value in self._backend.values(self._pixels(images))}
+
+    def _pixels(self, images: Images) -> npt.NDArray[np.uint8]:
+        pre = self.artifact.preprocess
+        if isinstance(images, str | os.PathLike):
+            images = [images]
+        if not isinstance(images, np.ndarray):
+            paths = [Path(path) for path in images]
+            images = np.stack([pre.apply(decode(path, pre.mode, pre.background)) for path in paths])
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != pre.shape:
+            height, width, channels = pre.shape
+            raise EngineError(
+                f"expected uint8 images of [N, {height}, {width}, {channels}], found {images.dtype} {list(images.shape)}; "
+                "use artifact.preprocess.apply(image) to make one from a PIL image"
+            )
+        return images

@@ -1,0 +1,53 @@
+"""The reference backend: runs an integer graph op by op in NumPy. It defines what every other backend must give."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.graph import INPUT, Graph
+from bitwright.ops import INTEGER_OPS
+
+CHUNK_ELEMENTS = 2**22
+"""Images are run in groups whose largest value has about so many elements, which bounds memory."""
+
+
+class Reference:
+    """Runs uint8 images [N, H, W, C] through a checked integer graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        largest = max(math.prod(value.shape) for value in graph.values.values())
+        self.chunk = max(1, CHUNK_ELEMENTS // largest)
+
+    def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Logits, float32 [N, classes]."""
+        parts = [self._output(images[i : i + self.chunk]) for i in range(0, len(images), self.chunk)]
+        return np.concatenate(parts)
+
+    def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits. Values are dropped after last use."""
+        yield from self._values(images)
+
+    def _output(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        for name, value in self._values(images):
+            if name == self.graph.output:
+                return value
+        raise AssertionError("a checked graph computes its output")
+
+    def _values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        graph = self.graph
+        last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
+        held: dict[str, npt.NDArray[Any]] = {INPUT: images.transpose(0, 3, 1, 2)}
+        yield INPUT, held[INPUT]
+        for i, node in enumerate(graph.nodes):
+            xs = [held[name] for name in node.inputs]
+            value = graph.values[node.name]
+            result = INTEGER_OPS[node.op].run(node, xs, graph.inputs_of(node), value)
+            held[node.name] = result
+            for name in set(node.inputs):
+                if last_use[name] == i:
+                    del held[name]
+            yield node.name, result

@@ -1,0 +1,57 @@
+"""The tables of ops. A newcomer is one file here and one line below (and its PyTorch side in `nn/`)."""
+
+from bitwright.ops.add import Add
+from bitwright.ops.avg_pool2d import AvgPool2d
+from bitwright.ops.batch_norm import BatchNorm
+from bitwright.ops.clamp import Clamp
+from bitwright.ops.concat import Concat
+from bitwright.ops.conv2d import Conv2d
+from bitwright.ops.dequantize import Dequantize
+from bitwright.ops.gelu import Gelu
+from bitwright.ops.global_avg_pool2d import GlobalAvgPool2d
+from bitwright.ops.hardsigmoid import Hardsigmoid
+from bitwright.ops.hardswish import Hardswish
+from bitwright.ops.leaky_relu import LeakyRelu
+from bitwright.ops.linear import Linear
+from bitwright.ops.max_pool2d import MaxPool2d
+from bitwright.ops.mul import Mul
+from bitwright.ops.op import FloatOp, IntegerOp, Op
+from bitwright.ops.pad import Pad
+from bitwright.ops.permute import Permute
+from bitwright.ops.reshape import Reshape
+from bitwright.ops.sigmoid import Sigmoid
+from bitwright.ops.silu import Silu
+from bitwright.ops.slice import Slice
+from bitwright.ops.table import Table
+
+OPS: dict[str, Op] = {
+    op.name: op
+    for op in (
+        Conv2d(),
+        Linear(),
+        BatchNorm(),
+        Add(),
+        Mul(),
+        MaxPool2d(),
+        AvgPool2d(),
+        GlobalAvgPool2d(),
+        Concat(),
+        Slice(),
+        Pad(),
+        Reshape(),
+        Permute(),
+        Clamp(),
+        Hardswish(),
+        Hardsigmoid(),
+        Sigmoid(),
+        Silu(),
+        Gelu(),
+        LeakyRelu(),
+        Table(),
+        Dequantize(),
+    )
+}
+FLOAT_OPS: dict[str, FloatOp] = {name: op for name, op in OPS.items() if isinstance(op, FloatOp)}
+INTEGER_OPS: dict[str, IntegerOp] = {name: op for name, op in OPS.items() if isinstance(op, IntegerOp)}
+
+__all__ = ["FLOAT_OPS", "INTEGER_OPS", "OPS", "FloatOp", "IntegerOp", "Op"]

@@ -1,0 +1,42 @@
+"""Sum of two values that no convolution takes in.
+
+    t    = f32(a - a_zp) * m_a + f32(b - b_zp) * m_b         three roundings to float32
+    code = clip(rint(t + y_zp), lo, hi)                       one more
+
+m_a = s_a / s_y, m_b = s_b / s_y.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bitwright.errors import GraphError
+from bitwright.graph import Node, Shape, Value
+from bitwright.ops import epilogue
+from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors, float32
+
+
+class Add(FloatOp, IntegerOp):
+    name = "add"
+    arity = (2, 2)
+    attrs = epilogue.BOUNDS
+
+    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
+        if shapes[0] != shapes[1]:
+            raise GraphError(f"add needs two inputs of one shape, found {shapes[0]} and {shapes[1]}")
+        return shapes[0]
+
+    def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        scale = epilogue.out_scale(output)
+        m_a, m_b = (float32(np.float64(codes_of(x).scale) / scale) for x in inputs)
+        attrs = epilogue.bounds(node, output)
+        return Node(node.name, self.name, node.inputs, attrs, {"m_a": m_a, "m_b": m_b}, origin=node.origin)
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+        expect_tensors(node, where, {"m_a": ("float32", (1,)), "m_b": ("float32", (1,))})
+        epilogue.check_bounds(node, output, where)
+
+    def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
+        a, b = (epilogue.centred(x, codes_of(value), np.float32) for x, value in zip(xs, inputs, strict=True))
+        t = a * node.tensors["m_a"] + b * node.tensors["m_b"]
+        return epilogue.store(epilogue.with_zero_point(t, output), node, output)

@@ -1,0 +1,60 @@
+"""Average of each window.
+
+    acc  = sum of (x - x_zp) over the taps inside the image
+    t    = f32(acc) * m[y, x]
+    code = clip(rint(t + y_zp), 0, greatest)
+
+m = s_x / (s_y * divisor). m is [1, 1], or [OH, OW] where windows have different divisors (count_include_pad=False,
+or ceil_mode at the border). attrs: kernel, stride (h, w); padding (top, left, bottom, right).
+Float nodes also have `divisor`: a tuple of rows, one number a window.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bitwright.errors import GraphError
+from bitwright.graph import Node, Shape, Value
+from bitwright.ops import epilogue, window
+from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, exact_dtype, expect_tensors, float32
+
+
+class AvgPool2d(FloatOp, IntegerOp):
+    name = "avg_pool2d"
+    attrs = {"kernel": window.KERNEL, "stride": window.STRIDE, "padding": window.PADDING}
+
+    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
+        channels, *size = window.expect_planes(shapes[0], "avg_pool2d")
+        a = node.attrs
+        return (channels, *window.output_size((size[0], size[1]), a["kernel"], a["stride"], a["padding"]))
+
+    def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        divisor = np.asarray(node.tensors["divisor"], np.float64)
+        if (divisor == divisor.flat[0]).all():
+            divisor = divisor[:1, :1]
+        m = float32(np.float64(codes_of(inputs[0]).scale) / (epilogue.out_scale(output) * divisor))
+        attrs = {k: node.attrs[k] for k in self.attrs}
+        return Node(node.name, self.name, node.inputs, attrs, {"m": m}, origin=node.origin)
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+        shape = (1, 1) if node.tensors.get("m", np.empty(0)).shape == (1, 1) else output.shape[1:]
+        expect_tensors(node, where, {"m": ("float32", shape)})
+        if node.attrs["kernel"][0] * node.attrs["kernel"][1] > 2**22:
+            raise GraphError(f"{where}: a window of {node.attrs['kernel']} could overflow int32")
+
+    def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
+        a, size, x_type = node.attrs, (output.shape[1], output.shape[2]), codes_of(inputs[0])
+        dtype = exact_dtype(a["kernel"][0] * a["kernel"][1] * x_type.reach)
+        padded = window.pad(epilogue.centred(xs[0], x_type, dtype), a["padding"], 0)
+        taps = [
+            window.tap(padded, i, j, size, a["stride"]) for i in range(a["kernel"][0]) for j in range(a["kernel"][1])
+        ]
+        return average(sum(taps[1:], taps[0]), node, output)
+
+
+def average(acc: Array, node: Node, output: Value) -> Array:
+    """From a sum to codes, or to float32."""
+    t = epilogue.with_zero_point(acc.astype(np.float32) * node.tensors["m"], output)
+    if output.type is None:
+        return t
+    return np.clip(np.rint(t), np.float32(0), np.float32(output.type.codes.hi)).astype(np.uint8)

@@ -1,0 +1,111 @@
+"""2-d convolution of codes with weight codes, with the whole epilogue: batch norm, residual, relu.
+
+    acc[n, o, y, x] = sum over c, i, j of (x - x_zp) * w         exact in int32; padding is x_zp, that is real zero
+    code            = epilogue(acc)                               see epilogue.py
+
+Float tensors: weight [O, I/g, kh, kw], bias [O], bn_weight, bn_bias, bn_mean, bn_var [O], weight_scale float64 [O].
+Integer tensors: weight int8 [O, I/g, kh, kw], m and b float32 [O], m_r float32 [1] with a residual (the second input).
+With w_real = s_w[o] * w:  m = s_x * s_w * gain / s_y,  b = shift / s_y + y_zp  (gain and shift: bias and batch norm).
+On the image, whose scale and offset are per channel, scales go into the weight before it is quantized, offsets into b.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import GraphError
+from bitwright.graph import Node, Shape, Value
+from bitwright.ops import epilogue, window
+from bitwright.ops.op import (
+    Array,
+    FloatOp,
+    IntegerOp,
+    check_overflow,
+    codes_of,
+    exact_dtype,
+    expect_tensors,
+    integer,
+    worst_case,
+)
+from bitwright.ops.weights import WEIGHTS, check_weight_codes, quantize_weight
+from bitwright.qtensor import QType
+
+
+class Conv2d(FloatOp, IntegerOp):
+    name = "conv2d"
+    arity = (1, 2)
+    takes_image = True
+    attrs = {
+        "stride": window.STRIDE,
+        "padding": window.PADDING,
+        "dilation": window.STRIDE,
+        "groups": integer(1, 2**20),
+        "weights": WEIGHTS,
+        **epilogue.BOUNDS,
+    }
+
+    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
+        channels, *size = window.expect_planes(shapes[0], "conv2d")
+        weight, groups = node.tensors["weight"], node.attrs["groups"]
+        if weight.ndim != 4 or 0 in weight.shape:
+            raise GraphError(f"expected a weight of [O, I/g, kh, kw], found {weight.shape}")
+        out, per_group, *kernel = weight.shape
+        if per_group * groups != channels or out % groups:
+            raise GraphError(f"a weight of {weight.shape} in {groups} groups does not fit {channels} channels")
+        stride, padding, dilation = (node.attrs[k] for k in ("stride", "padding", "dilation"))
+        shape = (out, *window.output_size((size[0], size[1]), (kernel[0], kernel[1]), stride, padding, dilation))
+        if len(shapes) == 2 and shapes[1] != shape:
+            raise GraphError(f"expected a residual of {shape}, found {shapes[1]}")
+        return shape
+
+    def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        x = codes_of(inputs[0])
+        weight, s_w = np.asarray(node.tensors["weight"], np.float64), node.tensors["weight_scale"]
+        out = weight.shape[0]
+        gain, shift = epilogue.channel_affine(node, out)
+        s_x = 1.0 if x.per_channel else np.float64(x.scale)
+        codes = quantize_weight(weight * image_scale(x, out, node.attrs["groups"]), s_w, node.attrs["weights"])
+        if x.per_channel:
+            per_pixel = np.asarray(x.offset) / np.asarray(x.scale)
+            shift = shift + gain * s_w * (codes * _per_input(per_pixel, out, node.attrs["groups"])).sum(axis=(1, 2, 3))
+        tensors = {"weight": codes, **epilogue.multipliers(gain * s_w * s_x, shift, inputs, output)}
+        kept = {k: node.attrs[k] for k in ("stride", "padding", "dilation", "groups", "weights")}
+        return Node(
+            node.name, self.name, node.inputs, {**kept, **epilogue.bounds(node, output)}, tensors, origin=node.origin
+        )
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+        shape = node.tensors["weight"].shape
+        expected: dict[str, tuple[str, Shape]] = {
+            "weight": ("int8", shape),
+            "m": ("float32", shape[:1]),
+            "b": ("float32", shape[:1]),
+        }
+        expect_tensors(node, where, expected | ({"m_r": ("float32", (1,))} if len(inputs) == 2 else {}))
+        if len(inputs) == 2 and codes_of(inputs[1]).per_channel:
+            raise GraphError(f"{where}: the residual must have one zero point")
+        check_weight_codes(node, where)
+        epilogue.check_bounds(node, output, where)
+        check_overflow(node.tensors["weight"], codes_of(inputs[0]), where)
+
+    def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
+        x_type, weight, groups = codes_of(inputs[0]), node.tensors["weight"], node.attrs["groups"]
+        dtype = exact_dtype(worst_case(weight, x_type))
+        x = window.pad(epilogue.centred(xs[0], x_type, dtype), node.attrs["padding"], 0)
+        out, _, *kernel = weight.shape
+        size = output.shape[1], output.shape[2]
+        cols = window.columns(x, (kernel[0], kernel[1]), size, node.attrs["stride"], node.attrs["dilation"])
+        grouped = cols.reshape(len(x), groups, -1, size[0] * size[1])
+        acc = weight.reshape(groups, out // groups, -1).astype(dtype) @ grouped
+        return epilogue.per_channel(acc.reshape(len(x), out, *size), node, xs, inputs, output)
+
+
+def image_scale(x: QType, out: int, groups: int) -> npt.NDArray[np.float64]:
+    """What to multiply a weight [O, I/g, kh, kw] by before it is quantized: the image's scales, or 1."""
+    return _per_input(np.asarray(x.scale, np.float64), out, groups) if x.per_channel else np.ones((1, 1, 1, 1))
+
+
+def _per_input(values: npt.NDArray[np.float64], out: int, groups: int) -> npt.NDArray[np.float64]:
+    """Values per input channel [C], laid along a weight: [O, C/g, 1, 1]."""
+    return np.repeat(values.reshape(groups, -1), out // groups, axis=0)[:, :, None, None]

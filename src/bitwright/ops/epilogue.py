@@ -1,0 +1,93 @@
+"""From an accumulator to codes or float32: the definition shared by every op that has one.
+
+    t = f32(acc) * m[c];  t = t + b[c];  t = t + f32(r - r_zp) * m_r        each arrow rounds once to float32
+    code = clip(rint(t), lo, hi)                                            rint rounds half to even
+
+`b` holds the zero point of the output. relu and relu6 are `lo` and `hi`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import GraphError
+from bitwright.graph import Node, Value
+from bitwright.ops.op import Array, codes_of, float32, integer
+from bitwright.qtensor import QType
+
+BOUNDS = {"lo": integer(0, 255), "hi": integer(0, 255)}
+
+
+def centred(codes: Array, type_: QType, dtype: type[np.floating[npt.NBitBase]]) -> Array:
+    """code - zero_point, as a float type in which it is exact."""
+    return codes.astype(dtype) - type_.column(codes.ndim).astype(dtype)
+
+
+def store(t: npt.NDArray[np.float32], node: Node, output: Value) -> Array:
+    """Round and clip to codes; or leave float32 when that is the output."""
+    if output.type is None:
+        return t
+    return np.clip(np.rint(t), np.float32(node.attrs["lo"]), np.float32(node.attrs["hi"])).astype(np.uint8)
+
+
+def per_channel(acc: Array, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
+    """The epilogue of conv2d, linear and batch_norm: acc [N, C, ...], xs[1] the residual if there is one."""
+    shape = (1, -1) + (1,) * (acc.ndim - 2)
+    t = acc.astype(np.float32) * node.tensors["m"].reshape(shape)
+    t += node.tensors["b"].reshape(shape)
+    if len(xs) == 2:
+        t += centred(xs[1], codes_of(inputs[1]), np.float32) * node.tensors["m_r"]
+    return store(t, node, output)
+
+
+def with_zero_point(t: npt.NDArray[np.float32], output: Value) -> npt.NDArray[np.float32]:
+    """t + zero_point for ops whose tensors do not already hold it; t itself when the output is float32."""
+    return t if output.type is None else t + np.float32(output.type.zero_point)
+
+
+def check_bounds(node: Node, output: Value, where: str) -> None:
+    """Raise GraphError unless 0 <= lo <= hi <= the greatest code of the output."""
+    greatest = 255 if output.type is None else output.type.codes.hi
+    if not node.attrs["lo"] <= node.attrs["hi"] <= greatest:
+        raise GraphError(f"{where}: expected 0 <= lo <= hi <= {greatest}, found {node.attrs['lo']}, {node.attrs['hi']}")
+
+
+def bounds(node: Node, output: Value) -> dict[str, int]:
+    """lo and hi for the fused `clamp` attribute (lo, hi) of a float node; None stands for no bound."""
+    if output.type is None:
+        return {"lo": 0, "hi": 255}
+    codes = output.type.codes
+    limits = [codes.lo, codes.hi]
+    for side, limit in enumerate(node.attrs.get("clamp", (None, None))):
+        if limit is not None:
+            code = np.rint(np.float64(limit) / output.type.scale + output.type.zero_point)
+            limits[side] = int(np.clip(code, codes.lo, codes.hi))
+    return {"lo": limits[0], "hi": limits[1]}
+
+
+def out_scale(output: Value) -> float:
+    """The scale of the output; 1 when it is float32."""
+    return 1.0 if output.type is None else float(np.asarray(output.type.scale))
+
+
+def channel_affine(node: Node, channels: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(gain, shift) per channel of a bias and a batch norm: y = gain * acc + shift, as float64 [channels]."""
+    t = {key: np.asarray(value, np.float64) for key, value in node.tensors.items()}
+    shift = t.get("bias", np.zeros(channels))
+    if "bn_mean" not in t:
+        return np.ones(channels), shift
+    gain = t["bn_weight"] / np.sqrt(t["bn_var"] + node.attrs["eps"])
+    return gain, t["bn_bias"] + (shift - t["bn_mean"]) * gain
+
+
+def multipliers(
+    gain: npt.NDArray[np.float64], shift: npt.NDArray[np.float64], inputs: Sequence[Value], output: Value
+) -> dict[str, npt.NDArray[np.float32]]:
+    """m, b (and m_r with a residual) for real = gain * acc + shift."""
+    scale = out_scale(output)
+    zero_point = 0 if output.type is None else output.type.zero_point
+    tensors = {"m": float32(gain / scale), "b": float32(shift / scale + zero_point)}
+    if len(inputs) == 2:
+        tensors["m_r"] = float32(codes_of(inputs[1]).scale / np.float64(scale))
+    return tensors

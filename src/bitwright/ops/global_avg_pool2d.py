@@ -1,0 +1,41 @@
+"""Average of each whole plane: [C, H, W] to [C, 1, 1].
+
+    acc  = sum of (x - x_zp)
+    t    = f32(acc) * m;   code = clip(rint(t + y_zp), 0, greatest)
+
+m = s_x / (s_y * H * W).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bitwright.errors import GraphError
+from bitwright.graph import Node, Shape, Value
+from bitwright.ops import epilogue, window
+from bitwright.ops.avg_pool2d import average
+from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, exact_dtype, expect_tensors, float32
+
+
+class GlobalAvgPool2d(FloatOp, IntegerOp):
+    name = "global_avg_pool2d"
+
+    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
+        channels, height, width = window.expect_planes(shapes[0], "global_avg_pool2d")
+        if height * width > 2**22:
+            raise GraphError(f"a plane of {height} x {width} could overflow int32")
+        return (channels, 1, 1)
+
+    def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        _, height, width = inputs[0].shape
+        m = np.float64(codes_of(inputs[0]).scale) / (epilogue.out_scale(output) * height * width)
+        return Node(node.name, self.name, node.inputs, {}, {"m": float32(m)}, origin=node.origin)
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+        expect_tensors(node, where, {"m": ("float32", (1,))})
+
+    def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
+        _, height, width = inputs[0].shape
+        x_type = codes_of(inputs[0])
+        dtype = exact_dtype(height * width * x_type.reach)
+        return average(epilogue.centred(xs[0], x_type, dtype).sum(axis=(2, 3), keepdims=True), node, output)

@@ -1,0 +1,41 @@
+"""Product of two values; the second may be one number per channel (squeeze-and-excite).
+
+    t    = f32((a - a_zp) * (b - b_zp)) * m          the integer product is exact
+    code = clip(rint(t + y_zp), lo, hi)
+
+m = s_a * s_b / s_y. b has the shape of a, or [C, 1, 1].
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bitwright.errors import GraphError
+from bitwright.graph import Node, Shape, Value
+from bitwright.ops import epilogue
+from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors, float32
+
+
+class Mul(FloatOp, IntegerOp):
+    name = "mul"
+    arity = (2, 2)
+    attrs = epilogue.BOUNDS
+
+    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
+        a, b = shapes
+        if b != a and b != (*a[:1], *(1 for _ in a[1:])):
+            raise GraphError(f"mul needs a second input of {a}, or of one number per channel; found {b}")
+        return a
+
+    def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        s_a, s_b = (np.float64(codes_of(x).scale) for x in inputs)
+        tensors = {"m": float32(s_a * s_b / epilogue.out_scale(output))}
+        return Node(node.name, self.name, node.inputs, epilogue.bounds(node, output), tensors, origin=node.origin)
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+        expect_tensors(node, where, {"m": ("float32", (1,))})
+        epilogue.check_bounds(node, output, where)
+
+    def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
+        a, b = (epilogue.centred(x, codes_of(value), np.float32) for x, value in zip(xs, inputs, strict=True))
+        return epilogue.store(epilogue.with_zero_point((a * b) * node.tensors["m"], output), node, output)

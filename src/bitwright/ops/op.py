@@ -1,0 +1,152 @@
+"""What an op must offer, and the checks that every op shares.
+
+A float op infers shapes and lowers itself to an integer node. An integer op infers shapes, checks itself before it is
+used (an artifact may come from anywhere), and runs: its `run` is the NumPy reference, which defines the arithmetic.
+Arrays in `run` are codes, uint8 [N, C, H, W] or [N, F]; NumPy's float matmul is used where sums of integers stay exact.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import GraphError, OverflowBoundError
+from bitwright.graph import Node, Shape, Value
+from bitwright.qtensor import QType
+
+Array = npt.NDArray[Any]
+Rule = Callable[[Any], bool]
+INT32_MAX = 2**31 - 1
+
+
+def integers(count: int, lo: int = 0, hi: int = 2**15) -> Rule:
+    """An attribute that is a tuple of `count` integers in lo..hi."""
+    return lambda v: isinstance(v, tuple) and len(v) == count and all(type(i) is int and lo <= i <= hi for i in v)
+
+
+def integer(lo: int = 0, hi: int = 2**31) -> Rule:
+    """An attribute that is one integer in lo..hi."""
+    return lambda v: type(v) is int and lo <= v <= hi
+
+
+class Op(ABC):
+    """An op of the intermediate representation."""
+
+    name: ClassVar[str]
+    arity: ClassVar[tuple[int, int]] = (1, 1)
+
+    @abstractmethod
+    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
+        """The shape of the result per image; GraphError where the input shapes do not fit."""
+
+
+class FloatOp(Op):
+    """An op that capture produces."""
+
+    passes_type: ClassVar[bool] = False
+    """True where codes pass through unchanged, so that the result has the type of the input."""
+
+    @abstractmethod
+    def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        """The integer node for this float node, with types of its inputs and its output known. All in float64."""
+
+
+class IntegerOp(Op):
+    """An op that an artifact may hold."""
+
+    attrs: ClassVar[Mapping[str, Rule]] = {}
+    takes_image: ClassVar[bool] = False
+    """True where the input may have a zero point per channel."""
+
+    def validate(self, node: Node, inputs: Sequence[Value], output: Value) -> None:
+        """Raise GraphError unless the node is complete and consistent with its inputs and its output."""
+        where = f"node {node.name!r} ({self.name})"
+        least, most = self.arity
+        if not least <= len(inputs) <= most:
+            raise GraphError(f"{where}: expected {least} to {most} inputs, found {len(inputs)}")
+        if set(node.attrs) != set(self.attrs):
+            raise GraphError(f"{where}: expected attributes {sorted(self.attrs)}, found {sorted(node.attrs)}")
+        for key, rule in self.attrs.items():
+            if not rule(node.attrs[key]):
+                raise GraphError(f"{where}: attribute {key} has the bad value {node.attrs[key]!r:.100}")
+        for name, value in zip(node.inputs, inputs, strict=True):
+            if value.type is None:
+                raise GraphError(f"{where}: input {name!r} is float32; only codes can be computed with")
+            if value.type.per_channel and not self.takes_image:
+                raise GraphError(f"{where}: input {name!r} has a zero point per channel, which this op does not take")
+        shape = self.infer(node, [value.shape for value in inputs])
+        if shape != output.shape:
+            raise GraphError(f"{where}: expected the shape {shape}, found {output.shape}")
+        self.check(node, inputs, output, where)
+
+    @abstractmethod
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+        """Raise GraphError unless tensors, types and bounds are right. Attributes and shapes already are."""
+
+    @abstractmethod
+    def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
+        """Compute the result: codes as uint8, or float32."""
+
+
+class SameTypeOp(FloatOp, IntegerOp):
+    """An op that moves codes and does not change them: the same float and integer op, the same type on both sides."""
+
+    passes_type = True
+
+    def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        return node
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+        expect_tensors(node, where, {})
+        for name, value in zip(node.inputs, inputs, strict=True):
+            if value.type != output.type:
+                raise GraphError(f"{where}: input {name!r} and the result must have one type")
+
+
+def codes_of(value: Value) -> QType:
+    """The type of a value that is known to be codes."""
+    if value.type is None:
+        raise GraphError("expected codes, found float32")
+    return value.type
+
+
+def expect_tensors(node: Node, where: str, expected: Mapping[str, tuple[str, Shape]]) -> None:
+    """Raise GraphError unless the node has exactly these tensors (dtype, shape); floats must be zero or normal."""
+    if set(node.tensors) != set(expected):
+        raise GraphError(f"{where}: expected tensors {sorted(expected)}, found {sorted(node.tensors)}")
+    for key, (dtype, shape) in expected.items():
+        tensor = node.tensors[key]
+        if tensor.dtype != dtype or tensor.shape != shape:
+            raise GraphError(f"{where}: {key} must be {dtype} {shape}, found {tensor.dtype} {tensor.shape}")
+        if dtype == "float32":
+            size = np.abs(tensor)
+            if not np.isfinite(tensor).all() or ((size > 0) & (size < np.finfo(np.float32).tiny)).any():
+                raise GraphError(f"{where}: {key} holds a number that is not finite, or not normal")
+
+
+def check_overflow(weight: Array, x: QType, where: str) -> None:
+    """Raise OverflowBoundError if an accumulator of weight [O, ...] over codes of type x may leave int32."""
+    bound = worst_case(weight, x)
+    if bound > INT32_MAX:
+        raise OverflowBoundError(
+            f"{where}: the accumulator may reach {bound}, past int32's {INT32_MAX}; use fewer bits for weights or inputs"
+        )
+
+
+def worst_case(weight: Array, x: QType) -> int:
+    """max over output channels of sum |weight| * max |code - zero_point|."""
+    sums = np.abs(weight.astype(np.int64)).reshape(weight.shape[0], -1).sum(axis=1)
+    return int(sums.max(initial=0)) * x.reach
+
+
+def exact_dtype(bound: int) -> type[np.floating[Any]]:
+    """The cheapest float type in which sums of integers up to `bound` are exact in any order."""
+    return np.float32 if bound < 2**24 else np.float64
+
+
+def float32(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Round float64 multipliers to float32 once; subnormal results become zero, so that no CPU mode can change them."""
+    rounded = np.atleast_1d(np.asarray(x, np.float64)).astype(np.float32)
+    return np.where(np.abs(rounded) < np.finfo(np.float32).tiny, np.float32(0), rounded)

@@ -1,0 +1,51 @@
+"""A look-up from code to code: every unary function, and every change of type.
+
+    code = table[x]       table uint8 [256], or [C, 256] where the input (the image) has a type per channel
+
+Entries past the greatest input code are never read; they hold 0.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import GraphError
+from bitwright.graph import Node, Shape, Value
+from bitwright.ops.op import Array, IntegerOp, codes_of, expect_tensors
+from bitwright.qtensor import QType, to_codes
+
+Function = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.floating[Any]]]
+
+
+class Table(IntegerOp):
+    name = "table"
+    takes_image = True
+
+    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
+        return shapes[0]
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+        per_channel = codes_of(inputs[0]).per_channel
+        expect_tensors(node, where, {"table": ("uint8", (*inputs[0].shape[: int(per_channel)], 256))})
+        if output.type is None:
+            raise GraphError(f"{where}: the result must be codes")
+        if int(node.tensors["table"].max()) > output.type.codes.hi:
+            raise GraphError(f"{where}: an entry is not a {output.type.scheme} code")
+
+    def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
+        table = node.tensors["table"]
+        if table.ndim == 1:
+            return np.asarray(table[xs[0]])
+        channel = np.arange(len(table)).reshape((-1,) + (1,) * (xs[0].ndim - 2))
+        return np.asarray(table[channel, xs[0]])
+
+
+def make_table(function: Function, x: QType, y: QType) -> npt.NDArray[np.uint8]:
+    """The table of a real function between two types: y's code of function(x's real value), in float64."""
+    codes = np.arange(256.0)
+    scale, zero_point = (np.asarray(v, np.float64)[..., None] for v in (x.scale, x.zero_point))
+    offset = np.asarray(x.offset)[:, None] if x.per_channel else 0.0
+    table = to_codes(function((codes - zero_point) * scale + offset), y)
+    return np.where(codes <= x.codes.hi, table, 0).astype(np.uint8)

@@ -1,0 +1,31 @@
+"""Functions of one number: in the integer graph each is a `table` from code to code, exact whatever the function costs."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import GraphError
+from bitwright.graph import Node, Shape, Value
+from bitwright.ops.op import FloatOp, codes_of
+from bitwright.ops.table import make_table
+
+
+class Unary(FloatOp):
+    """A real function, given in float64; lowers to `table`."""
+
+    @abstractmethod
+    def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.floating[Any]]:
+        """The real function, elementwise."""
+
+    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
+        return shapes[0]
+
+    def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        if output.type is None:
+            raise GraphError(f"node {node.name!r} ({self.name}): the result of a table must be codes")
+        with np.errstate(over="ignore"):
+            table = make_table(lambda x: self.function(x, node), codes_of(inputs[0]), output.type)
+        return Node(node.name, "table", node.inputs, {}, {"table": table}, origin=node.origin)

@@ -1,0 +1,72 @@
+"""Sliding windows, shared by convolution and pools."""
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import GraphError
+from bitwright.graph import Shape
+from bitwright.ops.op import Array, integers
+
+Pair = tuple[int, int]
+Padding = tuple[int, int, int, int]
+
+STRIDE = integers(2, 1)
+KERNEL = integers(2, 1)
+PADDING = integers(4)
+
+
+def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)) -> Pair:
+    """(OH, OW) of windows over (H, W) with padding (top, left, bottom, right); GraphError if a window does not fit."""
+    found = []
+    if (size[0] + padding[0] + padding[2]) * (size[1] + padding[1] + padding[3]) > 2**26:
+        raise GraphError(f"a plane of {size} padded by {padding} is larger than 2**26 pixels")
+    for axis in (0, 1):
+        room = size[axis] + padding[axis] + padding[axis + 2] - dilation[axis] * (kernel[axis] - 1) - 1
+        if room < 0:
+            raise GraphError(f"a window of {kernel} with dilation {dilation} does not fit into {size} padded by {padding}")
+        found.append(room // stride[axis] + 1)
+    return found[0], found[1]
+
+
+def pad(x: Array, padding: Padding, fill: float) -> Array:
+    """Pad x [N, C, H, W] by (top, left, bottom, right)."""
+    top, left, bottom, right = padding
+    if not any(padding):
+        return x
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
+
+
+def tap(padded: Array, i: int, j: int, size: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Array:
+    """What every window of a padded x [N, C, H, W] sees at its tap (i, j): a view [N, C, OH, OW]."""
+    top, left = i * dilation[0], j * dilation[1]
+    return padded[
+        :,
+        :,
+        top : top + (size[0] - 1) * stride[0] + 1 : stride[0],
+        left : left + (size[1] - 1) * stride[1] + 1 : stride[1],
+    ]
+
+
+def columns(padded: Array, kernel: Pair, size: Pair, stride: Pair, dilation: Pair) -> Array:
+    """All windows of a padded x [N, C, H, W], as [N, C, kh, kw, OH, OW]; a view where the kernel is 1x1."""
+    if kernel == (1, 1):
+        return tap(padded, 0, 0, size, stride)[:, :, None, None]
+    found = np.empty((*padded.shape[:2], *kernel, *size), padded.dtype)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            found[:, :, i, j] = tap(padded, i, j, size, stride, dilation)
+    return found
+
+
+def inside(size: int, taps: int, stride: int, before: int, after: int, dilation: int = 1) -> npt.NDArray[np.int64]:
+    """For each window along one axis, how many of its taps lie inside the image."""
+    count = (size + before + after - dilation * (taps - 1) - 1) // stride + 1
+    positions = np.arange(count)[:, None] * stride - before + np.arange(taps)[None] * dilation
+    return np.asarray(((positions >= 0) & (positions < size)).sum(axis=1))
+
+
+def expect_planes(shape: Shape, what: str) -> tuple[int, int, int]:
+    """(C, H, W) of an input that must be planes."""
+    if len(shape) != 3:
+        raise GraphError(f"{what} needs an input of C, H, W; found {shape}")
+    return shape

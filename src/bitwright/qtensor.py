@@ -1,0 +1,119 @@
+"""How codes stand for real numbers: `QType`, and the two functions between codes and reals."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import GraphError
+from bitwright.schemes import SCHEMES, Scheme
+
+
+@dataclass(frozen=True)
+class QType:
+    """real = scale * (code - zero_point) + offset.
+
+    Activations have one scale and one zero point. The image has one of each per channel, and an offset: its zero point
+    is the pixel nearest to real zero, the offset what is left. Every other value has offset 0.
+    """
+
+    scheme: str
+    scale: float | tuple[float, ...]
+    zero_point: int | tuple[int, ...]
+    offset: tuple[float, ...] = ()
+
+    @property
+    def codes(self) -> Scheme:
+        return SCHEMES[self.scheme]
+
+    @property
+    def per_channel(self) -> bool:
+        return isinstance(self.zero_point, tuple)
+
+    @property
+    def reach(self) -> int:
+        """The largest |code - zero_point|."""
+        zero_points = np.atleast_1d(self.zero_point)
+        return int(max(self.codes.hi - zero_points.min(), zero_points.max() - self.codes.lo))
+
+    def column(self, ndim: int) -> npt.NDArray[np.float64]:
+        """The zero point, shaped to broadcast over [N, C, ...] of `ndim` axes."""
+        zero_point = np.asarray(self.zero_point, np.float64)
+        return zero_point.reshape((1, -1) + (1,) * (ndim - 2)) if zero_point.ndim else zero_point
+
+    def check(self, where: str, channels: int) -> None:
+        """Raise GraphError unless scales are finite, positive and normal, and zero points are codes."""
+        if self.scheme not in SCHEMES or self.codes.signed:
+            raise GraphError(f"{where}: expected an unsigned scheme, found {self.scheme!r}")
+        fields = [self.scale, self.zero_point] + ([self.offset] if self.per_channel else [])
+        if self.per_channel and not all(isinstance(f, tuple) and len(f) == channels for f in fields):
+            raise GraphError(f"{where}: expected {channels} scales, zero points and offsets, found {self}")
+        if not self.per_channel and (isinstance(self.scale, tuple) or self.offset):
+            raise GraphError(f"{where}: expected one scale and one zero point, found {self}")
+        for scale in np.atleast_1d(self.scale):
+            if not (math.isfinite(scale) and np.finfo(np.float32).tiny <= scale <= np.finfo(np.float32).max):
+                raise GraphError(f"{where}: a scale must be finite, positive and normal, found {scale!r}")
+        for zero_point in np.atleast_1d(self.zero_point):
+            if not self.codes.lo <= int(zero_point) <= self.codes.hi:
+                raise GraphError(f"{where}: zero point {zero_point} is not a {self.scheme} code")
+        if not all(math.isfinite(o) for o in self.offset):
+            raise GraphError(f"{where}: an offset is not finite: {self.offset}")
+
+    def to_json(self) -> dict[str, Any]:
+        record = {"scheme": self.scheme, "scale": self.scale, "zero_point": self.zero_point}
+        return {**record, "offset": self.offset} if self.offset else record
+
+    @classmethod
+    def from_json(cls, record: Any, where: str) -> "QType":
+        """Read a JSON object, strictly; GraphError says what is wrong with it."""
+        if not isinstance(record, dict) or not {"scheme", "scale", "zero_point"} <= set(record) <= _KEYS:
+            raise GraphError(f"{where}: expected an object with scheme, scale and zero_point, found {record!r:.200}")
+        return cls(
+            scheme=_one(record["scheme"], str, where),
+            scale=_one_or_many(record["scale"], float, where),
+            zero_point=_one_or_many(record["zero_point"], int, where),
+            offset=tuple(_one(o, float, where) for o in _one(record.get("offset", []), list, where)),
+        )
+
+
+_KEYS = {"scheme", "scale", "zero_point", "offset"}
+
+
+def _one(value: Any, kind: type, where: str) -> Any:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise GraphError(f"{where}: expected {kind.__name__}, found {value!r:.200}")
+    return value
+
+
+def _one_or_many(value: Any, kind: type, where: str) -> Any:
+    return tuple(_one(v, kind, where) for v in value) if isinstance(value, list) else _one(value, kind, where)
+
+
+def affine_qtype(scheme: str, lo: float, hi: float) -> QType:
+    """The QType whose codes cover [lo, hi] and hit zero exactly. The range is widened to contain zero.
+
+    A range of no width gets scale 1, so that the scale is always positive and normal.
+    """
+    codes = SCHEMES[scheme]
+    lo, hi = min(float(lo), 0.0), max(float(hi), 0.0)
+    scale = float(np.float32((hi - lo) / (codes.hi - codes.lo)))
+    if not scale >= 1e-30:
+        return QType(scheme, 1.0, codes.lo)
+    zero_point = int(np.clip(np.rint(codes.lo - lo / scale), codes.lo, codes.hi))
+    return QType(scheme, scale, zero_point)
+
+
+def to_codes(real: npt.NDArray[np.floating[Any]], qtype: QType) -> npt.NDArray[np.uint8]:
+    """The nearest codes of real values [...], for a QType that is not per channel."""
+    codes = qtype.codes
+    q = np.rint(np.asarray(real, np.float64) / qtype.scale + qtype.zero_point)
+    return np.clip(q, codes.lo, codes.hi).astype(np.uint8)
+
+
+def to_real(codes: npt.NDArray[np.generic], qtype: QType) -> npt.NDArray[np.float64]:
+    """The real values of codes [...], for a QType that is not per channel."""
+    return (codes.astype(np.float64) - qtype.zero_point) * np.float64(qtype.scale)

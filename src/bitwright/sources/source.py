@@ -1,0 +1,99 @@
+"""ImageSource: a set of images with, perhaps, their labels and class names. Nothing is decoded before it is asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import SourceError
+from bitwright.preprocess import Preprocess
+from bitwright.sources.batches import Batches
+from bitwright.sources.readers import Picture, Reader, SubsetReader
+
+Indices = Sequence[int] | npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSource:
+    """A set of at least one image.
+
+    Fields:
+        reader: fetches one image.
+        where: the path or name that the set was opened from, for messages.
+        labels: the class of each image, int64 [N], not negative; None where nobody knows.
+        classes: the names of the classes, in the order of the labels; None where they have no names.
+
+    Raises:
+        SourceError: when made of parts that don't fit each other.
+    """
+
+    reader: Reader
+    where: str
+    labels: npt.NDArray[np.int64] | None = None
+    classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.reader) == 0:
+            raise SourceError(f"{self.where}: expected at least one image, found none")
+        if self.labels is None:
+            return
+        if self.labels.dtype != np.int64 or self.labels.shape != (len(self),):
+            raise SourceError(
+                f"{self.where}: expected {len(self)} labels, one whole number per image; "
+                f"found {self.labels.dtype} {list(self.labels.shape)}"
+            )
+        lowest, highest = int(self.labels.min()), int(self.labels.max())
+        if lowest < 0 or (self.classes is not None and highest >= len(self.classes)):
+            bound = "and up" if self.classes is None else f"to {len(self.classes) - 1}, one per class name"
+            raise SourceError(f"{self.where}: expected labels 0 {bound}; found {lowest} to {highest}")
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def read(self, i: int) -> Picture:
+        """Return image i as it is stored: an upright PIL picture of any mode, or uint8 [h, w] or [h, w, 1 or 3].
+
+        Raises:
+            ImageError: this one image can't be read; the message is "NAME: REASON".
+        """
+        return self.reader.read(i)
+
+    def name(self, i: int) -> str:
+        """Return the path of image i, or its place in the file that holds it."""
+        return self.reader.name(i)
+
+    def subset(self, indices: Indices) -> "ImageSource":
+        """Return the images at these positions, in this order; the classes stay.
+
+        Raises:
+            SourceError: none are asked for, or one is outside 0..len-1.
+        """
+        positions = np.asarray(indices)
+        if positions.ndim != 1 or positions.size == 0 or not np.issubdtype(positions.dtype, np.integer):
+            raise SourceError(f"{self.where}: expected positions of at least one image; found {indices!r}")
+        if positions.min() < 0 or positions.max() >= len(self):
+            found = f"{positions.min()}..{positions.max()}"
+            raise SourceError(f"{self.where}: expected positions in 0..{len(self) - 1}; found {found}")
+        positions = positions.astype(np.int64)
+        labels = None if self.labels is None else self.labels[positions]
+        return replace(self, reader=SubsetReader(self.reader, positions), labels=labels)
+
+    def sample(self, n: int, seed: int) -> "ImageSource":
+        """Return `n` different images, drawn at random, in their order here.
+
+        The same seed gives the same images on every machine, and a smaller sample is part of a larger one.
+
+        Raises:
+            SourceError: `n` is not in 1..len, or `seed` not in 0..2**32-1.
+        """
+        if not 1 <= n <= len(self):
+            raise SourceError(f"{self.where}: can't sample {n} images; expected 1..{len(self)}, the number there are")
+        if not 0 <= seed < 2**32:
+            raise SourceError(f"{self.where}: expected a seed in 0..{2**32 - 1}; found {seed}")
+        # RandomState, because NumPy promises never to change its stream; artifacts have to come out the same for ever.
+        return self.subset(np.sort(np.random.RandomState(seed).permutation(len(self))[:n]))
+
+    def batches(self, preprocess: Preprocess, batch_size: int, strict: bool = False, workers: int = 4) -> Batches:
+        """Iterate over all images, preprocessed, in order; see `Batches`."""
+        return Batches(self.reader, self.labels, preprocess, batch_size, strict, workers)
