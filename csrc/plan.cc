@@ -69,6 +69,7 @@ Plan::Plan(Graph graph, Isa isa, int threads, bool keep_values)
       lowered_(lower(graph_, isa, keep_values)),
       pool_(threads > 0 ? threads : available_threads()) {
   for (const auto& step : lowered_.steps) scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes);
+  graph_.nodes.clear();  // the steps have packed copies
   Lease ready(*this);
 }
 
