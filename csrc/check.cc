@@ -265,7 +265,7 @@ void check_value(const Value& v, int index) {
   auto expect = [&](bool holds, const char* what) {
     if (!holds) throw std::invalid_argument("value " + std::to_string(index) + ": " + what);
   };
-  expect(!v.shape.empty() && v.shape.size() <= 6, "expected 1 to 6 dimensions");
+  expect(!v.shape.empty() && v.shape.size() <= 8, "expected 1 to 8 dimensions");
   int64_t count = 1;
   for (int d : v.shape) {
     expect(d >= 1 && d <= kMostElements / count, "a dimension is out of range");
