@@ -19,6 +19,9 @@ struct IgemmParams {
 // Weights to pack: [O][I / groups][kh][kw].
 KernelTable<IgemmParams> igemm_kernels();
 
+#ifdef BITWRIGHT_X86
+extern const KernelRow<IgemmParams> igemm_avx512vnni;
+#endif
 extern const KernelRow<IgemmParams> igemm_scalar;
 
 }  // namespace bitwright

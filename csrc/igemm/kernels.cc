@@ -4,6 +4,9 @@ namespace bitwright {
 
 KernelTable<IgemmParams> igemm_kernels() {
   static const KernelRow<IgemmParams> rows[] = {
+#ifdef BITWRIGHT_X86
+      igemm_avx512vnni,
+#endif
       igemm_scalar,
   };
   return {rows, static_cast<int>(sizeof(rows) / sizeof(rows[0]))};
