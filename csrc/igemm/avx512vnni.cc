@@ -64,14 +64,6 @@ IgemmGrid grid_of(const IgemmParams& p) {
 
 int units(const IgemmParams& p) { return grid_of(p).count(); }
 
-// Lanes from `channel` on that may be stored: all of a pixel's but, with groups, not those of the next group.
-int lanes_to_store(const IgemmParams& p, const PackedIgemm& packed, const IgemmPiece& piece, int channel) {
-  bool last = piece.last_panel == packed.panels;
-  int end = last && piece.group == p.groups - 1 ? p.out.lanes : (piece.group + 1) * packed.outs;
-  int most = (piece.last_panel - piece.first_panel) * kPanel;
-  return end - channel < most ? end - channel : most;
-}
-
 void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Epilogue512& epilogue, const Buffers& at,
                const IgemmPiece& piece) {
   int panels = piece.last_panel - piece.first_panel, step = most_pixels(panels);

@@ -5,7 +5,7 @@ namespace bitwright {
 KernelTable<IgemmParams> igemm_kernels() {
   static const KernelRow<IgemmParams> rows[] = {
 #ifdef BITWRIGHT_X86
-      igemm_avx512vnni,
+      igemm_amx, igemm_avx512vnni,
 #endif
       igemm_scalar,
   };

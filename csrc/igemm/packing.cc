@@ -102,4 +102,11 @@ IgemmPiece igemm_piece(const IgemmGrid& grid, int panels, int index) {
   return {pixel_block, panel_block / blocks, panels * block / blocks, panels * (block + 1) / blocks};
 }
 
+int lanes_to_store(const IgemmParams& p, const PackedIgemm& packed, const IgemmPiece& piece, int channel) {
+  bool last = piece.last_panel == packed.panels;
+  int end = last && piece.group == p.groups - 1 ? p.out.lanes : (piece.group + 1) * packed.outs;
+  int most = (piece.last_panel - piece.first_panel) * kPanel;
+  return end - channel < most ? end - channel : most;
+}
+
 }  // namespace bitwright

@@ -50,4 +50,7 @@ struct IgemmPiece {
 };
 IgemmPiece igemm_piece(const IgemmGrid& grid, int panels, int index);
 
+// Lanes from `channel` on that may be stored: all of a pixel's but, with groups, not those of the next group.
+int lanes_to_store(const IgemmParams& p, const PackedIgemm& packed, const IgemmPiece& piece, int channel);
+
 }  // namespace bitwright
