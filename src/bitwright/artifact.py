@@ -250,8 +250,6 @@ def check_graph(graph: Graph, preprocess: Preprocess) -> None:
         if not known.issuperset(node.inputs):
             raise GraphError(f"{where}: reads {sorted(set(node.inputs) - known)}, which no earlier node computes")
         value = graph.values[node.name]
-        if (value.type is None) != (node.name == graph.output):
-            raise GraphError(f"{where}: the output, and nothing else, must be float32")
         if math.prod(value.shape) > MAX_ELEMENTS:
             raise GraphError(f"{where}: its result has more than {MAX_ELEMENTS} elements")
         if value.type is not None:
@@ -260,3 +258,5 @@ def check_graph(graph: Graph, preprocess: Preprocess) -> None:
         known.add(node.name)
     if not isinstance(graph.output, str) or graph.output not in known or len(graph.values[graph.output].shape) != 1:
         raise GraphError(f"the output {graph.output!r:.100} must be a value of one axis, the logits")
+    if graph.values[graph.output].type is not None:
+        raise GraphError(f"the output {graph.output!r} must be float32")

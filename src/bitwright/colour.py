@@ -25,6 +25,8 @@ def to_mode(image: Image.Image, mode: Mode, background: Colour = WHITE) -> Image
       grey ITU-R 601 luma of that. A picture that is already in `mode` keeps its pixels bit for bit.
     - Transparency of any kind (alpha, palette, one transparent colour): composited on `background`, an RGB colour.
     - 16-bit grey (I;16 and its variants): round(v / 257), so 0 stays black and 65535 becomes 255.
+      (16-bit colour never comes here: PIL has no such mode. It keeps the high byte while it reads the file, and does
+      not find one transparent colour among 16-bit ones.)
     - 32-bit integer grey (I): PIL's mode for 16-bit PGM, so it is read as 16-bit grey; values outside 0..65535 are refused.
     - 32-bit float grey (F): 0.0 is black, 1.0 is white, round(255 v); values outside 0..1, and NaN, are refused.
 
@@ -55,13 +57,13 @@ def _eight_bit_grey(image: Image.Image) -> Image.Image:
 
 
 def _16_to_8_bits(values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-    wide = values.astype(np.int64)
-    if wide.min() < 0 or wide.max() > 65535:
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < 0 or highest > 65535:
         raise ImageError(
-            f"a grey picture of 32-bit integers must hold 16-bit values, 0..65535; found {wide.min()}..{wide.max()}; "
+            f"a grey picture of 32-bit integers must hold 16-bit values, 0..65535; found {lowest}..{highest}; "
             "rescale it and save it as 16-bit or 8-bit grey"
         )
-    return ((wide + 128) // 257).astype(np.uint8)
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _float_to_8_bits(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
@@ -70,7 +72,8 @@ def _float_to_8_bits(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
             f"a grey picture of floats must hold values in 0..1; found {values.min()}..{values.max()}; "
             "rescale it (divide by its white) and save it again"
         )
-    return np.rint(values.astype(np.float64) * 255).astype(np.uint8)
+    levels: npt.NDArray[np.uint8] = np.rint(values * np.float32(255)).astype(np.uint8)
+    return levels
 
 
 def _on_background(image: Image.Image, background: Colour) -> Image.Image:

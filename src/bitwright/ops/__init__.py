@@ -18,6 +18,7 @@ from bitwright.ops.mul import Mul
 from bitwright.ops.op import FloatOp, IntegerOp, Op
 from bitwright.ops.pad import Pad
 from bitwright.ops.permute import Permute
+from bitwright.ops.quantize import Quantize
 from bitwright.ops.reshape import Reshape
 from bitwright.ops.sigmoid import Sigmoid
 from bitwright.ops.silu import Silu
@@ -47,6 +48,7 @@ OPS: dict[str, Op] = {
         Silu(),
         Gelu(),
         LeakyRelu(),
+        Quantize(),
         Table(),
         Dequantize(),
     )

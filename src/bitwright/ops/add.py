@@ -18,6 +18,7 @@ from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors
 
 class Add(FloatOp, IntegerOp):
     name = "add"
+    writes_float = True
     arity = (2, 2)
     attrs = epilogue.BOUNDS
 

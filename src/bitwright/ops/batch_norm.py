@@ -18,6 +18,7 @@ from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors
 
 class BatchNorm(FloatOp, IntegerOp):
     name = "batch_norm"
+    writes_float = True
     attrs = epilogue.BOUNDS
 
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:

@@ -34,6 +34,7 @@ from bitwright.qtensor import QType
 
 class Conv2d(FloatOp, IntegerOp):
     name = "conv2d"
+    writes_float = True
     arity = (1, 2)
     takes_image = True
     attrs = {

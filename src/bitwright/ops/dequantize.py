@@ -7,14 +7,19 @@ import numpy as np
 from bitwright.errors import GraphError
 from bitwright.graph import Node, Shape, Value
 from bitwright.ops import epilogue
-from bitwright.ops.op import Array, IntegerOp, codes_of, expect_tensors
+from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors, float32
 
 
-class Dequantize(IntegerOp):
+class Dequantize(FloatOp, IntegerOp):
     name = "dequantize"
+    writes_float = True
 
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
         return shapes[0]
+
+    def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        m = float32(np.float64(codes_of(inputs[0]).scale))
+        return Node(node.name, self.name, node.inputs, {}, {"m": m}, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
         expect_tensors(node, where, {"m": ("float32", (1,))})

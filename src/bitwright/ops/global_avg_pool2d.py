@@ -19,6 +19,7 @@ from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, exact_dtype, e
 
 class GlobalAvgPool2d(FloatOp, IntegerOp):
     name = "global_avg_pool2d"
+    writes_float = True
 
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
         channels, height, width = window.expect_planes(shapes[0], "global_avg_pool2d")

@@ -28,6 +28,7 @@ from bitwright.ops.weights import WEIGHTS, check_weight_codes, quantize_weight
 
 class Linear(FloatOp, IntegerOp):
     name = "linear"
+    writes_float = True
     arity = (1, 2)
     attrs = {"weights": WEIGHTS, **epilogue.BOUNDS}
 

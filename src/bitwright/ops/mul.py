@@ -18,6 +18,7 @@ from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors
 
 class Mul(FloatOp, IntegerOp):
     name = "mul"
+    writes_float = True
     arity = (2, 2)
     attrs = epilogue.BOUNDS
 

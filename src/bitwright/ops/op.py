@@ -47,6 +47,8 @@ class FloatOp(Op):
 
     passes_type: ClassVar[bool] = False
     """True where codes pass through unchanged, so that the result has the type of the input."""
+    writes_float: ClassVar[bool] = False
+    """True where the result may be float32: an epilogue without its rounding."""
 
     @abstractmethod
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
@@ -59,6 +61,8 @@ class IntegerOp(Op):
     attrs: ClassVar[Mapping[str, Rule]] = {}
     takes_image: ClassVar[bool] = False
     """True where the input may have a zero point per channel."""
+    takes_float: ClassVar[bool] = False
+    """True where the input may be float32: the last reshape, behind the op that computes the logits."""
 
     def validate(self, node: Node, inputs: Sequence[Value], output: Value) -> None:
         """Raise GraphError unless the node is complete and consistent with its inputs and its output."""
@@ -72,9 +76,9 @@ class IntegerOp(Op):
             if not rule(node.attrs[key]):
                 raise GraphError(f"{where}: attribute {key} has the bad value {node.attrs[key]!r:.100}")
         for name, value in zip(node.inputs, inputs, strict=True):
-            if value.type is None:
+            if value.type is None and not self.takes_float:
                 raise GraphError(f"{where}: input {name!r} is float32; only codes can be computed with")
-            if value.type.per_channel and not self.takes_image:
+            if value.type is not None and value.type.per_channel and not self.takes_image:
                 raise GraphError(f"{where}: input {name!r} has a zero point per channel, which this op does not take")
         shape = self.infer(node, [value.shape for value in inputs])
         if shape != output.shape:

@@ -15,6 +15,7 @@ def _shape(value: Any) -> bool:
 
 class Reshape(SameTypeOp):
     name = "reshape"
+    takes_float = True
     attrs = {"shape": _shape}
 
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:

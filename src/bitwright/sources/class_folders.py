@@ -13,7 +13,7 @@ from bitwright.sources.source import ImageSource
 
 
 def accepts(spec: str) -> bool:
-    return len(_class_names(spec)) > 0
+    return os.path.isdir(spec) and len(_class_names(spec)) > 0
 
 
 def open_class_folders(spec: str) -> ImageSource:

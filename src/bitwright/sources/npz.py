@@ -36,7 +36,7 @@ def open_npz(spec: str) -> ImageSource:
 
 def _load(spec: str) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(spec, allow_pickle=False) as archive:
+        with open(spec, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in ("images", "labels", "classes") if name in archive}
     except Exception as error:  # zip, zlib and NumPy's header parser raise nearly any type for a damaged file
         raise SourceError(f"{spec}: cannot read it as a NumPy archive: {error}") from error

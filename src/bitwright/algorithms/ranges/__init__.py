@@ -1,0 +1,19 @@
+"""The table of range algorithms. A newcomer is one file and one line here."""
+
+from bitwright.algorithms.ranges.minmax import MinMax
+from bitwright.algorithms.ranges.mse import Mse
+from bitwright.algorithms.ranges.percentile import Percentile
+from bitwright.algorithms.ranges.range import Range
+from bitwright.errors import RecipeError
+
+RANGES: dict[str, Range] = {algorithm.name: algorithm for algorithm in (MinMax(), Percentile(), Mse())}
+
+
+def range_algorithm(name: str) -> Range:
+    """Return the range algorithm called `name`; RecipeError if there is none."""
+    if name not in RANGES:
+        raise RecipeError(f"unknown range {name!r}; known ranges: {', '.join(RANGES)}")
+    return RANGES[name]
+
+
+__all__ = ["RANGES", "Range", "range_algorithm"]

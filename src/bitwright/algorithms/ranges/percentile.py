@@ -1,0 +1,25 @@
+"""`percentile`: leave out the rarest 0.01 % of the values, half of them at either end.
+
+    lo, hi = quantiles of x at 0.005 % and 99.995 %;  for weights the 99.99 % quantile of |w| per channel.
+Wu et al. 2020, "Integer Quantization for Deep Learning Inference: Principles and Empirical Evaluation", section 4.
+"""
+
+import numpy as np
+
+from bitwright.algorithms.ranges.range import Floats, Range
+from bitwright.schemes import Scheme
+
+LEFT_OUT = 1e-4
+
+
+class Percentile(Range):
+    name = "percentile"
+
+    def activation(self, values: Floats, counts: Floats, codes: Scheme) -> tuple[float, float]:
+        below = np.cumsum(counts) / counts.sum()
+        lo = values[np.searchsorted(below, LEFT_OUT / 2, side="right")]
+        hi = values[min(np.searchsorted(below, 1 - LEFT_OUT / 2), len(values) - 1)]
+        return float(lo), float(hi)
+
+    def weight(self, weight: Floats, codes: Scheme) -> Floats:
+        return np.asarray(np.quantile(np.abs(weight), 1 - LEFT_OUT, axis=1))

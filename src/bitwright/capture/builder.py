@@ -1,0 +1,113 @@
+"""The graph under construction, as the mappings in aten.py see it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bitwright.errors import CaptureError
+from bitwright.graph import INPUT, Graph, Node, Shape, Value, live
+from bitwright.ops import FLOAT_OPS
+
+
+class Unmapped(Exception):
+    """An op is used in a way that has no mapping; the message says which."""
+
+
+class Builder:
+    """Collects nodes; `env` holds for every fx node the name of a value, a constant array, or a tuple of names."""
+
+    def __init__(self, program: torch.export.ExportedProgram, shape: Shape) -> None:
+        self.env: dict[torch.fx.Node, Any] = {}
+        self.nodes: list[Node] = []
+        self.values: dict[str, Value] = {INPUT: Value(shape)}
+        signature = program.graph_signature
+        state = {**dict(program.named_parameters()), **dict(program.named_buffers()), **program.constants}
+        names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        names |= signature.inputs_to_lifted_tensor_constants
+        placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
+        inputs = [node for node in placeholders if node.name in signature.user_inputs]
+        if len(inputs) != 1 or len(signature.user_outputs) != 1:
+            raise CaptureError(
+                f"expected one input and one output, found {len(inputs)} and {len(signature.user_outputs)}; "
+                "wrap the model in a module that takes one image tensor and returns the logits"
+            )
+        for node in placeholders:
+            if node.name in names:
+                self.env[node] = state[names[node.name]].detach().cpu().numpy()
+        self.env[inputs[0]] = INPUT
+        if self.shape(inputs[0]) != shape:
+            raise CaptureError(f"the program takes images of {self.shape(inputs[0])}, expected {shape}")
+        self._output = next(n for n in program.graph.nodes if n.op == "output").args[0][0]
+
+    def shape(self, node: torch.fx.Node) -> Shape:
+        """The shape per image of what an fx node computes; Unmapped where its first axis is not the batch."""
+        shape = node.meta["val"].shape
+        if not shape or isinstance(shape[0], int):
+            raise Unmapped(f"a tensor of {tuple(shape)}, whose first axis is not the free batch axis")
+        return tuple(int(size) for size in shape[1:])
+
+    def value(self, arg: Any) -> str:
+        """The name of the value that an argument stands for."""
+        found = self.env.get(arg) if isinstance(arg, torch.fx.Node) else None
+        if not isinstance(found, str):
+            raise Unmapped("an argument that is not computed from the image")
+        return found
+
+    def is_value(self, arg: Any) -> bool:
+        return isinstance(arg, torch.fx.Node) and isinstance(self.env.get(arg), str)
+
+    def constant(self, arg: Any) -> npt.NDArray[Any]:
+        """The array that an argument stands for: a parameter, a buffer or a number."""
+        if isinstance(arg, int | float):
+            return np.asarray(arg, np.float32)
+        found = self.env.get(arg)
+        if not isinstance(found, np.ndarray):
+            raise Unmapped("an argument that is neither a parameter nor a constant")
+        return found
+
+    def emit(
+        self,
+        fx: torch.fx.Node,
+        op: str,
+        inputs: Sequence[str],
+        attrs: Mapping[str, Any] | None = None,
+        tensors: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> str:
+        """Add a node for an fx node; its name comes from the module path."""
+        path = self._path(fx)
+        name = self._free(path if self._is_leaf(fx) else f"{path}.{op}".lstrip("."))
+        node = Node(name, op, tuple(inputs), dict(attrs or {}), dict(tensors or {}), origin=path)
+        shape = FLOAT_OPS[op].infer(node, [self.values[i].shape for i in inputs])
+        self.nodes.append(node)
+        self.values[name] = Value(shape)
+        return name
+
+    def finish(self) -> Graph:
+        """The finished graph; CaptureError if the output is not logits."""
+        output = self.env.get(self._output)
+        if not isinstance(output, str) or output == INPUT:
+            raise CaptureError("the output of the model is not computed from its input")
+        if len(self.values[output].shape) != 1:
+            raise CaptureError(f"expected logits of [N, classes], found an output of [N, *{self.values[output].shape}]")
+        nodes = live(self.nodes, output)
+        names = {INPUT} | {node.name for node in nodes}
+        return Graph(nodes, {name: value for name, value in self.values.items() if name in names}, output)
+
+    def _path(self, fx: torch.fx.Node) -> str:
+        entries = list(fx.meta.get("nn_module_stack", {}).values())
+        return str(entries[-1][0]) if entries else ""
+
+    def _is_leaf(self, fx: torch.fx.Node) -> bool:
+        entries = list(fx.meta.get("nn_module_stack", {}).values())
+        kind = str(entries[-1][1]) if entries else ""
+        return bool(self._path(fx)) and kind.startswith("torch.nn.modules.") and "container" not in kind
+
+    def _free(self, name: str) -> str:
+        taken, candidate, count = self.values, name, 0
+        while candidate in taken:
+            count += 1
+            candidate = f"{name}_{count}"
+        return candidate

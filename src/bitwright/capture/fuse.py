@@ -1,0 +1,92 @@
+"""`fuse`: convolutions take in the padding before them and the batch norm, residual sum and clamp after them.
+
+A value is absorbed only where nothing else reads it. What is left over stays an op of its own.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from bitwright.graph import Graph, Node, Value
+
+Rule = Callable[[Node, Node, int, Graph], Node | None]
+
+WITH_WEIGHT = ("conv2d", "linear")
+WITH_BOUNDS = ("conv2d", "linear", "batch_norm", "add", "mul")
+
+
+def fuse(graph: Graph) -> Graph:
+    """Apply every rule in turn. Names of convolutions stay; what they absorb disappears."""
+    for rule in (pad_into_conv, norm_into_weight, add_into_weight, clamp_into_bounds):
+        graph = _merge(graph, rule)
+    return graph
+
+
+def pad_into_conv(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
+    """pad -> conv2d, where the padding is of planes and not of channels."""
+    if first.op != "pad" or second.op != "conv2d" or len(first.attrs["padding"]) != 3:
+        return None
+    channel, rows, columns = first.attrs["padding"]
+    if any(channel):
+        return None
+    more = (rows[0], columns[0], rows[1], columns[1])
+    padding = tuple(a + b for a, b in zip(second.attrs["padding"], more, strict=True))
+    return replace(second.with_attrs(padding=padding), inputs=first.inputs)
+
+
+def norm_into_weight(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
+    """conv2d or linear -> batch_norm."""
+    if first.op not in WITH_WEIGHT or second.op != "batch_norm" or "bn_mean" in first.tensors:
+        return None
+    return replace(first.with_attrs(**second.attrs), tensors={**first.tensors, **second.tensors})
+
+
+def add_into_weight(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
+    """conv2d or linear -> add: the other summand becomes its second input, the residual."""
+    if first.op not in WITH_WEIGHT or second.op != "add" or len(first.inputs) == 2:
+        return None
+    other = second.inputs[1 - index]
+    if other == graph_input(graph):
+        return None
+    return replace(first, inputs=(*first.inputs, other))
+
+
+def graph_input(graph: Graph) -> str:
+    """The name of the image, which has a zero point per channel and so cannot be a residual."""
+    return next(iter(graph.values))
+
+
+def clamp_into_bounds(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
+    """Any op with an epilogue -> clamp."""
+    if first.op not in WITH_BOUNDS or second.op != "clamp" or "clamp" in first.attrs:
+        return None
+    return first.with_attrs(clamp=second.attrs["clamp"])
+
+
+def _merge(graph: Graph, rule: Rule) -> Graph:
+    """Replace each pair (producer, node) that a rule accepts, where the node is the producer's one reader."""
+    reads = Counter(name for node in graph.nodes for name in node.inputs)
+    reads[graph.output] += 1
+    names: dict[str, str] = {}
+    kept: dict[str, Node] = {}
+    values: dict[str, Value] = dict(graph.values)
+    for node in graph.nodes:
+        node = replace(node, inputs=tuple(names.get(name, name) for name in node.inputs))
+        order = {name: position for position, name in enumerate(kept)}
+        merged = None
+        for index in sorted(range(len(node.inputs)), key=lambda i: -order.get(node.inputs[i], -1)):
+            first = kept.get(node.inputs[index])
+            if first is not None and reads[first.name] == 1:
+                merged = rule(first, node, index, graph)
+            if merged is not None:
+                break
+        if merged is None:
+            kept[node.name] = node
+            continue
+        assert first is not None
+        del kept[first.name]
+        result, count = values.pop(node.name), reads[node.name]
+        values.pop(first.name)
+        kept[merged.name], values[merged.name], reads[merged.name] = merged, result, count
+        names[node.name] = merged.name
+    return Graph(tuple(kept.values()), values, names.get(graph.output, graph.output))

@@ -1,0 +1,120 @@
+"""Float ops in PyTorch, one function each: what a prepared model runs while calibrating and training.
+
+A function takes a layer (its node's attributes, its parameters), whether batch norms use the batch's statistics, and the
+inputs [N, ...]; it returns the result in front of the output's quantizer.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FloatFunction = Callable[[Mapping[str, Any], Mapping[str, Tensor], bool, list[Tensor]], Tensor]
+
+
+def conv2d(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    top, left, bottom, right = attrs["padding"]
+    x, padding = xs[0], (top, left)
+    if (top, left) != (bottom, right):
+        x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
+    y = F.conv2d(x, t["weight"], t.get("bias"), attrs["stride"], padding, attrs["dilation"], attrs["groups"])
+    return _finish(y, attrs, t, training, xs)
+
+
+def linear(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    return _finish(F.linear(xs[0], t["weight"], t.get("bias")), attrs, t, training, xs)
+
+
+def batch_norm(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    return _finish(xs[0], attrs, t, training, xs)
+
+
+def add(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    return _clamp(xs[0] + xs[1], attrs)
+
+
+def mul(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    return _clamp(xs[0] * xs[1], attrs)
+
+
+def _finish(y: Tensor, attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    """Batch norm, residual and clamp, in this order."""
+    if "bn_mean" in t:
+        y = F.batch_norm(y, t["bn_mean"], t["bn_var"], t["bn_weight"], t["bn_bias"], training, eps=attrs["eps"])
+    if len(xs) == 2:
+        y = y + xs[1]
+    return _clamp(y, attrs)
+
+
+def _clamp(y: Tensor, attrs: Mapping[str, Any]) -> Tensor:
+    lo, hi = attrs.get("clamp", (None, None))
+    return y if lo is None and hi is None else y.clamp(lo, hi)
+
+
+def max_pool2d(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    top, left, bottom, right = attrs["padding"]
+    x = F.pad(xs[0], (left, right, top, bottom), value=float("-inf")) if any(attrs["padding"]) else xs[0]
+    return F.max_pool2d(x, attrs["kernel"], attrs["stride"], 0, attrs["dilation"])
+
+
+def avg_pool2d(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    top, left, bottom, right = attrs["padding"]
+    total = F.avg_pool2d(F.pad(xs[0], (left, right, top, bottom)), attrs["kernel"], attrs["stride"], divisor_override=1)
+    return total / t["divisor"].to(total.dtype)
+
+
+def slice_(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    return xs[0][(slice(None),) * (attrs["axis"] + 1) + (slice(attrs["start"], attrs["stop"], attrs["step"]),)]
+
+
+def pad(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    return F.pad(xs[0], pad_list(attrs))
+
+
+def pad_list(attrs: Mapping[str, Any]) -> list[int]:
+    """The padding of a `pad` node in the order that torch wants: last axis first."""
+    return [side for both in reversed(attrs["padding"]) for side in both]
+
+
+def permute(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    return xs[0].permute(0, *(d + 1 for d in attrs["dims"]))
+
+
+def reshape(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    return xs[0].reshape(xs[0].shape[0], *attrs["shape"])
+
+
+def concat(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    return torch.cat(xs, attrs["axis"] + 1)
+
+
+def unary(function: Callable[[Tensor, Mapping[str, Any]], Tensor]) -> FloatFunction:
+    return lambda attrs, t, training, xs: function(xs[0], attrs)
+
+
+FLOAT_FUNCTIONS: dict[str, FloatFunction] = {
+    "conv2d": conv2d,
+    "linear": linear,
+    "batch_norm": batch_norm,
+    "add": add,
+    "mul": mul,
+    "max_pool2d": max_pool2d,
+    "avg_pool2d": avg_pool2d,
+    "global_avg_pool2d": unary(lambda x, _: x.mean((2, 3), keepdim=True)),
+    "concat": concat,
+    "slice": slice_,
+    "pad": pad,
+    "reshape": reshape,
+    "permute": permute,
+    "clamp": unary(lambda x, attrs: x.clamp(*attrs["clamp"])),
+    "hardswish": unary(lambda x, _: F.hardswish(x)),
+    "hardsigmoid": unary(lambda x, _: F.hardsigmoid(x)),
+    "sigmoid": unary(lambda x, _: x.sigmoid()),
+    "silu": unary(lambda x, _: F.silu(x)),
+    "gelu": unary(lambda x, attrs: F.gelu(x, approximate=attrs["approximate"])),
+    "leaky_relu": unary(lambda x, attrs: F.leaky_relu(x, attrs["slope"])),
+    "quantize": unary(lambda x, _: x),
+    "dequantize": unary(lambda x, _: x),
+}

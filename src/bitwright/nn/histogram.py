@@ -1,0 +1,53 @@
+"""A histogram of bounded size over a stream of unknown range: what calibration remembers of an activation.
+
+Bins have a width of 2**k, k just large enough for the largest |x| seen; when that grows, neighbours are merged. So the
+result does not depend on the order of the stream, nor on how it is cut into batches.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+SIDE = 4096
+"""Bins on either side of zero."""
+
+
+class Histogram:
+    """Counts of x in bins [i * width, (i + 1) * width) for i in -SIDE..SIDE-1, with the exact extremes."""
+
+    def __init__(self) -> None:
+        self.counts: npt.NDArray[np.int64] = np.zeros(2 * SIDE, np.int64)
+        self.exponent: int | None = None
+        self.lo = math.inf
+        self.hi = -math.inf
+
+    def add(self, x: Tensor) -> None:
+        """Count every number of x; NaN or infinity is an error of the caller's (ValueError)."""
+        lo, hi = (float(v) for v in torch.aminmax(x.detach()))
+        if not (math.isfinite(lo) and math.isfinite(hi)):
+            raise ValueError(f"values range over {lo}..{hi}")
+        self.lo, self.hi = min(self.lo, lo), max(self.hi, hi)
+        self._widen(max(abs(lo), abs(hi)))
+        assert self.exponent is not None
+        bins = (x.detach() * 2.0**-self.exponent).floor_().add_(SIDE).to(torch.int32)
+        self.counts += torch.bincount(bins.reshape(-1), minlength=2 * SIDE).cpu().numpy()
+
+    def _widen(self, size: float) -> None:
+        exponent = max(math.frexp(size)[1] if size else -126, -100) - int(math.log2(SIDE))
+        if self.exponent is None:
+            self.exponent = exponent
+        while self.exponent < exponent:
+            merged = self.counts.reshape(SIDE, 2).sum(axis=1)
+            self.counts = np.zeros(2 * SIDE, np.int64)
+            self.counts[SIDE // 2 : SIDE // 2 + SIDE] = merged
+            self.exponent += 1
+
+    def points(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The middles of the bins that hold anything, and their counts; float64 [K] each, ascending."""
+        held = np.flatnonzero(self.counts)
+        width = 2.0 ** (self.exponent or 0)
+        middles = (held - SIDE + 0.5) * width
+        return np.clip(middles, self.lo, self.hi), self.counts[held].astype(np.float64)

@@ -1,0 +1,139 @@
+"""Integer ops in PyTorch: what a prepared model computes in eval mode, equal to the NumPy reference to the bit.
+
+Codes are float32 tensors [N, C, H, W] or [N, F] that hold integers; sums of products use float32 where every partial sum
+is below 2**24, else float64, so they are exact. The definitions are in `ops/`; these are written on their own, so that
+comparing the two tests both.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bitwright.graph import Node, Value
+from bitwright.nn.float_ops import concat, pad_list, permute, reshape, slice_
+from bitwright.ops.op import codes_of, worst_case
+
+FLOAT32_EXACT = 2**24
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node about to run: its tensors on the right device, its input types, its output."""
+
+    node: Node
+    tensors: Mapping[str, Tensor]
+    inputs: list[Value]
+    output: Value
+    xs: list[Tensor]
+
+    def centred(self, index: int) -> Tensor:
+        """code - zero_point of an input."""
+        zero_point = torch.as_tensor(codes_of(self.inputs[index]).zero_point, dtype=torch.float32)
+        x = self.xs[index]
+        return x - zero_point.to(x.device).reshape(-1, *(1,) * (x.dim() - 2))
+
+    def store(self, t: Tensor) -> Tensor:
+        if self.output.type is None:
+            return t
+        lo, hi = self.node.attrs.get("lo", 0), self.node.attrs.get("hi", self.output.type.codes.hi)
+        return t.round().clamp(lo, hi)
+
+    def store_with_zero_point(self, t: Tensor) -> Tensor:
+        return self.store(t if self.output.type is None else t + float(self.output.type.zero_point))  # type: ignore[arg-type]
+
+    def epilogue(self, acc: Tensor) -> Tensor:
+        column = (-1,) + (1,) * (acc.dim() - 2)
+        t = acc.to(torch.float32) * self.tensors["m"].reshape(column)
+        t = t + self.tensors["b"].reshape(column)
+        if len(self.xs) == 2:
+            t = t + self.centred(1) * self.tensors["m_r"]
+        return self.store(t)
+
+    @property
+    def exact_dtype(self) -> torch.dtype:
+        bound = worst_case(self.node.tensors["weight"], codes_of(self.inputs[0]))
+        return torch.float32 if bound < FLOAT32_EXACT else torch.float64
+
+
+def conv2d(call: Call) -> Tensor:
+    attrs, dtype = call.node.attrs, call.exact_dtype
+    top, left, bottom, right = attrs["padding"]
+    x = F.pad(call.centred(0), (left, right, top, bottom)).to(dtype)
+    with torch.backends.mkldnn.flags(enabled=False) if dtype == torch.float64 else _exact_float32():
+        acc = F.conv2d(x, call.tensors["weight"].to(dtype), None, attrs["stride"], 0, attrs["dilation"], attrs["groups"])
+    return call.epilogue(acc)
+
+
+def linear(call: Call) -> Tensor:
+    with _exact_float32():
+        acc = call.centred(0).to(call.exact_dtype) @ call.tensors["weight"].to(call.exact_dtype).T
+    return call.epilogue(acc)
+
+
+def _exact_float32() -> torch.autograd.grad_mode.no_grad:
+    return torch.no_grad()
+
+
+def batch_norm(call: Call) -> Tensor:
+    return call.epilogue(call.centred(0))
+
+
+def add(call: Call) -> Tensor:
+    return call.store_with_zero_point(call.centred(0) * call.tensors["m_a"] + call.centred(1) * call.tensors["m_b"])
+
+
+def mul(call: Call) -> Tensor:
+    return call.store_with_zero_point(call.centred(0) * call.centred(1) * call.tensors["m"])
+
+
+def max_pool2d(call: Call) -> Tensor:
+    attrs = call.node.attrs
+    top, left, bottom, right = attrs["padding"]
+    x = F.pad(call.xs[0], (left, right, top, bottom), value=-1.0)
+    return F.max_pool2d(x, attrs["kernel"], attrs["stride"], 0, attrs["dilation"])
+
+
+def avg_pool2d(call: Call) -> Tensor:
+    attrs = call.node.attrs
+    top, left, bottom, right = attrs["padding"]
+    x = F.pad(call.centred(0), (left, right, top, bottom)).to(torch.float64)
+    total = F.avg_pool2d(x, attrs["kernel"], attrs["stride"], divisor_override=1)
+    return call.store_with_zero_point(total.to(torch.float32) * call.tensors["m"])
+
+
+def global_avg_pool2d(call: Call) -> Tensor:
+    total = call.centred(0).to(torch.float64).sum((2, 3), keepdim=True)
+    return call.store_with_zero_point(total.to(torch.float32) * call.tensors["m"])
+
+
+def table(call: Call) -> Tensor:
+    entries, index = call.tensors["table"], call.xs[0].long()
+    if entries.dim() == 2:
+        index = index + 256 * torch.arange(len(entries), device=index.device).reshape(-1, *(1,) * (index.dim() - 2))
+    return entries.reshape(-1)[index]
+
+
+def pad(call: Call) -> Tensor:
+    return F.pad(call.xs[0], pad_list(call.node.attrs), value=float(codes_of(call.inputs[0]).zero_point))  # type: ignore[arg-type]
+
+
+INTEGER_FUNCTIONS: dict[str, Callable[[Call], Tensor]] = {
+    "conv2d": conv2d,
+    "linear": linear,
+    "batch_norm": batch_norm,
+    "add": add,
+    "mul": mul,
+    "max_pool2d": max_pool2d,
+    "avg_pool2d": avg_pool2d,
+    "global_avg_pool2d": global_avg_pool2d,
+    "concat": lambda call: concat(call.node.attrs, {}, False, call.xs),
+    "slice": lambda call: slice_(call.node.attrs, {}, False, call.xs),
+    "pad": pad,
+    "reshape": lambda call: reshape(call.node.attrs, {}, False, call.xs),
+    "permute": lambda call: permute(call.node.attrs, {}, False, call.xs),
+    "table": table,
+    "dequantize": lambda call: call.centred(0) * call.tensors["m"],
+}

@@ -1,0 +1,193 @@
+"""`PreparedModel`: same call signature as the original, normalised float32 NCHW in, logits out.
+
+It rounds its input to pixels. In train mode it is differentiable fake quantization; in eval mode it computes the integers.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitwright.algorithms.ranges import Range
+from bitwright.errors import CalibrationError
+from bitwright.graph import INPUT, Graph, Value
+from bitwright.nn.edges import place
+from bitwright.nn.integer_ops import INTEGER_FUNCTIONS, Call
+from bitwright.nn.layer import Layer
+from bitwright.nn.quantizers import Edge
+from bitwright.ops import FLOAT_OPS
+from bitwright.preprocess import Preprocess
+from bitwright.qtensor import QType
+from bitwright.recipe import Recipe
+
+WITH_WEIGHT = ("conv2d", "linear")
+
+
+class PreparedModel(nn.Module):
+    """A fused float graph with quantizers on its edges and weights.
+
+    `layers` has a `Layer` for each node, `edges` an `Edge` for each type; `/` stands for the `.` of module paths.
+    """
+
+    image_scale: Tensor
+    image_offset: Tensor
+
+    def __init__(self, graph: Graph, preprocess: Preprocess, recipe: Recipe) -> None:
+        super().__init__()
+        edges = place(graph)
+        self.graph, self.owner = edges.graph, dict(edges.owner)
+        self.preprocess, self.recipe = preprocess, recipe
+        scale, offset = preprocess.affine()
+        self.image = QType("uint8", _floats(scale), _ints(preprocess.zero_point()), _residue(preprocess))
+        self.register_buffer("image_scale", torch.from_numpy(scale).float().reshape(1, -1, 1, 1))
+        self.register_buffer("image_offset", torch.from_numpy(offset).float().reshape(1, -1, 1, 1))
+        weighted = [node for node in self.graph.nodes if node.op in WITH_WEIGHT]
+        recipe.check_matches(node.name for node in self.graph.nodes)
+        first = weighted[0].name if weighted else ""
+        last = weighted[-1] if weighted else None
+        self.layers = nn.ModuleDict()
+        self.edges = nn.ModuleDict()
+        for node in self.graph.nodes:
+            ends = {"first": node.name == first, "last": last is not None and node.name == last.name}
+            weights = recipe.schemes(node.name, **ends)[0] if node.op in WITH_WEIGHT else None
+            image = self.image if INPUT in node.inputs and node.op == "conv2d" else None
+            self.layers[_key(node.name)] = Layer(node, weights, image)
+        read_by_last = self.owner.get(last.inputs[0]) if last is not None else None
+        for name in dict.fromkeys(self.owner.values()):
+            scheme = recipe.schemes(name, first=name == first)[1]
+            if name == read_by_last and last is not None:
+                scheme = recipe.schemes(last.name, last=True)[1]
+            self.edges[_key(name)] = Edge(name, scheme)
+        self._lowered: tuple[int, Graph, dict[str, dict[str, Tensor]]] | None = None
+
+    def layer(self, name: str) -> Layer:
+        """The layer of the node called `name`."""
+        found = self.layers[_key(name)]
+        assert isinstance(found, Layer)
+        return found
+
+    def edge(self, value: str) -> Edge | None:
+        """The edge that a value's codes belong to; None where the value is float32."""
+        if value not in self.owner:
+            return None
+        found = self.edges[_key(self.owner[value])]
+        assert isinstance(found, Edge)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images [N, C, H, W], both float32. CalibrationError before calibration."""
+        pixels = ((x - self.image_offset) / self.image_scale).round().clamp(0, 255)
+        if self.training:
+            self._expect_calibrated()
+            return self._float(pixels, self._fake_quantize)
+        return self.run_integers(pixels)
+
+    def observe(self, images: Tensor) -> Tensor:
+        """Run the float model on uint8 images [N, H, W, C] and add to every edge's histogram; returns the float logits."""
+        with torch.no_grad():
+            return self._float(images.permute(0, 3, 1, 2).float(), self._observe)
+
+    def choose_ranges(self, algorithm: Range) -> None:
+        """Set every scale from the histograms and the weights."""
+        for edge in self.edges.values():
+            assert isinstance(edge, Edge)
+            edge.choose_range(algorithm)
+        for layer in self.layers.values():
+            assert isinstance(layer, Layer)
+            if layer.quantizer is not None:
+                layer.quantizer.choose_range(algorithm, layer.weight)
+
+    def _fake_quantize(self, name: str, value: Tensor) -> Tensor:
+        edge = self.edge(name)
+        return value if edge is None else edge(value)
+
+    def _observe(self, name: str, value: Tensor) -> Tensor:
+        edge = self.edge(name)
+        if edge is not None and not FLOAT_OPS[self.graph[name].op].passes_type:
+            edge.observe(value)
+        return value
+
+    def _float(self, pixels: Tensor, at_edge: Callable[[str, Tensor], Tensor]) -> Tensor:
+        quantized = at_edge == self._fake_quantize
+        values = {INPUT: pixels * self.image_scale + self.image_offset}
+
+        def run(name: str, xs: list[Tensor]) -> Tensor:
+            return at_edge(name, self.layer(name)(xs, quantized=quantized))
+
+        return _walk(self.graph, values, run)
+
+    def run_integers(self, pixels: Tensor, trace: Callable[[str, Tensor], None] | None = None) -> Tensor:
+        """Logits of pixel codes [N, C, H, W] (whole numbers in float32), computed in integers; `trace` sees every value."""
+        graph, tensors = self._integer_graph()
+
+        def run(name: str, xs: list[Tensor]) -> Tensor:
+            node = nodes[name]
+            call = Call(node, tensors[name], graph.inputs_of(node), graph.values[name], xs)
+            result = INTEGER_FUNCTIONS[node.op](call)
+            if trace is not None:
+                trace(name, result)
+            return result
+
+        nodes = {node.name: node for node in graph.nodes}
+        with torch.no_grad():
+            return _walk(graph, {INPUT: pixels.float()}, run)
+
+    def lower(self) -> Graph:
+        """The integer graph of this moment. CalibrationError before calibration."""
+        self._expect_calibrated()
+        types = {name: edge.qtype for name in self.owner if (edge := self.edge(name)) is not None}
+        types[INPUT] = self.image
+        values = {name: Value(value.shape, types.get(name)) for name, value in self.graph.values.items()}
+        nodes = []
+        for node in self.graph.nodes:
+            inputs = [values[name] for name in node.inputs]
+            nodes.append(FLOAT_OPS[node.op].lower(self.layer(node.name).float_node(), inputs, values[node.name]))
+        return Graph(tuple(nodes), values, self.graph.output)
+
+    def _integer_graph(self) -> tuple[Graph, Mapping[str, dict[str, Tensor]]]:
+        """The integer graph and its tensors on this module's device; made anew when a parameter or buffer has changed."""
+        state = [*self.parameters(), *self.buffers()]
+        version = hash(tuple((id(t), t._version, t.device) for t in state))
+        if self._lowered is None or self._lowered[0] != version:
+            graph, device = self.lower(), self.image_scale.device
+            tensors = {
+                node.name: {k: torch.from_numpy(np.array(v, np.float32)).to(device) for k, v in node.tensors.items()}
+                for node in graph.nodes
+            }
+            self._lowered = (version, graph, tensors)
+        return self._lowered[1], self._lowered[2]
+
+    def _expect_calibrated(self) -> None:
+        for name, buffer in self.named_buffers():
+            if name.endswith(".scale") and not torch.isfinite(buffer).all():
+                raise CalibrationError("the model has no ranges yet; call bitwright.calibrate(prepared, images) first")
+
+
+def _walk(graph: Graph, values: dict[str, Tensor], run: Callable[[str, list[Tensor]], Tensor]) -> Tensor:
+    """Compute every node in order, dropping values after their last use; returns the output."""
+    last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
+    for i, node in enumerate(graph.nodes):
+        values[node.name] = run(node.name, [values[name] for name in node.inputs])
+        for name in set(node.inputs):
+            if last_use[name] == i:
+                del values[name]
+    return values[graph.output]
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")
+
+
+def _floats(array: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[float, ...]:
+    return tuple(float(v) for v in array)
+
+
+def _ints(array: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> tuple[int, ...]:
+    return tuple(int(v) for v in array)
+
+
+def _residue(preprocess: Preprocess) -> tuple[float, ...]:
+    """What real value the zero point of each channel stands for: near zero, not always zero."""
+    scale, offset = preprocess.affine()
+    return tuple(float(s * z + o) for s, z, o in zip(scale, preprocess.zero_point(), offset, strict=True))

@@ -1,0 +1,94 @@
+"""The two places where a prepared model rounds: the codes that an op writes (`Edge`), and weights (`WeightQuantizer`).
+
+Scales are buffers, NaN until calibration sets them. Rounding passes gradients straight through (Bengio et al. 2013,
+"Estimating or Propagating Gradients Through Stochastic Neurons", the straight-through estimator).
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitwright.algorithms.ranges import Range
+from bitwright.errors import CalibrationError
+from bitwright.nn.histogram import Histogram
+from bitwright.qtensor import QType, affine_qtype
+from bitwright.schemes import SCHEMES
+
+
+def round_ste(x: Tensor) -> Tensor:
+    """round(x), half to even, with the gradient of x."""
+    return x + (x.round() - x).detach()
+
+
+class Edge(nn.Module):
+    """The type of one or several values: learns their range while observing, rounds them to codes afterwards."""
+
+    scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self, name: str, scheme: str) -> None:
+        super().__init__()
+        self.name = name
+        self.scheme = scheme
+        self.histogram = Histogram()
+        self.register_buffer("scale", torch.tensor(math.nan))
+        self.register_buffer("zero_point", torch.tensor(0.0))
+
+    def observe(self, x: Tensor) -> None:
+        """Add to the histogram; CalibrationError where a value is not finite."""
+        try:
+            self.histogram.add(x)
+        except ValueError as error:
+            raise CalibrationError(f"layer {self.name!r}: {error}; the float model overflows on these images") from error
+
+    def choose_range(self, algorithm: Range) -> None:
+        """Set scale and zero point from what was observed; CalibrationError if nothing was."""
+        values, counts = self.histogram.points()
+        if not len(values):
+            raise CalibrationError(f"layer {self.name!r} has seen no images; call calibrate first")
+        if algorithm.name == "minmax":
+            values[0], values[-1] = self.histogram.lo, self.histogram.hi
+        qtype = affine_qtype(self.scheme, *algorithm.activation(values, counts, SCHEMES[self.scheme]))
+        self.scale.fill_(float(np.asarray(qtype.scale)))
+        self.zero_point.fill_(int(np.asarray(qtype.zero_point)))
+
+    @property
+    def qtype(self) -> QType:
+        """The type; CalibrationError before calibration."""
+        if not torch.isfinite(self.scale):
+            raise CalibrationError(f"layer {self.name!r} has no range yet; call calibrate first")
+        return QType(self.scheme, float(self.scale), int(self.zero_point))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fake quantization: the real values of the nearest codes, differentiable."""
+        codes = SCHEMES[self.scheme]
+        q = round_ste(x / self.scale + self.zero_point).clamp(codes.lo, codes.hi)
+        return (q - self.zero_point) * self.scale
+
+
+class WeightQuantizer(nn.Module):
+    """Symmetric codes with one scale per output channel, for a weight [O, ...] times `image_scale`."""
+
+    scale: Tensor
+    image_scale: Tensor
+
+    def __init__(self, scheme: str, image_scale: Tensor, channels: int) -> None:
+        super().__init__()
+        self.scheme = scheme
+        self.register_buffer("image_scale", image_scale)
+        self.register_buffer("scale", torch.full((channels,), math.nan))
+
+    def choose_range(self, algorithm: Range, weight: Tensor) -> None:
+        """Set the scales from the weight; a channel of zeros gets scale 1."""
+        codes = SCHEMES[self.scheme]
+        real = (weight.detach().double() * self.image_scale).cpu().numpy().reshape(len(weight), -1)
+        scale = (algorithm.weight(real, codes) / codes.hi).astype(np.float32)
+        scale[scale < 1e-30] = 1.0
+        self.scale.copy_(torch.from_numpy(scale))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        codes, column = SCHEMES[self.scheme], (-1,) + (1,) * (weight.dim() - 1)
+        scale = self.scale.reshape(column) / self.image_scale.to(weight.dtype)
+        return round_ste(weight / scale).clamp(codes.lo, codes.hi) * scale

@@ -1,0 +1,144 @@
+"""A recipe: plain data that says which layers get which schemes, and which algorithms choose the numbers.
+
+Short form: `w4a8` is int4 weights and uint8 activations. Below 8 bits it leaves the first and the last layer's weights,
+and the codes that the last layer reads, at 8 bits, as the literature does. A recipe file says anything else:
+
+    weights = "int4"
+    activations = "uint8"
+    range = "mse"
+    first = { weights = "int8" }
+    last = { weights = "int8", activations = "uint8" }
+    [[layers]]
+    match = "layer3.*.conv2"
+    weights = "int3"
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from bitwright.errors import MissingExtraError, RecipeError
+from bitwright.schemes import scheme
+
+
+def _expect_scheme(name: Any, *, signed: bool) -> None:
+    if name is not None and scheme(name).signed != signed:
+        kind = "weights: int2 to int8" if signed else "activations: uint2 to uint8"
+        raise RecipeError(f"expected a scheme for {kind}; found {name!r}")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Schemes for the layers whose name matches; None leaves what stood before.
+
+    `activations` is the scheme of the codes that a layer writes; for the last layer, which writes float32, of those it reads.
+    """
+
+    match: str = "*"
+    weights: str | None = None
+    activations: str | None = None
+
+    def __post_init__(self) -> None:
+        _expect_scheme(self.weights, signed=True)
+        _expect_scheme(self.activations, signed=False)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Schemes for every layer. Later wins over earlier: the default, `first` and `last`, then each of `layers` in turn."""
+
+    name: str = "w8a8"
+    weights: str = "int8"
+    activations: str = "uint8"
+    range: str = "mse"
+    first: Rule = Rule()
+    last: Rule = Rule()
+    layers: tuple[Rule, ...] = ()
+
+    def __post_init__(self) -> None:
+        _expect_scheme(self.weights, signed=True)
+        _expect_scheme(self.activations, signed=False)
+
+    def schemes(self, layer: str, *, first: bool = False, last: bool = False) -> tuple[str, str]:
+        """(weights, activations) for the layer called `layer`."""
+        weights, activations = self.weights, self.activations
+        matching = [rule for rule in self.layers if fnmatchcase(layer, rule.match)]
+        for rule in [self.first] * first + [self.last] * last + matching:
+            weights, activations = rule.weights or weights, rule.activations or activations
+        return weights, activations
+
+    def check_matches(self, layers: Iterable[str]) -> None:
+        """Raise RecipeError if a rule matches no layer: it is misspelt, or meant for another model."""
+        names = list(layers)
+        for rule in self.layers:
+            if not any(fnmatchcase(name, rule.match) for name in names):
+                raise RecipeError(f"the recipe's pattern {rule.match!r} matches no layer; layers: {', '.join(names)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as plain data, without what is not set."""
+        record = asdict(self)
+        record["first"], record["last"] = _set_only(record["first"]), _set_only(record["last"])
+        record["layers"] = [{"match": rule["match"], **_set_only(rule)} for rule in record["layers"]]
+        return {key: value for key, value in record.items() if value not in ({}, [])}
+
+    @classmethod
+    def from_json(cls, record: Any) -> "Recipe":
+        """Read plain data, strictly; RecipeError says what is wrong with it."""
+        record = dict(_table(record, "the recipe", set(cls.__dataclass_fields__)))
+        rules = record.get("layers", [])
+        if not isinstance(rules, list | tuple):
+            raise RecipeError(f"expected 'layers' to be a list of tables, found {rules!r:.100}")
+        record["layers"] = tuple(Rule(**_table(rule, "a layer's rule", {"match", "weights", "activations"})) for rule in rules)
+        for side in ("first", "last"):
+            record[side] = Rule(**_table(record.get(side, {}), side, {"weights", "activations"}))
+        for key in ("name", "weights", "activations", "range"):
+            if not isinstance(record.get(key, ""), str):
+                raise RecipeError(f"expected {key!r} to be a string, found {record[key]!r:.100}")
+        return cls(**record)
+
+    def to_toml(self) -> str:
+        """The recipe as TOML; needs tomli-w (extra `torch`)."""
+        try:
+            import tomli_w
+        except ImportError as error:
+            raise MissingExtraError("tomli_w", "torch") from error
+        return tomli_w.dumps(self.to_json())
+
+    @classmethod
+    def parse(cls, spec: "str | os.PathLike[str] | Recipe") -> "Recipe":
+        """A recipe from its short form (`w4a8`), from a TOML file, or itself."""
+        if isinstance(spec, Recipe):
+            return spec
+        short = re.fullmatch(r"w([2-8])a([2-8])", os.fspath(spec))
+        if short:
+            return _short(os.fspath(spec), int(short[1]), int(short[2]))
+        if not os.fspath(spec).endswith(".toml"):
+            raise RecipeError(f"expected a recipe like w8a8, with 2 to 8 bits each, or a .toml file; found {os.fspath(spec)!r}")
+        try:
+            record = tomllib.loads(Path(spec).read_text("utf-8"))
+        except OSError as error:
+            raise RecipeError(f"cannot read {os.fspath(spec)}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise RecipeError(f"{os.fspath(spec)} is not TOML: {error}") from error
+        return cls.from_json({"name": Path(spec).stem, **record})
+
+
+def _short(name: str, weight_bits: int, activation_bits: int) -> Recipe:
+    edge = Rule(weights="int8" if weight_bits < 8 else None)
+    last = Rule(weights=edge.weights, activations="uint8" if activation_bits < 8 else None)
+    return Recipe(name, f"int{weight_bits}", f"uint{activation_bits}", first=edge, last=last)
+
+
+def _table(value: Any, where: str, keys: set[str]) -> dict[str, Any]:
+    if not isinstance(value, dict) or not set(value) <= keys:
+        raise RecipeError(f"{where}: expected a table with keys among {sorted(keys)}, found {value!r:.200}")
+    return value
+
+
+def _set_only(rule: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in rule.items() if key != "match" and value is not None}

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitwright.errors import SourceError
+from bitwright.sources import ImageSource, open_source
+from bitwright.sources.kinds import KINDS
+
+
+@pytest.fixture
+def ten(tmp_path: Path) -> str:
+    """A file of ten grey pictures, each of one level, its label."""
+    path = tmp_path / "ten.npz"
+    labels = np.arange(10)
+    np.savez(path, images=np.broadcast_to(labels.astype(np.uint8)[:, None, None], (10, 4, 4)), labels=labels)
+    return str(path)
+
+
+def labels(source: ImageSource) -> list[int]:
+    assert source.labels is not None
+    levels = [int(np.asarray(source.read(i)).flat[0]) for i in range(len(source))]
+    assert levels == source.labels.tolist()
+    return levels
+
+
+@pytest.mark.parametrize(
+    ("suffix", "expected"),
+    [
+        ("", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        ("[::5]", [0, 5]),
+        ("[!::5]", [1, 2, 3, 4, 6, 7, 8, 9]),
+        ("[:3]", [0, 1, 2]),
+        ("[-2:]", [8, 9]),
+        ("[!2:-2]", [0, 1, 8, 9]),
+        ("[::-4]", [9, 5, 1]),
+        ("[5:1000]", [5, 6, 7, 8, 9]),
+        ("[!::5][:3]", [1, 2, 3]),
+        ("[1::2][!:2][::-1]", [9, 7, 5]),
+    ],
+)
+def test_slices(ten: str, suffix: str, expected: list[int]) -> None:
+    assert labels(open_source(ten + suffix)) == expected
+    assert labels(open_source(Path(ten + suffix))) == expected
+
+
+@pytest.mark.parametrize("suffix", ["[3]", "[]", "[a:b]", "[::0]", "[1:2:3:4]", "[!]", "[::5][x]", "[!!::5]"])
+def test_what_is_no_slice_is_refused(ten: str, suffix: str) -> None:
+    with pytest.raises(SourceError, match="expected a slice such as"):
+        open_source(ten + suffix)
+
+
+@pytest.mark.parametrize("suffix", ["[10:]", "[!:]", "[:5][5:]"])
+def test_a_slice_that_selects_nothing_is_refused(ten: str, suffix: str) -> None:
+    with pytest.raises(SourceError, match="selects none of"):
+        open_source(ten + suffix)
+
+
+def test_a_path_that_ends_in_brackets_is_a_path(ten: str) -> None:
+    odd = Path(ten).with_name("odd[::5].npz")
+    Path(ten).rename(odd)
+    assert len(open_source(odd)) == 10
+    assert labels(open_source(f"{odd}[::5]")) == [0, 5]
+
+
+def test_what_is_not_there_is_refused_with_the_choices(tmp_path: Path) -> None:
+    for absent in (tmp_path / "absent.csv", "x" * 5000, "a\0b", ""):
+        with pytest.raises(SourceError, match="no such file or folder; expected one of") as error:
+            open_source(absent)
+        assert all(kind.looks_like in str(error.value) for kind in KINDS)
+    with pytest.raises(SourceError, match=r"absent\.csv: no such file"):
+        open_source(tmp_path / "absent.csv[::5]")
+    other = tmp_path / "notes.txt"
+    other.write_text("hello")
+    with pytest.raises(SourceError, match=r"notes\.txt: a file of no known kind; expected one of"):
+        open_source(other)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from bitwright.errors import SourceError
+from bitwright.sources import ImageSource
+from bitwright.sources.readers import ArrayReader
+
+
+def grey(n: int, labels: np.ndarray | None = None, classes: tuple[str, ...] | None = None) -> ImageSource:
+    levels = np.arange(n, dtype=np.uint8)
+    return ImageSource(ArrayReader(np.broadcast_to(levels[:, None, None], (n, 2, 2)), "set"), "set", labels, classes)
+
+
+def levels(source: ImageSource) -> list[int]:
+    return [int(np.asarray(source.read(i))[0, 0]) for i in range(len(source))]
+
+
+def test_subsets_keep_names_labels_and_classes() -> None:
+    source = grey(6, np.array([0, 1, 2, 0, 1, 2]), ("a", "b", "c"))
+    part = source.subset([5, 0, 3]).subset([2, 0])
+    assert levels(part) == [3, 5]
+    assert part.labels is not None
+    assert part.labels.tolist() == [0, 2]
+    assert part.classes == ("a", "b", "c")
+    assert [part.name(i) for i in range(2)] == ["set[3]", "set[5]"]
+
+
+@pytest.mark.parametrize("indices", [[], [6], [-1], [0.5], [[0]], [True]])
+def test_subsets_of_what_is_not_there_are_refused(indices: list[int]) -> None:
+    with pytest.raises(SourceError, match="set: expected positions"):
+        grey(6).subset(indices)
+
+
+def test_samples() -> None:
+    source = grey(100)
+    sample = levels(source.sample(10, seed=3))
+    assert sample == sorted(set(sample))
+    assert len(sample) == 10
+    assert sample == levels(source.sample(10, seed=3))
+    assert sample != levels(source.sample(10, seed=4))
+    assert set(sample) < set(levels(source.sample(20, seed=3)))
+    assert levels(source.sample(100, seed=0)) == list(range(100))
+
+
+def test_the_stream_of_samples_never_changes() -> None:
+    assert levels(grey(100).sample(5, seed=0)) == [2, 26, 55, 75, 86]
+
+
+@pytest.mark.parametrize(("n", "seed"), [(0, 0), (7, 0), (-1, 0), (3, -1), (3, 2**32)])
+def test_samples_that_can_not_be_drawn(n: int, seed: int) -> None:
+    with pytest.raises(SourceError, match=r"set: (can't sample|expected a seed)"):
+        grey(6).sample(n, seed)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "message"),
+    [
+        (np.arange(3), None, "expected 2 labels"),
+        (np.array([0.0, 1.0]), None, "found float64"),
+        (np.array([0, -1]), None, "expected labels 0 and up; found -1 to 0"),
+        (np.array([0, 2]), ("a", "b"), "expected labels 0 to 1, one per class name; found 0 to 2"),
+    ],
+)
+def test_labels_must_fit(labels: np.ndarray, classes: tuple[str, ...] | None, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        grey(2, labels, classes)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (4, 4), (2, 4, 4, 2), (2, 0, 4, 3)])
+def test_arrays_that_hold_no_images_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(SourceError, match="set: expected images as a uint8 array"):
+        ArrayReader(np.zeros(shape, np.uint8), "set")
