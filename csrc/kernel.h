@@ -71,9 +71,12 @@ struct KernelTable {
 
   const KernelRow<Params>& choose(const Params& params, Isa limit) const {
     for (int i = 0; i < count - 1; ++i)
-      if (rows[i].isa <= limit && (!rows[i].accepts || rows[i].accepts(params))) return rows[i];
+      if (runs_on(rows[i].isa, limit) && (!rows[i].accepts || rows[i].accepts(params))) return rows[i];
     return rows[count - 1];
   }
+
+  // AVX-512 machines need not have the VEX form of VPDPBUSD, so its rows are for machines that have nothing better.
+  static bool runs_on(Isa isa, Isa limit) { return isa == Isa::avxvnni ? limit == isa : isa <= limit; }
 };
 
 }  // namespace bitwright

@@ -20,7 +20,7 @@ struct IgemmParams {
 KernelTable<IgemmParams> igemm_kernels();
 
 #ifdef BITWRIGHT_X86
-extern const KernelRow<IgemmParams> igemm_amx, igemm_avx512vnni;
+extern const KernelRow<IgemmParams> igemm_amx, igemm_avx512vnni, igemm_avxvnni, igemm_avx2;
 #endif
 extern const KernelRow<IgemmParams> igemm_scalar;
 
