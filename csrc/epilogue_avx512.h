@@ -35,38 +35,43 @@ inline __m512i pack_bytes(__m512i a, __m512i b, __m512i c, __m512i d) {
   return _mm512_permutexvar_epi32(order, bytes);
 }
 
-class Epilogue512 {
+// One pixel's sums (64-byte aligned), its residual if there is one, and where its codes go.
+struct Row512 {
+  const int32_t* sums;
+  const uint8_t* second;
+  uint8_t* out;
+};
+
+// Channels c.. of some pixels, with all that is the same for each of them in registers.
+template <int kVectors, bool kResidual, bool kTable>
+class Codes512 {
  public:
-  explicit Epilogue512(const Epilogue& e)
-      : e_(e),
-        hi_(_mm512_set1_ps(e.hi)),
+  Codes512(const Epilogue& e, const int32_t* start, int c, int count)
+      : hi_(_mm512_set1_ps(e.hi)),
         lo_(_mm512_set1_epi8(static_cast<char>(static_cast<int>(e.lo)))),
         m_r_(_mm512_set1_ps(e.m_r)),
         r_zp_(_mm512_set1_epi32(e.r_zp)),
-        table_(e.table) {}
-
-  // `acc` are channels c.. of a pixel whose output begins at `out` and residual at `second`; stores the first `count`.
-  template <int kVectors>
-  void store(const __m512i (&acc)[kVectors], int c, const uint8_t* second, uint8_t* out, int count) const {
-    __m512 t[kVectors];
+        table_(e.table),
+        mask_(first_lanes(count)),
+        channel_(c) {
     for (int v = 0; v < kVectors; ++v) {
-      t[v] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[v]), _mm512_loadu_ps(e_.m + c + 16 * v));
-      t[v] = _mm512_add_ps(t[v], _mm512_loadu_ps(e_.b + c + 16 * v));
+      start_[v] = _mm512_loadu_si512(start + c + 16 * v);
+      m_[v] = _mm512_loadu_ps(e.m + c + 16 * v);
+      b_[v] = _mm512_loadu_ps(e.b + c + 16 * v);
     }
-    if (e_.residual)
-      for (int v = 0; v < kVectors; ++v) t[v] = _mm512_add_ps(t[v], residual(second + c + 16 * v));
-    if (e_.to_float) {
-      for (int v = 0; v < kVectors; ++v) {
-        auto mask = static_cast<__mmask16>(first_lanes(count > 16 * v ? count - 16 * v : 0));
-        _mm512_mask_storeu_ps(out + 4 * (c + 16 * v), mask, t[v]);
-      }
-      return;
-    }
+  }
+
+  void store(const Row512& row) const {
     __m512i codes[4] = {};
-    for (int v = 0; v < kVectors; ++v) codes[v] = _mm512_cvtps_epi32(_mm512_min_ps(t[v], hi_));
+    for (int v = 0; v < kVectors; ++v) {
+      __m512i acc = _mm512_add_epi32(_mm512_load_si512(row.sums + 16 * v), start_[v]);
+      __m512 t = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), m_[v]), b_[v]);
+      if constexpr (kResidual) t = _mm512_add_ps(t, residual(row.second + channel_ + 16 * v));
+      codes[v] = _mm512_cvtps_epi32(_mm512_min_ps(t, hi_));
+    }
     __m512i bytes = _mm512_max_epu8(pack_bytes(codes[0], codes[1], codes[2], codes[3]), lo_);
-    if (e_.table) bytes = table_.look_up(bytes);
-    _mm512_mask_storeu_epi8(out + c, first_lanes(count), bytes);
+    if constexpr (kTable) bytes = table_.look_up(bytes);
+    _mm512_mask_storeu_epi8(row.out + channel_, mask_, bytes);
   }
 
  private:
@@ -75,13 +80,56 @@ class Epilogue512 {
     return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r, r_zp_)), m_r_);
   }
 
-  const Epilogue& e_;
+  __m512i start_[kVectors];
+  __m512 m_[kVectors], b_[kVectors];
   __m512 hi_;
   __m512i lo_;
   __m512 m_r_;
   __m512i r_zp_;
   Table512 table_;
+  __mmask64 mask_;
+  int channel_;
 };
+
+// The last layer: t itself, with or without a residual.
+inline void store_floats(const Epilogue& e, const int32_t* start, int c, int count, const Row512& row) {
+  for (int v = 0; v < 4 && 16 * v < count; ++v) {
+    int at = c + 16 * v;
+    __m512i acc = _mm512_add_epi32(_mm512_load_si512(row.sums + 16 * v), _mm512_loadu_si512(start + at));
+    __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(e.m + at));
+    t = _mm512_add_ps(t, _mm512_loadu_ps(e.b + at));
+    if (e.residual) {
+      __m512i r = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row.second + at)));
+      r = _mm512_sub_epi32(r, _mm512_set1_epi32(e.r_zp));
+      t = _mm512_add_ps(t, _mm512_mul_ps(_mm512_cvtepi32_ps(r), _mm512_set1_ps(e.m_r)));
+    }
+    _mm512_mask_storeu_ps(row.out + 4 * at, static_cast<__mmask16>(first_lanes(count - 16 * v)), t);
+  }
+}
+
+template <int kVectors, bool kResidual, bool kTable>
+void finish_codes(const Epilogue& e, const int32_t* start, int c, int count, const Row512* rows, int row_count) {
+  Codes512<kVectors, kResidual, kTable> codes(e, start, c, count);
+  for (int r = 0; r < row_count; ++r) codes.store(rows[r]);
+}
+
+// Finishes channels c.. (16 * kVectors of them, `count` to be stored) of some pixels: acc = sums + start.
+template <int kVectors>
+__attribute__((noinline)) void finish_rows(const Epilogue& e, const int32_t* start, int c, int count, const Row512* rows,
+                                           int row_count) {
+  if (e.to_float) {
+    for (int r = 0; r < row_count; ++r) store_floats(e, start, c, count, rows[r]);
+  } else if (e.residual) {
+    if (e.table) return finish_codes<kVectors, true, true>(e, start, c, count, rows, row_count);
+    finish_codes<kVectors, true, false>(e, start, c, count, rows, row_count);
+  } else {
+    if (e.table) return finish_codes<kVectors, false, true>(e, start, c, count, rows, row_count);
+    finish_codes<kVectors, false, false>(e, start, c, count, rows, row_count);
+  }
+}
+
+using FinishRows = void (*)(const Epilogue&, const int32_t*, int, int, const Row512*, int);
+constexpr FinishRows kFinishRows[] = {finish_rows<1>, finish_rows<2>, finish_rows<3>, finish_rows<4>};  // by vectors - 1
 
 }  // namespace
 }  // namespace bitwright

@@ -11,12 +11,12 @@
 namespace bitwright {
 namespace {
 
-// Kernels load whole vectors of per-channel numbers.
+// Per-channel numbers for kernels that load whole vectors of them: aligned, and zero beyond the last.
 template <class T>
-std::vector<T> padded(std::span<const T> values) {
-  std::vector<T> copy(values.begin(), values.end());
-  copy.resize((copy.size() + 63) / 64 * 64 + 64);
-  return copy;
+AlignedBytes padded(const std::vector<T>& values) {
+  AlignedBytes bytes(((values.size() + 63) / 64 * 64 + 64) * sizeof(T));
+  std::memcpy(bytes.data(), values.data(), values.size() * sizeof(T));
+  return bytes;
 }
 
 template <class Params>
@@ -43,19 +43,15 @@ class KernelStep : public Step {
     table_.assign(codes.begin(), codes.end());
   }
 
-  const float* keep(std::vector<float> values) {
-    kept_.push_back(std::move(values));
-    return kept_.back().data();
+  template <class T>
+  const T* keep(const std::vector<T>& values) {
+    kept_.push_back(padded(values));
+    return reinterpret_cast<const T*>(kept_.back().data());
   }
 
-  const int32_t* keep_start(std::vector<int32_t> start) {
-    start_ = padded<int32_t>(start);
-    return start_.data();
-  }
-
-  Epilogue epilogue(const Graph& graph, const Node& node, std::vector<float> m, std::vector<float> b) {
+  Epilogue epilogue(const Graph& graph, const Node& node, const std::vector<float>& m, const std::vector<float>& b) {
     Epilogue e = {};
-    e.m = keep(padded<float>(m)), e.b = keep(padded<float>(b));
+    e.m = keep(m), e.b = keep(b);
     e.table = table();
     e.to_float = graph.values[out].is_float;
     if (!e.to_float) {
@@ -87,8 +83,7 @@ class KernelStep : public Step {
  private:
   const KernelRow<Params>* row_ = nullptr;
   AlignedBytes packed_;
-  std::vector<std::vector<float>> kept_;
-  std::vector<int32_t> start_;
+  std::vector<AlignedBytes> kept_;
   std::vector<uint8_t> table_;
 };
 
@@ -136,7 +131,7 @@ std::unique_ptr<Step> make_convolution(const Graph& graph, const Layout& layout,
   if constexpr (requires { p.groups; }) p.groups = groups;
   if (step->second >= 0) p.second = layout.place(step->second).map;
   int depth = p.in.c / groups, taps = window.kh * window.kw;
-  p.start = step->keep_start(starts(graph.values[step->in], weights, p.out.c, depth, taps, p.out.c / groups));
+  p.start = step->keep(starts(graph.values[step->in], weights, p.out.c, depth, taps, p.out.c / groups));
   p.epilogue = step->epilogue(graph, node, floats(node, "m"), floats(node, "b"));
   step->macs = static_cast<int64_t>(p.out.h) * p.out.w * p.out.c * depth * taps;
   step->bind(kernels, isa, weights.data());
@@ -186,7 +181,7 @@ std::unique_ptr<Step> make_pool(const Graph& graph, const Layout& layout, const 
   if (p.pool != Pool::max) {
     std::vector<float> m = floats(node, "m");
     p.m_per_pixel = m.size() > 1;
-    p.m = step->keep(std::move(m));
+    p.m = step->keep(m);
   }
   step->bind(pool_kernels(), isa);
   return step;
@@ -223,7 +218,7 @@ std::unique_ptr<Step> make_affine(const Graph& graph, const Layout& layout, cons
   m.resize(p.in.c, m[0]);
   b.resize(p.in.c, -0.0f);  // t + -0 is t, for every t
   p.epilogue = step->epilogue(graph, node, m, b);
-  if (in.zero_points.size() > 1) p.zps = step->keep_start({in.zero_points.begin(), in.zero_points.end()});
+  if (in.zero_points.size() > 1) p.zps = step->keep(in.zero_points);
   step->bind(elementwise_kernels(), isa);
   return step;
 }

@@ -123,8 +123,7 @@ class Runner {
         packed_(*static_cast<const PackedIgemm*>(p.weights)),
         lines_(lines_of(p)),
         grid_(grid_of(p, lines_)),
-        step_(p.window.stride_w * p.in.pixel),
-        epilogue_(p.epilogue) {
+        step_(p.window.stride_w * p.in.pixel) {
     configure(lines_.rows);
   }
   ~Runner() { _tile_release(); }
@@ -133,7 +132,7 @@ class Runner {
 
   void piece(int index) {
     IgemmPiece piece = igemm_piece(grid_, packed_.panels, index);
-    int first = piece.pixel_block * kTilesPerBlock;
+    int first = piece.pixel_block * kTilesPerBlock, panels = piece.last_panel - piece.first_panel;
     int tiles = lines_.tiles() - first < kTilesPerBlock ? lines_.tiles() - first : kTilesPerBlock;
     PixelTile pixels[kTilesPerBlock];
     for (int i = 0; i < tiles; ++i) pixels[i] = pixel_tile(first + i, piece.group);
@@ -146,11 +145,8 @@ class Runner {
       function(packed_, pixels, step_, weights, to);
     }
     int channel = piece.group * packed_.outs + piece.first_panel * kPanel;
-    using Finish = void (Runner::*)(const PixelTile&, const int32_t*, int, int) const;
-    constexpr Finish kFinish[] = {&Runner::finish<1>, &Runner::finish<2>, &Runner::finish<3>, &Runner::finish<4>};
-    Finish finish = kFinish[piece.last_panel - piece.first_panel - 1];
     int count = lanes_to_store(p_, packed_, piece, channel);
-    for (int i = 0; i < tiles; ++i) (this->*finish)(pixels[i], sums.at[i * kMostRows], channel, count);
+    for (int i = 0; i < tiles; ++i) finish(pixels[i], sums.at[i * kMostRows], panels, channel, count);
   }
 
  private:
@@ -162,21 +158,17 @@ class Runner {
     return {x, line, first, fresh - first};
   }
 
-  template <int kPanels>
-  void finish(const PixelTile& tile, const int32_t* sums, int channel, int count) const {
-    int position = tile.first + tile.fresh;
+  void finish(const PixelTile& tile, const int32_t* sums, int panels, int channel, int count) const {
+    int position = tile.first + tile.fresh, found = 0;
     int y = lines_.whole ? position / lines_.pitch : tile.line, x = lines_.whole ? position % lines_.pitch : position;
+    Row512 rows[kMostRows];
     for (int r = tile.fresh; r < lines_.rows; ++r) {
-      if (x < p_.out.w) {
-        __m512i acc[kPanels];
-        for (int v = 0; v < kPanels; ++v)
-          acc[v] = _mm512_add_epi32(_mm512_load_si512(sums + r * kMostPanels * kPanel + v * kPanel),
-                                    _mm512_loadu_si512(p_.start + channel + v * kPanel));
-        epilogue_.store(acc, channel, at_.second + y * p_.second.row + x * p_.second.pixel,
-                        at_.out + y * p_.out.row + x * p_.out.pixel, count);
-      }
+      if (x < p_.out.w)
+        rows[found++] = {sums + r * kMostPanels * kPanel, at_.second + y * p_.second.row + x * p_.second.pixel,
+                         at_.out + y * p_.out.row + x * p_.out.pixel};
       if (++x == lines_.pitch) x = 0, ++y;
     }
+    kFinishRows[panels - 1](p_.epilogue, p_.start, channel, count, rows, found);
   }
 
   const IgemmParams& p_;
@@ -185,7 +177,6 @@ class Runner {
   Lines lines_;
   IgemmGrid grid_;
   ptrdiff_t step_;
-  Epilogue512 epilogue_;
 };
 
 void run(const IgemmParams& p, const Buffers& at, int begin, int end) {

@@ -13,22 +13,19 @@ constexpr int kPixelBlock = 48;
 
 int most_pixels(int panels) { return panels == 4 ? 6 : 8; }
 
-// One tile's operands: the first byte of each pixel's window, of each output pixel and of each residual pixel.
+// One tile's operands: the first byte of each pixel's window, and what becomes of its sums.
 struct Tile {
   const uint8_t* x[8];
-  uint8_t* out[8];
-  const uint8_t* second[8];
+  Row512 rows[8];
   const int8_t* weights;
   int channel, count;  // the first output channel, and how many lanes to store
 };
 
 template <int kPixels, int kPanels>
-void tile(const IgemmParams& p, const PackedIgemm& packed, const Epilogue512& epilogue, const Tile& t) {
+void tile(const IgemmParams& p, const PackedIgemm& packed, Tile& t, int32_t* sums) {
   __m512i acc[kPixels][kPanels];
-  for (int v = 0; v < kPanels; ++v) {
-    __m512i start = _mm512_loadu_si512(p.start + t.channel + 16 * v);
-    for (int r = 0; r < kPixels; ++r) acc[r][v] = start;
-  }
+  for (int r = 0; r < kPixels; ++r)
+    for (int v = 0; v < kPanels; ++v) acc[r][v] = _mm512_setzero_si512();
   const int8_t* w = t.weights;
   const Run* runs = packed.run_table();
   for (int i = 0; i < packed.runs; ++i) {
@@ -45,10 +42,12 @@ void tile(const IgemmParams& p, const PackedIgemm& packed, const Epilogue512& ep
       }
     }
   }
-  for (int r = 0; r < kPixels; ++r) epilogue.store(acc[r], t.channel, t.second[r], t.out[r], t.count);
+  for (int r = 0; r < kPixels; ++r)
+    for (int v = 0; v < kPanels; ++v) _mm512_store_si512(sums + (r * kMostPanels + v) * kPanel, acc[r][v]);
+  finish_rows<kPanels>(p.epilogue, p.start, t.channel, t.count, t.rows, kPixels);
 }
 
-using TileFunction = void (*)(const IgemmParams&, const PackedIgemm&, const Epilogue512&, const Tile&);
+using TileFunction = void (*)(const IgemmParams&, const PackedIgemm&, Tile&, int32_t*);
 
 // By panels, then pixels.
 constexpr TileFunction kTiles[4][8] = {
@@ -64,12 +63,12 @@ IgemmGrid grid_of(const IgemmParams& p) {
 
 int units(const IgemmParams& p) { return grid_of(p).count(); }
 
-void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Epilogue512& epilogue, const Buffers& at,
-               const IgemmPiece& piece) {
+void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& at, const IgemmPiece& piece) {
   int panels = piece.last_panel - piece.first_panel, step = most_pixels(panels);
   int first = piece.pixel_block * kPixelBlock, all = p.out.h * p.out.w;
   int last = first + kPixelBlock < all ? first + kPixelBlock : all;
   const uint8_t* in = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
+  alignas(64) int32_t sums[8 * kMostPanels * kPanel];
   Tile t;
   t.channel = piece.group * packed.outs + piece.first_panel * kPanel;
   t.count = lanes_to_store(p, packed, piece, t.channel);
@@ -79,20 +78,19 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Epilogue51
     int pixels = last - first < step ? last - first : step;
     for (int r = 0; r < pixels; ++r) {
       t.x[r] = in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel;
-      t.out[r] = at.out + y * p.out.row + x * p.out.pixel;
-      t.second[r] = at.second + y * p.second.row + x * p.second.pixel;
+      t.rows[r] = {sums + r * kMostPanels * kPanel, at.second + y * p.second.row + x * p.second.pixel,
+                   at.out + y * p.out.row + x * p.out.pixel};
       if (++x == p.out.w) x = 0, ++y;
     }
-    kTiles[panels - 1][pixels - 1](p, packed, epilogue, t);
+    kTiles[panels - 1][pixels - 1](p, packed, t, sums);
     first += pixels;
   }
 }
 
 void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
   const auto& packed = *static_cast<const PackedIgemm*>(p.weights);
-  Epilogue512 epilogue(p.epilogue);
   IgemmGrid grid = grid_of(p);
-  for (int i = begin; i < end; ++i) run_piece(p, packed, epilogue, at, igemm_piece(grid, packed.panels, i));
+  for (int i = begin; i < end; ++i) run_piece(p, packed, at, igemm_piece(grid, packed.panels, i));
 }
 
 }  // namespace
