@@ -123,13 +123,15 @@ def load(path: str | os.PathLike[str]) -> Artifact:
 def from_bytes(data: bytes, where: str = "artifact") -> Artifact:
     """Check and parse the bytes of an artifact; `where` names them in errors."""
     try:
-        entries = {name: _array(entry, name) for name, entry in safetensors.deserialize(data)}
+        entries = {name: _array(entry, name) for name, entry in safetensors.deserialize(data)}  # type: ignore[no-untyped-call]
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise ArtifactError(f"{where}: not a safetensors file, or a damaged one ({error})") from error
     text = header.get("__metadata__", {}).get("bitwright")
     if text is None:
-        raise ArtifactError(f"{where}: a safetensors file, but not a bitwright artifact (no 'bitwright' in its metadata)")
+        raise ArtifactError(
+            f"{where}: a safetensors file, but not a bitwright artifact (no 'bitwright' in its metadata)"
+        )
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
         return _parse(document, entries)
@@ -151,7 +153,9 @@ def _refuse_constant(name: str) -> None:
 def _parse(document: Any, entries: dict[str, npt.NDArray[Any]]) -> Artifact:
     _expect_keys(document, {"format", "graph", "preprocess", "classes", "provenance"}, "the document")
     if document["format"] != FORMAT:
-        raise ArtifactError(f"expected format {FORMAT}, found {document['format']!r}; upgrade bitwright to read newer files")
+        raise ArtifactError(
+            f"expected format {FORMAT}, found {document['format']!r}; upgrade bitwright to read newer files"
+        )
     graph = _parse_graph(document["graph"], entries)
     if entries:
         raise ArtifactError(f"tensors that no node uses: {sorted(entries)[:5]}")
@@ -206,7 +210,9 @@ def _unpack(stored: npt.NDArray[Any], shape: tuple[int, ...], scheme: Any, where
             raise ArtifactError(f"{where}: expected the shape {shape}, found {stored.shape}")
         return stored
     if not isinstance(scheme, str) or scheme not in SCHEMES or stored.dtype != np.uint8 or stored.ndim != 1:
-        raise ArtifactError(f"{where}: expected packed bytes of a known scheme, found {stored.dtype} of {scheme!r:.100}")
+        raise ArtifactError(
+            f"{where}: expected packed bytes of a known scheme, found {stored.dtype} of {scheme!r:.100}"
+        )
     try:
         return SCHEMES[scheme].unpack(stored, math.prod(shape)).reshape(shape)
     except ValueError as error:

@@ -81,7 +81,7 @@ def evaluate(
     preprocess = artifact.preprocess if artifact is not None else preprocess
     if preprocess is None:
         raise BitwrightError("a PyTorch model needs preprocess=bitwright.Preprocess(...) to be evaluated")
-    predict: Predictor = model if isinstance(model, Engine) else torch_predictor(model, preprocess)  # type: ignore[arg-type]
+    predict: Predictor = model if isinstance(model, Engine) else torch_predictor(model, preprocess)
     refer = None if reference is None else torch_predictor(reference, preprocess)
     tally = _Tally()
     batches = source.batches(preprocess, BATCH, strict=strict)
@@ -126,7 +126,7 @@ def _float_bytes(model: Any) -> int | None:
     if not hasattr(model, "parameters"):
         return None
     tensors = [*model.parameters(), *model.buffers()]
-    return sum(t.numel() * t.element_size() for t in tensors if t.is_floating_point())
+    return sum(int(t.numel() * t.element_size()) for t in tensors if t.is_floating_point())
 
 
 class _Tally:

@@ -53,7 +53,7 @@ class Preprocess:
     """
 
     size: tuple[int, int] | int
-    resize: None | int | tuple[int, int] = None
+    resize: int | tuple[int, int] | None = None
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
     scale: float = 1 / 255

@@ -33,6 +33,20 @@ class QType:
         return isinstance(self.zero_point, tuple)
 
     @property
+    def one_scale(self) -> float:
+        """The scale of a type that is not per channel."""
+        if isinstance(self.scale, tuple):
+            raise GraphError(f"expected one scale, found {self.scale}")
+        return self.scale
+
+    @property
+    def one_zero_point(self) -> int:
+        """The zero point of a type that is not per channel."""
+        if isinstance(self.zero_point, tuple):
+            raise GraphError(f"expected one zero point, found {self.zero_point}")
+        return self.zero_point
+
+    @property
     def reach(self) -> int:
         """The largest |code - zero_point|."""
         zero_points = np.atleast_1d(self.zero_point)
@@ -110,10 +124,10 @@ def affine_qtype(scheme: str, lo: float, hi: float) -> QType:
 def to_codes(real: npt.NDArray[np.floating[Any]], qtype: QType) -> npt.NDArray[np.uint8]:
     """The nearest codes of real values [...], for a QType that is not per channel."""
     codes = qtype.codes
-    q = np.rint(np.asarray(real, np.float64) / qtype.scale + qtype.zero_point)
+    q = np.rint(np.asarray(real, np.float64) / qtype.one_scale + qtype.one_zero_point)
     return np.clip(q, codes.lo, codes.hi).astype(np.uint8)
 
 
 def to_real(codes: npt.NDArray[np.generic], qtype: QType) -> npt.NDArray[np.float64]:
     """The real values of codes [...], for a QType that is not per channel."""
-    return (codes.astype(np.float64) - qtype.zero_point) * np.float64(qtype.scale)
+    return (codes.astype(np.float64) - qtype.one_zero_point) * np.float64(qtype.one_scale)

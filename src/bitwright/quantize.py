@@ -47,7 +47,9 @@ def prepare(
     return PreparedModel(graph, preprocess, Recipe.parse(recipe)).eval()
 
 
-def calibrate(prepared: PreparedModel, images: Images, *, range: str | None = None, progress: Progress | None = None) -> dict[str, Any]:
+def calibrate(
+    prepared: PreparedModel, images: Images, *, range: str | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
     """Choose every scale from images: uint8 [N, H, W, C], an iterable of such batches, or an image source.
 
     Streams: memory does not grow with the number of images. `range` overrides the recipe's algorithm; `progress` is called
@@ -99,7 +101,9 @@ def quantize(
     calibration = calibrate(prepared, images, range=range, progress=progress)
     if classes is None and isinstance(images, ImageSource):
         classes = images.classes
-    return convert(prepared, classes=classes, provenance={"seed": seed, "calibration": calibration, **(provenance or {})})
+    return convert(
+        prepared, classes=classes, provenance={"seed": seed, "calibration": calibration, **(provenance or {})}
+    )
 
 
 def _batches(images: Images, preprocess: Preprocess) -> Iterator[Pixels]:

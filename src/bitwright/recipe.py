@@ -93,7 +93,9 @@ class Recipe:
         rules = record.get("layers", [])
         if not isinstance(rules, list | tuple):
             raise RecipeError(f"expected 'layers' to be a list of tables, found {rules!r:.100}")
-        record["layers"] = tuple(Rule(**_table(rule, "a layer's rule", {"match", "weights", "activations"})) for rule in rules)
+        record["layers"] = tuple(
+            Rule(**_table(rule, "a layer's rule", {"match", "weights", "activations"})) for rule in rules
+        )
         for side in ("first", "last"):
             record[side] = Rule(**_table(record.get(side, {}), side, {"weights", "activations"}))
         for key in ("name", "weights", "activations", "range"):
@@ -118,7 +120,9 @@ class Recipe:
         if short:
             return _short(os.fspath(spec), int(short[1]), int(short[2]))
         if not os.fspath(spec).endswith(".toml"):
-            raise RecipeError(f"expected a recipe like w8a8, with 2 to 8 bits each, or a .toml file; found {os.fspath(spec)!r}")
+            raise RecipeError(
+                f"expected a recipe like w8a8, with 2 to 8 bits each, or a .toml file; found {os.fspath(spec)!r}"
+            )
         try:
             record = tomllib.loads(Path(spec).read_text("utf-8"))
         except OSError as error:

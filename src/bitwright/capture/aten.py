@@ -158,14 +158,14 @@ def concat(b: Builder, fx: Fx) -> str:
 def _axis(b: Builder, fx: Fx, dim: int) -> int:
     """The axis per image that `dim` stands for; Unmapped where it is the batch."""
     rank = fx.meta["val"][0].dim() if isinstance(fx.meta["val"], list | tuple) else fx.meta["val"].dim()
-    axis = dim % rank
+    axis = int(dim % rank)
     if axis == 0:
         raise Unmapped("an operation along the batch axis")
     return axis - 1
 
 
 def max_pool2d(b: Builder, fx: Fx) -> str:
-    x, kernel, stride, padding, dilation, ceil_mode = args(fx, [], 0, 1, False)
+    x, kernel, stride, padding, dilation, _ = args(fx, [], 0, 1, False)
     name = b.value(x)
     kernel, dilation = pair(kernel), pair(dilation)
     stride = pair(stride or kernel)
@@ -195,7 +195,7 @@ def _ceil_padding(
 
 
 def avg_pool2d(b: Builder, fx: Fx) -> str:
-    x, kernel, stride, padding, ceil_mode, include_pad, override = args(fx, [], 0, False, True, None)
+    x, kernel, stride, padding, _, include_pad, override = args(fx, [], 0, False, True, None)
     name = b.value(x)
     kernel, padding = pair(kernel), pair(padding)
     stride = pair(stride or kernel)
@@ -218,7 +218,7 @@ def _taps(size: int, out: int, kernel: int, stride: int, padding: int, counted: 
 
 def adaptive_avg_pool2d(b: Builder, fx: Fx) -> str:
     name = b.value(fx.args[0])
-    channels, *size = b.values[name].shape
+    size = b.values[name].shape[1:]
     out = b.shape(fx)[1:]
     if tuple(out) == (1, 1):
         return b.emit(fx, "global_avg_pool2d", [name])
@@ -281,12 +281,12 @@ def _slice(b: Builder, fx: Fx, name: str, axis: int, start: int | None, stop: in
 
 
 def select(b: Builder, fx: Fx) -> str:
-    x, dim, index = fx.args
+    x, dim, index = args(fx)
     name = b.value(x)
-    axis = dim - 1 if dim > 0 else len(b.values[name].shape) + dim  # type: ignore[operator]
+    axis = dim - 1 if dim >= 0 else len(b.values[name].shape) + dim
     if axis < 0:
         raise Unmapped("one image picked out of the batch")
-    index = index % b.values[name].shape[axis]  # type: ignore[operator]
+    index %= b.values[name].shape[axis]
     part = _slice(b, fx, name, axis, index, index + 1, 1)
     return b.emit(fx, "reshape", [part], {"shape": b.shape(fx)})
 
@@ -298,9 +298,7 @@ def split(b: Builder, fx: Fx) -> tuple[str, ...]:
     if isinstance(sizes, int):
         sizes = [min(sizes, size - start) for start in range(0, size, sizes)]
     ends = np.cumsum(sizes)
-    return tuple(
-        _slice(b, fx, name, axis, int(end - n), int(end), 1) for n, end in zip(sizes, ends, strict=True)
-    )
+    return tuple(_slice(b, fx, name, axis, int(end - n), int(end), 1) for n, end in zip(sizes, ends, strict=True))
 
 
 def chunk(b: Builder, fx: Fx) -> tuple[str, ...]:
@@ -311,11 +309,11 @@ def chunk(b: Builder, fx: Fx) -> tuple[str, ...]:
     return tuple(_slice(b, fx, name, axis, i, min(i + step, size), 1) for i in range(0, size, step))
 
 
-def constant_pad(b: Builder, fx: Fx) -> str:
-    x, padding, value = args(fx, 0)
+def pad(b: Builder, fx: Fx) -> str:
+    x, padding, mode, value = args(fx, "constant", None)
     name = b.value(x)
-    if value != 0:
-        raise Unmapped(f"padding with {value}; only padding with zero is")
+    if mode != "constant" or value:
+        raise Unmapped(f"padding of mode {mode!r} with {value}; only padding with zero is mapped")
     rank = len(b.values[name].shape)
     sides = [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)]
     if len(sides) > rank or any(side < 0 for both in sides for side in both):
@@ -386,8 +384,7 @@ ATEN: dict[str, Mapping] = {
     "aten.split.Tensor": split,
     "aten.split_with_sizes.default": split,
     "aten.chunk.default": chunk,
-    "aten.constant_pad_nd.default": constant_pad,
-    "aten.pad.default": constant_pad,
+    "aten.pad.default": pad,
     "aten.clone.default": same,
     "aten.contiguous.default": same,
     "aten.alias.default": same,

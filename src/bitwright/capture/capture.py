@@ -88,7 +88,11 @@ def _explain(error: Exception) -> str:
     """The first line of what torch.export says, and the user's source line where it can be told."""
     text = str(error).strip()
     first = text.splitlines()[0] if text else type(error).__name__
-    if "data-dependent" in text or "GuardOnDataDependent" in type(error).__name__ or "Unsupported" in type(error).__name__:
+    if (
+        "data-dependent" in text
+        or "GuardOnDataDependent" in type(error).__name__
+        or "Unsupported" in type(error).__name__
+    ):
         first = f"control flow depends on the data ({first})"
     elif "Constraints violated" in text or "specialized" in text:
         first = f"the batch dimension is not free; use x.size(0) or -1 in place of a fixed batch size ({first})"
@@ -97,7 +101,9 @@ def _explain(error: Exception) -> str:
 
 def _user_line(error: Exception, text: str) -> str:
     """The innermost line outside torch: from torch.export's own report, else from the traceback."""
-    frames = [(f.filename, f.lineno) for f in inspect.getinnerframes(error.__traceback__)] if error.__traceback__ else []
+    frames = (
+        [(f.filename, f.lineno) for f in inspect.getinnerframes(error.__traceback__)] if error.__traceback__ else []
+    )
     frames += re.findall(r'File "([^"]+)", line (\d+), in', text)
     outside = [(name, line) for name, line in frames if "/torch/" not in name and "/bitwright/" not in name]
     return f"\n  at {outside[-1][0]}:{outside[-1][1]}" if outside else ""

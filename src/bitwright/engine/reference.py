@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bitwright.graph import INPUT, Graph
 from bitwright.ops import INTEGER_OPS
 
-CHUNK_ELEMENTS = 2**22
+CHUNK_ELEMENTS = 2**19
 """Images are run in groups whose largest value has about so many elements, which bounds memory."""
 
 

@@ -63,7 +63,9 @@ def conv2d(call: Call) -> Tensor:
     top, left, bottom, right = attrs["padding"]
     x = F.pad(call.centred(0), (left, right, top, bottom)).to(dtype)
     with torch.backends.mkldnn.flags(enabled=False) if dtype == torch.float64 else _exact_float32():
-        acc = F.conv2d(x, call.tensors["weight"].to(dtype), None, attrs["stride"], 0, attrs["dilation"], attrs["groups"])
+        acc = F.conv2d(
+            x, call.tensors["weight"].to(dtype), None, attrs["stride"], 0, attrs["dilation"], attrs["groups"]
+        )
     return call.epilogue(acc)
 
 

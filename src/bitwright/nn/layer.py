@@ -31,7 +31,9 @@ class Layer(nn.Module):
         self.quantizer = None
         if weights is not None:
             weight = node.tensors["weight"]
-            scale = np.ones((1,) * weight.ndim) if image is None else image_scale(image, len(weight), node.attrs["groups"])
+            scale = (
+                np.ones((1,) * weight.ndim) if image is None else image_scale(image, len(weight), node.attrs["groups"])
+            )
             self.quantizer = WeightQuantizer(weights, torch.from_numpy(scale), len(weight))
 
     def tensors(self) -> dict[str, Tensor]:

@@ -86,7 +86,7 @@ class PreparedModel(nn.Module):
     def observe(self, images: Tensor) -> Tensor:
         """Run the float model on uint8 images [N, H, W, C] and add to every edge's histogram; returns the float logits."""
         with torch.no_grad():
-            return self._float(images.permute(0, 3, 1, 2).float(), self._observe)
+            return self._float(images.permute(0, 3, 1, 2).float().contiguous(), self._observe)
 
     def choose_ranges(self, algorithm: Range) -> None:
         """Set every scale from the histograms and the weights."""
@@ -96,7 +96,7 @@ class PreparedModel(nn.Module):
         for layer in self.layers.values():
             assert isinstance(layer, Layer)
             if layer.quantizer is not None:
-                layer.quantizer.choose_range(algorithm, layer.weight)
+                layer.quantizer.choose_range(algorithm, layer.tensors()["weight"])
 
     def _fake_quantize(self, name: str, value: Tensor) -> Tensor:
         edge = self.edge(name)

@@ -41,7 +41,9 @@ class Edge(nn.Module):
         try:
             self.histogram.add(x)
         except ValueError as error:
-            raise CalibrationError(f"layer {self.name!r}: {error}; the float model overflows on these images") from error
+            raise CalibrationError(
+                f"layer {self.name!r}: {error}; the float model overflows on these images"
+            ) from error
 
     def choose_range(self, algorithm: Range) -> None:
         """Set scale and zero point from what was observed; CalibrationError if nothing was."""

@@ -29,7 +29,7 @@ class Add(FloatOp, IntegerOp):
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         scale = epilogue.out_scale(output)
-        m_a, m_b = (float32(np.float64(codes_of(x).scale) / scale) for x in inputs)
+        m_a, m_b = (float32(codes_of(x).one_scale / scale) for x in inputs)
         attrs = epilogue.bounds(node, output)
         return Node(node.name, self.name, node.inputs, attrs, {"m_a": m_a, "m_b": m_b}, origin=node.origin)
 

@@ -33,7 +33,7 @@ class AvgPool2d(FloatOp, IntegerOp):
         divisor = np.asarray(node.tensors["divisor"], np.float64)
         if (divisor == divisor.flat[0]).all():
             divisor = divisor[:1, :1]
-        m = float32(np.float64(codes_of(inputs[0]).scale) / (epilogue.out_scale(output) * divisor))
+        m = float32(codes_of(inputs[0]).one_scale / (epilogue.out_scale(output) * divisor))
         attrs = {k: node.attrs[k] for k in self.attrs}
         return Node(node.name, self.name, node.inputs, attrs, {"m": m}, origin=node.origin)
 

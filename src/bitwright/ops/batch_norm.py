@@ -29,7 +29,7 @@ class BatchNorm(FloatOp, IntegerOp):
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         gain, shift = epilogue.channel_affine(node, inputs[0].shape[0])
-        tensors = epilogue.multipliers(gain * np.float64(codes_of(inputs[0]).scale), shift, inputs, output)
+        tensors = epilogue.multipliers(gain * codes_of(inputs[0]).one_scale, shift, inputs, output)
         return Node(node.name, self.name, node.inputs, epilogue.bounds(node, output), tensors, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:

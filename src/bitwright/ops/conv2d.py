@@ -65,12 +65,12 @@ class Conv2d(FloatOp, IntegerOp):
         weight, s_w = np.asarray(node.tensors["weight"], np.float64), node.tensors["weight_scale"]
         out = weight.shape[0]
         gain, shift = epilogue.channel_affine(node, out)
-        s_x = 1.0 if x.per_channel else np.float64(x.scale)
+        s_x = 1.0 if x.per_channel else x.one_scale
         codes = quantize_weight(weight * image_scale(x, out, node.attrs["groups"]), s_w, node.attrs["weights"])
         if x.per_channel:
             per_pixel = np.asarray(x.offset) / np.asarray(x.scale)
             shift = shift + gain * s_w * (codes * _per_input(per_pixel, out, node.attrs["groups"])).sum(axis=(1, 2, 3))
-        tensors = {"weight": codes, **epilogue.multipliers(gain * s_w * s_x, shift, inputs, output)}
+        tensors: dict[str, Array] = {"weight": codes, **epilogue.multipliers(gain * s_w * s_x, shift, inputs, output)}
         kept = {k: node.attrs[k] for k in ("stride", "padding", "dilation", "groups", "weights")}
         return Node(
             node.name, self.name, node.inputs, {**kept, **epilogue.bounds(node, output)}, tensors, origin=node.origin
@@ -97,9 +97,10 @@ class Conv2d(FloatOp, IntegerOp):
         out, _, *kernel = weight.shape
         size = output.shape[1], output.shape[2]
         cols = window.columns(x, (kernel[0], kernel[1]), size, node.attrs["stride"], node.attrs["dilation"])
-        grouped = cols.reshape(len(x), groups, -1, size[0] * size[1])
-        acc = weight.reshape(groups, out // groups, -1).astype(dtype) @ grouped
-        return epilogue.per_channel(acc.reshape(len(x), out, *size), node, xs, inputs, output)
+        k = weight[0].size
+        acc = weight.reshape(groups, out // groups, k).astype(dtype) @ cols.reshape(groups, k, -1)
+        acc = acc.reshape(out, len(x), *size).transpose(1, 0, 2, 3)
+        return epilogue.per_channel(acc, node, xs, inputs, output)
 
 
 def image_scale(x: QType, out: int, groups: int) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ class Dequantize(FloatOp, IntegerOp):
         return shapes[0]
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
-        m = float32(np.float64(codes_of(inputs[0]).scale))
+        m = float32(codes_of(inputs[0]).one_scale)
         return Node(node.name, self.name, node.inputs, {}, {"m": m}, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
@@ -27,4 +27,5 @@ class Dequantize(FloatOp, IntegerOp):
             raise GraphError(f"{where}: the result must be float32")
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-        return epilogue.centred(xs[0], codes_of(inputs[0]), np.float32) * node.tensors["m"]
+        t: Array = epilogue.centred(xs[0], codes_of(inputs[0]), np.float32) * node.tensors["m"]
+        return t

@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from bitwright.qtensor import QType
 BOUNDS = {"lo": integer(0, 255), "hi": integer(0, 255)}
 
 
-def centred(codes: Array, type_: QType, dtype: type[np.floating[npt.NBitBase]]) -> Array:
+def centred(codes: Array, type_: QType, dtype: type[np.floating[Any]]) -> Array:
     """code - zero_point, as a float type in which it is exact."""
     return codes.astype(dtype) - type_.column(codes.ndim).astype(dtype)
 
@@ -43,7 +44,7 @@ def per_channel(acc: Array, node: Node, xs: Sequence[Array], inputs: Sequence[Va
 
 def with_zero_point(t: npt.NDArray[np.float32], output: Value) -> npt.NDArray[np.float32]:
     """t + zero_point for ops whose tensors do not already hold it; t itself when the output is float32."""
-    return t if output.type is None else t + np.float32(output.type.zero_point)
+    return t if output.type is None else np.asarray(t + np.float32(output.type.one_zero_point))
 
 
 def check_bounds(node: Node, output: Value, where: str) -> None:
@@ -61,14 +62,14 @@ def bounds(node: Node, output: Value) -> dict[str, int]:
     limits = [codes.lo, codes.hi]
     for side, limit in enumerate(node.attrs.get("clamp", (None, None))):
         if limit is not None:
-            code = np.rint(np.float64(limit) / output.type.scale + output.type.zero_point)
+            code = np.rint(np.float64(limit) / output.type.one_scale + output.type.one_zero_point)
             limits[side] = int(np.clip(code, codes.lo, codes.hi))
     return {"lo": limits[0], "hi": limits[1]}
 
 
 def out_scale(output: Value) -> float:
     """The scale of the output; 1 when it is float32."""
-    return 1.0 if output.type is None else float(np.asarray(output.type.scale))
+    return 1.0 if output.type is None else output.type.one_scale
 
 
 def channel_affine(node: Node, channels: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -86,8 +87,8 @@ def multipliers(
 ) -> dict[str, npt.NDArray[np.float32]]:
     """m, b (and m_r with a residual) for real = gain * acc + shift."""
     scale = out_scale(output)
-    zero_point = 0 if output.type is None else output.type.zero_point
+    zero_point = 0 if output.type is None else output.type.one_zero_point
     tensors = {"m": float32(gain / scale), "b": float32(shift / scale + zero_point)}
     if len(inputs) == 2:
-        tensors["m_r"] = float32(codes_of(inputs[1]).scale / np.float64(scale))
+        tensors["m_r"] = float32(codes_of(inputs[1]).one_scale / scale)
     return tensors

@@ -17,5 +17,5 @@ class Gelu(Unary):
 
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
         if node.attrs["approximate"] == "tanh":
-            return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-        return x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+            return np.asarray(x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
+        return np.asarray(x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))))

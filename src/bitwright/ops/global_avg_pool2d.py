@@ -8,8 +8,6 @@ m = s_x / (s_y * H * W).
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from bitwright.errors import GraphError
 from bitwright.graph import Node, Shape, Value
 from bitwright.ops import epilogue, window
@@ -29,7 +27,7 @@ class GlobalAvgPool2d(FloatOp, IntegerOp):
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         _, height, width = inputs[0].shape
-        m = np.float64(codes_of(inputs[0]).scale) / (epilogue.out_scale(output) * height * width)
+        m = codes_of(inputs[0]).one_scale / (epilogue.out_scale(output) * height * width)
         return Node(node.name, self.name, node.inputs, {}, {"m": float32(m)}, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:

@@ -35,7 +35,9 @@ class Linear(FloatOp, IntegerOp):
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
         weight = node.tensors["weight"]
         if weight.ndim != 2 or 0 in weight.shape or shapes[0] != weight.shape[1:]:
-            raise GraphError(f"a weight of {weight.shape} does not fit an input of {shapes[0]}; expected [O, I] and (I,)")
+            raise GraphError(
+                f"a weight of {weight.shape} does not fit an input of {shapes[0]}; expected [O, I] and (I,)"
+            )
         if len(shapes) == 2 and shapes[1] != weight.shape[:1]:
             raise GraphError(f"expected a residual of {weight.shape[:1]}, found {shapes[1]}")
         return weight.shape[:1]
@@ -44,7 +46,7 @@ class Linear(FloatOp, IntegerOp):
         s_w = node.tensors["weight_scale"]
         codes = quantize_weight(np.asarray(node.tensors["weight"], np.float64), s_w, node.attrs["weights"])
         gain, shift = epilogue.channel_affine(node, len(codes))
-        gain = gain * s_w * np.float64(codes_of(inputs[0]).scale)
+        gain = gain * s_w * codes_of(inputs[0]).one_scale
         return Node(
             node.name,
             self.name,

@@ -23,9 +23,7 @@ class MaxPool2d(SameTypeOp):
         found = window.output_size((size[0], size[1]), a["kernel"], a["stride"], a["padding"], a["dilation"])
         for axis in (0, 1):
             before, after = a["padding"][axis], a["padding"][axis + 2]
-            taps = window.inside(
-                size[axis], a["kernel"][axis], a["stride"][axis], before, after, a["dilation"][axis]
-            )
+            taps = window.inside(size[axis], a["kernel"][axis], a["stride"][axis], before, after, a["dilation"][axis])
             if not taps.all():
                 raise GraphError(f"a window of max_pool2d lies in the padding {a['padding']} alone")
         return (channels, *found)

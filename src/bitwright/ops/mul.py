@@ -29,7 +29,7 @@ class Mul(FloatOp, IntegerOp):
         return a
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
-        s_a, s_b = (np.float64(codes_of(x).scale) for x in inputs)
+        s_a, s_b = (codes_of(x).one_scale for x in inputs)
         tensors = {"m": float32(s_a * s_b / epilogue.out_scale(output))}
         return Node(node.name, self.name, node.inputs, epilogue.bounds(node, output), tensors, origin=node.origin)
 

@@ -11,4 +11,4 @@ class Silu(Unary):
     name = "silu"
 
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
-        return x / (1 + np.exp(-x))
+        return np.asarray(x / (1 + np.exp(-x)))

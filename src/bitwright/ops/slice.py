@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from bitwright.errors import GraphError
 from bitwright.graph import Node, Shape, Value
 from bitwright.ops.op import Array, SameTypeOp, integer
@@ -20,4 +22,5 @@ class Slice(SameTypeOp):
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         a = node.attrs
-        return xs[0][(slice(None),) * (a["axis"] + 1) + (slice(a["start"], a["stop"], a["step"]),)]
+        index = (slice(None),) * (a["axis"] + 1) + (slice(a["start"], a["stop"], a["step"]),)
+        return np.asarray(xs[0][index])

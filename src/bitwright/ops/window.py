@@ -23,7 +23,9 @@ def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilati
     for axis in (0, 1):
         room = size[axis] + padding[axis] + padding[axis + 2] - dilation[axis] * (kernel[axis] - 1) - 1
         if room < 0:
-            raise GraphError(f"a window of {kernel} with dilation {dilation} does not fit into {size} padded by {padding}")
+            raise GraphError(
+                f"a window of {kernel} with dilation {dilation} does not fit into {size} padded by {padding}"
+            )
         found.append(room // stride[axis] + 1)
     return found[0], found[1]
 
@@ -48,13 +50,11 @@ def tap(padded: Array, i: int, j: int, size: Pair, stride: Pair, dilation: Pair 
 
 
 def columns(padded: Array, kernel: Pair, size: Pair, stride: Pair, dilation: Pair) -> Array:
-    """All windows of a padded x [N, C, H, W], as [N, C, kh, kw, OH, OW]; a view where the kernel is 1x1."""
-    if kernel == (1, 1):
-        return tap(padded, 0, 0, size, stride)[:, :, None, None]
-    found = np.empty((*padded.shape[:2], *kernel, *size), padded.dtype)
+    """All windows of a padded x [N, C, H, W], as [C, kh, kw, N, OH, OW]: one matrix for the whole batch."""
+    found = np.empty((padded.shape[1], *kernel, padded.shape[0], *size), padded.dtype)
     for i in range(kernel[0]):
         for j in range(kernel[1]):
-            found[:, :, i, j] = tap(padded, i, j, size, stride, dilation)
+            found[:, i, j] = tap(padded, i, j, size, stride, dilation).transpose(1, 0, 2, 3)
     return found
 
 

@@ -30,7 +30,7 @@ class Affine(Scheme):
         if packed.size != self.packed_bytes(count):
             raise ValueError(f"{count} {self.name} codes take {self.packed_bytes(count)} bytes, found {packed.size}")
         if self.bits == 8:
-            codes = packed.view(self.dtype).copy()
+            codes: npt.NDArray[np.generic] = packed.view(self.dtype).copy()
         else:
             used = count * self.bits
             bits = np.unpackbits(packed, bitorder="little")
@@ -39,8 +39,9 @@ class Affine(Scheme):
             raw = np.packbits(bits[:used].reshape(count, self.bits), axis=1, bitorder="little").reshape(-1)
             if self.signed:
                 shift = 8 - self.bits
-                raw = (raw << shift).view(np.int8) >> shift
-            codes = raw.astype(self.dtype)
+                codes = (raw << shift).view(np.int8) >> shift
+            else:
+                codes = raw
         if self.signed and codes.size and int(codes.min()) < self.lo:
             raise ValueError(f"a code is {int(codes.min())}, below the least {self.name} code {self.lo}")
         return codes

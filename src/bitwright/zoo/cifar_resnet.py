@@ -48,7 +48,9 @@ class CifarResNet(nn.Module):
         for planes, stride in ((16, 1), (32, 2), (64, 2)):
             strides = [stride] + [1] * (blocks - 1)
             stages.append(
-                nn.Sequential(*(BasicBlock(inputs if i == 0 else planes, planes, s, projection) for i, s in enumerate(strides)))
+                nn.Sequential(
+                    *(BasicBlock(inputs if i == 0 else planes, planes, s, projection) for i, s in enumerate(strides))
+                )
             )
             inputs = planes
         self.layer1, self.layer2, self.layer3 = stages

@@ -7,6 +7,7 @@ Training 4-bit Quantization of Convolutional Networks for Rapid-Deployment" (ACI
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from bitwright.algorithms.ranges.range import Floats, Range
 from bitwright.qtensor import affine_qtype
@@ -14,6 +15,8 @@ from bitwright.schemes import Scheme
 
 SHRINK = np.linspace(1.0, 0.1, 91)
 ROUNDS = 4
+CACHED = 2**16
+"""Weights searched at a time: few enough to stay in the cache."""
 
 
 class Mse(Range):
@@ -33,15 +36,24 @@ class Mse(Range):
         return ends[0], ends[1]
 
     def weight(self, weight: Floats, codes: Scheme) -> Floats:
-        largest = np.abs(weight).max(axis=1)
-        best, least = largest.copy(), np.full(len(weight), np.inf)
-        for shrink in SHRINK:
-            scale = np.maximum(largest * shrink / codes.hi, np.finfo(np.float64).tiny)[:, None]
-            rounded = np.clip(np.rint(weight / scale), codes.lo, codes.hi) * scale
-            error = ((weight - rounded) ** 2).sum(axis=1)
-            better = error < least
-            best[better], least[better] = (largest * shrink)[better], error[better]
-        return np.asarray(best)
+        best: Floats = np.abs(weight).max(axis=1)
+        block = max(1, CACHED // weight.shape[1])
+        for start in range(0, len(weight), block):
+            part = slice(start, start + block)
+            best[part] *= _best_shrink(weight[part].astype(np.float32), best[part, None].astype(np.float32), codes)
+        return best
+
+
+def _best_shrink(weight: npt.NDArray[np.float32], largest: npt.NDArray[np.float32], codes: Scheme) -> Floats:
+    """The factor from SHRINK with the least squared error, for each row of a weight [O, K]."""
+    unit = weight * (codes.hi / np.maximum(largest, np.finfo(np.float32).tiny))
+    best, least = np.ones(len(weight)), np.full(len(weight), np.inf)
+    for shrink in SHRINK:
+        scaled = unit / np.float32(shrink)
+        error = ((scaled - np.clip(np.rint(scaled), codes.lo, codes.hi)) ** 2).sum(axis=1, dtype=np.float64) * shrink**2
+        better = error < least
+        best[better], least[better] = shrink, error[better]
+    return best
 
 
 def _error(values: Floats, counts: Floats, lo: float, hi: float, codes: Scheme) -> float:

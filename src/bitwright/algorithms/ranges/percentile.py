@@ -17,9 +17,9 @@ class Percentile(Range):
 
     def activation(self, values: Floats, counts: Floats, codes: Scheme) -> tuple[float, float]:
         below = np.cumsum(counts) / counts.sum()
-        lo = values[np.searchsorted(below, LEFT_OUT / 2, side="right")]
-        hi = values[min(np.searchsorted(below, 1 - LEFT_OUT / 2), len(values) - 1)]
-        return float(lo), float(hi)
+        first = int(np.searchsorted(below, LEFT_OUT / 2, side="right"))
+        last = min(int(np.searchsorted(below, 1 - LEFT_OUT / 2)), len(values) - 1)
+        return float(values[first]), float(values[last])
 
     def weight(self, weight: Floats, codes: Scheme) -> Floats:
         return np.asarray(np.quantile(np.abs(weight), 1 - LEFT_OUT, axis=1))

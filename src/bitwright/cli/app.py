@@ -1,0 +1,53 @@
+"""The command `bitwright`: its table of subcommands, and what becomes of errors."""
+
+import io
+import sys
+from collections.abc import Sequence
+
+import click
+
+from bitwright import __version__
+from bitwright.cli.classify import classify
+from bitwright.cli.evaluate import evaluate
+from bitwright.cli.inspect import inspect
+from bitwright.cli.output import printable, report
+from bitwright.cli.quantize import quantize
+from bitwright.errors import BitwrightError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="bitwright", message="%(prog)s %(version)s")
+def bitwright() -> None:
+    """Make few-bit integer models of PyTorch image classifiers; evaluate, run and inspect them without PyTorch."""
+
+
+for command in (quantize, evaluate, classify, inspect):
+    bitwright.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (`sys.argv` where no arguments are given) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a class name that the locale can't spell is no error
+    try:
+        code = bitwright.main(arguments, prog_name="bitwright", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        report("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = io.StringIO()  # whoever read has enough; nothing is left to flush
+        return 1
+    except BitwrightError as error:
+        report(f"error: {error}")
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        report(f"error: {printable(where)}{error.strerror or error}")
+        return 1
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,78 @@
+"""`bitwright evaluate`: how well a model classifies a set of images. Of an artifact, imports no torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bitwright.artifact import Artifact, load
+from bitwright.cli.float_model import open_model
+from bitwright.cli.measure import Measurement, figures
+from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, usage_error
+from bitwright.cli.preprocess_options import preprocess_options, resolve
+from bitwright.preprocess import Preprocess
+from bitwright.sources import open_source
+
+if TYPE_CHECKING:
+    from bitwright.models import LoadedModel
+
+
+@click.command()
+@click.argument("model", metavar="MODEL_OR_ARTIFACT")
+@click.option("--data", required=True, metavar="SRC", help="The images, with their labels.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint for MODEL.")
+@click.option("--reference", metavar="MODEL", help="A float model to compare with, image by image.")
+@click.option("--reference-weights", type=click.Path(path_type=Path), help="A checkpoint for the reference.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N images.")
+@click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
+@click.option("--per-class", is_flag=True, help="Show the accuracy of each class.")
+@preprocess_options
+@json_option
+def evaluate(
+    model: str,
+    data: str,
+    weights: Path | None,
+    reference: str | None,
+    reference_weights: Path | None,
+    limit: int | None,
+    strict: bool,
+    per_class: bool,
+    as_json: bool,
+    given: dict[str, Any],
+) -> None:
+    """Measure accuracy on images with labels, and agreement with a float model.
+
+    A float MODEL is torchvision:NAME, timm:NAME, package.module:factory or a .pt2 file.
+    """
+    if reference is None and reference_weights is not None:
+        raise usage_error("--reference-weights needs --reference")
+    subject, preprocess = _open(model, weights, given)
+    source = open_source(data)
+    compared = None if reference is None else open_model(reference, reference_weights).module
+    result = Measurement(source, preprocess, limit, strict).of(subject, "evaluating", compared)
+    report_bad(result.bad)
+    if as_json:
+        print_json({"model": model, "data": data, **result.to_json()})
+        return
+    print_pairs([("model", model), ("data", data), *figures(result)])
+    if per_class:
+        click.echo()
+        rows = [(c.name, c.images, c.correct, f"{100 * c.correct / c.images:.2f}") for c in result.per_class]
+        print_table(("class", "images>", "correct>", "percent>"), rows)
+
+
+def _open(
+    model: str, weights: Path | None, given: dict[str, Any]
+) -> "tuple[Artifact | LoadedModel, Preprocess | None]":
+    if _is_artifact(model):
+        if weights is not None or given:
+            raise usage_error("an artifact holds its weights and its preprocessing; leave those options out")
+        return load(model), None
+    loaded = open_model(model, weights)
+    return loaded, resolve(loaded.preprocess, given)
+
+
+def _is_artifact(model: str) -> bool:
+    return model.endswith(".safetensors") or (
+        not model.endswith(".pt2") and (":" not in model or Path(model).is_file())
+    )

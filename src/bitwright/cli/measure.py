@@ -1,0 +1,68 @@
+"""Measuring models on images, as `evaluate` and `quantize --test` do it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bitwright.artifact import Artifact
+from bitwright.cli.output import byte_count, percent, progress, report_bad
+from bitwright.errors import BitwrightError, ModelError, SourceError
+from bitwright.evaluate import Evaluation, evaluate
+from bitwright.preprocess import Preprocess
+from bitwright.sources import ImageSource
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bitwright.models import LoadedModel
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Images to measure models on, and how; an artifact brings its own preprocessing."""
+
+    source: ImageSource
+    preprocess: Preprocess | None = None
+    limit: int | None = None
+    strict: bool = False
+
+    def of(self, subject: "Artifact | LoadedModel", what: str, reference: "nn.Module | None" = None) -> Evaluation:
+        """Measure; `what` stands before the progress bar.
+
+        Raises:
+            SourceError: no image could be read.
+            ModelError: a float model can't run on images of this size.
+        """
+        total = min(self.limit or len(self.source), len(self.source))
+        try:
+            with progress(what, total) as done:
+                result = evaluate(
+                    subject if isinstance(subject, Artifact) else subject.module,
+                    self.source,
+                    reference=reference,
+                    preprocess=self.preprocess,
+                    limit=self.limit,
+                    strict=self.strict,
+                    progress=done,
+                )
+        except RuntimeError as error:
+            if isinstance(error, BitwrightError):
+                raise
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(f"the float model cannot run on these images: {first}") from error
+        if result.images == 0:
+            report_bad(result.bad)
+            raise SourceError(f"{self.source.where}: none of the {total} images could be read")
+        return result
+
+
+def figures(result: Evaluation) -> list[tuple[str, object]]:
+    """What was measured, for a table."""
+    return [
+        ("images", f"{result.images:,}"),
+        ("bad images", len(result.bad) or None),
+        ("top-1", percent(result.top1)),
+        ("top-5", percent(result.top5)),
+        ("agreement", percent(result.agreement)),
+        ("artifact", None if result.artifact_bytes is None else byte_count(result.artifact_bytes)),
+        ("float model", None if result.float_bytes is None else byte_count(result.float_bytes)),
+    ]

@@ -1,0 +1,116 @@
+"""What the commands print: tables for people, JSON for programs, and remarks on stderr.
+
+In a pipe the output depends on nothing but the results: no colours, no width of a terminal, no progress bar.
+"""
+
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bitwright.sources import BadImage
+
+UNBOUNDED = 10_000  # columns: in a pipe, nothing is ever wrapped
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+
+
+def print_json(document: Any) -> None:
+    """Print a document, in ASCII, so that no locale and no terminal can change it."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one pair a line; those whose value is None are left out."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        if value is not None:
+            table.add_row(_cell(name), _cell(value))
+    _print(table)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under a header; the columns whose name ends in `>` are flush right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(_cell(column.removesuffix(">")), justify="right" if column.endswith(">") else "left")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    _print(table)
+
+
+def report(text: str) -> None:
+    """Print a remark on stderr, under the program's name."""
+    click.echo("bitwright: " + printable(text, keep="\n"), err=True)
+
+
+def usage_error(text: str) -> click.UsageError:
+    """What to raise where the options don't fit each other; exit code 2."""
+    return click.UsageError(text, click.get_current_context())
+
+
+def report_bad(bad: Iterable[BadImage]) -> None:
+    """Print the images that were left out, each with the reason, on stderr."""
+    for image in bad:
+        report(f"warning: left out {image.name}: {image.reason}")
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield something to call with every number of images done. A bar on stderr, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """The text with everything escaped that could steer a terminal: names in an artifact may come from anyone."""
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def percent(value: float | None) -> str | None:
+    """12.34 %"""
+    return None if value is None else f"{value:.2f} %"
+
+
+def byte_count(count: int) -> str:
+    """1,234,567 bytes"""
+    return f"{count:,} bytes"
+
+
+def shape(sizes: Iterable[int]) -> str:
+    """3x32x32"""
+    return "x".join(map(str, sizes))
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cell(value: object) -> Text:
+    return Text(printable("" if value is None else str(value)))
+
+
+def _print(table: Table) -> None:
+    if sys.stdout.isatty():
+        Console().print(table)
+        return
+    buffer = io.StringIO()
+    Console(file=buffer, width=UNBOUNDED, color_system=None, force_terminal=False, legacy_windows=False).print(table)
+    click.echo("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()))

@@ -1,0 +1,106 @@
+"""The options that say what a model's images go through, shared by `quantize` and `evaluate`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import click
+
+from bitwright.cli.output import usage_error
+from bitwright.colour import Mode
+from bitwright.errors import PreprocessError
+from bitwright.preprocess import INTERPOLATIONS, Preprocess
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # only newer clicks take an argument
+    """An option's text, read by a function that raises ValueError where the text makes no sense."""
+
+    name: str
+    read: Callable[[str], Any]
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return self.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.read(value)
+        except (ValueError, ZeroDivisionError, OverflowError):
+            self.fail(f"{value!r} is not of the form {self.name}", param, ctx)
+
+
+def _size(text: str) -> int | tuple[int, ...]:
+    numbers = tuple(map(int, text.lower().split("x")))
+    if len(numbers) > 2:
+        raise ValueError(text)
+    return numbers if len(numbers) == 2 else numbers[0]
+
+
+def _resize(text: str) -> int | tuple[int, ...] | str:
+    return text if text == "none" else _size(text)
+
+
+def _number(text: str) -> float:
+    above, slash, below = text.partition("/")
+    return float(above) / float(below) if slash else float(above)
+
+
+def _numbers(text: str) -> tuple[float, ...] | float:
+    numbers = tuple(map(_number, text.split(",")))
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _colour(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
+
+
+NUMBERS = Parsed("A,B,C", _numbers)
+OPTIONS = (
+    click.option("--size", type=Parsed("N|HxW", _size), help="The model's input, in pixels."),
+    click.option(
+        "--resize",
+        type=Parsed("N|HxW|none", _resize),
+        help="Before the centre crop to --size: the shorter side, or exactly HxW; none: just cover it.",
+    ),
+    click.option("--mean", type=NUMBERS, help="Subtracted from pixel * scale, per channel."),
+    click.option("--std", type=NUMBERS, help="Divided by, after that, per channel."),
+    click.option("--scale", type=Parsed("X", _number), help="A pixel is multiplied by this first, such as 1/255 or 1."),
+    click.option("--mode", type=click.Choice(get_args(Mode)), help="The colours that the model sees."),
+    click.option("--interpolation", type=click.Choice(tuple(INTERPOLATIONS)), help="The filter for resizing."),
+    click.option("--background", type=Parsed("R,G,B", _colour), help="The colour under transparent pixels."),
+)
+NAMES = ("size", "resize", "mean", "std", "scale", "mode", "interpolation", "background")
+
+
+def preprocess_options(command: Function) -> Function:
+    """Add the options to a command, which gets them as the one argument `given`: those that were given."""
+
+    def run(*args: Any, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in NAMES}
+        return command(*args, given={name: value for name, value in given.items() if value is not None}, **options)
+
+    run.__doc__ = command.__doc__
+    run.__name__ = command.__name__
+    run.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in reversed(OPTIONS):
+        option(run)
+    return run
+
+
+def resolve(known: Preprocess | None, given: dict[str, Any]) -> Preprocess:
+    """What is known of a model's preprocessing, with what was given in its place.
+
+    Raises:
+        click.UsageError: nothing is known and no size was given, or it makes no sense as a whole.
+    """
+    if known is None and "size" not in given:
+        raise usage_error("nothing is known of this model's preprocessing; give --size, and --mean and --std if needed")
+    changes: dict[str, Any] = {name: None if value == "none" else value for name, value in given.items()}
+    try:
+        return Preprocess(**changes) if known is None else replace(known, **changes)
+    except PreprocessError as error:
+        raise usage_error(str(error)) from error

@@ -1,0 +1,233 @@
+"""`bitwright quantize`: a float model and some images in, an artifact out."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bitwright.algorithms.ranges import RANGES
+from bitwright.artifact import Artifact
+from bitwright.cli.float_model import open_model
+from bitwright.cli.measure import Measurement
+from bitwright.cli.output import (
+    byte_count,
+    digest_of,
+    json_option,
+    percent,
+    print_json,
+    print_pairs,
+    progress,
+    report,
+    report_bad,
+)
+from bitwright.cli.preprocess_options import preprocess_options, resolve
+from bitwright.errors import ArtifactError
+from bitwright.recipe import Recipe
+from bitwright.sources import BadImage, ImageSource, open_source
+
+if TYPE_CHECKING:
+    from bitwright.models import LoadedModel
+    from bitwright.preprocess import Preprocess
+
+BATCH = 32
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", required=True, metavar="SRC", help="Images to calibrate on; labels are not needed.")
+@click.option(
+    "--weights", type=click.Path(path_type=Path), help="A checkpoint: .safetensors, or a .pth of tensors alone."
+)
+@click.option("--recipe", default="w8a8", show_default=True, help="Bits, as in w4a8, or a .toml file.")
+@click.option(
+    "--calibrate",
+    default=512,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="So many images, at most.",
+)
+@click.option(
+    "--range", "range_", type=click.Choice(tuple(RANGES)), help="How ranges are chosen; else the recipe says."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Draws the images.")
+@click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
+@click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
+@preprocess_options
+@json_option
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
+def quantize(
+    model: str,
+    data: str,
+    weights: Path | None,
+    recipe: str,
+    calibrate: int,
+    range_: str | None,
+    seed: int,
+    test: str | None,
+    strict: bool,
+    as_json: bool,
+    output: Path,
+    given: dict[str, Any],
+) -> None:
+    """Make an integer model of MODEL and write it to a file.
+
+    MODEL is torchvision:NAME, timm:NAME, package.module:factory or a .pt2 file. SRC is a folder of class folders, a
+    folder of images, a .csv with path and label, a .npz, an IDX file, or the word digits; slices may follow it: data.csv[::5].
+    """
+    _expect_writable(output)
+    plan = Recipe.parse(recipe)
+    plan = plan if range_ is None else replace(plan, range=range_)
+    source = open_source(data)
+    tested = None if test is None else open_source(test)
+    loaded = open_model(model, weights)
+    preprocess = resolve(loaded.preprocess, given)
+    images = source.sample(min(calibrate, len(source)), seed)
+    provenance = {"model": _model_record(model, weights), "data": data}
+    artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, strict, provenance)
+    artifact = _with_classes(artifact, source)
+    if tested is not None and test is not None:
+        measured = _measure(artifact, loaded, Measurement(tested, preprocess, strict=strict), test)
+        artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
+    artifact.save(output)
+    record = _record(artifact, loaded, bad, output)
+    if as_json:
+        print_json(record)
+    else:
+        print_pairs(_rows(record))
+
+
+def _calibrated(
+    loaded: "LoadedModel",
+    images: ImageSource,
+    preprocess: "Preprocess",
+    recipe: Recipe,
+    seed: int,
+    strict: bool,
+    provenance: dict[str, Any],
+) -> tuple[Artifact, list[BadImage]]:
+    from bitwright.quantize import quantize as quantize_model
+
+    batches = images.batches(preprocess, BATCH, strict=strict)
+    try:
+        with progress("calibrating", len(images)) as done:
+            return quantize_model(
+                loaded.model,
+                (batch.images for batch in batches),
+                preprocess=preprocess,
+                recipe=recipe,
+                seed=seed,
+                provenance=provenance,
+                progress=done,
+            ), batches.bad
+    finally:
+        report_bad(batches.bad)
+
+
+def _with_classes(artifact: Artifact, source: ImageSource) -> Artifact:
+    """The artifact with the class names of the source, if it has one for each output."""
+    outputs = artifact.graph.values[artifact.graph.output].shape[0]
+    if source.classes is None:
+        return artifact
+    if len(source.classes) != outputs:
+        report(
+            f"warning: {source.where} has {len(source.classes)} classes and the model {outputs} outputs, "
+            "so the artifact has no class names"
+        )
+        return artifact
+    return replace(artifact, classes=source.classes)
+
+
+def _measure(artifact: Artifact, loaded: "LoadedModel", measurement: Measurement, data: str) -> dict[str, Any]:
+    """The accuracy of the integer model, which is the one that ships, and of the float model."""
+    integer = measurement.of(artifact, "testing the integer model", loaded.module)
+    real = measurement.of(loaded, "testing the float model")
+    report_bad(integer.bad)
+    return {
+        "data": data,
+        "images": integer.images,
+        "bad": len(integer.bad),
+        "top1": integer.top1,
+        "top5": integer.top5,
+        "agreement": integer.agreement,
+        "float_top1": real.top1,
+        "float_top5": real.top5,
+    }
+
+
+def _model_record(model: str, weights: Path | None) -> dict[str, Any]:
+    file = Path(model) if model.endswith(".pt2") else weights
+    found = None if file is None else {"file": file.name, "sha256": digest_of(file)}
+    return {"spec": model, "weights": found}
+
+
+def _record(artifact: Artifact, loaded: "LoadedModel", bad: list[BadImage], output: Path) -> dict[str, Any]:
+    nodes, values = artifact.graph.nodes, artifact.graph.values
+    provenance = artifact.provenance
+    weights = Counter(str(node.attrs["weights"]) for node in nodes if "weights" in node.attrs)
+    types = (values[node.name].type for node in nodes)
+    activations = Counter("float32" if type_ is None else type_.scheme for type_ in types)
+    return {
+        "artifact": str(output),
+        "sha256": artifact.digest,
+        "bytes": len(artifact.data),
+        "float_bytes": loaded.float_bytes,
+        "layers": len(nodes),
+        "weights": dict(sorted(weights.items())),
+        "activations": dict(sorted(activations.items())),
+        "images": provenance["calibration"]["images"],
+        "bad": [{"name": image.name, "reason": image.reason} for image in bad],
+        "measured": provenance.get("measured"),
+        "provenance": dict(provenance),
+    }
+
+
+def _rows(record: dict[str, Any]) -> list[tuple[str, object]]:
+    provenance, measured = record["provenance"], record["measured"] or {}
+    recipe = f"{provenance['recipe']['name']}, ranges by {provenance['calibration']['range']}"
+    return [
+        ("model", provenance["model"]["spec"]),
+        ("recipe", recipe),
+        ("calibrated on", f"{record['images']:,} images of {provenance['data']}, seed {provenance['seed']}"),
+        ("bad images", len(record["bad"]) or None),
+        ("layers", record["layers"]),
+        ("weights", _counts(record["weights"])),
+        ("activations", _counts(record["activations"])),
+        ("float model", byte_count(record["float_bytes"])),
+        (
+            "artifact",
+            f"{byte_count(record['bytes'])}, {percent(100 * record['bytes'] / record['float_bytes'])} of that",
+        ),
+        *_measured_rows(measured),
+        ("written to", record["artifact"]),
+        ("sha256", record["sha256"]),
+    ]
+
+
+def _measured_rows(measured: dict[str, Any]) -> list[tuple[str, object]]:
+    if not measured:
+        return []
+    pairs = [("top-1", "top1"), ("top-5", "top5")]
+    return [
+        ("tested on", f"{measured['images']:,} images of {measured['data']}"),
+        *(
+            (name, f"{percent(measured[key])}, float {percent(measured[f'float_{key}'])}")
+            for name, key in pairs
+            if measured[key] is not None
+        ),
+        ("agreement", percent(measured["agreement"])),
+    ]
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {scheme}" for scheme, count in counts.items()) or "none"
+
+
+def _expect_writable(output: Path) -> None:
+    """Find out before the work is done, not behind it."""
+    if output.is_dir():
+        raise ArtifactError(f"cannot write {output}: it is a folder")
+    if not output.absolute().parent.is_dir():
+        raise ArtifactError(f"cannot write {output}: there is no folder {output.parent}")

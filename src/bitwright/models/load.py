@@ -1,0 +1,59 @@
+"""`load_model`, and the table of the places that a model may come from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from torch import nn
+
+from bitwright.errors import ModelError
+from bitwright.models.factory import load_factory
+from bitwright.models.hubs import load_timm, load_torchvision
+from bitwright.models.loaded import LoadedModel
+from bitwright.models.pt2 import load_pt2
+from bitwright.models.weights import load_weights
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place that models come from: what a spec of it looks like, whether one is, and how to load it."""
+
+    looks_like: str
+    accepts: Callable[[str], bool]
+    load: Callable[[str], LoadedModel]
+
+
+PLACES = (
+    Place("a .pt2 file, written by torch.export.save", lambda spec: spec.endswith(".pt2"), load_pt2),
+    Place("torchvision:NAME", lambda spec: spec.startswith("torchvision:"), load_torchvision),
+    Place("timm:NAME", lambda spec: spec.startswith("timm:"), load_timm),
+    Place("package.module:factory, something to call that returns the model", lambda spec: ":" in spec, load_factory),
+)
+
+
+def load_model(spec: str | PathLike[str], weights: str | PathLike[str] | None = None) -> LoadedModel:
+    """Load a float model, on the CPU and in eval mode.
+
+    `spec` is one of PLACES. Without `weights` (.safetensors, or a .pth, .pt or .bin that holds tensors and nothing else)
+    a model keeps those that it was made with: random ones from torchvision and timm, which are never asked to download.
+
+    Raises:
+        ModelError: there is no such model, it can't be made, or the weights don't fit it.
+        MissingExtraError: torchvision or timm is not installed.
+    """
+    text = str(spec)
+    for place in PLACES:
+        if place.accepts(text):
+            loaded = place.load(text)
+            break
+    else:
+        expected = "\n  ".join(place.looks_like for place in PLACES)
+        raise ModelError(f"{text}: not the name of a model; expected one of:\n  {expected}")
+    if weights is not None:
+        if not isinstance(loaded.model, nn.Module):
+            raise ModelError(f"{text} holds its own weights; leave {weights} out")
+        load_weights(loaded.model, Path(weights), text)
+    if isinstance(loaded.model, nn.Module):
+        loaded.model.eval()
+    return loaded
