@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "isa.h"
+#include "peak/peak.h"
 #include "plan.h"
 
 namespace nb = nanobind;
@@ -127,6 +128,8 @@ NB_MODULE(_native, m) {
   m.def("detected_isa", [] { return isa_name(detected_isa()); });
   m.def("chosen_isa", [] { return isa_name(chosen_isa()); });
   m.def("available_threads", &available_threads);
+  m.def("measured_peak", [] { return measured_peak(chosen_isa()); }, nb::call_guard<nb::gil_scoped_release>(),
+        "int8 multiply-adds a second of one thread");
   nb::class_<Plan>(m, "Plan")
       .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("threads") = 0,
            nb::arg("keep_values") = false)

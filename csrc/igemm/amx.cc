@@ -6,6 +6,7 @@
 
 #include "../epilogue_avx512.h"
 #include "packing.h"
+#include "tile_config.h"
 
 namespace bitwright {
 namespace {
@@ -54,20 +55,6 @@ int units(const IgemmParams& p) { return grid_of(p, lines_of(p)).count(); }
 bool accepts(const IgemmParams& p) {
   bool full = p.groups == 1 || (p.in.c / p.groups >= 32 && p.out.c / p.groups >= 16);
   return full && p.out.h * p.out.w >= 8;
-}
-
-struct __attribute__((packed)) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t column_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-// Tiles 0..3 accumulate, 4 and 5 are pixels, 6 and 7 are weights.
-void configure(int rows) {
-  TileConfig config;
-  for (int i = 0; i < 8; ++i) config.column_bytes[i] = 64, config.rows[i] = static_cast<uint8_t>(i < 6 ? rows : 16);
-  __asm__ volatile("" : : "r"(&config) : "memory");  // gcc believes that only 8 bytes are read
-  _tile_loadconfig(&config);
 }
 
 // The sums of one block of work: kTilesPerBlock tiles of pixels by four panels.
@@ -124,7 +111,7 @@ class Runner {
         lines_(lines_of(p)),
         grid_(grid_of(p, lines_)),
         step_(p.window.stride_w * p.in.pixel) {
-    configure(lines_.rows);
+    configure_tiles(lines_.rows);
   }
   ~Runner() { _tile_release(); }
   Runner(const Runner&) = delete;

@@ -4,28 +4,24 @@ Its results are those of the reference, to the bit, on every instruction set and
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bitwright import _native
+from bitwright.engine.backend import Layer
 from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
 
 
-@dataclass(frozen=True)
-class Layer:
-    """What one step of the plan does and costs: multiply-adds, bytes it touches at least, seconds."""
+ROUNDS = 20
+"""Runs that the times of layers are the median of."""
 
-    name: str
-    op: str
-    kernel: str
-    isa: str
-    macs: int
-    bytes: int
-    seconds: float
+
+def make(graph: Graph, threads: int | None) -> "Native":
+    return Native(graph, threads)
 
 
 class Native:
@@ -52,10 +48,16 @@ class Native:
         for i, name in enumerate(names(self.graph)):
             yield name, np.stack([values[i] for values in of_images])
 
-    def layers(self, image: npt.NDArray[np.uint8], rounds: int = 20) -> list[Layer]:
-        """The steps of the plan, each with its least time over `rounds` runs of one image [1, H, W, C]."""
-        runs = [self._plan.time_steps(np.ascontiguousarray(image)) for _ in range(rounds)]
-        return [Layer(*steps[0][:6], seconds=min(step[6] for step in steps)) for steps in zip(*runs, strict=True)]
+    def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
+        """The steps of the plan, each with its median time over ROUNDS runs of one image [1, H, W, C]."""
+        image = np.ascontiguousarray(image)
+        runs = [self._plan.time_steps(image) for _ in range(ROUNDS)]
+        seconds = [median(run[i][-1] for run in runs) for i in range(len(runs[0]))]
+        peak = _native.measured_peak() * self.threads
+        return [
+            Layer(*step[:-1], seconds=t, share=t / sum(seconds), percent_of_peak=100 * step[4] / t / peak)
+            for step, t in zip(runs[0], seconds, strict=True)
+        ]
 
 
 def names(graph: Graph) -> list[str]:
