@@ -21,6 +21,9 @@ struct PoolParams {
 
 KernelTable<PoolParams> pool_kernels();
 
+#ifdef BITWRIGHT_X86
+extern const KernelRow<PoolParams> pool_avx512vnni;
+#endif
 extern const KernelRow<PoolParams> pool_scalar;
 
 }  // namespace bitwright

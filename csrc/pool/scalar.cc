@@ -1,20 +1,9 @@
 // The plainest loops: they accept everything and are what the others are tested against.
 #include "../epilogue_scalar.h"
-#include "pool.h"
+#include "window.h"
 
 namespace bitwright {
 namespace {
-
-struct Range {
-  int begin, end;
-};
-
-// The taps of a window starting at `start` that lie inside [0, size).
-Range taps_inside(int start, int taps, int dilation, int size) {
-  int begin = start < 0 ? (-start + dilation - 1) / dilation : 0;
-  int end = size > start ? (size - start + dilation - 1) / dilation : 0;
-  return {begin, end < taps ? end : taps};
-}
 
 int units(const PoolParams& p) { return p.pool == Pool::global_average ? 1 : p.out.h; }
 
@@ -29,18 +18,15 @@ void store_average(const PoolParams& p, int32_t acc, float m, int c, uint8_t* ou
 }
 
 void pool_pixel(const PoolParams& p, const uint8_t* in, int y, int x, uint8_t* out) {
-  const Window& w = p.window;
-  int top = y * w.stride_h - w.pad_top, left = x * w.stride_w - w.pad_left;
-  Range rows = taps_inside(top, w.kh, w.dilation_h, p.in.h), columns = taps_inside(left, w.kw, w.dilation_w, p.in.w);
+  InsideWindow window(p, y, x);
   for (int c = 0; c < p.out.c; ++c) {
     int32_t sum = 0;
     uint8_t most = 0;
-    for (int ky = rows.begin; ky < rows.end; ++ky)
-      for (int kx = columns.begin; kx < columns.end; ++kx) {
-        uint8_t code = in[(top + ky * w.dilation_h) * p.in.row + (left + kx * w.dilation_w) * p.in.pixel + c];
-        sum += code - p.zp;
-        if (code > most) most = code;
-      }
+    window.each(p, [&](ptrdiff_t offset) {
+      uint8_t code = in[offset + c];
+      sum += code - p.zp;
+      if (code > most) most = code;
+    });
     if (p.pool == Pool::average)
       store_average(p, sum, p.m[p.m_per_pixel ? y * p.out.w + x : 0], c, out);
     else
