@@ -17,6 +17,9 @@ struct DepthwiseParams {
 // Weights to pack: [C][kh][kw]. Units are output rows unless a row says otherwise.
 KernelTable<DepthwiseParams> depthwise_kernels();
 
+#ifdef BITWRIGHT_X86
+extern const KernelRow<DepthwiseParams> depthwise_avx512vnni;
+#endif
 extern const KernelRow<DepthwiseParams> depthwise_scalar;
 
 }  // namespace bitwright
