@@ -43,13 +43,17 @@ def correlation(network: FloatNetwork, images: npt.NDArray[np.uint8], logits: np
     return float(np.corrcoef(expected.ravel(), logits.ravel())[0, 1])
 
 
-def compare(network: FloatNetwork, models: Models, threads: int, batch: int, rounds: int, repeats: int) -> dict[str, Any]:
+def compare(
+    network: FloatNetwork, models: Models, threads: int, batch: int, rounds: int, repeats: int
+) -> dict[str, Any]:
     images = np.resize(network.images, (batch, *network.images.shape[1:]))
     runs = {name: prepared(images) for name, prepared in runners(models, threads).items()}
     agreement = {name: correlation(network, images, run()) for name, run in runs.items()}
     kept = {name: run for name, run in runs.items() if agreement[name] >= LEAST_CORRELATION}
     if "bitwright" not in kept:
-        raise SystemExit(f"{network.name}: bitwright's logits correlate only {agreement['bitwright']:.3f} with the float network's")
+        raise SystemExit(
+            f"{network.name}: bitwright's logits correlate only {agreement['bitwright']:.3f} with the float network's"
+        )
     times: dict[str, list[float]] = {name: [] for name in kept}
     for _ in range(rounds):
         for name, run in kept.items():
@@ -77,7 +81,9 @@ def show(result: dict[str, Any]) -> None:
         if found is None:
             print(f"  {name:20s} not timed: its logits correlate only {agreement:.3f} with the float network's")
             continue
-        print(f"  {name:20s} {result['median'][name]:8.3f} ms   {min(found):8.3f} .. {max(found):8.3f}   r = {agreement:.4f}")
+        print(
+            f"  {name:20s} {result['median'][name]:8.3f} ms   {min(found):8.3f} .. {max(found):8.3f}   r = {agreement:.4f}"
+        )
     low, high = result["ratio_by_round"]
     print(f"  ratio to {result['best_peer']}: {result['ratio']:.2f}   ({low:.2f} .. {high:.2f})", flush=True)
 
