@@ -10,18 +10,24 @@ import numpy.typing as npt
 
 from bitwright.artifact import Artifact, load
 from bitwright.decode import decode
-from bitwright.engine.reference import Reference
+from bitwright.engine.backend import Backend, Layer, make_backend
 from bitwright.errors import EngineError
 
 Images = npt.NDArray[np.uint8] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 class Engine:
-    """Runs an artifact, given as an `Artifact` or as the path of one."""
+    """Runs an artifact, given as an `Artifact` or as the path of one. Many threads may call one engine at once.
 
-    def __init__(self, artifact: Artifact | str | os.PathLike[str]) -> None:
+    backend: "native" (C++), "reference" (NumPy), or None: native where it was built. They give the same bytes.
+    threads: how many share the work of a call; None: all that this process may use. The reference does not count them.
+    """
+
+    def __init__(
+        self, artifact: Artifact | str | os.PathLike[str], *, backend: str | None = None, threads: int | None = None
+    ) -> None:
         self.artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
-        self._backend = Reference(self.artifact.graph)
+        self._backend: Backend = make_backend(self.artifact.graph, backend, threads)
 
     def __call__(self, images: Images) -> npt.NDArray[np.float32]:
         """Logits, float32 [N, classes], of uint8 images [N, H, W, C], or of image files (decoded and preprocessed here).
@@ -33,6 +39,13 @@ class Engine:
     def trace(self, images: Images) -> dict[str, npt.NDArray[Any]]:
         """Every value by name: codes uint8 [N, C, H, W] or [N, F], and the logits. Holds all of them at once."""
         return {name: np.ascontiguousarray(value) for name, value in self._backend.values(self._pixels(images))}
+
+    def explain(self) -> list[Layer]:
+        """What runs for one image, layer by layer: the kernel, its time and share, MACs, bytes, percent of measured peak.
+
+        Raises EngineError for a backend that has no kernels.
+        """
+        return self._backend.layers(np.zeros((1, *self.artifact.preprocess.shape), np.uint8))
 
     def _pixels(self, images: Images) -> npt.NDArray[np.uint8]:
         pre = self.artifact.preprocess

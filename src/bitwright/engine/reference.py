@@ -7,11 +7,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.engine.backend import Layer
+from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph
 from bitwright.ops import INTEGER_OPS
 
 CHUNK_ELEMENTS = 2**19
 """Images are run in groups whose largest value has about so many elements, which bounds memory."""
+
+
+def make(graph: Graph, threads: int | None) -> "Reference":
+    """Threads are NumPy's own business."""
+    return Reference(graph)
 
 
 class Reference:
@@ -32,6 +39,9 @@ class Reference:
     def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits. Values are dropped after last use."""
         yield from self._values(images)
+
+    def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
+        raise EngineError("the reference backend has no kernels to explain; use the native one")
 
     def _output(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         for name, value in self._values(images):

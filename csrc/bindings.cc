@@ -1,0 +1,142 @@
+// The Python module bitwright._native: Plan, and what the processor has.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+
+#include "isa.h"
+#include "peak/peak.h"
+#include "plan.h"
+
+namespace nb = nanobind;
+using namespace bitwright;
+
+namespace {
+
+using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+using Images = nb::ndarray<const uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+
+Type type_of(const Array& array) {
+  if (array.dtype() == nb::dtype<int8_t>()) return Type::int8;
+  if (array.dtype() == nb::dtype<uint8_t>()) return Type::uint8;
+  if (array.dtype() == nb::dtype<float>()) return Type::float32;
+  throw std::invalid_argument("expected a tensor of int8, uint8 or float32");
+}
+
+Tensor tensor_of(const Array& array) {
+  Tensor tensor;
+  for (size_t d = 0; d < array.ndim(); ++d) tensor.shape.push_back(static_cast<int64_t>(array.shape(d)));
+  tensor.type = type_of(array);
+  const auto* data = static_cast<const uint8_t*>(array.data());
+  tensor.bytes.assign(data, data + array.nbytes());
+  return tensor;
+}
+
+// (shape, max_code or None, zero points)
+Value value_of(nb::tuple t) {
+  Value value;
+  value.shape = nb::cast<std::vector<int>>(t[0]);
+  value.is_float = t[1].is_none();
+  if (!value.is_float) value.max_code = nb::cast<int>(t[1]), value.zero_points = nb::cast<std::vector<int>>(t[2]);
+  return value;
+}
+
+// (name, op, inputs, output, attrs, tensors)
+Node node_of(nb::tuple t) {
+  Node node;
+  node.name = nb::cast<std::string>(t[0]), node.op = nb::cast<std::string>(t[1]);
+  node.inputs = nb::cast<std::vector<int>>(t[2]), node.output = nb::cast<int>(t[3]);
+  node.attrs = nb::cast<std::map<std::string, std::vector<int>>>(t[4]);
+  for (auto [key, array] : nb::cast<nb::dict>(t[5])) node.tensors[nb::cast<std::string>(key)] = tensor_of(nb::cast<Array>(array));
+  return node;
+}
+
+Plan* make_plan(nb::list values, nb::list nodes, int output, int threads, bool keep_values) {
+  Graph graph;
+  for (nb::handle v : values) graph.values.push_back(value_of(nb::cast<nb::tuple>(v)));
+  for (nb::handle n : nodes) graph.nodes.push_back(node_of(nb::cast<nb::tuple>(n)));
+  graph.output = output;
+  nb::gil_scoped_release release;
+  return new Plan(std::move(graph), chosen_isa(), threads, keep_values);
+}
+
+void expect_images(const Plan& plan, const Images& images) {
+  const auto& shape = plan.graph().values[0].shape;
+  if (shape.size() != 3 || static_cast<int>(images.shape(1)) != shape[1] || static_cast<int>(images.shape(2)) != shape[2] ||
+      static_cast<int>(images.shape(3)) != shape[0])
+    throw std::invalid_argument("the images do not have the shape of the graph's input");
+}
+
+// An array [leading..., shape...] that owns `bytes`.
+nb::object array_of(const Value& value, std::vector<size_t> shape, std::unique_ptr<uint8_t[]> bytes) {
+  for (int d : value.shape) shape.push_back(static_cast<size_t>(d));
+  uint8_t* data = bytes.get();
+  nb::capsule owner(bytes.release(), [](void* p) noexcept { delete[] static_cast<uint8_t*>(p); });
+  if (value.is_float) return nb::cast(nb::ndarray<nb::numpy, float>(data, shape.size(), shape.data(), owner));
+  return nb::cast(nb::ndarray<nb::numpy, uint8_t>(data, shape.size(), shape.data(), owner));
+}
+
+nb::object run(const Plan& plan, const Images& images) {
+  expect_images(plan, images);
+  size_t count = images.shape(0);
+  auto bytes = std::make_unique_for_overwrite<uint8_t[]>(count * plan.output_bytes());
+  {
+    nb::gil_scoped_release release;
+    plan.run(images.data(), static_cast<int64_t>(count), bytes.get());
+  }
+  return array_of(plan.graph().values[plan.graph().output], {count}, std::move(bytes));
+}
+
+nb::list values(const Plan& plan, const Images& images) {
+  expect_images(plan, images);
+  if (images.shape(0) != 1) throw std::invalid_argument("expected one image");
+  std::vector<std::vector<uint8_t>> all;
+  {
+    nb::gil_scoped_release release;
+    all = plan.values(images.data());
+  }
+  nb::list list;
+  for (size_t i = 0; i < all.size(); ++i) {
+    auto bytes = std::make_unique_for_overwrite<uint8_t[]>(all[i].size());
+    std::copy(all[i].begin(), all[i].end(), bytes.get());
+    list.append(array_of(plan.graph().values[i], {}, std::move(bytes)));
+  }
+  return list;
+}
+
+// One tuple a step: name, op, kernel, instruction set, MACs, bytes, seconds.
+nb::list time_steps(const Plan& plan, const Images& images) {
+  expect_images(plan, images);
+  if (images.shape(0) != 1) throw std::invalid_argument("expected one image");
+  std::vector<StepTime> times;
+  {
+    nb::gil_scoped_release release;
+    times = plan.time_steps(images.data());
+  }
+  nb::list list;
+  for (const StepTime& t : times)
+    list.append(nb::make_tuple(t.step->name, t.step->op, t.step->kernel, isa_name(t.step->isa), t.step->macs, t.step->bytes, t.seconds));
+  return list;
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.def("detected_isa", [] { return isa_name(detected_isa()); });
+  m.def("chosen_isa", [] { return isa_name(chosen_isa()); });
+  m.def("available_threads", &available_threads);
+  m.def("measured_peak", [] { return measured_peak(chosen_isa()); }, nb::call_guard<nb::gil_scoped_release>(),
+        "int8 multiply-adds a second of one thread");
+  nb::class_<Plan>(m, "Plan")
+      .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("threads") = 0,
+           nb::arg("keep_values") = false)
+      .def("run", &run, nb::arg("images"))
+      .def("values", &values, nb::arg("image"))
+      .def("time_steps", &time_steps, nb::arg("image"))
+      .def_prop_ro("threads", &Plan::threads)
+      .def_prop_ro("arena_bytes", &Plan::arena_bytes)
+      .def_prop_ro("isa", [](const Plan& plan) { return isa_name(plan.isa()); });
+}

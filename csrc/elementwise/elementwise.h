@@ -1,0 +1,31 @@
+// Pixel by pixel: add, mul, and affine (batch_norm, dequantize). See docs/arithmetic.md for each formula.
+#pragma once
+
+#include "../kernel.h"
+
+namespace bitwright {
+
+enum class Elementwise { add, mul, affine };
+
+struct ElementwiseParams {
+  Elementwise op;
+  Map in, second, out;
+  bool per_channel;       // mul: second is one pixel, used for all
+  int zp, second_zp;
+  float m, m_second;      // add: m_a, m_b; mul: m
+  float out_zp, lo, hi;   // add, mul
+  const uint8_t* table;   // add, mul: applied to the code, or null
+  bool to_float;
+  Epilogue epilogue;      // affine: acc = x - zp
+  const int32_t* zps;     // affine: per channel zero points when the input is the image, or null
+};
+
+// Units are output rows.
+KernelTable<ElementwiseParams> elementwise_kernels();
+
+#ifdef BITWRIGHT_X86
+extern const KernelRow<ElementwiseParams> elementwise_avx512vnni;
+#endif
+extern const KernelRow<ElementwiseParams> elementwise_scalar;
+
+}  // namespace bitwright

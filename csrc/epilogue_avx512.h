@@ -1,0 +1,158 @@
+// The epilogue of docs/arithmetic.md, up to 64 channels of one pixel at a time. Needs AVX-512 F, BW, DQ, VL and VBMI.
+//
+// clip(rint(t), lo, hi) without a rounding instruction: the conversion to int32 rounds half to even, packing saturates to
+// 0..255, and lo and hi are bounds of bytes. Where t may be beyond int32 it is first bounded above in float32; what is
+// too small converts to a negative number and packs to 0. lo and hi are codes, so the order does not matter.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernel.h"
+
+namespace bitwright {
+namespace {
+
+inline __mmask64 first_lanes(int count) { return count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1; }
+
+// A table of 256 codes in registers.
+struct Table512 {
+  __m512i quarter[4];
+
+  explicit Table512(const uint8_t* table) {
+    for (int i = 0; i < 4; ++i) quarter[i] = table ? _mm512_loadu_si512(table + 64 * i) : _mm512_setzero_si512();
+  }
+  __m512i look_up(__m512i codes) const {
+    __m512i low = _mm512_permutex2var_epi8(quarter[0], codes, quarter[1]);
+    __m512i high = _mm512_permutex2var_epi8(quarter[2], codes, quarter[3]);
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high);
+  }
+};
+
+// Four vectors of int32, channel after channel, to 64 bytes with unsigned saturation.
+inline __m512i pack_bytes(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+  return _mm512_permutexvar_epi32(order, bytes);
+}
+
+// One pixel's sums (64-byte aligned), its residual if there is one, and where its codes go.
+struct Row512 {
+  const int32_t* sums;
+  const uint8_t* second;
+  uint8_t* out;
+};
+
+// Channels c.. of some pixels, with all that is the same for each of them in registers. Where they are few, several
+// pixels are packed together.
+template <int kVectors, bool kResidual, bool kTable>
+class Codes512 {
+ public:
+  static constexpr int kTogether = kVectors == 1 ? 4 : kVectors == 2 ? 2 : 1;
+
+  Codes512(const Epilogue& e, int c, int count)
+      : narrow_(e.narrow),
+        bound_(_mm512_set1_ps(e.hi)),
+        lo_(_mm512_set1_epi8(static_cast<char>(static_cast<int>(e.lo)))),
+        hi_(_mm512_set1_epi8(static_cast<char>(static_cast<int>(e.hi)))),
+        m_r_(_mm512_set1_ps(e.m_r)),
+        r_zp_(_mm512_set1_epi32(e.r_zp)),
+        table_(e.table),
+        mask_(first_lanes(count)),
+        channel_(c) {
+    for (int v = 0; v < kVectors; ++v) {
+      m_[v] = _mm512_loadu_ps(e.m + c + 16 * v);
+      b_[v] = _mm512_loadu_ps(e.b + c + 16 * v);
+    }
+  }
+
+  void store(const Row512 (&rows)[kTogether]) const {
+    __m512i codes[4] = {};
+    for (int r = 0; r < kTogether; ++r)
+      for (int v = 0; v < kVectors; ++v) {
+        __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(rows[r].sums + 16 * v)), m_[v]);
+        t = _mm512_add_ps(t, b_[v]);
+        if constexpr (kResidual) t = _mm512_add_ps(t, residual(rows[r].second + channel_ + 16 * v));
+        if (!narrow_) t = _mm512_min_ps(t, bound_);
+        codes[r * kVectors + v] = _mm512_cvtps_epi32(t);
+      }
+    __m512i bytes = pack_bytes(codes[0], codes[1], codes[2], codes[3]);
+    bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, lo_), hi_);
+    if constexpr (kTable) bytes = table_.look_up(bytes);
+    if constexpr (kTogether == 1) _mm512_mask_storeu_epi8(rows[0].out + channel_, mask_, bytes);
+    if constexpr (kTogether == 2) {
+      auto mask = static_cast<__mmask32>(mask_);
+      _mm256_mask_storeu_epi8(rows[0].out + channel_, mask, _mm512_castsi512_si256(bytes));
+      _mm256_mask_storeu_epi8(rows[1].out + channel_, mask, _mm512_extracti64x4_epi64(bytes, 1));
+    }
+    if constexpr (kTogether == 4) {
+      auto mask = static_cast<__mmask16>(mask_);
+      _mm_mask_storeu_epi8(rows[0].out + channel_, mask, _mm512_castsi512_si128(bytes));
+      _mm_mask_storeu_epi8(rows[1].out + channel_, mask, _mm512_extracti32x4_epi32(bytes, 1));
+      _mm_mask_storeu_epi8(rows[2].out + channel_, mask, _mm512_extracti32x4_epi32(bytes, 2));
+      _mm_mask_storeu_epi8(rows[3].out + channel_, mask, _mm512_extracti32x4_epi32(bytes, 3));
+    }
+  }
+
+ private:
+  __m512 residual(const uint8_t* codes) const {
+    __m512i r = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r, r_zp_)), m_r_);
+  }
+
+  __m512 m_[kVectors], b_[kVectors];
+  bool narrow_;
+  __m512 bound_;
+  __m512i lo_, hi_;
+  __m512 m_r_;
+  __m512i r_zp_;
+  Table512 table_;
+  __mmask64 mask_;
+  int channel_;
+};
+
+// The last layer: t itself, with or without a residual.
+inline void store_floats(const Epilogue& e, int c, int count, const Row512& row) {
+  for (int v = 0; v < 4 && 16 * v < count; ++v) {
+    int at = c + 16 * v;
+    __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(row.sums + 16 * v)), _mm512_loadu_ps(e.m + at));
+    t = _mm512_add_ps(t, _mm512_loadu_ps(e.b + at));
+    if (e.residual) {
+      __m512i r = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row.second + at)));
+      r = _mm512_sub_epi32(r, _mm512_set1_epi32(e.r_zp));
+      t = _mm512_add_ps(t, _mm512_mul_ps(_mm512_cvtepi32_ps(r), _mm512_set1_ps(e.m_r)));
+    }
+    _mm512_mask_storeu_ps(row.out + 4 * at, static_cast<__mmask16>(first_lanes(count - 16 * v)), t);
+  }
+}
+
+template <int kVectors, bool kResidual, bool kTable>
+void finish_codes(const Epilogue& e, int c, int count, const Row512* rows, int row_count) {
+  using Codes = Codes512<kVectors, kResidual, kTable>;
+  Codes codes(e, c, count);
+  for (int r = 0; r < row_count; r += Codes::kTogether) {
+    Row512 together[Codes::kTogether];
+    for (int i = 0; i < Codes::kTogether; ++i) together[i] = rows[r + i < row_count ? r + i : row_count - 1];
+    codes.store(together);
+  }
+}
+
+// Finishes channels c.. (16 * kVectors of them, `count` to be stored) of some pixels.
+template <int kVectors>
+__attribute__((noinline)) void finish_rows(const Epilogue& e, int c, int count, const Row512* rows,
+                                           int row_count) {
+  if (e.to_float) {
+    for (int r = 0; r < row_count; ++r) store_floats(e, c, count, rows[r]);
+  } else if (e.residual) {
+    if (e.table) return finish_codes<kVectors, true, true>(e, c, count, rows, row_count);
+    finish_codes<kVectors, true, false>(e, c, count, rows, row_count);
+  } else {
+    if (e.table) return finish_codes<kVectors, false, true>(e, c, count, rows, row_count);
+    finish_codes<kVectors, false, false>(e, c, count, rows, row_count);
+  }
+}
+
+using FinishRows = void (*)(const Epilogue&, int, int, const Row512*, int);
+constexpr FinishRows kFinishRows[] = {finish_rows<1>, finish_rows<2>, finish_rows<3>, finish_rows<4>};  // by vectors - 1
+
+}  // namespace
+}  // namespace bitwright

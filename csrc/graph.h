@@ -1,0 +1,57 @@
+// The integer graph as it is handed to the engine, and the check that makes it safe to plan.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitwright {
+
+// Codes of 0..max_code with one zero point (the image: one per channel), or float32.
+struct Value {
+  std::vector<int> shape;  // PyTorch's order, without the batch
+  bool is_float = false;
+  int max_code = 255;
+  std::vector<int> zero_points;
+
+  int64_t count() const;
+  int zero_point(int channel) const { return zero_points[zero_points.size() == 1 ? 0 : channel]; }
+};
+
+enum class Type { int8, uint8, float32 };
+
+struct Tensor {
+  std::vector<int64_t> shape;
+  Type type = Type::float32;
+  std::vector<uint8_t> bytes;
+
+  template <class T>
+  std::span<const T> as() const {
+    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
+};
+
+// op, attrs and tensors as in docs/arithmetic.md; a scalar attribute is a list of one.
+struct Node {
+  std::string op;
+  std::string name;
+  std::vector<int> inputs;
+  int output = 0;
+  std::map<std::string, std::vector<int>> attrs;
+  std::map<std::string, Tensor> tensors;
+};
+
+// Value 0 is the image. Nodes are in topological order and each writes a value of its own.
+struct Graph {
+  std::vector<Value> values;
+  std::vector<Node> nodes;
+  int output = 0;
+};
+
+// Throws std::invalid_argument that names the node unless every index, shape, range and tensor is as
+// docs/arithmetic.md says and no accumulator can overflow int32.
+void check(const Graph& graph);
+
+}  // namespace bitwright

@@ -1,0 +1,27 @@
+// VPMADDUBSW would saturate, so codes and weights are widened to 16 bits, even and odd ones apart, for VPMADDWD.
+#include "tiles256.h"
+
+namespace bitwright {
+namespace {
+
+struct Widened {
+  struct Weights {
+    explicit Weights(__m256i w) : even(_mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8)), odd(_mm256_srai_epi16(w, 8)) {}
+    __m256i even, odd;
+  };
+  struct Codes {
+    explicit Codes(__m256i x) : even(_mm256_and_si256(x, _mm256_set1_epi16(0xff))), odd(_mm256_srli_epi16(x, 8)) {}
+    __m256i even, odd;
+  };
+  static __m256i multiply_add(__m256i acc, const Codes& x, const Weights& w) {
+    __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(x.even, w.even), _mm256_madd_epi16(x.odd, w.odd));
+    return _mm256_add_epi32(acc, sum);
+  }
+};
+
+}  // namespace
+
+const KernelRow<IgemmParams> igemm_avx2 = {
+    "igemm, register tiles", Isa::avx2, nullptr, units, packed_quads_bytes, pack_quads, nullptr, run<Widened>};
+
+}  // namespace bitwright

@@ -1,0 +1,27 @@
+// Convolution and linear layers as an implicit matrix product: output pixels x output channels, K = taps x input
+// channels read in place. The input has a halo, so every tap of every window exists. linear is a 1x1 window on a
+// 1x1 map; a GEMV row (csrc/gemv) accepts just those with out.h * out.w == 1.
+#pragma once
+
+#include "../kernel.h"
+
+namespace bitwright {
+
+struct IgemmParams {
+  Map in, out, second;   // second: the residual, same h, w, c as out
+  Window window;
+  int groups;
+  const int32_t* start;  // per output channel, -sum over K of zero_point * w: acc = start + sum x * w (padded to 64)
+  const void* weights;   // what `pack` wrote
+  Epilogue epilogue;
+};
+
+// Weights to pack: [O][I / groups][kh][kw].
+KernelTable<IgemmParams> igemm_kernels();
+
+#ifdef BITWRIGHT_X86
+extern const KernelRow<IgemmParams> igemm_amx, igemm_avx512vnni, igemm_avxvnni, igemm_avx2;
+#endif
+extern const KernelRow<IgemmParams> igemm_scalar;
+
+}  // namespace bitwright

@@ -1,0 +1,92 @@
+// Register tiles of up to 6 pixels x 16 channels in 256-bit registers. How a quad of codes is multiplied is left to
+// `Quad`, the one thing in which AVX2 and AVX-VNNI differ; each includes this with its own flags.
+#pragma once
+
+#include <immintrin.h>
+
+#include "../epilogue_avx2.h"
+#include "packing.h"
+
+namespace bitwright {
+namespace {
+
+constexpr int kMostPixels = 6;
+constexpr int kPixelBlock = 48;
+
+struct Tile {
+  const uint8_t* x[kMostPixels];
+  uint8_t* out[kMostPixels];
+  const uint8_t* second[kMostPixels];
+  const int8_t* weights;
+  int channel, count;  // the first output channel, and how many lanes to store
+};
+
+template <class Quad, int kPixels>
+void tile(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& epilogue, const Tile& t) {
+  __m256i acc[kPixels][2];
+  for (int v = 0; v < 2; ++v) {
+    __m256i start = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.start + t.channel + 8 * v));
+    for (int r = 0; r < kPixels; ++r) acc[r][v] = start;
+  }
+  const int8_t* w = t.weights;
+  const Run* runs = packed.run_table();
+  for (int i = 0; i < packed.runs; ++i) {
+    const uint8_t* x[kPixels];
+    for (int r = 0; r < kPixels; ++r) x[r] = t.x[r] + runs[i].offset;
+    for (ptrdiff_t quad = 0; quad < runs[i].quads; ++quad, w += 4 * kPanel) {
+      typename Quad::Weights low(_mm256_load_si256(reinterpret_cast<const __m256i*>(w)));
+      typename Quad::Weights high(_mm256_load_si256(reinterpret_cast<const __m256i*>(w + 32)));
+      for (int r = 0; r < kPixels; ++r) {
+        int codes;
+        __builtin_memcpy(&codes, x[r] + 4 * quad, 4);
+        typename Quad::Codes broadcast(_mm256_set1_epi32(codes));
+        acc[r][0] = Quad::multiply_add(acc[r][0], broadcast, low);
+        acc[r][1] = Quad::multiply_add(acc[r][1], broadcast, high);
+      }
+    }
+  }
+  for (int r = 0; r < kPixels; ++r) epilogue.store(acc[r], t.channel, t.second[r], t.out[r], t.count);
+}
+
+inline IgemmGrid grid_of(const IgemmParams& p) {
+  return igemm_grid(p, (p.out.h * p.out.w + kPixelBlock - 1) / kPixelBlock, 1);
+}
+
+inline int units(const IgemmParams& p) { return grid_of(p).count(); }
+
+template <class Quad>
+void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& epilogue, const Buffers& at,
+               const IgemmPiece& piece) {
+  using TileFunction = void (*)(const IgemmParams&, const PackedIgemm&, const Epilogue256&, const Tile&);
+  constexpr TileFunction kTiles[] = {tile<Quad, 1>, tile<Quad, 2>, tile<Quad, 3>, tile<Quad, 4>, tile<Quad, 5>, tile<Quad, 6>};
+  int first = piece.pixel_block * kPixelBlock, all = p.out.h * p.out.w;
+  int last = first + kPixelBlock < all ? first + kPixelBlock : all;
+  const uint8_t* in = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
+  Tile t;
+  t.channel = piece.group * packed.outs + piece.first_panel * kPanel;
+  t.count = lanes_to_store(p, packed, piece, t.channel);
+  t.weights = packed.panel(piece.group, piece.first_panel);
+  int y = first / p.out.w, x = first % p.out.w;
+  while (first < last) {
+    int pixels = last - first < kMostPixels ? last - first : kMostPixels;
+    for (int r = 0; r < pixels; ++r) {
+      t.x[r] = in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel;
+      t.out[r] = at.out + y * p.out.row + x * p.out.pixel;
+      t.second[r] = at.second + y * p.second.row + x * p.second.pixel;
+      if (++x == p.out.w) x = 0, ++y;
+    }
+    kTiles[pixels - 1](p, packed, epilogue, t);
+    first += pixels;
+  }
+}
+
+template <class Quad>
+void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
+  const auto& packed = *static_cast<const PackedIgemm*>(p.weights);
+  Epilogue256 epilogue(p.epilogue);
+  IgemmGrid grid = grid_of(p);
+  for (int i = begin; i < end; ++i) run_piece<Quad>(p, packed, epilogue, at, igemm_piece(grid, packed.panels, i));
+}
+
+}  // namespace
+}  // namespace bitwright

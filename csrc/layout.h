@@ -1,0 +1,75 @@
+// Where every value lives: which values share a buffer (reshape, channel slices and concat are views), how wide each
+// halo is, and one arena in which buffers that never live at the same time overlap.
+#pragma once
+
+#include <vector>
+
+#include "graph.h"
+#include "kernel.h"
+
+namespace bitwright {
+
+// Zero-point pixels around a map, for windows that reach over its edge.
+struct Halo {
+  int top = 0, left = 0, bottom = 0, right = 0;
+  bool any() const { return top || left || bottom || right; }
+};
+
+// The memory of one value and of all its views.
+struct Buffer {
+  Map map;
+  Halo halo;
+  std::vector<uint8_t> zero_pixel;  // what the halo holds
+  size_t bytes = 0, arena_offset = 0;
+  ptrdiff_t origin = 0;  // from arena_offset to pixel (0, 0)
+  int first_step = -1, last_step = -1;
+};
+
+struct Place {
+  int buffer;
+  ptrdiff_t offset;  // in the arena, of pixel (0, 0)
+  Map map;
+};
+
+class Layout {
+ public:
+  explicit Layout(const Graph& graph);
+
+  // `child` is channels [channel, ...) of `parent`. False if `child` has a parent already or it would be its own.
+  bool make_view(int child, int parent, int channel);
+  bool is_view(int child, int parent) const;
+  void need_halo(int value, const Halo& halo);
+  void used(int value, int step);
+  void keep(int value);
+
+  // Fixes every address; nothing may be asked for after this.
+  void arrange();
+
+  const Place& place(int value) const { return places_[value]; }
+  const Buffer& buffer(int index) const { return buffers_[index]; }
+  size_t arena_bytes() const { return arena_bytes_; }
+
+ private:
+  struct Link {
+    int parent = -1, channel = 0;
+  };
+
+  int root(int value) const;
+  int channel_in_root(int value) const;
+  void shape_buffer(int value);
+  void assign_offsets();
+
+  const Graph& graph_;
+  std::vector<Link> links_;
+  std::vector<Buffer> buffers_;  // by value; views leave theirs unused
+  std::vector<Place> places_;
+  size_t arena_bytes_ = 0;
+};
+
+// Height, width and channels as the kernels see them: shapes other than C, H, W are one pixel, row-major.
+struct Extent {
+  int h, w, c;
+};
+Extent extent(const Value& value);
+
+}  // namespace bitwright

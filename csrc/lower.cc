@@ -1,0 +1,192 @@
+#include "lower.h"
+
+#include <list>
+#include <string_view>
+
+namespace bitwright {
+namespace {
+
+bool any_of(std::string_view op, std::initializer_list<std::string_view> ops) {
+  for (auto candidate : ops)
+    if (op == candidate) return true;
+  return false;
+}
+
+class Lowering {
+ public:
+  Lowering(const Graph& graph, Isa isa, bool keep_values)
+      : graph_(graph), isa_(isa), keep_values_(keep_values), layout_(graph), readers_(graph.values.size(), 0) {}
+
+  Lowered run() {
+    list_layers();
+    if (!keep_values_) fuse_flattens(), drop_unread(), fuse_tables();
+    make_views();
+    place_values();
+    std::vector<std::unique_ptr<Step>> steps = make_steps();
+    return {std::move(steps), std::move(layout_)};
+  }
+
+ private:
+  void list_layers() {
+    for (const Node& node : graph_.nodes) layers_.push_back({&node, node.output, nullptr});
+    count_readers();
+  }
+
+  void count_readers() {
+    readers_.assign(graph_.values.size(), 0);
+    for (const Layer& layer : layers_)
+      for (int input : layer.node->inputs) ++readers_[input];
+    ++readers_[graph_.output];
+  }
+
+  std::list<Layer>::iterator writer(int value) {
+    auto layer = layers_.begin();
+    while (layer != layers_.end() && layer->output != value) ++layer;
+    return layer;
+  }
+
+  // linear(reshape(x)) with x of shape C, H, W reads x itself.
+  void fuse_flattens() {
+    for (Layer& layer : layers_) {
+      if (layer.node->op != "linear") continue;
+      auto before = writer(layer.node->inputs[0]);
+      if (before == layers_.end() || before->node->op != "reshape") continue;
+      int source = before->node->inputs[0];
+      if (graph_.values[source].shape.size() != 3) continue;
+      rewritten_.push_back(*layer.node);
+      rewritten_.back().inputs[0] = source;
+      layer.node = &rewritten_.back();
+    }
+    count_readers();
+  }
+
+  void drop_unread() {
+    for (auto layer = layers_.end(); layer != layers_.begin();) {
+      --layer;
+      if (readers_[layer->output] > 0) continue;
+      layer = layers_.erase(layer);
+      count_readers();
+    }
+  }
+
+  // table(f(x)), where nothing else reads f(x), is done by f as it stores.
+  void fuse_tables() {
+    for (auto layer = layers_.begin(); layer != layers_.end();) {
+      auto next = std::next(layer);
+      const Node& node = *layer->node;
+      if (node.op == "table" && node.tensors.at("table").shape.size() == 1) {
+        auto before = writer(node.inputs[0]);
+        bool can = before != layers_.end() && !before->table && readers_[node.inputs[0]] == 1 &&
+                   any_of(before->node->op, {"conv2d", "linear", "batch_norm", "add", "mul", "max_pool2d", "avg_pool2d", "global_avg_pool2d"});
+        if (can) {
+          before->table = &node.tensors.at("table");
+          before->output = layer->output;
+          layers_.erase(layer);
+        }
+      }
+      layer = next;
+    }
+  }
+
+  bool one_pixel(int value) const {
+    Extent e = extent(graph_.values[value]);
+    return e.h == 1 && e.w == 1;
+  }
+
+  // Channels lie side by side, so these need no copy; a value can be a view of one other only.
+  void make_views() {
+    if (keep_values_) return;
+    for (const Layer& layer : layers_) {
+      const Node& node = *layer.node;
+      int in = node.inputs[0];
+      bool by_channel = extent(graph_.values[layer.output]).c == graph_.values[layer.output].shape[0];
+      if (node.op == "reshape" && one_pixel(in) && one_pixel(layer.output))
+        layout_.make_view(layer.output, in, 0);
+      else if (node.op == "slice" && by_channel && node.attrs.at("axis")[0] == 0 && node.attrs.at("step")[0] == 1)
+        layout_.make_view(layer.output, in, node.attrs.at("start")[0]);
+    }
+    for (const Layer& layer : layers_)
+      if (layer.node->op == "concat") view_parts(layer);
+  }
+
+  void view_parts(const Layer& concat) {
+    const Node& node = *concat.node;
+    bool by_channel = extent(graph_.values[concat.output]).c == graph_.values[concat.output].shape[0];
+    if (!by_channel || node.attrs.at("axis")[0] != 0) return;
+    int channel = 0;
+    for (int part : node.inputs) {
+      if (part != 0) layout_.make_view(part, concat.output, channel);
+      channel += extent(graph_.values[part]).c;
+    }
+  }
+
+  void place_values() {
+    int step = 0;
+    layout_.used(0, step++);
+    for (const Layer& layer : layers_) {
+      for (int input : layer.node->inputs) layout_.used(input, step);
+      layout_.used(layer.output, step++);
+      if (layer.node->op == "conv2d") layout_.need_halo(layer.node->inputs[0], window_halo(graph_, *layer.node));
+      if (keep_values_) layout_.keep(layer.output);
+    }
+    if (keep_values_) layout_.keep(0);
+    layout_.keep(graph_.output);
+    layout_.arrange();
+  }
+
+  std::vector<std::unique_ptr<Step>> make_steps() {
+    std::vector<std::unique_ptr<Step>> steps;
+    steps.push_back(make_image(layout_));
+    for (const Layer& layer : layers_) append(steps, layer);
+    std::vector<bool> filled(graph_.values.size(), false);
+    for (auto& step : steps) {
+      int buffer = layout_.place(step->out).buffer;
+      step->fills_halo = !filled[buffer] && layout_.buffer(buffer).halo.any();
+      filled[buffer] = true;
+    }
+    return steps;
+  }
+
+  void append(std::vector<std::unique_ptr<Step>>& steps, const Layer& layer) {
+    const std::string& op = layer.node->op;
+    if (any_of(op, {"reshape", "permute", "slice", "pad", "concat"})) {
+      int parts = static_cast<int>(layer.node->inputs.size());
+      for (int i = 0, channel = 0; i < parts; ++i) {
+        int input = layer.node->inputs[i];
+        if (!is_in_place(layer, input, channel)) steps.push_back(make_copy(graph_, layout_, layer, i));
+        channel += extent(graph_.values[input]).c;
+      }
+      return;
+    }
+    using Make = std::unique_ptr<Step> (*)(const Graph&, const Layout&, const Layer&, Isa);
+    static const std::pair<const char*, Make> makers[] = {
+        {"conv2d", make_conv2d},         {"linear", make_linear},         {"add", make_elementwise},
+        {"mul", make_elementwise},       {"batch_norm", make_affine},     {"dequantize", make_affine},
+        {"table", make_table},           {"max_pool2d", make_pool},       {"avg_pool2d", make_pool},
+        {"global_avg_pool2d", make_pool},
+    };
+    for (const auto& [name, make] : makers)
+      if (op == name) steps.push_back(make(graph_, layout_, layer, isa_));
+  }
+
+  // Is the input already where this op would copy it?
+  bool is_in_place(const Layer& layer, int input, int channel) const {
+    if (layer.node->op != "concat") return layout_.is_view(layer.output, input);
+    return layout_.is_view(input, layer.output) &&
+           layout_.place(input).offset == layout_.place(layer.output).offset + channel;
+  }
+
+  const Graph& graph_;
+  Isa isa_;
+  bool keep_values_;
+  Layout layout_;
+  std::vector<int> readers_;
+  std::list<Layer> layers_;
+  std::list<Node> rewritten_;
+};
+
+}  // namespace
+
+Lowered lower(const Graph& graph, Isa isa, bool keep_values) { return Lowering(graph, isa, keep_values).run(); }
+
+}  // namespace bitwright

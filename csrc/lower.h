@@ -1,0 +1,19 @@
+// From the graph to steps: what is fused, what is a view, what is copied, and which kernel runs.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "step.h"
+
+namespace bitwright {
+
+struct Lowered {
+  std::vector<std::unique_ptr<Step>> steps;
+  Layout layout;
+};
+
+// With `keep_values` nothing is fused and no value's memory is used again, so that all can be read after a run.
+Lowered lower(const Graph& graph, Isa isa, bool keep_values);
+
+}  // namespace bitwright

@@ -1,0 +1,35 @@
+#include "peak.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace bitwright {
+namespace {
+
+constexpr int kRounds = 5000, kRepeats = 20;
+
+PeakLoop loop_of(Isa isa) {
+#ifdef BITWRIGHT_X86
+  constexpr PeakLoop kLoops[] = {peak_scalar, peak_avx2, peak_avxvnni, peak_avx512vnni, peak_amx};
+  return kLoops[static_cast<int>(isa)];
+#else
+  static_cast<void>(isa);
+  return peak_scalar;
+#endif
+}
+
+}  // namespace
+
+double measured_peak(Isa isa) {
+  using Clock = std::chrono::steady_clock;
+  PeakLoop loop = loop_of(isa);
+  double best = 0;
+  for (int i = 0; i < kRepeats; ++i) {
+    auto begin = Clock::now();
+    auto macs = static_cast<double>(loop(kRounds));
+    best = std::max(best, macs / std::chrono::duration<double>(Clock::now() - begin).count());
+  }
+  return best;
+}
+
+}  // namespace bitwright

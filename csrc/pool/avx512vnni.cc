@@ -1,0 +1,101 @@
+// Up to 64 channels at once. Sums are kept as int32, so no window is too large.
+#include <immintrin.h>
+
+#include "../epilogue_avx512.h"
+#include "window.h"
+
+namespace bitwright {
+namespace {
+
+constexpr int kChannels = 64;
+
+bool accepts(const PoolParams& p) { return !p.to_float; }
+
+int channel_blocks(const PoolParams& p) { return (p.out.c + kChannels - 1) / kChannels; }
+
+int units(const PoolParams& p) { return p.pool == Pool::global_average ? channel_blocks(p) : p.out.h; }
+
+struct Sums512 {
+  __m512i at[4] = {};
+
+  void add(const uint8_t* codes) {
+    for (int v = 0; v < 4; ++v) {
+      __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + 16 * v));
+      at[v] = _mm512_add_epi32(at[v], _mm512_cvtepu8_epi32(part));
+    }
+  }
+};
+
+class Pooler {
+ public:
+  explicit Pooler(const PoolParams& p)
+      : p_(p), table_(p.table), out_zp_(_mm512_set1_ps(p.out_zp)), hi_(_mm512_set1_ps(p.hi)) {}
+
+  void row(const Buffers& at, int y) const {
+    for (int x = 0; x < p_.out.w; ++x) {
+      uint8_t* out = at.out + y * p_.out.row + x * p_.out.pixel;
+      InsideWindow window(p_, y, x);
+      for (int c = 0; c < p_.out.c; c += kChannels) {
+        if (p_.pool == Pool::max)
+          max(window, at.in + c, out, c);
+        else
+          average(window, at.in + c, p_.m[p_.m_per_pixel ? y * p_.out.w + x : 0], out, c);
+      }
+    }
+  }
+
+  void plane(const Buffers& at, int c) const {
+    Sums512 sums;
+    for (int y = 0; y < p_.in.h; ++y)
+      for (int x = 0; x < p_.in.w; ++x) sums.add(at.in + y * p_.in.row + x * p_.in.pixel + c);
+    store_average(sums, p_.in.h * p_.in.w, p_.m[0], at.out, c);
+  }
+
+ private:
+  void max(const InsideWindow& window, const uint8_t* in, uint8_t* out, int c) const {
+    __m512i most = _mm512_setzero_si512();
+    window.each(p_, [&](ptrdiff_t offset) { most = _mm512_max_epu8(most, _mm512_loadu_si512(in + offset)); });
+    store(most, out, c);
+  }
+
+  void average(const InsideWindow& window, const uint8_t* in, float m, uint8_t* out, int c) const {
+    Sums512 sums;
+    window.each(p_, [&](ptrdiff_t offset) { sums.add(in + offset); });
+    store_average(sums, window.rows.count() * window.columns.count(), m, out, c);
+  }
+
+  void store_average(const Sums512& sums, int count, float m, uint8_t* out, int c) const {
+    __m512i codes[4];
+    for (int v = 0; v < 4; ++v) {
+      __m512i acc = _mm512_sub_epi32(sums.at[v], _mm512_set1_epi32(count * p_.zp));
+      __m512 t = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_set1_ps(m)), out_zp_);
+      codes[v] = _mm512_cvtps_epi32(_mm512_min_ps(t, hi_));
+    }
+    store(pack_bytes(codes[0], codes[1], codes[2], codes[3]), out, c);
+  }
+
+  void store(__m512i codes, uint8_t* out, int c) const {
+    if (p_.table) codes = table_.look_up(codes);
+    _mm512_mask_storeu_epi8(out + c, first_lanes(p_.out.lanes - c), codes);
+  }
+
+  const PoolParams& p_;
+  Table512 table_;
+  __m512 out_zp_, hi_;
+};
+
+void run(const PoolParams& p, const Buffers& at, int begin, int end) {
+  Pooler pooler(p);
+  for (int unit = begin; unit < end; ++unit) {
+    if (p.pool == Pool::global_average)
+      pooler.plane(at, unit * kChannels);
+    else
+      pooler.row(at, unit);
+  }
+}
+
+}  // namespace
+
+const KernelRow<PoolParams> pool_avx512vnni = {"pool, 64 channels", Isa::avx512vnni, accepts, units, nullptr, nullptr, nullptr, run};
+
+}  // namespace bitwright

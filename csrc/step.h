@@ -1,0 +1,53 @@
+// One layer as it runs: a kernel bound to its parameters, weights and values; or a copy.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph.h"
+#include "layout.h"
+#include "memory.h"
+
+namespace bitwright {
+
+class Step {
+ public:
+  virtual ~Step() = default;
+
+  // Does units [begin, end); safe to call from several threads at once.
+  virtual void run(const Buffers& at, int begin, int end) const = 0;
+
+  std::string name, op, kernel;
+  Isa isa = Isa::scalar;
+  int64_t macs = 0, bytes = 0;
+  int in = 0, second = -1, out = 0;  // values
+  int units = 1;
+  size_t scratch_bytes = 0;
+  bool fills_halo = false;  // the first to write its output's buffer
+};
+
+// Layer `node` writing `output` (not always node.output: a table may be fused into it).
+struct Layer {
+  const Node* node;
+  int output;
+  const Tensor* table;  // fused, or null
+};
+
+std::unique_ptr<Step> make_conv2d(const Graph&, const Layout&, const Layer&, Isa);
+std::unique_ptr<Step> make_linear(const Graph&, const Layout&, const Layer&, Isa);
+std::unique_ptr<Step> make_pool(const Graph&, const Layout&, const Layer&, Isa);
+std::unique_ptr<Step> make_elementwise(const Graph&, const Layout&, const Layer&, Isa);
+std::unique_ptr<Step> make_affine(const Graph&, const Layout&, const Layer&, Isa);
+std::unique_ptr<Step> make_table(const Graph&, const Layout&, const Layer&, Isa);
+
+// concat, slice, pad, reshape, permute: moves the codes of input `input` of the node to where they belong.
+std::unique_ptr<Step> make_copy(const Graph&, const Layout&, const Layer&, int input);
+
+// Copies the user's image, C bytes a pixel without gaps, to where the graph reads it.
+std::unique_ptr<Step> make_image(const Layout&);
+
+// The halo that the window of a conv2d node needs around its input.
+Halo window_halo(const Graph&, const Node&);
+
+}  // namespace bitwright

@@ -1,0 +1,248 @@
+// Binds nodes to kernels: parameters from attributes, epilogues from tensors, packed weights.
+#include <algorithm>
+#include <cmath>
+
+#include "depthwise/depthwise.h"
+#include "elementwise/elementwise.h"
+#include "igemm/igemm.h"
+#include "pool/pool.h"
+#include "step.h"
+#include "table/table.h"
+
+namespace bitwright {
+namespace {
+
+// Per-channel numbers for kernels that load whole vectors of them: aligned, and zero beyond the last.
+template <class T>
+AlignedBytes padded(const std::vector<T>& values) {
+  AlignedBytes bytes(((values.size() + 63) / 64 * 64 + 64) * sizeof(T));
+  std::memcpy(bytes.data(), values.data(), values.size() * sizeof(T));
+  return bytes;
+}
+
+// An accumulator is below 2^31, so a multiplier below 1 leaves room for the rest.
+bool is_narrow(const Epilogue& e, const std::vector<float>& m, const std::vector<float>& b) {
+  auto largest = [](const std::vector<float>& values) {
+    double most = 0;
+    for (float v : values) most = std::max(most, std::abs(static_cast<double>(v)));
+    return most;
+  };
+  double most = largest(b) + 255.0 * std::abs(static_cast<double>(e.m_r));
+  return largest(m) < 0.5 && most < 0x1p29;
+}
+
+template <class Params>
+class KernelStep : public Step {
+ public:
+  KernelStep(const Graph& graph, const Layout& layout, const Layer& layer) {
+    const Node& node = *layer.node;
+    name = node.name, op = node.op, in = node.inputs[0], out = layer.output;
+    if (node.inputs.size() > 1) second = node.inputs[1];
+    params.in = layout.place(in).map, params.out = layout.place(out).map;
+    bytes = graph.values[in].count() + graph.values[out].count();
+    if (layer.table) {
+      auto codes = layer.table->as<uint8_t>();
+      table_.assign(codes.begin(), codes.end());
+    }
+  }
+
+  void run(const Buffers& at, int begin, int end) const override { row_->run(params, at, begin, end); }
+
+  const uint8_t* table() const { return table_.empty() ? nullptr : table_.data(); }
+
+  void set_table(const Tensor& table) {
+    auto codes = table.as<uint8_t>();
+    table_.assign(codes.begin(), codes.end());
+  }
+
+  template <class T>
+  const T* keep(const std::vector<T>& values) {
+    kept_.push_back(padded(values));
+    return reinterpret_cast<const T*>(kept_.back().data());
+  }
+
+  Epilogue epilogue(const Graph& graph, const Node& node, const std::vector<float>& m, const std::vector<float>& b) {
+    Epilogue e = {};
+    e.m = keep(m), e.b = keep(b);
+    e.table = table();
+    e.to_float = graph.values[out].is_float;
+    if (!e.to_float) {
+      e.lo = static_cast<float>(node.attrs.at("lo")[0]);
+      e.hi = static_cast<float>(node.attrs.at("hi")[0]);
+    }
+    if (second >= 0) {
+      e.residual = true;
+      e.m_r = node.tensors.at("m_r").as<float>()[0];
+      e.r_zp = graph.values[second].zero_point(0);
+    }
+    e.narrow = is_narrow(e, m, b);
+    return e;
+  }
+
+  void bind(const KernelTable<Params>& kernels, Isa limit, const int8_t* weights = nullptr) {
+    row_ = &kernels.choose(params, limit);
+    kernel = row_->name, isa = row_->isa, units = row_->units(params);
+    if (row_->scratch_bytes) scratch_bytes = row_->scratch_bytes(params);
+    if constexpr (requires { params.weights; }) {
+      packed_ = AlignedBytes(row_->packed_bytes(params));
+      row_->pack(params, weights, packed_.data());
+      params.weights = packed_.data();
+      bytes += static_cast<int64_t>(packed_.size());
+    }
+  }
+
+  Params params = {};
+
+ private:
+  const KernelRow<Params>* row_ = nullptr;
+  AlignedBytes packed_;
+  std::vector<AlignedBytes> kept_;
+  std::vector<uint8_t> table_;
+};
+
+std::vector<float> floats(const Node& node, const char* key) {
+  auto values = node.tensors.at(key).as<float>();
+  return {values.begin(), values.end()};
+}
+
+Window window_of(const Node& node, int kh, int kw) {
+  auto pair = [&](const char* key) {
+    auto found = node.attrs.find(key);
+    return found == node.attrs.end() ? std::vector<int>{1, 1} : found->second;
+  };
+  std::vector<int> stride = pair("stride"), dilation = pair("dilation"), padding = node.attrs.at("padding");
+  return {kh, kw, stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1]};
+}
+
+Window conv_window(const Node& node) {
+  const auto& shape = node.tensors.at("weight").shape;
+  return window_of(node, static_cast<int>(shape[2]), static_cast<int>(shape[3]));
+}
+
+// -sum of zero_point * w for each output channel, which may wrap; start + sum x * w does not.
+std::vector<int32_t> starts(const Value& in, std::span<const int8_t> w, int outs, int depth, int taps, int group_outs) {
+  std::vector<int32_t> start(outs);
+  for (int o = 0; o < outs; ++o) {
+    uint32_t sum = 0;
+    for (int i = 0; i < depth; ++i)
+      for (int t = 0; t < taps; ++t)
+        sum -= static_cast<uint32_t>(in.zero_point(in.zero_points.size() == 1 ? 0 : o / group_outs * depth + i) *
+                                     w[(static_cast<size_t>(o) * depth + i) * taps + t]);
+    start[o] = static_cast<int32_t>(sum);
+  }
+  return start;
+}
+
+template <class Params>
+std::unique_ptr<Step> make_convolution(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa,
+                                       const Window& window, int groups, const KernelTable<Params>& kernels) {
+  auto step = std::make_unique<KernelStep<Params>>(graph, layout, layer);
+  const Node& node = *layer.node;
+  auto weights = node.tensors.at("weight").as<int8_t>();
+  Params& p = step->params;
+  p.window = window;
+  if constexpr (requires { p.groups; }) p.groups = groups;
+  if (step->second >= 0) p.second = layout.place(step->second).map;
+  int depth = p.in.c / groups, taps = window.kh * window.kw;
+  p.start = step->keep(starts(graph.values[step->in], weights, p.out.c, depth, taps, p.out.c / groups));
+  p.epilogue = step->epilogue(graph, node, floats(node, "m"), floats(node, "b"));
+  step->macs = static_cast<int64_t>(p.out.h) * p.out.w * p.out.c * depth * taps;
+  step->bind(kernels, isa, weights.data());
+  return step;
+}
+
+}  // namespace
+
+Halo window_halo(const Graph& graph, const Node& node) {
+  Window w = conv_window(node);
+  Extent in = extent(graph.values[node.inputs[0]]), out = extent(graph.values[node.output]);
+  auto beyond = [](int outs, int stride, int taps, int dilation, int pad, int size) {
+    return std::max(0, (outs - 1) * stride - pad + (taps - 1) * dilation + 1 - size);
+  };
+  return {w.pad_top, w.pad_left, beyond(out.h, w.stride_h, w.kh, w.dilation_h, w.pad_top, in.h),
+          beyond(out.w, w.stride_w, w.kw, w.dilation_w, w.pad_left, in.w)};
+}
+
+std::unique_ptr<Step> make_conv2d(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+  Window window = conv_window(*layer.node);
+  int groups = layer.node->attrs.at("groups")[0], channels = extent(graph.values[layer.node->inputs[0]]).c;
+  if (groups == channels && groups == extent(graph.values[layer.output]).c && groups > 1)
+    return make_convolution<DepthwiseParams>(graph, layout, layer, isa, window, groups, depthwise_kernels());
+  return make_convolution<IgemmParams>(graph, layout, layer, isa, window, groups, igemm_kernels());
+}
+
+// Its input may still be C, H, W: a flatten before it is gone, and weights [O, C * H * W] are those of an H x W window.
+std::unique_ptr<Step> make_linear(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+  Extent in = extent(graph.values[layer.node->inputs[0]]);
+  Window window = {in.h, in.w, 1, 1, 0, 0, 1, 1};
+  return make_convolution<IgemmParams>(graph, layout, layer, isa, window, 1, igemm_kernels());
+}
+
+std::unique_ptr<Step> make_pool(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+  auto step = std::make_unique<KernelStep<PoolParams>>(graph, layout, layer);
+  const Node& node = *layer.node;
+  const Value& out = graph.values[node.output];
+  PoolParams& p = step->params;
+  p.pool = node.op == "max_pool2d" ? Pool::max : node.op == "avg_pool2d" ? Pool::average : Pool::global_average;
+  p.zp = graph.values[step->in].zero_point(0), p.table = step->table();
+  p.to_float = out.is_float;
+  if (!out.is_float) p.out_zp = static_cast<float>(out.zero_point(0)), p.hi = static_cast<float>(out.max_code);
+  if (p.pool != Pool::global_average) {
+    const auto& kernel = node.attrs.at("kernel");
+    p.window = window_of(node, kernel[0], kernel[1]);
+  }
+  if (p.pool != Pool::max) {
+    std::vector<float> m = floats(node, "m");
+    p.m_per_pixel = m.size() > 1;
+    p.m = step->keep(m);
+  }
+  step->bind(pool_kernels(), isa);
+  return step;
+}
+
+std::unique_ptr<Step> make_elementwise(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+  auto step = std::make_unique<KernelStep<ElementwiseParams>>(graph, layout, layer);
+  const Node& node = *layer.node;
+  const Value &a = graph.values[step->in], &b = graph.values[step->second], &out = graph.values[node.output];
+  ElementwiseParams& p = step->params;
+  p.op = node.op == "add" ? Elementwise::add : Elementwise::mul;
+  p.second = layout.place(step->second).map;
+  p.per_channel = a.shape != b.shape;
+  p.zp = a.zero_point(0), p.second_zp = b.zero_point(0);
+  p.m = floats(node, p.op == Elementwise::add ? "m_a" : "m")[0];
+  if (p.op == Elementwise::add) p.m_second = floats(node, "m_b")[0];
+  p.table = step->table(), p.to_float = out.is_float;
+  if (!out.is_float) {
+    p.out_zp = static_cast<float>(out.zero_point(0));
+    p.lo = static_cast<float>(node.attrs.at("lo")[0]), p.hi = static_cast<float>(node.attrs.at("hi")[0]);
+  }
+  step->bind(elementwise_kernels(), isa);
+  return step;
+}
+
+std::unique_ptr<Step> make_affine(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+  auto step = std::make_unique<KernelStep<ElementwiseParams>>(graph, layout, layer);
+  const Node& node = *layer.node;
+  const Value& in = graph.values[step->in];
+  ElementwiseParams& p = step->params;
+  p.op = Elementwise::affine, p.zp = in.zero_point(0);
+  std::vector<float> m = floats(node, "m"), b;
+  if (node.op == "batch_norm") b = floats(node, "b");
+  m.resize(p.in.c, m[0]);
+  b.resize(p.in.c, -0.0f);  // t + -0 is t, for every t
+  p.epilogue = step->epilogue(graph, node, m, b);
+  if (in.zero_points.size() > 1) p.zps = step->keep(in.zero_points);
+  step->bind(elementwise_kernels(), isa);
+  return step;
+}
+
+std::unique_ptr<Step> make_table(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+  auto step = std::make_unique<KernelStep<TableParams>>(graph, layout, layer);
+  const Tensor& table = layer.node->tensors.at("table");
+  step->set_table(table);
+  step->params.table = step->table(), step->params.per_channel = table.shape.size() == 2;
+  step->bind(table_kernels(), isa);
+  return step;
+}
+
+}  // namespace bitwright

@@ -1,0 +1,97 @@
+#include "threads.h"
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+#ifdef BITWRIGHT_X86
+#include <immintrin.h>
+#endif
+
+namespace bitwright {
+namespace {
+
+// A pause lasts 20 to 50 ns.
+constexpr int kSpinsBeforeYield = 1 << 9;
+constexpr int kSpinsBeforeSleep = 1 << 12;
+
+inline void pause() {
+#ifdef BITWRIGHT_X86
+  _mm_pause();
+#endif
+}
+
+// The number of whole CPUs that "quota period" of a cgroup allows, or `all` without a limit.
+int cgroup_threads(int all) {
+  std::string quota;
+  double period = 0;
+  std::ifstream v2("/sys/fs/cgroup/cpu.max");
+  if (!(v2 >> quota >> period)) {
+    std::ifstream quota_v1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), period_v1("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+    if (!(quota_v1 >> quota) || !(period_v1 >> period)) return all;
+  }
+  if (quota == "max" || quota[0] == '-' || period <= 0) return all;
+  return std::clamp(static_cast<int>(std::stod(quota) / period + 0.99), 1, all);
+}
+
+}  // namespace
+
+int available_threads() {
+  int all = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+#ifdef __linux__
+  cpu_set_t mask;
+  if (sched_getaffinity(0, sizeof(mask), &mask) == 0) all = std::max(1, CPU_COUNT(&mask));
+#endif
+  return cgroup_threads(all);
+}
+
+void wait_for_zero(const std::atomic<int>& left) {
+  for (int spins = 0; left.load(std::memory_order_acquire) != 0; ++spins) {
+    if (spins < kSpinsBeforeYield)
+      pause();
+    else
+      std::this_thread::yield();
+  }
+}
+
+ThreadPool::ThreadPool(int threads) {
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  stop_ = true;
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  for (auto& worker : workers_) worker.join();
+}
+
+bool ThreadPool::try_run(const std::function<void(int)>& job) {
+  std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
+  if (!lock) return false;
+  job_ = &job;
+  open_.store(true);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  job(0);
+  open_.store(false);
+  wait_for_zero(inside_);
+  return true;
+}
+
+void ThreadPool::work(int index) {
+  unsigned seen = 0;
+  while (true) {
+    for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen && spins < kSpinsBeforeSleep; ++spins) pause();
+    epoch_.wait(seen, std::memory_order_acquire);
+    seen = epoch_.load(std::memory_order_acquire);
+    if (stop_) return;
+    inside_.fetch_add(1);  // before the look at open_: either this thread sees it closed, or the closing one waits
+    if (open_.load()) (*job_)(index);
+    inside_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+}  // namespace bitwright

@@ -1,0 +1,61 @@
+"""What an engine needs of a backend, and the table of backends."""
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import EngineError
+from bitwright.graph import Graph
+
+BACKENDS = {"native": "bitwright.engine.native", "reference": "bitwright.engine.reference"}
+"""Each a module with `make(graph, threads)`; the first is the default where the extension module was built."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one step of a plan is and costs for one image."""
+
+    name: str
+    op: str
+    kernel: str
+    isa: str
+    macs: int
+    bytes: int
+    """Read and written at least: codes and packed weights."""
+    seconds: float
+    share: float
+    """Of the time of all layers."""
+    percent_of_peak: float
+    """Of the int8 multiply-adds that the threads could do at most, as measured on this machine."""
+
+
+class Backend(Protocol):
+    def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Logits, float32 [N, classes], of uint8 images [N, H, W, C]."""
+
+    def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits."""
+
+    def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
+        """Each layer's kernel, time and cost, of one image [1, H, W, C]."""
+
+
+def make_backend(graph: Graph, name: str | None, threads: int | None) -> Backend:
+    if name is None:
+        name = "native" if importlib.util.find_spec("bitwright._native") else "reference"
+    if name not in BACKENDS:
+        raise EngineError(f"expected a backend of {', '.join(BACKENDS)}, found {name!r}")
+    if threads is not None and threads < 1:
+        raise EngineError(f"expected at least 1 thread, found {threads}")
+    try:
+        module = importlib.import_module(BACKENDS[name])
+    except ImportError as error:
+        raise EngineError(
+            f"the {name} backend was not built; install bitwright where there is a C++ compiler"
+        ) from error
+    return cast(Backend, module.make(graph, threads))

@@ -1,0 +1,96 @@
+"""The native backend: hands an integer graph to the C++ engine (`csrc`), which plans and runs it.
+
+Its results are those of the reference, to the bit, on every instruction set and number of threads.
+"""
+
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright import _native
+from bitwright.engine.backend import Layer
+from bitwright.errors import EngineError
+from bitwright.graph import INPUT, Graph, Node, Value
+
+ROUNDS = 20
+"""Runs that the times of layers are the median of."""
+
+
+def make(graph: Graph, threads: int | None) -> "Native":
+    return Native(graph, threads)
+
+
+class Native:
+    """Runs uint8 images [N, H, W, C] through a checked integer graph."""
+
+    def __init__(self, graph: Graph, threads: int | None = None) -> None:
+        self.graph = graph
+        self._plan = make_plan(graph, threads)
+        self._keeping: _native.Plan | None = None
+
+    @property
+    def threads(self) -> int:
+        return int(self._plan.threads)
+
+    def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Logits, float32 [N, classes]."""
+        return np.asarray(self._plan.run(np.ascontiguousarray(images)))
+
+    def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits. Nothing is fused for this."""
+        if self._keeping is None:
+            self._keeping = make_plan(self.graph, 1, keep_values=True)
+        of_images = [self._keeping.values(np.ascontiguousarray(image[None])) for image in images]
+        for i, name in enumerate(names(self.graph)):
+            value = self.graph.values[name]
+            whole = np.empty((len(images), *value.shape), np.float32 if value.type is None else np.uint8)
+            for n, values in enumerate(of_images):
+                whole[n] = values[i]
+            yield name, whole
+
+    def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
+        """The steps of the plan, each with its median time over ROUNDS runs of one image [1, H, W, C]."""
+        image = np.ascontiguousarray(image)
+        runs = [self._plan.time_steps(image) for _ in range(ROUNDS)]
+        seconds = [median(run[i][-1] for run in runs) for i in range(len(runs[0]))]
+        peak = _native.measured_peak() * self.threads
+        return [
+            Layer(*step[:-1], seconds=t, share=t / sum(seconds), percent_of_peak=100 * step[4] / t / peak)
+            for step, t in zip(runs[0], seconds, strict=True)
+        ]
+
+
+def names(graph: Graph) -> list[str]:
+    """The values in the order in which the plan numbers them."""
+    return [INPUT, *(node.name for node in graph.nodes)]
+
+
+def make_plan(graph: Graph, threads: int | None = None, *, keep_values: bool = False) -> _native.Plan:
+    """EngineError where the engine refuses the graph, or BITWRIGHT_ISA names what this processor has not."""
+    number = {name: i for i, name in enumerate(names(graph))}
+    values = [_value(graph.values[name]) for name in number]
+    nodes = [_node(node, number) for node in graph.nodes]
+    try:
+        return _native.Plan(values, nodes, number[graph.output], threads or 0, keep_values)
+    except (ValueError, RuntimeError) as error:
+        raise EngineError(str(error)) from error
+
+
+def _value(value: Value) -> tuple[Any, ...]:
+    if value.type is None:
+        return value.shape, None, []
+    zero_points = value.type.zero_point
+    return value.shape, value.type.codes.hi, list(zero_points) if isinstance(zero_points, tuple) else [zero_points]
+
+
+def _node(node: Node, number: dict[str, int]) -> tuple[Any, ...]:
+    attrs = {key: _flat(value) for key, value in node.attrs.items() if not isinstance(value, str)}
+    tensors = {key: np.ascontiguousarray(tensor) for key, tensor in node.tensors.items()}
+    return node.name, node.op, [number[name] for name in node.inputs], number[node.name], attrs, tensors
+
+
+def _flat(value: Any) -> list[int]:
+    return [i for v in value for i in _flat(v)] if isinstance(value, tuple | list) else [int(value)]

@@ -1,0 +1,142 @@
+"""Builds integer graphs with random weights whose codes stay spread out, layer after layer, without any float model."""
+
+from typing import Any
+
+import numpy as np
+
+from bitwright.graph import INPUT, Graph, Node, Shape, Value
+from bitwright.ops import INTEGER_OPS
+from bitwright.qtensor import QType
+
+SPREAD = 40.0
+"""Standard deviation of the codes that an accumulator is scaled to."""
+
+
+class RandomGraph:
+    """Every method adds a node and returns the name of its value; the shape is inferred."""
+
+    def __init__(self, image: Shape, seed: int = 0, image_zero_points: tuple[int, ...] | None = None) -> None:
+        self.rng = np.random.default_rng(seed)
+        channels = image[0]
+        zero_points = image_zero_points or tuple(int(z) for z in self.rng.integers(90, 140, channels))
+        image_type = QType("uint8", (0.02,) * channels, zero_points, (0.0,) * channels)
+        self.values: dict[str, Value] = {INPUT: Value(image, image_type)}
+        self.nodes: list[Node] = []
+
+    def conv2d(self, x: str, out: int, kernel: int | tuple[int, int], residual: str | None = None, **attrs: Any) -> str:
+        """attrs: stride, padding (4), dilation, groups, zp, lo, hi, scheme; padding defaults to 'same'."""
+        kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
+        groups = attrs.pop("groups", 1)
+        same = (kh // 2, kw // 2, kh // 2, kw // 2)
+        windows = {
+            "stride": attrs.pop("stride", (1, 1)),
+            "padding": attrs.pop("padding", same),
+            "dilation": attrs.pop("dilation", (1, 1)),
+            "groups": groups,
+        }
+        depth = self.values[x].shape[0] // groups
+        weight = self._codes((out, depth, kh, kw))
+        return self._weighted("conv2d", x, residual, weight, windows, attrs)
+
+    def linear(self, x: str, out: int, residual: str | None = None, **attrs: Any) -> str:
+        return self._weighted("linear", x, residual, self._codes((out, self.values[x].shape[0])), {}, attrs)
+
+    def batch_norm(self, x: str, **attrs: Any) -> str:
+        channels, zp = self.values[x].shape[0], attrs.get("zp", 128)
+        m = self.rng.uniform(-1.5, 1.5, channels).astype(np.float32)
+        b = (zp + self.rng.normal(0, 10, channels)).astype(np.float32)
+        return self._ranged("batch_norm", (x,), {}, {"m": m, "b": b}, attrs)
+
+    def add(self, a: str, b: str, **attrs: Any) -> str:
+        tensors = {key: self.rng.uniform(0.3, 0.9, 1).astype(np.float32) for key in ("m_a", "m_b")}
+        return self._ranged("add", (a, b), {}, tensors, attrs)
+
+    def mul(self, a: str, b: str, **attrs: Any) -> str:
+        return self._ranged("mul", (a, b), {}, {"m": self.rng.uniform(0.005, 0.02, 1).astype(np.float32)}, attrs)
+
+    def table(self, x: str, per_channel: bool = False, zp: int = 128, scheme: str = "uint8") -> str:
+        shape = (self.values[x].shape[0], 256) if per_channel else (256,)
+        table = self.rng.integers(0, QType(scheme, 1.0, 0).codes.hi + 1, shape).astype(np.uint8)
+        return self.node("table", (x,), {}, {"table": table}, QType(scheme, 0.02, zp))
+
+    def max_pool2d(
+        self, x: str, kernel: int, stride: int, padding: tuple[int, ...] = (0, 0, 0, 0), dilation: int = 1
+    ) -> str:
+        attrs = {
+            "kernel": (kernel, kernel),
+            "stride": (stride, stride),
+            "padding": padding,
+            "dilation": (dilation, dilation),
+        }
+        return self.node("max_pool2d", (x,), attrs, {}, self.values[x].type)
+
+    def avg_pool2d(
+        self, x: str, kernel: int, stride: int, padding: tuple[int, ...] = (0, 0, 0, 0), **attrs: Any
+    ) -> str:
+        windows = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": padding}
+        m = np.full((1, 1), 1.3 / kernel**2, np.float32)
+        if any(padding):
+            shape = self._infer(Node("", "avg_pool2d", (x,), windows, {"m": m}))
+            m = self.rng.uniform(0.8, 1.6, shape[1:]).astype(np.float32) / np.float32(kernel**2)
+        return self.node("avg_pool2d", (x,), windows, {"m": m}, self._type(attrs))
+
+    def global_avg_pool2d(self, x: str, **attrs: Any) -> str:
+        _, h, w = self.values[x].shape
+        return self.node("global_avg_pool2d", (x,), {}, {"m": np.array([1.5 / (h * w)], np.float32)}, self._type(attrs))
+
+    def moved(self, op: str, *inputs: str, **attrs: Any) -> str:
+        """concat, slice, pad, reshape, permute."""
+        return self.node(op, inputs, attrs, {}, self.values[inputs[0]].type)
+
+    def flatten(self, x: str) -> str:
+        return self.moved("reshape", x, shape=(int(np.prod(self.values[x].shape)),))
+
+    def dequantize(self, x: str) -> str:
+        return self.node("dequantize", (x,), {}, {"m": np.array([0.037], np.float32)}, None)
+
+    def build(self) -> Graph:
+        return Graph(tuple(self.nodes), self.values, self.nodes[-1].name)
+
+    def images(self, count: int = 1) -> np.ndarray:
+        c, h, w = self.values[INPUT].shape
+        return self.rng.integers(0, 256, (count, h, w, c)).astype(np.uint8)
+
+    def node(
+        self, op: str, inputs: tuple[str, ...], attrs: dict[str, Any], tensors: dict[str, Any], type_: QType | None
+    ) -> str:
+        name = f"{op}_{len(self.nodes)}"
+        node = Node(name, op, inputs, attrs, tensors)
+        self.values[name] = Value(self._infer(node), type_)
+        self.nodes.append(node)
+        return name
+
+    def _infer(self, node: Node) -> Shape:
+        return INTEGER_OPS[node.op].infer(node, [self.values[i].shape for i in node.inputs])
+
+    def _codes(self, shape: Shape) -> np.ndarray:
+        return self.rng.integers(-127, 128, shape).astype(np.int8)
+
+    def _type(self, attrs: dict[str, Any]) -> QType | None:
+        if attrs.get("to_float"):
+            return None
+        return QType(attrs.get("scheme", "uint8"), 0.02, attrs.get("zp", 128))
+
+    def _ranged(
+        self, op: str, inputs: tuple[str, ...], more: dict[str, Any], tensors: dict[str, Any], attrs: dict[str, Any]
+    ) -> str:
+        type_ = self._type(attrs)
+        bounds = {"lo": attrs.get("lo", 0), "hi": attrs.get("hi", type_.codes.hi if type_ else 255)}
+        return self.node(op, inputs, {**more, **bounds}, tensors, type_)
+
+    def _weighted(
+        self, op: str, x: str, residual: str | None, weight: np.ndarray, more: dict[str, Any], attrs: dict[str, Any]
+    ) -> str:
+        out, terms = weight.shape[0], weight[0].size
+        m = self.rng.uniform(0.5, 1.0, out) * SPREAD / (70 * 70 * np.sqrt(terms))
+        m *= self.rng.choice([-1, 1, 1, 1], out)
+        b = attrs.get("zp", 128) + self.rng.normal(0, 10, out)
+        tensors = {"weight": weight, "m": m.astype(np.float32), "b": b.astype(np.float32)}
+        inputs: tuple[str, ...] = (x,)
+        if residual is not None:
+            inputs, tensors["m_r"] = (x, residual), np.array([0.61], np.float32)
+        return self._ranged(op, inputs, {**more, "weights": "int8"}, tensors, attrs)

@@ -1,0 +1,138 @@
+"""conv2d and linear: every instruction set against the reference, to the bit."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.kernels.agreement import assert_agreement, available
+from tests.kernels.random_graph import RandomGraph
+
+SHAPES = [
+    # in, height, width, out, kernel, attrs
+    (1, 5, 5, 1, 1, {}),
+    (3, 9, 7, 5, 3, {}),
+    (16, 14, 14, 16, 3, {}),
+    (17, 13, 11, 33, 3, {"stride": (2, 2)}),
+    (64, 7, 7, 64, 3, {}),
+    (64, 8, 8, 80, 1, {}),
+    (24, 10, 30, 144, 1, {}),
+    (36, 6, 40, 20, 1, {"stride": (2, 2), "padding": (0, 0, 0, 0)}),
+    (20, 12, 12, 130, 5, {"stride": (1, 2)}),
+    (8, 17, 19, 24, 3, {"dilation": (2, 3), "padding": (2, 3, 2, 3)}),
+    (12, 11, 13, 18, (2, 4), {"padding": (0, 1, 2, 3)}),
+    (64, 9, 9, 96, 3, {"groups": 2}),
+    (24, 9, 9, 48, 3, {"groups": 6}),
+    (128, 8, 16, 64, 3, {"groups": 4}),
+    (30, 9, 9, 60, 3, {"groups": 30}),
+    (512, 3, 3, 100, 3, {}),
+    (64, 16, 16, 64, (7, 1), {"padding": (3, 0, 3, 0)}),
+    (40, 20, 5, 17, 4, {"stride": (3, 2), "padding": (1, 1, 1, 1)}),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("zp", [0, 128, 255])
+def test_convolutions_agree(shape: tuple, zp: int) -> None:
+    channels, height, width, out, kernel, attrs = shape
+    graph = RandomGraph((3, height, width), seed=zp)
+    x = graph.conv2d("input", channels, 1, zp=zp)
+    graph.conv2d(x, out, kernel, **attrs)
+    graph.dequantize(graph.nodes[-1].name)
+    assert_agreement(graph.build(), graph.images(2), threads=(1, 3))
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 2), (3, 1), (4, 4), (1, 1)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_image_is_read_directly(kernel: int, stride: int, channels: int) -> None:
+    graph = RandomGraph((channels, 23, 37))
+    graph.conv2d("input", 40, kernel, stride=(stride, stride))
+    graph.dequantize(graph.nodes[-1].name)
+    assert_agreement(graph.build(), graph.images(3))
+
+
+@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.parametrize("out", [5, 16, 40, 70])
+def test_residual_and_table(out: int, table: bool) -> None:
+    graph = RandomGraph((3, 9, 10), seed=out)
+    r = graph.conv2d("input", out, 1, zp=3)
+    x = graph.conv2d(r, 32, 3, zp=200, lo=20, hi=240)
+    y = graph.conv2d(x, out, 3, residual=r, zp=7, lo=7)
+    if table:
+        y = graph.table(y)
+    graph.dequantize(graph.conv2d(y, 12, 1))
+    assert_agreement(graph.build(), graph.images(2), threads=(1, 2, 4))
+
+
+@pytest.mark.parametrize("terms", [1, 2, 3, 5, 31, 64, 100, 257, 1280, 5000])
+@pytest.mark.parametrize("outs", [1, 10, 100])
+def test_linear_agrees(terms: int, outs: int) -> None:
+    graph = RandomGraph((terms, 1, 1), seed=terms)
+    x = graph.flatten(graph.conv2d("input", terms, 1, groups=terms))
+    graph.linear(graph.linear(x, 50, residual=graph.linear(x, 50)), outs, to_float=True)
+    assert_agreement(graph.build(), graph.images(3))
+
+
+def test_flatten_before_linear_keeps_pytorchs_order() -> None:
+    graph = RandomGraph((3, 6, 5))
+    x = graph.conv2d("input", 21, 3)
+    graph.linear(graph.flatten(x), 33, to_float=True)
+    assert_agreement(graph.build(), graph.images(2))
+
+
+@pytest.mark.parametrize(("pixel", "weight"), [(0, 127), (255, 127), (255, -127), (0, -127)])
+def test_extreme_codes(pixel: int, weight: int) -> None:
+    graph = RandomGraph((64, 4, 4), image_zero_points=(255 - pixel,) * 64)
+    x = graph.conv2d("input", 70, 3)
+    graph.nodes[-1].tensors["weight"][:] = weight
+    graph.nodes[-1].tensors["m"][:] = 2e-6
+    graph.dequantize(x)
+    images = np.full((1, 4, 4, 64), pixel, np.uint8)
+    assert_agreement(graph.build(), images)
+
+
+@pytest.mark.parametrize("m", [1e30, -1e30, 1e-30])
+def test_any_multiplier_clips(m: float) -> None:
+    graph = RandomGraph((16, 4, 4))
+    x = graph.conv2d("input", 20, 3, lo=3, hi=250)
+    graph.nodes[-1].tensors["m"][:] = m
+    graph.dequantize(x)
+    assert_agreement(graph.build(), graph.images())
+
+
+@pytest.mark.parametrize("scheme", ["uint2", "uint4", "uint7"])
+def test_few_bit_codes(scheme: str) -> None:
+    graph = RandomGraph((3, 8, 8))
+    x = graph.conv2d("input", 24, 3, scheme=scheme, zp=1)
+    graph.dequantize(graph.conv2d(x, 24, 3, scheme=scheme, zp=2))
+    assert_agreement(graph.build(), graph.images())
+
+
+def test_many_threads() -> None:
+    graph = RandomGraph((3, 20, 20))
+    x = graph.conv2d("input", 48, 3)
+    graph.dequantize(graph.conv2d(x, 64, 3, residual=graph.conv2d(x, 64, 1)))
+    assert_agreement(graph.build(), graph.images(5), threads=tuple(range(1, 17)))
+
+
+def test_every_instruction_set_up_to_the_best_is_tested() -> None:
+    assert "scalar" in available()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_shapes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 5)))
+    groups = int(rng.choice([1, 1, 1, 2, 3]))
+    channels, out = groups * int(rng.integers(1, 40)), groups * int(rng.integers(1, 80))
+    attrs: dict[str, Any] = {
+        "stride": tuple(int(s) for s in rng.integers(1, 4, 2)),
+        "dilation": tuple(int(d) for d in rng.integers(1, 3, 2)),
+        "padding": tuple(int(q) for q in rng.integers(0, 3, 4)),
+        "groups": groups,
+        "zp": int(rng.integers(0, 256)),
+    }
+    graph = RandomGraph((3, int(rng.integers(8, 30)), int(rng.integers(8, 30))), seed=seed)
+    x = graph.conv2d("input", channels, 1, zp=int(rng.integers(0, 256)))
+    graph.dequantize(graph.conv2d(x, out, kernel, **attrs))
+    assert_agreement(graph.build(), graph.images(2), threads=(1, 2))
