@@ -27,8 +27,9 @@ class Native:
     """Runs uint8 images [N, H, W, C] through a checked integer graph."""
 
     def __init__(self, graph: Graph, threads: int | None = None) -> None:
-        self.graph = graph
-        self._plan = make_plan(graph, threads)
+        self.graph, self._ends = without_float_reshapes(graph)
+        self._logits = graph.values[graph.output].shape
+        self._plan = make_plan(self.graph, threads)
         self._keeping: _native.Plan | None = None
 
     @property
@@ -37,7 +38,8 @@ class Native:
 
     def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits, float32 [N, classes]."""
-        return np.asarray(self._plan.run(np.ascontiguousarray(images)))
+        logits = np.asarray(self._plan.run(np.ascontiguousarray(images)))
+        return logits.reshape(len(images), *self._logits)
 
     def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits. Nothing is fused for this."""
@@ -50,6 +52,9 @@ class Native:
             for n, values in enumerate(of_images):
                 whole[n] = values[i]
             yield name, whole
+        for node in self._ends:
+            whole = whole.reshape(len(images), *node.attrs["shape"])
+            yield node.name, whole
 
     def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
         """The steps of the plan, each with its median time over ROUNDS runs of one image [1, H, W, C]."""
@@ -61,6 +66,18 @@ class Native:
             Layer(*step[:-1], seconds=t, share=t / sum(seconds), percent_of_peak=100 * step[4] / t / peak)
             for step, t in zip(runs[0], seconds, strict=True)
         ]
+
+
+def without_float_reshapes(graph: Graph) -> tuple[Graph, list[Node]]:
+    """The graph up to the op that computes the logits, and the reshapes of float32 behind it: they move nothing."""
+    ends: list[Node] = []
+    output = graph.output
+    while (node := graph[output]).op == "reshape" and graph.values[node.inputs[0]].type is None:
+        ends.insert(0, node)
+        output = node.inputs[0]
+    dropped = {end.name for end in ends}
+    nodes = tuple(node for node in graph.nodes if node.name not in dropped)
+    return Graph(nodes, {name: v for name, v in graph.values.items() if name not in dropped}, output), ends
 
 
 def names(graph: Graph) -> list[str]:
