@@ -88,6 +88,18 @@ def show(result: dict[str, Any]) -> None:
     print(f"  ratio to {result['best_peer']}: {result['ratio']:.2f}   ({low:.2f} .. {high:.2f})", flush=True)
 
 
+def table(results: list[dict[str, Any]]) -> str:
+    """Markdown: milliseconds and ratio, a line for each network, number of threads and batch."""
+    names = list(results[0]["correlation"])
+    lines = [f"| network | threads | batch | {' | '.join(names)} | ratio to the best peer |", "| --- " * (len(names) + 4) + "|"]
+    for result in results:
+        times = [f"{result['median'][name]:.2f}" if name in result["median"] else "-" for name in names]
+        low, high = result["ratio_by_round"]
+        ratio = f"**{result['ratio']:.2f}** ({low:.2f} .. {high:.2f})"
+        lines.append(f"| {result['network']} | {result['threads']} | {result['batch']} | {' | '.join(times)} | {ratio} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=FACTORIES, default=list(FACTORIES))
@@ -97,6 +109,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--models", type=Path, default=Path("build/bench"), help="where converted models are kept")
     parser.add_argument("--json", type=Path, help="write all times here")
+    parser.add_argument("--markdown", type=Path, help="write the table here")
     args = parser.parse_args()
     print(f"{platform.machine()}, {_native.detected_isa()}, {_native.available_threads()} threads to be had")
     results = []
@@ -109,6 +122,8 @@ def main() -> None:
                 show(results[-1])
     if args.json:
         args.json.write_text(json.dumps(results, indent=1))
+    if args.markdown:
+        args.markdown.write_text(table(results))
 
 
 if __name__ == "__main__":
