@@ -110,12 +110,17 @@ def torch_predictor(model: "nn.Module", preprocess: Preprocess) -> Predictor:
         import torch
     except ImportError as error:
         raise MissingExtraError("torch", "torch") from error
-    model.eval()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
     def predict(images: npt.NDArray[np.uint8]) -> Logits:
-        with torch.no_grad():
-            logits = model(torch.from_numpy(preprocess.normalise(images)).to(device))
+        modes = [(module, module.training) for module in model.modules()]
+        model.eval()
+        try:
+            with torch.no_grad():
+                logits = model(torch.from_numpy(preprocess.normalise(images)).to(device))
+        finally:
+            for module, training in modes:
+                module.training = training
         result: Logits = logits.float().cpu().numpy()
         return result
 

@@ -15,7 +15,7 @@ from bitwright.artifact import Artifact
 from bitwright.errors import CalibrationError, MissingExtraError
 from bitwright.preprocess import Preprocess
 from bitwright.recipe import Recipe
-from bitwright.sources import ImageSource
+from bitwright.sources import Batches, ImageSource
 
 try:
     import torch
@@ -44,11 +44,15 @@ def prepare(
 ) -> PreparedModel:
     """Capture and fuse a float model (float32 [N, C, H, W] -> logits) and put quantizers on its edges and weights.
 
-    Raises CaptureError where the model cannot be captured, RecipeError where a pattern matches no layer.
+    Raises CaptureError where the model cannot be captured, RecipeError where a pattern matches no layer or a name is unknown.
     """
     height, width, channels = preprocess.shape
+    plan = Recipe.parse(recipe)
+    range_algorithm(plan.range)
+    for name in plan.algorithms:
+        correction(name)
     graph = fuse(capture(model, (channels, height, width)))
-    return PreparedModel(graph, preprocess, Recipe.parse(recipe)).eval()
+    return PreparedModel(graph, preprocess, plan).eval()
 
 
 def calibrate(
@@ -56,19 +60,24 @@ def calibrate(
 ) -> dict[str, Any]:
     """Choose every scale from images: uint8 [N, H, W, C], an iterable of such batches, or an image source.
 
-    Then runs the recipe's corrections on the first of the images. Streams: memory does not grow with the number of images.
-    `range` overrides the recipe's algorithm; `progress` is called
-    with the number of images of each batch. Returns a record of what was seen: the number of images and their SHA-256.
-    Raises CalibrationError where there are no images or the float model does not stay finite.
+    Then runs the recipe's corrections on the first of the images. Streams: memory does not grow with the number of images,
+    and how they are cut into batches changes nothing. A second calibration starts anew. `range` overrides the recipe's
+    algorithm; `progress` is called with the number of images of each batch. Returns a record of what was seen: the number
+    of images, of images that could not be read, and the SHA-256 of the pixels.
+    Raises CalibrationError where there are no images, or the float model does not stay finite.
     """
     algorithm = range_algorithm(range or prepared.recipe.range)
     corrections = [correction(name) for name in prepared.recipe.algorithms]
+    training = prepared.training
+    prepared.eval().forget()
     digest, count = hashlib.sha256(), 0
     room, kept = _images_to_keep(prepared), []
     device = prepared.image_scale.device
+    if isinstance(images, ImageSource):
+        images = images.batches(prepared.preprocess, BATCH)
     for batch in _batches(images, prepared.preprocess):
-        digest.update(np.ascontiguousarray(batch).data)
-        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(device)
+        digest.update(batch.data)
+        pixels = torch.from_numpy(batch).to(device)
         prepared.observe(pixels)
         if count < room:
             kept.append(pixels[: room - count].clone())
@@ -80,7 +89,10 @@ def calibrate(
     prepared.choose_ranges(algorithm)
     for step in corrections:
         step.apply(prepared, torch.cat(kept))
-    return {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
+    prepared.train(training)
+    record = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
+    unread = len(images.bad) if isinstance(images, Batches) else 0
+    return {**record, "bad": unread} if unread else record
 
 
 def convert(
@@ -108,9 +120,10 @@ def quantize(
 
     Class names come from the image source where it has them and `classes` is not given. Same inputs, same seed: same bytes.
     """
-    torch.manual_seed(seed)
     prepared = prepare(model, preprocess=preprocess, recipe=recipe)
-    calibration = calibrate(prepared, images, range=range, progress=progress)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        calibration = calibrate(prepared, images, range=range, progress=progress)
     if classes is None and isinstance(images, ImageSource):
         classes = images.classes
     return convert(
@@ -124,16 +137,34 @@ def _images_to_keep(prepared: PreparedModel) -> int:
     return max(1, min(CORRECTED_IMAGES, CORRECTED_BYTES // (4 * largest)))
 
 
-def _batches(images: Images, preprocess: Preprocess) -> Iterator[Pixels]:
-    if isinstance(images, ImageSource):
-        for batch in images.batches(preprocess, BATCH):
-            yield batch.images
-        return
-    parts: Iterable[Pixels] = [images] if isinstance(images, np.ndarray) else images
-    for part in parts:
-        if part.dtype != np.uint8 or part.ndim != 4 or part.shape[1:] != preprocess.shape:
+def _batches(images: Pixels | Iterable[Pixels] | Batches, preprocess: Preprocess) -> Iterator[Pixels]:
+    """The images in batches of BATCH, the last one shorter, however they came. CalibrationError where one does not fit."""
+    waiting: list[Pixels] = []
+    for part in _parts(images):
+        if (
+            not isinstance(part, np.ndarray)
+            or part.dtype != np.uint8
+            or part.ndim != 4
+            or part.shape[1:] != preprocess.shape
+        ):
+            found = f"{part.dtype} {list(part.shape)}" if isinstance(part, np.ndarray) else f"{part!r:.100}"
             raise CalibrationError(
-                f"expected uint8 images of [N, {', '.join(map(str, preprocess.shape))}], found {part.dtype} {list(part.shape)}"
+                f"expected uint8 images of [N, {', '.join(map(str, preprocess.shape))}], found {found}"
             )
         for start in np.arange(0, len(part), BATCH):
-            yield part[start : start + BATCH]
+            waiting.append(part[start : start + BATCH])
+            if sum(map(len, waiting)) >= BATCH:
+                whole = np.ascontiguousarray(np.concatenate(waiting))
+                yield whole[:BATCH]
+                waiting = [whole[BATCH:]]
+    if sum(map(len, waiting)):
+        yield np.ascontiguousarray(np.concatenate(waiting))
+
+
+def _parts(images: Pixels | Iterable[Pixels] | Batches) -> Iterator[Any]:
+    if isinstance(images, Batches):
+        yield from (batch.images for batch in images)
+    elif isinstance(images, np.ndarray):
+        yield images
+    else:
+        yield from images

@@ -45,6 +45,8 @@ class Rule:
     activations: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.match, str):
+            raise RecipeError(f"expected 'match' to be a pattern like 'layer1.*', found {self.match!r:.100}")
         _expect_scheme(self.weights, signed=True)
         _expect_scheme(self.activations, signed=False)
 

@@ -209,7 +209,7 @@ def calibrate_again(prepared: PreparedModel) -> None:
 
 def load_a_state(prepared: PreparedModel) -> None:
     state = prepared.state_dict()
-    prepared.load_state_dict({**state, "layers.fc.weight": 2 * state["layers.fc.weight"]})
+    prepared.load_state_dict({**state, "layers./fc.weight": 2 * state["layers./fc.weight"]})
 
 
 CHANGES = (pass_in_train_mode, scale_in_no_grad, scale_data, set_from_a_vector, calibrate_again, load_a_state)

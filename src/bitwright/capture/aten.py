@@ -71,6 +71,16 @@ def clamp(b: Builder, fx: Fx) -> str:
     return b.emit(fx, "clamp", [b.value(x)], {"clamp": (lo, hi)})
 
 
+def clamp_min(b: Builder, fx: Fx) -> str:
+    x, lo = args(fx)
+    return b.emit(fx, "clamp", [b.value(x)], {"clamp": (lo, None)})
+
+
+def clamp_max(b: Builder, fx: Fx) -> str:
+    x, hi = args(fx)
+    return b.emit(fx, "clamp", [b.value(x)], {"clamp": (None, hi)})
+
+
 def hardtanh(b: Builder, fx: Fx) -> str:
     x, lo, hi = args(fx, -1, 1)
     return b.emit(fx, "clamp", [b.value(x)], {"clamp": (lo, hi)})
@@ -97,12 +107,13 @@ def affine(b: Builder, fx: Fx, x: Any, gain: Any, shift: Any) -> str:
         "bn_mean": np.zeros(channels, np.float32),
         "bn_var": np.ones(channels, np.float32),
     }
-    return b.emit(fx, "batch_norm", [name], {"eps": 0.0}, tensors)
+    return b.emit(fx, "batch_norm", [name], {"eps": 0.0, "constant": True}, tensors)
 
 
 def _per_channel(constant: npt.NDArray[Any], shape: Shape) -> npt.NDArray[np.float32]:
     full = (1,) * (len(shape) + 1 - constant.ndim) + constant.shape
-    if len(full) != len(shape) + 1 or any(size != 1 for i, size in enumerate(full) if i != 1):
+    differs = any(size != 1 for i, size in enumerate(full) if i != 1)
+    if differs or len(full) != len(shape) + 1 or full[1] not in (1, shape[0]):
         raise Unmapped(f"a constant of {constant.shape}, which differs within a channel of {shape}")
     return np.ascontiguousarray(np.broadcast_to(constant.reshape(-1), (shape[0],)), np.float32)
 
@@ -114,20 +125,21 @@ def add(b: Builder, fx: Fx) -> str:
             raise Unmapped(f"a sum with alpha={alpha}")
         return b.emit(fx, "add", [b.value(x), b.value(other)])
     if b.is_value(x):
-        return affine(b, fx, x, 1, b.constant(other) * alpha if alpha != 1 else other)
+        return affine(b, fx, x, 1, _lift(b, fx, b.constant(other) * alpha))
     return affine(b, fx, other, alpha, x)
 
 
 def sub(b: Builder, fx: Fx) -> str:
     x, other, alpha = args(fx, 1)
     if b.is_value(x) and not b.is_value(other):
-        negative = -b.constant(other) * alpha
-        return affine(b, fx, x, 1, float(negative) if negative.ndim == 0 else _lift(b, fx, negative))
+        return affine(b, fx, x, 1, _lift(b, fx, -b.constant(other) * alpha))
     raise Unmapped("a difference of two values")
 
 
-def _lift(b: Builder, fx: Fx, array: npt.NDArray[Any]) -> Fx:
-    """Make an array usable as an argument of `affine`."""
+def _lift(b: Builder, fx: Fx, array: npt.NDArray[Any]) -> Fx | float:
+    """Make an array, or a number that NumPy computed, usable as an argument of `affine`."""
+    if np.ndim(array) == 0:
+        return float(array)
     holder = torch.fx.Graph().placeholder(f"{fx.name}_constant")
     b.env[holder] = array
     return holder
@@ -147,7 +159,7 @@ def div(b: Builder, fx: Fx) -> str:
     if not b.is_value(x) or b.is_value(other):
         raise Unmapped("a quotient whose divisor is not a constant")
     inverse = 1 / b.constant(other).astype(np.float64)
-    return affine(b, fx, x, float(inverse) if inverse.ndim == 0 else _lift(b, fx, inverse), 0)
+    return affine(b, fx, x, _lift(b, fx, inverse), 0)
 
 
 def concat(b: Builder, fx: Fx) -> str:
@@ -266,7 +278,8 @@ def slice_(b: Builder, fx: Fx) -> str:
     x, dim, start, stop, step = args(fx, 0, None, None, 1)
     name = b.value(x)
     if dim == 0:
-        if (start or 0) == 0 and (stop is None or stop >= 2**62) and step == 1:
+        whole = stop is None or (isinstance(stop, torch.fx.Node) and b.env[stop] is None) or stop >= 2**62
+        if (start or 0) == 0 and whole and step == 1:
             return name
         raise Unmapped("a slice of the batch")
     return _slice(b, fx, name, _axis(b, fx, dim), start, stop, step)
@@ -342,7 +355,7 @@ def getitem(b: Builder, fx: Fx) -> Any:
 
 
 def batch_size(b: Builder, fx: Fx) -> None:
-    """The batch size: shapes are known without it."""
+    """The batch size, or a check: shapes and dtypes are known without it."""
 
 
 ATEN: dict[str, Mapping] = {
@@ -353,7 +366,8 @@ ATEN: dict[str, Mapping] = {
     "aten.relu.default": unary("clamp", clamp=(0, None)),
     "aten.relu6.default": unary("clamp", clamp=(0, 6)),
     "aten.clamp.default": clamp,
-    "aten.clamp_min.default": clamp,
+    "aten.clamp_min.default": clamp_min,
+    "aten.clamp_max.default": clamp_max,
     "aten.hardtanh.default": hardtanh,
     "aten.hardswish.default": unary("hardswish"),
     "aten.hardsigmoid.default": unary("hardsigmoid"),
@@ -393,5 +407,6 @@ ATEN: dict[str, Mapping] = {
     "aten._to_copy.default": to_copy,
     "getitem": getitem,
     "aten.sym_size.int": batch_size,
+    "aten._assert_tensor_metadata.default": batch_size,
     "mul": batch_size,
 }

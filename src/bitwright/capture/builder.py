@@ -38,9 +38,16 @@ class Builder:
             if node.name in names:
                 self.env[node] = state[names[node.name]].detach().cpu().numpy()
         self.env[inputs[0]] = INPUT
-        if self.shape(inputs[0]) != shape:
-            raise CaptureError(f"the program takes images of {self.shape(inputs[0])}, expected {shape}")
-        self._output = next(n for n in program.graph.nodes if n.op == "output").args[0][0]
+        image = inputs[0].meta["val"]
+        if image.dtype != torch.float32:
+            raise CaptureError(f"expected a program of float32 images, found {image.dtype}")
+        try:
+            found = self.shape(inputs[0])
+        except Unmapped as error:
+            raise CaptureError(f"the program takes {error}; export it with a dynamic batch dimension") from error
+        if found != shape:
+            raise CaptureError(f"the program takes images of {found}, expected {shape}")
+        self._output = next(n for n in program.graph.nodes if n.name == signature.user_outputs[0])
 
     def shape(self, node: torch.fx.Node) -> Shape:
         """The shape per image of what an fx node computes; Unmapped where its first axis is not the batch."""

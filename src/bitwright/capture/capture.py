@@ -38,7 +38,7 @@ def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> Gr
             raise CaptureError(f"no mapping for the op {target}{located(node)}")
         try:
             builder.env[node] = mapping(builder, node)
-        except (Unmapped, GraphError) as error:
+        except (Unmapped, GraphError, TypeError, ValueError, KeyError, IndexError) as error:
             raise CaptureError(f"cannot map the op {target}: {error}{located(node)}") from error
     return builder.finish()
 
@@ -114,4 +114,5 @@ def located(node: torch.fx.Node) -> str:
     stack = node.meta.get("nn_module_stack", {})
     path = next((entry[0] for entry in reversed(stack.values()) if entry[0]), "the model itself")
     lines = re.findall(r'File "([^"]+)", line (\d+), in', node.meta.get("stack_trace") or "")
+    lines = [(name, line) for name, line in lines if "/torch/" not in name] or lines
     return f"\n  in module: {path}" + (f"\n  at {lines[-1][0]}:{lines[-1][1]}" if lines else "")

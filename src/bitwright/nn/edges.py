@@ -44,6 +44,13 @@ def _unite(owner: dict[str, str], first: str, second: str) -> None:
             owner[name] = first
 
 
+def _free(graph: Graph, name: str) -> str:
+    """`name`, or with underscores behind it until nothing else is called so."""
+    while name in graph.values:
+        name += "_"
+    return name
+
+
 def _insert(graph: Graph, new: Node, before: str, readers: Mapping[str, set[int]]) -> Graph:
     """Put a node of the shape of its input in front of node `before`; these inputs of these readers now read it."""
     nodes: list[Node] = []
@@ -64,7 +71,7 @@ def _quantize_image(graph: Graph) -> Graph:
     }
     if not readers:
         return graph
-    return _insert(graph, Node(f"{INPUT}.quantize", "quantize", (INPUT,)), next(iter(readers)), readers)
+    return _insert(graph, Node(_free(graph, f"{INPUT}.quantize"), "quantize", (INPUT,)), next(iter(readers)), readers)
 
 
 def _float_values(graph: Graph) -> set[str]:
@@ -85,7 +92,7 @@ def _end_in_float(graph: Graph) -> Graph:
     alone = all(reader.name in floats for name in floats for reader in consumers[name])
     if FLOAT_OPS[first.op].writes_float and "clamp" not in first.attrs and alone:
         return graph
-    end = Node("logits", "dequantize", (graph.output,))
+    end = Node(_free(graph, "logits"), "dequantize", (graph.output,))
     return Graph((*graph.nodes, end), {**graph.values, end.name: graph.values[graph.output]}, end.name)
 
 
@@ -105,6 +112,6 @@ def _quantize_concat_inputs(graph: Graph) -> Graph:
     for node in [n for n in graph.nodes if n.op == "concat"]:
         for i, name in enumerate(node.inputs):
             if not only_concats(root(name)):
-                change = Node(f"{node.name}.quantize_{i}", "quantize", (name,), origin=node.origin)
+                change = Node(_free(graph, f"{node.name}.quantize_{i}"), "quantize", (name,), origin=node.origin)
                 graph = _insert(graph, change, node.name, {node.name: {i}})
     return graph

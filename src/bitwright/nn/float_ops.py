@@ -42,6 +42,7 @@ def mul(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: l
 def _finish(y: Tensor, attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
     """Batch norm, residual and clamp, in this order."""
     if "bn_mean" in t:
+        training = training and not attrs.get("constant", False)
         y = F.batch_norm(y, t["bn_mean"], t["bn_var"], t["bn_weight"], t["bn_bias"], training, eps=attrs["eps"])
     if len(xs) == 2:
         y = y + xs[1]

@@ -40,7 +40,9 @@ class Histogram:
         self._widen(max(abs(lo), abs(hi)))
         assert self.exponent is not None
         bins = values * np.float32(2.0**-self.exponent)
-        self.counts += np.bincount(np.floor(bins, out=bins).astype(np.int64) + SIDE, minlength=2 * SIDE)
+        np.floor(bins, out=bins)
+        bins[(values < 0) & (bins == 0)] = -1  # what is too small to scale still is below zero
+        self.counts += np.bincount(bins.astype(np.int64) + SIDE, minlength=2 * SIDE)
 
     def _widen(self, size: float) -> None:
         exponent = max(math.frexp(size)[1] if size else -126, -100) - int(math.log2(SIDE))
@@ -53,8 +55,12 @@ class Histogram:
             self.exponent += 1
 
     def points(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The middles of the bins that hold anything, and their counts; float64 [K] each, ascending."""
+        """The middles of the bins that hold anything, and their counts; float64 [K] each, ascending.
+
+        The exact extremes stand at either end, with a count of 0. Empty before anything was added.
+        """
         held = np.flatnonzero(self.counts)
-        width = 2.0 ** (self.exponent or 0)
-        middles = (held - SIDE + 0.5) * width
-        return np.clip(middles, self.lo, self.hi), self.counts[held].astype(np.float64)
+        if not len(held):
+            return np.empty(0), np.empty(0)
+        middles = np.clip((held - SIDE + 0.5) * 2.0 ** (self.exponent or 0), self.lo, self.hi)
+        return np.concatenate([[self.lo], middles, [self.hi]]), np.concatenate([[0.0], self.counts[held], [0.0]])

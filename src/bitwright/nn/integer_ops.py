@@ -39,7 +39,7 @@ class Call:
         if self.output.type is None:
             return t
         lo, hi = self.node.attrs.get("lo", 0), self.node.attrs.get("hi", self.output.type.codes.hi)
-        return t.round().clamp(lo, hi)
+        return t.round().clamp(lo, hi) + 0.0  # never -0.0, which is no code
 
     def store_with_zero_point(self, t: Tensor) -> Tensor:
         return self.store(t if self.output.type is None else t + float(self.output.type.zero_point))  # type: ignore[arg-type]
@@ -54,29 +54,23 @@ class Call:
 
     @property
     def exact_dtype(self) -> torch.dtype:
+        """The cheaper float type in which the sums of products are exact; never float32 where torch may round its inputs."""
         bound = worst_case(self.node.tensors["weight"], codes_of(self.inputs[0]))
-        return torch.float32 if bound < FLOAT32_EXACT else torch.float64
+        unrounded = torch.get_float32_matmul_precision() == "highest"
+        return torch.float32 if bound < FLOAT32_EXACT and unrounded else torch.float64
 
 
 def conv2d(call: Call) -> Tensor:
     attrs, dtype = call.node.attrs, call.exact_dtype
     top, left, bottom, right = attrs["padding"]
     x = F.pad(call.centred(0), (left, right, top, bottom)).to(dtype)
-    with torch.backends.mkldnn.flags(enabled=False) if dtype == torch.float64 else _exact_float32():
-        acc = F.conv2d(
-            x, call.tensors["weight"].to(dtype), None, attrs["stride"], 0, attrs["dilation"], attrs["groups"]
-        )
+    weight = call.tensors["weight"].to(dtype)
+    acc = F.conv2d(x, weight, None, attrs["stride"], 0, attrs["dilation"], attrs["groups"])
     return call.epilogue(acc)
 
 
 def linear(call: Call) -> Tensor:
-    with _exact_float32():
-        acc = call.centred(0).to(call.exact_dtype) @ call.tensors["weight"].to(call.exact_dtype).T
-    return call.epilogue(acc)
-
-
-def _exact_float32() -> torch.autograd.grad_mode.no_grad:
-    return torch.no_grad()
+    return call.epilogue(call.centred(0).double() @ call.tensors["weight"].double().T)
 
 
 def batch_norm(call: Call) -> Tensor:

@@ -16,7 +16,9 @@ PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias")
 
 
 class Layer(nn.Module):
-    """Runs a float node; `quantizer` is there where the node has a weight."""
+    """Runs a float node. Where it has a weight it has a `quantizer`, and a `correction` [O] of the quantized result."""
+
+    correction: Tensor
 
     def __init__(self, node: Node, weights: str | None, image: QType | None) -> None:
         super().__init__()
@@ -24,7 +26,7 @@ class Layer(nn.Module):
         self.names = tuple(node.tensors)
         for name, array in node.tensors.items():
             tensor = torch.from_numpy(np.array(array))
-            if name in PARAMETERS:
+            if name in PARAMETERS and not (name.startswith("bn_") and node.attrs.get("constant")):
                 self.register_parameter(name, nn.Parameter(tensor))
             else:
                 self.register_buffer(name, tensor)
@@ -35,33 +37,32 @@ class Layer(nn.Module):
                 np.ones((1,) * weight.ndim) if image is None else image_scale(image, len(weight), node.attrs["groups"])
             )
             self.quantizer = WeightQuantizer(weights, torch.from_numpy(scale), len(weight))
+            self.register_buffer("correction", torch.zeros(len(weight)))
 
     def tensors(self) -> dict[str, Tensor]:
+        """The float node's tensors."""
         return {name: getattr(self, name) for name in self.names}
 
+    def corrected(self) -> dict[str, Tensor]:
+        """The float node's tensors, with the correction of the quantized layer added to what shifts its result."""
+        tensors = self.tensors()
+        if self.quantizer is not None:
+            name = "bn_bias" if "bn_bias" in tensors else "bias"
+            tensors[name] = tensors[name] + self.correction if name in tensors else self.correction
+        return tensors
+
     def forward(self, xs: list[Tensor], *, quantized: bool, clamped: bool = True) -> Tensor:
-        """The float function of inputs [N, ...], with the weight rounded if `quantized`, without the clamp if not `clamped`."""
-        tensors, attrs = self.tensors(), self.node.attrs
+        """The float function of inputs [N, ...]: `quantized` with the weight rounded and corrected, else as it was."""
+        tensors, attrs = self.corrected() if quantized else self.tensors(), self.node.attrs
         if quantized and self.quantizer is not None:
             tensors["weight"] = self.quantizer(tensors["weight"])
         if not clamped:
             attrs = {key: value for key, value in attrs.items() if key != "clamp"}
         return FLOAT_FUNCTIONS[self.node.op](attrs, tensors, quantized and self.training, xs)
 
-    def shift(self, delta: Tensor) -> None:
-        """Add to each channel of a convolution's or linear layer's result: delta [O]."""
-        name = "bn_bias" if "bn_bias" in self.names else "bias"
-        if name not in self.names:
-            self.register_parameter(
-                name, nn.Parameter(torch.zeros_like(self.tensors()["weight"][:, 0].flatten(1)[:, 0]))
-            )
-            self.names = (*self.names, name)
-        with torch.no_grad():
-            self.tensors()[name].add_(delta)
-
     def float_node(self) -> Node:
         """The node with the tensors of this moment, and the scales that its weight will be rounded with."""
-        tensors: dict[str, Any] = {name: tensor.detach().cpu().numpy() for name, tensor in self.tensors().items()}
+        tensors: dict[str, Any] = {name: tensor.detach().cpu().numpy() for name, tensor in self.corrected().items()}
         node = self.node
         if self.quantizer is not None:
             node = node.with_attrs(weights=self.quantizer.scheme)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.algorithms.ranges import Function, Range, identity
-from bitwright.errors import CalibrationError
+from bitwright.errors import CalibrationError, EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.nn.edges import place
+from bitwright.nn.histogram import Histogram
 from bitwright.nn.integer_ops import INTEGER_FUNCTIONS, Call
 from bitwright.nn.layer import Layer
 from bitwright.nn.quantizers import Edge
@@ -29,7 +30,7 @@ WITH_WEIGHT = ("conv2d", "linear")
 class PreparedModel(nn.Module):
     """A fused float graph with quantizers on its edges and weights.
 
-    `layers` has a `Layer` for each node, `edges` an `Edge` for each type; `/` stands for the `.` of module paths.
+    `layers` has a `Layer` for each node, `edges` an `Edge` for each type; their keys are module paths with `/` for `.`.
     """
 
     image_scale: Tensor
@@ -55,10 +56,11 @@ class PreparedModel(nn.Module):
             weights = recipe.schemes(node.name, **ends)[0] if node.op in WITH_WEIGHT else None
             image = self.image if INPUT in node.inputs and node.op == "conv2d" else None
             self.layers[_key(node.name)] = Layer(node, weights, image)
-        read_by_last = self.owner.get(last.inputs[0]) if last is not None else None
+        logits = next(node for node in self.graph.nodes if node.name not in self.owner)
+        read_by_last = {self.owner.get(node.inputs[0]) for node in (last, logits) if node is not None}
         for name in dict.fromkeys(self.owner.values()):
             scheme = recipe.schemes(name, first=name == first)[1]
-            if name == read_by_last and last is not None:
+            if name in read_by_last and last is not None:
                 scheme = recipe.schemes(last.name, last=True)[1]
             self.edges[_key(name)] = Edge(name, scheme)
         self._lowered: tuple[int, Graph, dict[str, dict[str, Tensor]]] | None = None
@@ -78,7 +80,12 @@ class PreparedModel(nn.Module):
         return found
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [N, classes] of normalised images [N, C, H, W], both float32. CalibrationError before calibration."""
+        """Logits [N, classes] of normalised images [N, C, H, W], both float32.
+
+        Raises CalibrationError before calibration, EngineError for images of another size than the model was captured with.
+        """
+        if x.dim() != 4 or tuple(x.shape[1:]) != self.graph.values[INPUT].shape:
+            raise EngineError(f"expected images of [N, {self.graph.values[INPUT].shape}], found {list(x.shape)}")
         pixels = ((x - self.image_offset) / self.image_scale).round().clamp(0, 255)
         if self.training:
             self._expect_calibrated()
@@ -97,6 +104,16 @@ class PreparedModel(nn.Module):
         """Run the float model on uint8 images [N, H, W, C] and add to every edge's histogram; returns the float logits."""
         with torch.no_grad():
             return self._float(self.real_input(images), self._observe)
+
+    def forget(self) -> None:
+        """Empty every histogram and undo every correction: what calibration starts from."""
+        for edge in self.edges.values():
+            assert isinstance(edge, Edge)
+            edge.histogram = Histogram()
+        for layer in self.layers.values():
+            assert isinstance(layer, Layer)
+            if layer.quantizer is not None:
+                layer.correction.zero_()
 
     def choose_ranges(self, algorithm: Range) -> None:
         """Set every scale from the histograms and the weights."""
@@ -164,9 +181,12 @@ class PreparedModel(nn.Module):
         return Graph(tuple(nodes), values, self.graph.output)
 
     def _integer_graph(self) -> tuple[Graph, Mapping[str, dict[str, Tensor]]]:
-        """The integer graph and its tensors on this module's device; made anew when a parameter or buffer has changed."""
+        """The integer graph and its tensors on this module's device; made anew when a parameter or buffer has changed.
+
+        Not every change counts up a tensor's version (batch statistics, `.data`), so the sums are compared as well.
+        """
         state = [*self.parameters(), *self.buffers()]
-        version = hash(tuple((id(t), t._version, t.device) for t in state))
+        version = hash(tuple((id(t), t._version, t.device, float(t.detach().double().sum())) for t in state))
         if self._lowered is None or self._lowered[0] != version:
             graph, device = self.lower(), self.image_scale.device
             tensors = {
@@ -198,7 +218,8 @@ def _steps(graph: Graph) -> Iterator[tuple[Node, list[str]]]:
 
 
 def _key(name: str) -> str:
-    return name.replace(".", "/")
+    """A node's name as a key of a ModuleDict, which knows neither dots nor names like `values`."""
+    return "/" + name.replace(".", "/")
 
 
 def _floats(array: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[float, ...]:

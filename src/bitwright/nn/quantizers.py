@@ -50,8 +50,6 @@ class Edge(nn.Module):
         values, counts = self.histogram.points()
         if not len(values):
             raise CalibrationError(f"layer {self.name!r} has seen no images; call calibrate first")
-        if algorithm.name == "minmax":
-            values[0], values[-1] = self.histogram.lo, self.histogram.hi
         qtype = affine_qtype(self.scheme, *algorithm.activation(values, counts, SCHEMES[self.scheme], function))
         self.scale.fill_(float(np.asarray(qtype.scale)))
         self.zero_point.fill_(int(np.asarray(qtype.zero_point)))

@@ -37,4 +37,4 @@ class BiasCorrect(Correction):
 
 def _correct(layer: Layer, xs: list[Tensor], qs: list[Tensor]) -> None:
     error = layer(xs, quantized=False, clamped=False) - layer(qs, quantized=True, clamped=False)
-    layer.shift(error.double().mean([axis for axis in range(error.dim()) if axis != 1]))
+    layer.correction.add_(error.double().mean([axis for axis in range(error.dim()) if axis != 1]))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.algorithms.ranges.range import Floats, Function, Range, identity
-from bitwright.qtensor import affine_qtype, to_codes, to_real
+from bitwright.qtensor import TINY, affine_qtype, to_codes, to_real
 from bitwright.schemes import Scheme
 
 SHRINK = np.linspace(1.0, 0.1, 91)
@@ -49,7 +49,7 @@ class Mse(Range):
 
 def _best_shrink(weight: npt.NDArray[np.float32], largest: npt.NDArray[np.float32], codes: Scheme) -> Floats:
     """The factor from SHRINK with the least squared error, for each row of a weight [O, K]."""
-    unit = weight * (codes.hi / np.maximum(largest, np.finfo(np.float32).tiny))
+    unit = weight * np.divide(codes.hi, largest, out=np.zeros_like(largest), where=largest > TINY)
     best, least = np.ones(len(weight)), np.full(len(weight), np.inf)
     for shrink in SHRINK:
         scaled = unit / np.float32(shrink)
