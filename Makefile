@@ -20,7 +20,8 @@ check: $(STAMP)  ## all that CI runs but the demo
 install: $(STAMP)
 
 # torch goes first, at the version of constraints.txt, so that nothing below pulls in another build.
-$(STAMP): pyproject.toml constraints.txt
+# The extension is built with the package, so its sources count as well.
+$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -name '*.cc' -o -name '*.h')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bitwright needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet -c constraints.txt torch torchvision

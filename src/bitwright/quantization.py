@@ -73,9 +73,8 @@ def calibrate(
     digest, count = hashlib.sha256(), 0
     room, kept = _images_to_keep(prepared), []
     device = prepared.image_scale.device
-    if isinstance(images, ImageSource):
-        images = images.batches(prepared.preprocess, BATCH)
-    for batch in _batches(images, prepared.preprocess):
+    stream = images.batches(prepared.preprocess, BATCH) if isinstance(images, ImageSource) else images
+    for batch in _batches(stream, prepared.preprocess):
         digest.update(batch.data)
         pixels = torch.from_numpy(batch).to(device)
         prepared.observe(pixels)
@@ -91,7 +90,7 @@ def calibrate(
         step.apply(prepared, torch.cat(kept))
     prepared.train(training)
     record = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
-    unread = len(images.bad) if isinstance(images, Batches) else 0
+    unread = len(stream.bad) if isinstance(stream, Batches) else 0
     return {**record, "bad": unread} if unread else record
 
 
@@ -137,20 +136,15 @@ def _images_to_keep(prepared: PreparedModel) -> int:
     return max(1, min(CORRECTED_IMAGES, CORRECTED_BYTES // (4 * largest)))
 
 
-def _batches(images: Pixels | Iterable[Pixels] | Batches, preprocess: Preprocess) -> Iterator[Pixels]:
-    """The images in batches of BATCH, the last one shorter, however they came. CalibrationError where one does not fit."""
+def _batches(images: Images | Batches, preprocess: Preprocess) -> Iterator[Pixels]:
+    """The images in contiguous batches of BATCH, the last one shorter, however they came."""
     waiting: list[Pixels] = []
-    for part in _parts(images):
-        if (
-            not isinstance(part, np.ndarray)
-            or part.dtype != np.uint8
-            or part.ndim != 4
-            or part.shape[1:] != preprocess.shape
-        ):
-            found = f"{part.dtype} {list(part.shape)}" if isinstance(part, np.ndarray) else f"{part!r:.100}"
-            raise CalibrationError(
-                f"expected uint8 images of [N, {', '.join(map(str, preprocess.shape))}], found {found}"
-            )
+    expected = f"expected uint8 images of [N, {', '.join(map(str, preprocess.shape))}]"
+    for part in _parts(images, expected):
+        if not isinstance(part, np.ndarray):
+            raise CalibrationError(f"{expected}, found {part!r:.100}")
+        if part.dtype != np.uint8 or part.ndim != 4 or part.shape[1:] != preprocess.shape:
+            raise CalibrationError(f"{expected}, found {part.dtype} {list(part.shape)}")
         for start in np.arange(0, len(part), BATCH):
             waiting.append(part[start : start + BATCH])
             if sum(map(len, waiting)) >= BATCH:
@@ -161,10 +155,11 @@ def _batches(images: Pixels | Iterable[Pixels] | Batches, preprocess: Preprocess
         yield np.ascontiguousarray(np.concatenate(waiting))
 
 
-def _parts(images: Pixels | Iterable[Pixels] | Batches) -> Iterator[Any]:
+def _parts(images: Images | Batches, expected: str) -> Iterable[Any]:
     if isinstance(images, Batches):
-        yield from (batch.images for batch in images)
-    elif isinstance(images, np.ndarray):
-        yield images
-    else:
-        yield from images
+        return (batch.images for batch in images)
+    if isinstance(images, str | bytes | PathLike) or not isinstance(images, Iterable):
+        raise CalibrationError(
+            f"expected uint8 images, batches of them, or bitwright.open_source(...), found {images!r:.100}"
+        )
+    return [images] if isinstance(images, np.ndarray) else images
