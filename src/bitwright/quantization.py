@@ -1,6 +1,7 @@
 """The verbs: `prepare`, `calibrate`, `convert`, and `quantize`, which is all of them in one call."""
 
 import hashlib
+import itertools
 import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -60,10 +61,10 @@ def calibrate(
 ) -> dict[str, Any]:
     """Choose every scale from images: uint8 [N, H, W, C], an iterable of such batches, or an image source.
 
-    Then runs the recipe's corrections on the first of the images. Streams: memory does not grow with the number of images,
+    Runs the recipe's corrections too, on the first of the images. Streams: memory does not grow with the number of images,
     and how they are cut into batches changes nothing. A second calibration starts anew. `range` overrides the recipe's
     algorithm; `progress` is called with the number of images of each batch. Returns a record of what was seen: the number
-    of images, of images that could not be read, and the SHA-256 of the pixels.
+    of images, of images that could not be read (if any), and the SHA-256 of the pixels.
     Raises CalibrationError where there are no images, or the float model does not stay finite.
     """
     algorithm = range_algorithm(range or prepared.recipe.range)
@@ -71,23 +72,26 @@ def calibrate(
     training = prepared.training
     prepared.eval().forget()
     digest, count = hashlib.sha256(), 0
-    room, kept = _images_to_keep(prepared), []
     device = prepared.image_scale.device
     stream = images.batches(prepared.preprocess, BATCH) if isinstance(images, ImageSource) else images
-    for batch in _batches(stream, prepared.preprocess):
+    batches = _batches(stream, prepared.preprocess)
+    head = list(itertools.islice(batches, -(-_images_to_keep(prepared) // BATCH)))
+    if not head:
+        raise CalibrationError("there are no images to calibrate on")
+    kept = torch.from_numpy(np.concatenate(head)[: _images_to_keep(prepared)]).to(device)
+    for step in corrections:
+        if step.before_ranges:
+            step.apply(prepared, kept)
+    for batch in itertools.chain(head, batches):
         digest.update(batch.data)
-        pixels = torch.from_numpy(batch).to(device)
-        prepared.observe(pixels)
-        if count < room:
-            kept.append(pixels[: room - count].clone())
+        prepared.observe(torch.from_numpy(batch).to(device))
         count += len(batch)
         if progress is not None:
             progress(len(batch))
-    if count == 0:
-        raise CalibrationError("there are no images to calibrate on")
     prepared.choose_ranges(algorithm)
     for step in corrections:
-        step.apply(prepared, torch.cat(kept))
+        if not step.before_ranges:
+            step.apply(prepared, kept)
     prepared.train(training)
     record = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
     unread = len(stream.bad) if isinstance(stream, Batches) else 0
@@ -159,7 +163,5 @@ def _parts(images: Images | Batches, expected: str) -> Iterable[Any]:
     if isinstance(images, Batches):
         return (batch.images for batch in images)
     if isinstance(images, str | bytes | PathLike) or not isinstance(images, Iterable):
-        raise CalibrationError(
-            f"expected uint8 images, batches of them, or bitwright.open_source(...), found {images!r:.100}"
-        )
+        raise CalibrationError(f"{expected}, batches of them, or bitwright.open_source(...), found {images!r:.100}")
     return [images] if isinstance(images, np.ndarray) else images

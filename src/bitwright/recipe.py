@@ -6,7 +6,7 @@ and the codes that the last layer reads, at 8 bits, as the literature does. A re
     weights = "int4"
     activations = "uint8"
     range = "mse"
-    algorithms = ["bias_correct"]
+    algorithms = ["equalize", "bias_correct"]
     first = { weights = "int8" }
     last = { weights = "int8", activations = "uint8" }
     [[layers]]
@@ -59,7 +59,7 @@ class Recipe:
     weights: str = "int8"
     activations: str = "uint8"
     range: str = "mse"
-    algorithms: tuple[str, ...] = ("bias_correct",)
+    algorithms: tuple[str, ...] = ("equalize", "bias_correct")
     first: Rule = Rule()
     last: Rule = Rule()
     layers: tuple[Rule, ...] = ()

@@ -16,9 +16,12 @@ PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias")
 
 
 class Layer(nn.Module):
-    """Runs a float node. Where it has a weight it has a `quantizer`, and a `correction` [O] of the quantized result."""
+    """Runs a float node. One with a weight has a `quantizer`; a `correction` [O], added to the quantized result; and
+    `equalized` [O], what its channels were multiplied by.
+    """
 
     correction: Tensor
+    equalized: Tensor
 
     def __init__(self, node: Node, weights: str | None, image: QType | None) -> None:
         super().__init__()
@@ -38,6 +41,7 @@ class Layer(nn.Module):
             )
             self.quantizer = WeightQuantizer(weights, torch.from_numpy(scale), len(weight))
             self.register_buffer("correction", torch.zeros(len(weight)))
+            self.register_buffer("equalized", torch.ones(len(weight)))
 
     def tensors(self) -> dict[str, Tensor]:
         """The float node's tensors."""

@@ -5,9 +5,10 @@ A newcomer is one file and one line here.
 
 from bitwright.algorithms.correction.bias_correct import BiasCorrect
 from bitwright.algorithms.correction.correction import Correction
+from bitwright.algorithms.correction.equalize import Equalize
 from bitwright.errors import RecipeError
 
-CORRECTIONS: dict[str, Correction] = {algorithm.name: algorithm for algorithm in (BiasCorrect(),)}
+CORRECTIONS: dict[str, Correction] = {algorithm.name: algorithm for algorithm in (Equalize(), BiasCorrect())}
 
 
 def correction(name: str) -> Correction:

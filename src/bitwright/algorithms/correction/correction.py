@@ -12,7 +12,12 @@ class Correction(ABC):
     """Changes parameters or scales of a prepared model; deterministic."""
 
     name: ClassVar[str]
+    before_ranges: ClassVar[bool] = False
+    """True where it changes the float parameters, before ranges are observed and chosen."""
 
     @abstractmethod
     def apply(self, prepared: PreparedModel, images: Tensor) -> None:
-        """Correct a model whose ranges are chosen, with uint8 images [N, H, W, C] of bounded number."""
+        """Change a model whose ranges are chosen (unless `before_ranges`).
+
+        `images` are uint8 [N, H, W, C], of bounded number.
+        """

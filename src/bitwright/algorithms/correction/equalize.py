@@ -1,0 +1,73 @@
+"""`equalize`: give small channels more of the codes, by scaling a layer's channels up and the next layer's weights down.
+
+    y_A[c] *= s[c],  W_B[:, c] /= s[c],   s[c] = 2**floor(p * log2(max |y_A| / max |y_A[c]|))
+p is 1 where B is depthwise, whose scale per channel takes all of it, and 1/2 where B mixes channels, so that B's small
+columns keep half of their precision. Relu and clamps commute with s because a scaled channel stays below the greatest one.
+Powers of two leave the float model as it was, to the bit; a second run starts from the first one's scales.
+Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1, with the ranges
+of activations in place of those of weights (Meller et al. 2019, "Same, Same But Different").
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from bitwright.algorithms.correction.correction import Correction
+from bitwright.graph import INPUT, Node
+from bitwright.nn import PreparedModel
+from bitwright.nn.layer import Layer
+
+LARGEST = 2.0**12
+
+
+class Equalize(Correction):
+    name = "equalize"
+    before_ranges = True
+
+    @torch.no_grad()
+    def apply(self, prepared: PreparedModel, images: Tensor) -> None:
+        found = dict(_pairs(prepared))
+        largest: dict[str, Tensor] = {}
+        values = {INPUT: prepared.real_input(images)}
+        for node, done in prepared.steps():
+            y = prepared.layer(node.name)([values[name] for name in node.inputs], quantized=False)
+            values[node.name] = y
+            if node.name in found:
+                largest[node.name] = y.abs().amax([axis for axis in range(y.dim()) if axis != 1])
+            for name in done:
+                del values[name]
+        for name, size in largest.items():
+            _equalize(prepared.layer(name), prepared.layer(found[name].name), size)
+
+
+def _pairs(prepared: PreparedModel) -> Iterator[tuple[str, Node]]:
+    """Layers without a residual that one convolution or linear layer reads, and nothing else."""
+    consumers = prepared.graph.consumers()
+    for node in prepared.graph.nodes:
+        readers = consumers[node.name]
+        if node.op not in ("conv2d", "linear") or len(node.inputs) != 1 or len(readers) != 1:
+            continue
+        reader = readers[0]
+        grouped = reader.attrs.get("groups", 1) not in (1, prepared.graph.values[node.name].shape[0])
+        if reader.op in ("conv2d", "linear") and node.name not in reader.inputs[1:] and not grouped:
+            yield node.name, reader
+
+
+def _equalize(layer: Layer, reader: Layer, largest: Tensor) -> None:
+    """Scale `layer`'s channels and undo it in `reader`, given the greatest |y| of each channel as it is now."""
+    depthwise = reader.node.attrs.get("groups", 1) > 1
+    original = largest / layer.equalized
+    ratio = (original.max() / original.clamp_min(1e-20)).clamp(1, LARGEST)
+    scale = torch.exp2(torch.floor(torch.log2(ratio) * (1.0 if depthwise else 0.5)))
+    factor = scale / layer.equalized
+    layer.equalized.copy_(scale)
+    tensors = layer.tensors()
+    for name in ("bn_weight", "bn_bias") if "bn_weight" in tensors else ("weight", "bias"):
+        if name in tensors:
+            tensors[name].mul_(factor.reshape(-1, *(1,) * (tensors[name].dim() - 1)))
+    weight = reader.tensors()["weight"]
+    if depthwise:
+        weight.div_(factor.repeat_interleave(len(weight) // len(factor)).reshape(-1, 1, 1, 1))
+    else:
+        weight.div_(factor.reshape(1, -1, *(1,) * (weight.dim() - 2)))
