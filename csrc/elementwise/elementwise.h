@@ -23,6 +23,9 @@ struct ElementwiseParams {
 // Units are output rows.
 KernelTable<ElementwiseParams> elementwise_kernels();
 
+#ifdef BITWRIGHT_X86
+extern const KernelRow<ElementwiseParams> elementwise_avx512vnni, elementwise_avx2;
+#endif
 extern const KernelRow<ElementwiseParams> elementwise_scalar;
 
 }  // namespace bitwright
