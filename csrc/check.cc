@@ -35,8 +35,8 @@ class NodeCheck {
   }
 
  private:
-  void expect(bool holds, const std::string& what) const {
-    if (!holds) throw std::invalid_argument("node '" + node_.name + "' (" + node_.op + "): " + what);
+  void expect(bool holds, const char* what, const char* which = "") const {
+    if (!holds) throw std::invalid_argument("node '" + node_.name + "' (" + node_.op + "): " + which + what);
   }
 
   const Value& in(size_t i = 0) const { return graph_.values[node_.inputs[i]]; }
@@ -47,23 +47,23 @@ class NodeCheck {
 
   const std::vector<int>& attr(const char* key, size_t count) const {
     auto found = node_.attrs.find(key);
-    expect(found != node_.attrs.end() && found->second.size() == count, std::string("attribute ") + key + " is missing or has a wrong length");
+    expect(found != node_.attrs.end() && found->second.size() == count, " is missing or has a wrong length", key);
     return found->second;
   }
 
   const std::vector<int>& attr_within(const char* key, size_t count, int low, int high) const {
     const auto& values = attr(key, count);
-    for (int v : values) expect(v >= low && v <= high, std::string("attribute ") + key + " is out of range");
+    for (int v : values) expect(v >= low && v <= high, " is out of range", key);
     return values;
   }
 
   const Tensor& tensor(const char* key, Type type, const std::vector<int64_t>& shape) const {
     auto found = node_.tensors.find(key);
-    expect(found != node_.tensors.end(), std::string("tensor ") + key + " is missing");
+    expect(found != node_.tensors.end(), " is missing", key);
     const Tensor& t = found->second;
-    expect(t.type == type && t.shape == shape, std::string("tensor ") + key + " has a wrong type or shape");
+    expect(t.type == type && t.shape == shape, " has a wrong type or shape", key);
     if (type == Type::float32)
-      for (float f : t.as<float>()) expect(std::isfinite(f), std::string("tensor ") + key + " is not finite");
+      for (float f : t.as<float>()) expect(std::isfinite(f), " is not finite", key);
     return t;
   }
 

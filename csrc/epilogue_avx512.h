@@ -1,8 +1,8 @@
 // The epilogue of docs/arithmetic.md, up to 64 channels of one pixel at a time. Needs AVX-512 F, BW, DQ, VL and VBMI.
 //
-// clip(rint(t), lo, hi) without a rounding instruction: t is bounded above by hi in float32, where nothing overflows;
-// the conversion rounds half to even and turns whatever is too small into a negative number; packing with saturation
-// brings that to 0, and lo is a maximum of bytes. lo and hi are codes, so the order does not matter.
+// clip(rint(t), lo, hi) without a rounding instruction: the conversion to int32 rounds half to even, packing saturates to
+// 0..255, and lo and hi are bounds of bytes. Where t may be beyond int32 it is first bounded above in float32; what is
+// too small converts to a negative number and packs to 0. lo and hi are codes, so the order does not matter.
 #pragma once
 
 #include <immintrin.h>
@@ -46,16 +46,17 @@ struct Row512 {
 template <int kVectors, bool kResidual, bool kTable>
 class Codes512 {
  public:
-  Codes512(const Epilogue& e, const int32_t* start, int c, int count)
-      : hi_(_mm512_set1_ps(e.hi)),
+  Codes512(const Epilogue& e, int c, int count)
+      : narrow_(e.narrow),
+        bound_(_mm512_set1_ps(e.hi)),
         lo_(_mm512_set1_epi8(static_cast<char>(static_cast<int>(e.lo)))),
+        hi_(_mm512_set1_epi8(static_cast<char>(static_cast<int>(e.hi)))),
         m_r_(_mm512_set1_ps(e.m_r)),
         r_zp_(_mm512_set1_epi32(e.r_zp)),
         table_(e.table),
         mask_(first_lanes(count)),
         channel_(c) {
     for (int v = 0; v < kVectors; ++v) {
-      start_[v] = _mm512_loadu_si512(start + c + 16 * v);
       m_[v] = _mm512_loadu_ps(e.m + c + 16 * v);
       b_[v] = _mm512_loadu_ps(e.b + c + 16 * v);
     }
@@ -64,12 +65,14 @@ class Codes512 {
   void store(const Row512& row) const {
     __m512i codes[4] = {};
     for (int v = 0; v < kVectors; ++v) {
-      __m512i acc = _mm512_add_epi32(_mm512_load_si512(row.sums + 16 * v), start_[v]);
-      __m512 t = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), m_[v]), b_[v]);
+      __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(row.sums + 16 * v)), m_[v]);
+      t = _mm512_add_ps(t, b_[v]);
       if constexpr (kResidual) t = _mm512_add_ps(t, residual(row.second + channel_ + 16 * v));
-      codes[v] = _mm512_cvtps_epi32(_mm512_min_ps(t, hi_));
+      if (!narrow_) t = _mm512_min_ps(t, bound_);
+      codes[v] = _mm512_cvtps_epi32(t);
     }
-    __m512i bytes = _mm512_max_epu8(pack_bytes(codes[0], codes[1], codes[2], codes[3]), lo_);
+    __m512i bytes = pack_bytes(codes[0], codes[1], codes[2], codes[3]);
+    bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, lo_), hi_);
     if constexpr (kTable) bytes = table_.look_up(bytes);
     _mm512_mask_storeu_epi8(row.out + channel_, mask_, bytes);
   }
@@ -80,10 +83,10 @@ class Codes512 {
     return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r, r_zp_)), m_r_);
   }
 
-  __m512i start_[kVectors];
   __m512 m_[kVectors], b_[kVectors];
-  __m512 hi_;
-  __m512i lo_;
+  bool narrow_;
+  __m512 bound_;
+  __m512i lo_, hi_;
   __m512 m_r_;
   __m512i r_zp_;
   Table512 table_;
@@ -92,11 +95,10 @@ class Codes512 {
 };
 
 // The last layer: t itself, with or without a residual.
-inline void store_floats(const Epilogue& e, const int32_t* start, int c, int count, const Row512& row) {
+inline void store_floats(const Epilogue& e, int c, int count, const Row512& row) {
   for (int v = 0; v < 4 && 16 * v < count; ++v) {
     int at = c + 16 * v;
-    __m512i acc = _mm512_add_epi32(_mm512_load_si512(row.sums + 16 * v), _mm512_loadu_si512(start + at));
-    __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(e.m + at));
+    __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(row.sums + 16 * v)), _mm512_loadu_ps(e.m + at));
     t = _mm512_add_ps(t, _mm512_loadu_ps(e.b + at));
     if (e.residual) {
       __m512i r = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row.second + at)));
@@ -108,27 +110,27 @@ inline void store_floats(const Epilogue& e, const int32_t* start, int c, int cou
 }
 
 template <int kVectors, bool kResidual, bool kTable>
-void finish_codes(const Epilogue& e, const int32_t* start, int c, int count, const Row512* rows, int row_count) {
-  Codes512<kVectors, kResidual, kTable> codes(e, start, c, count);
+void finish_codes(const Epilogue& e, int c, int count, const Row512* rows, int row_count) {
+  Codes512<kVectors, kResidual, kTable> codes(e, c, count);
   for (int r = 0; r < row_count; ++r) codes.store(rows[r]);
 }
 
-// Finishes channels c.. (16 * kVectors of them, `count` to be stored) of some pixels: acc = sums + start.
+// Finishes channels c.. (16 * kVectors of them, `count` to be stored) of some pixels.
 template <int kVectors>
-__attribute__((noinline)) void finish_rows(const Epilogue& e, const int32_t* start, int c, int count, const Row512* rows,
+__attribute__((noinline)) void finish_rows(const Epilogue& e, int c, int count, const Row512* rows,
                                            int row_count) {
   if (e.to_float) {
-    for (int r = 0; r < row_count; ++r) store_floats(e, start, c, count, rows[r]);
+    for (int r = 0; r < row_count; ++r) store_floats(e, c, count, rows[r]);
   } else if (e.residual) {
-    if (e.table) return finish_codes<kVectors, true, true>(e, start, c, count, rows, row_count);
-    finish_codes<kVectors, true, false>(e, start, c, count, rows, row_count);
+    if (e.table) return finish_codes<kVectors, true, true>(e, c, count, rows, row_count);
+    finish_codes<kVectors, true, false>(e, c, count, rows, row_count);
   } else {
-    if (e.table) return finish_codes<kVectors, false, true>(e, start, c, count, rows, row_count);
-    finish_codes<kVectors, false, false>(e, start, c, count, rows, row_count);
+    if (e.table) return finish_codes<kVectors, false, true>(e, c, count, rows, row_count);
+    finish_codes<kVectors, false, false>(e, c, count, rows, row_count);
   }
 }
 
-using FinishRows = void (*)(const Epilogue&, const int32_t*, int, int, const Row512*, int);
+using FinishRows = void (*)(const Epilogue&, int, int, const Row512*, int);
 constexpr FinishRows kFinishRows[] = {finish_rows<1>, finish_rows<2>, finish_rows<3>, finish_rows<4>};  // by vectors - 1
 
 }  // namespace

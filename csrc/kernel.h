@@ -34,6 +34,7 @@ struct Epilogue {
   float m_r;
   int r_zp;
   bool to_float;  // store t itself
+  bool narrow;    // no t reaches 2^31: it may be rounded to an integer before it is clipped
 };
 
 // Where a step's values are; `second` is the residual or the other operand, laid out as the params say.

@@ -1,4 +1,5 @@
-// Bytes aligned to a cache line, uninitialised or zero.
+// Zeroed bytes aligned to a cache line; large ones to huge pages, since weights are streamed once for each image and a
+// page table walk for every 4 KiB of them is a good part of the time.
 #pragma once
 
 #include <cstddef>
@@ -7,24 +8,35 @@
 #include <memory>
 #include <new>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace bitwright {
+
+constexpr size_t kCacheLine = 64, kHugePage = size_t{1} << 21;
+
+struct AlignedFree {
+  std::align_val_t alignment{kCacheLine};
+  void operator()(uint8_t* p) const { ::operator delete(p, alignment); }
+};
 
 class AlignedBytes {
  public:
   AlignedBytes() = default;
-  explicit AlignedBytes(size_t size)
-      : bytes_(static_cast<uint8_t*>(::operator new(size ? size : 1, kAlignment))), size_(size) {
+  explicit AlignedBytes(size_t size) : size_(size) {
+    std::align_val_t alignment{size >= kHugePage / 2 ? kHugePage : kCacheLine};
+    bytes_ = {static_cast<uint8_t*>(::operator new(size ? size : 1, alignment)), AlignedFree{alignment}};
+#ifdef __linux__
+    if (size >= kHugePage / 2) madvise(bytes_.get(), size, MADV_HUGEPAGE);
+#endif
     std::memset(bytes_.get(), 0, size);
   }
   uint8_t* data() const { return bytes_.get(); }
   size_t size() const { return size_; }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Free {
-    void operator()(uint8_t* p) const { ::operator delete(p, kAlignment); }
-  };
-  std::unique_ptr<uint8_t, Free> bytes_;
+  std::unique_ptr<uint8_t, AlignedFree> bytes_;
   size_t size_ = 0;
 };
 

@@ -1,5 +1,6 @@
 // Binds nodes to kernels: parameters from attributes, epilogues from tensors, packed weights.
 #include <algorithm>
+#include <cmath>
 
 #include "depthwise/depthwise.h"
 #include "elementwise/elementwise.h"
@@ -17,6 +18,17 @@ AlignedBytes padded(const std::vector<T>& values) {
   AlignedBytes bytes(((values.size() + 63) / 64 * 64 + 64) * sizeof(T));
   std::memcpy(bytes.data(), values.data(), values.size() * sizeof(T));
   return bytes;
+}
+
+// An accumulator is below 2^31, so a multiplier below 1 leaves room for the rest.
+bool is_narrow(const Epilogue& e, const std::vector<float>& m, const std::vector<float>& b) {
+  auto largest = [](const std::vector<float>& values) {
+    double most = 0;
+    for (float v : values) most = std::max(most, std::abs(static_cast<double>(v)));
+    return most;
+  };
+  double most = largest(b) + 255.0 * std::abs(static_cast<double>(e.m_r));
+  return largest(m) < 0.5 && most < 0x1p29;
 }
 
 template <class Params>
@@ -63,6 +75,7 @@ class KernelStep : public Step {
       e.m_r = node.tensors.at("m_r").as<float>()[0];
       e.r_zp = graph.values[second].zero_point(0);
     }
+    e.narrow = is_narrow(e, m, b);
     return e;
   }
 

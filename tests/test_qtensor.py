@@ -37,10 +37,10 @@ def test_affine_qtype_covers_the_range_and_hits_zero(scheme, bounds):
     qtype.check("here", 1)
     codes = SCHEMES[scheme]
     ends = to_real(np.array([codes.lo, codes.hi], np.uint8), qtype)
-    assert ends[0] <= min(bounds[0], 0) + 0.501 * qtype.scale
-    assert ends[1] >= max(bounds[1], 0) - 0.501 * qtype.scale
+    assert ends[0] <= min(bounds[0], 0) + 0.501 * qtype.one_scale
+    assert ends[1] >= max(bounds[1], 0) - 0.501 * qtype.one_scale
     assert to_real(to_codes(np.zeros(1), qtype), qtype)[0] == 0
-    assert np.float32(qtype.scale) == qtype.scale, "the scale must be a float32"
+    assert np.float32(qtype.one_scale) == qtype.one_scale, "the scale must be a float32"
 
 
 @pytest.mark.parametrize("bounds", [(0, 0), (-0.0, 0.0), (0, 1e-40), (-1e-300, 1e-300)])
@@ -128,7 +128,7 @@ def test_whole_numbers_are_read_as_scales():
 
 
 GOOD = {"scheme": "uint8", "scale": 1.0, "zero_point": 0}
-BAD_JSON = {
+BAD_JSON: dict[str, object] = {
     "null": None,
     "list": [],
     "string": "uint8",

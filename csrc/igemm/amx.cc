@@ -69,12 +69,14 @@ struct PixelTile {
   int line, first, fresh;
 };
 
+// `start` fills every row of the accumulators: at a distance of 0, all rows of a tile are one.
 template <int kTiles, int kPanels>
-void multiply(const PackedIgemm& packed, const PixelTile* tiles, ptrdiff_t step, const int8_t* weights, int32_t* sums) {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
+void multiply(const PackedIgemm& packed, const PixelTile* tiles, ptrdiff_t step, const int8_t* weights, const int32_t* start,
+              int32_t* sums) {
+  _tile_loadd(0, start, 0);
+  if constexpr (kPanels == 2) _tile_loadd(1, start + kPanel, 0);
+  if constexpr (kTiles == 2) _tile_loadd(2, start, 0);
+  if constexpr (kTiles == 2 && kPanels == 2) _tile_loadd(3, start + kPanel, 0);
   const int8_t* w = weights;
   const Run* runs = packed.run_table();
   for (int i = 0; i < packed.runs; ++i) {
@@ -119,24 +121,30 @@ class Runner {
 
   void piece(int index) {
     IgemmPiece piece = igemm_piece(grid_, packed_.panels, index);
-    int first = piece.pixel_block * kTilesPerBlock, panels = piece.last_panel - piece.first_panel;
-    int tiles = lines_.tiles() - first < kTilesPerBlock ? lines_.tiles() - first : kTilesPerBlock;
-    PixelTile pixels[kTilesPerBlock];
-    for (int i = 0; i < tiles; ++i) pixels[i] = pixel_tile(first + i, piece.group);
-    Sums sums;
-    for (int panel = piece.first_panel; panel < piece.last_panel; panel += 2) {
-      const int8_t* weights = packed_.panel(piece.group, panel);
-      int32_t* to = &sums.at[0][(panel - piece.first_panel) * kPanel];
-      bool two = panel + 1 < piece.last_panel;
-      auto* function = tiles == 2 ? (two ? multiply<2, 2> : multiply<2, 1>) : (two ? multiply<1, 2> : multiply<1, 1>);
-      function(packed_, pixels, step_, weights, to);
+    if (piece.pixel_block != pixel_block_ || piece.group != group_) take_pixels(piece.pixel_block, piece.group);
+    int panels = piece.last_panel - piece.first_panel, channel = piece.group * packed_.outs + piece.first_panel * kPanel;
+    for (int panel = 0; panel < panels; panel += 2) {
+      const int8_t* weights = packed_.panel(piece.group, piece.first_panel + panel);
+      bool two = panel + 1 < panels;
+      auto* function = tile_count_ == 2 ? (two ? multiply<2, 2> : multiply<2, 1>) : (two ? multiply<1, 2> : multiply<1, 1>);
+      function(packed_, tiles_, step_, weights, p_.start + channel + panel * kPanel, &sums_.at[0][panel * kPanel]);
     }
-    int channel = piece.group * packed_.outs + piece.first_panel * kPanel;
     int count = lanes_to_store(p_, packed_, piece, channel);
-    for (int i = 0; i < tiles; ++i) finish(pixels[i], sums.at[i * kMostRows], panels, channel, count);
+    kFinishRows[panels - 1](p_.epilogue, channel, count, rows_, row_count_);
   }
 
  private:
+  // Works out the tiles of a block, and where its rows go; the same for all its panels.
+  void take_pixels(int pixel_block, int group) {
+    pixel_block_ = pixel_block, group_ = group, row_count_ = 0;
+    int first = pixel_block * kTilesPerBlock;
+    tile_count_ = lines_.tiles() - first < kTilesPerBlock ? lines_.tiles() - first : kTilesPerBlock;
+    for (int i = 0; i < tile_count_; ++i) {
+      tiles_[i] = pixel_tile(first + i, group);
+      add_rows(tiles_[i], sums_.at[i * kMostRows]);
+    }
+  }
+
   PixelTile pixel_tile(int index, int group) const {
     int line = index / lines_.tiles_per_line, fresh = index % lines_.tiles_per_line * lines_.rows;
     int first = fresh + lines_.rows > lines_.length ? lines_.length - lines_.rows : fresh;
@@ -145,17 +153,15 @@ class Runner {
     return {x, line, first, fresh - first};
   }
 
-  void finish(const PixelTile& tile, const int32_t* sums, int panels, int channel, int count) const {
-    int position = tile.first + tile.fresh, found = 0;
+  void add_rows(const PixelTile& tile, const int32_t* sums) {
+    int position = tile.first + tile.fresh;
     int y = lines_.whole ? position / lines_.pitch : tile.line, x = lines_.whole ? position % lines_.pitch : position;
-    Row512 rows[kMostRows];
     for (int r = tile.fresh; r < lines_.rows; ++r) {
       if (x < p_.out.w)
-        rows[found++] = {sums + r * kMostPanels * kPanel, at_.second + y * p_.second.row + x * p_.second.pixel,
-                         at_.out + y * p_.out.row + x * p_.out.pixel};
+        rows_[row_count_++] = {sums + r * kMostPanels * kPanel, at_.second + y * p_.second.row + x * p_.second.pixel,
+                               at_.out + y * p_.out.row + x * p_.out.pixel};
       if (++x == lines_.pitch) x = 0, ++y;
     }
-    kFinishRows[panels - 1](p_.epilogue, p_.start, channel, count, rows, found);
   }
 
   const IgemmParams& p_;
@@ -164,6 +170,10 @@ class Runner {
   Lines lines_;
   IgemmGrid grid_;
   ptrdiff_t step_;
+  int pixel_block_ = -1, group_ = -1, tile_count_ = 0, row_count_ = 0;
+  PixelTile tiles_[kTilesPerBlock] = {};
+  Row512 rows_[kTilesPerBlock * kMostRows];
+  Sums sums_;
 };
 
 void run(const IgemmParams& p, const Buffers& at, int begin, int end) {

@@ -24,8 +24,10 @@ struct Tile {
 template <int kPixels, int kPanels>
 void tile(const IgemmParams& p, const PackedIgemm& packed, Tile& t, int32_t* sums) {
   __m512i acc[kPixels][kPanels];
-  for (int r = 0; r < kPixels; ++r)
-    for (int v = 0; v < kPanels; ++v) acc[r][v] = _mm512_setzero_si512();
+  for (int v = 0; v < kPanels; ++v) {
+    __m512i start = _mm512_loadu_si512(p.start + t.channel + 16 * v);
+    for (int r = 0; r < kPixels; ++r) acc[r][v] = start;
+  }
   const int8_t* w = t.weights;
   const Run* runs = packed.run_table();
   for (int i = 0; i < packed.runs; ++i) {
@@ -44,7 +46,7 @@ void tile(const IgemmParams& p, const PackedIgemm& packed, Tile& t, int32_t* sum
   }
   for (int r = 0; r < kPixels; ++r)
     for (int v = 0; v < kPanels; ++v) _mm512_store_si512(sums + (r * kMostPanels + v) * kPanel, acc[r][v]);
-  finish_rows<kPanels>(p.epilogue, p.start, t.channel, t.count, t.rows, kPixels);
+  finish_rows<kPanels>(p.epilogue, t.channel, t.count, t.rows, kPixels);
 }
 
 using TileFunction = void (*)(const IgemmParams&, const PackedIgemm&, Tile&, int32_t*);

@@ -4,6 +4,9 @@ namespace bitwright {
 
 KernelTable<TableParams> table_kernels() {
   static const KernelRow<TableParams> rows[] = {
+#ifdef BITWRIGHT_X86
+      table_avx512vnni,
+#endif
       table_scalar,
   };
   return {rows, static_cast<int>(sizeof(rows) / sizeof(rows[0]))};

@@ -15,6 +15,9 @@ struct TableParams {
 // Units are output rows.
 KernelTable<TableParams> table_kernels();
 
+#ifdef BITWRIGHT_X86
+extern const KernelRow<TableParams> table_avx512vnni;
+#endif
 extern const KernelRow<TableParams> table_scalar;
 
 }  // namespace bitwright

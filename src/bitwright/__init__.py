@@ -11,9 +11,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bitwright.artifact import Artifact, load
     from bitwright.engine import Engine
-    from bitwright.evaluate import evaluate
+    from bitwright.evaluation import evaluate
     from bitwright.preprocess import Preprocess
-    from bitwright.quantize import calibrate, convert, prepare, quantize
+    from bitwright.quantization import calibrate, convert, prepare, quantize
     from bitwright.recipe import Recipe
     from bitwright.sources import open_source
 
@@ -21,12 +21,12 @@ _HOMES = {
     "Artifact": "bitwright.artifact",
     "load": "bitwright.artifact",
     "Engine": "bitwright.engine",
-    "evaluate": "bitwright.evaluate",
+    "evaluate": "bitwright.evaluation",
     "Preprocess": "bitwright.preprocess",
-    "calibrate": "bitwright.quantize",
-    "convert": "bitwright.quantize",
-    "prepare": "bitwright.quantize",
-    "quantize": "bitwright.quantize",
+    "calibrate": "bitwright.quantization",
+    "convert": "bitwright.quantization",
+    "prepare": "bitwright.quantization",
+    "quantize": "bitwright.quantization",
     "Recipe": "bitwright.recipe",
     "open_source": "bitwright.sources",
 }

@@ -80,7 +80,10 @@ class Artifact:
             "classes": self.classes,
             "provenance": dict(self.provenance),
         }
-        text = json.dumps(document, allow_nan=False, separators=(",", ":"), sort_keys=False)
+        try:
+            text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError) as error:
+            raise ArtifactError(f"the provenance cannot be written as JSON: {error}") from error
         return safetensors.numpy.save(tensors, {"bitwright": text})
 
     @cached_property
@@ -123,17 +126,17 @@ def load(path: str | os.PathLike[str]) -> Artifact:
 def from_bytes(data: bytes, where: str = "artifact") -> Artifact:
     """Check and parse the bytes of an artifact; `where` names them in errors."""
     try:
-        entries = {name: _array(entry, name) for name, entry in safetensors.deserialize(data)}  # type: ignore[no-untyped-call]
+        entries = {name: _array(entry, name) for name, entry in safetensors.deserialize(data)}
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise ArtifactError(f"{where}: not a safetensors file, or a damaged one ({error})") from error
-    text = header.get("__metadata__", {}).get("bitwright")
+    text = (header.get("__metadata__") or {}).get("bitwright")
     if text is None:
         raise ArtifactError(
             f"{where}: a safetensors file, but not a bitwright artifact (no 'bitwright' in its metadata)"
         )
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         return _parse(document, entries)
     except (GraphError, PreprocessError, ArtifactError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{where}: {error}") from error
@@ -150,9 +153,16 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number that JSON knows")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} does not fit a float")
+    return number
+
+
 def _parse(document: Any, entries: dict[str, npt.NDArray[Any]]) -> Artifact:
     _expect_keys(document, {"format", "graph", "preprocess", "classes", "provenance"}, "the document")
-    if document["format"] != FORMAT:
+    if type(document["format"]) is not int or document["format"] != FORMAT:
         raise ArtifactError(
             f"expected format {FORMAT}, found {document['format']!r}; upgrade bitwright to read newer files"
         )
@@ -180,6 +190,8 @@ def _parse_graph(record: Any, entries: dict[str, npt.NDArray[Any]]) -> Graph:
         type_ = None if value["type"] is None else QType.from_json(value["type"], f"value {name!r}")
         values[name] = Value(_shape(value["shape"], f"value {name!r}"), type_)
     nodes = tuple(_parse_node(node, entries) for node in record["nodes"])
+    if not isinstance(record["output"], str):
+        raise ArtifactError(f"the graph's output must be a name, found {record['output']!r:.100}")
     return Graph(nodes, values, record["output"])
 
 
@@ -262,7 +274,7 @@ def check_graph(graph: Graph, preprocess: Preprocess) -> None:
             value.type.check(where, value.shape[0])
         INTEGER_OPS[node.op].validate(node, graph.inputs_of(node), value)
         known.add(node.name)
-    if not isinstance(graph.output, str) or graph.output not in known or len(graph.values[graph.output].shape) != 1:
+    if graph.output not in known or len(graph.values[graph.output].shape) != 1:
         raise GraphError(f"the output {graph.output!r:.100} must be a value of one axis, the logits")
     if graph.values[graph.output].type is not None:
         raise GraphError(f"the output {graph.output!r} must be float32")

@@ -96,15 +96,19 @@ _KEYS = {"scheme", "scale", "zero_point", "offset"}
 
 
 def _one(value: Any, kind: type, where: str) -> Any:
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < 2**63:
         value = float(value)
-    if type(value) is not kind:
+    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
         raise GraphError(f"{where}: expected {kind.__name__}, found {value!r:.200}")
     return value
 
 
 def _one_or_many(value: Any, kind: type, where: str) -> Any:
     return tuple(_one(v, kind, where) for v in value) if isinstance(value, list) else _one(value, kind, where)
+
+
+TINY = 1e-20
+"""A range narrower than this for each step is no range at all: multipliers by its inverse would leave float32."""
 
 
 def affine_qtype(scheme: str, lo: float, hi: float) -> QType:
@@ -115,7 +119,7 @@ def affine_qtype(scheme: str, lo: float, hi: float) -> QType:
     codes = SCHEMES[scheme]
     lo, hi = min(float(lo), 0.0), max(float(hi), 0.0)
     scale = float(np.float32((hi - lo) / (codes.hi - codes.lo)))
-    if not scale >= 1e-30:
+    if not scale >= TINY:
         return QType(scheme, 1.0, codes.lo)
     zero_point = int(np.clip(np.rint(codes.lo - lo / scale), codes.lo, codes.hi))
     return QType(scheme, scale, zero_point)

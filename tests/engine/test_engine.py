@@ -108,9 +108,14 @@ def test_groups_give_the_same_as_one_by_one(monkeypatch, images, chunk):
     largest = 4 * HEIGHT * WIDTH
     monkeypatch.setattr(reference, "CHUNK_ELEMENTS", chunk * largest)
     engine = Engine(ARTIFACT)
-    sizes = []
+    sizes: list[int] = []
     run = INTEGER_OPS["linear"].run
-    monkeypatch.setattr(INTEGER_OPS["linear"], "run", lambda *args: (sizes.append(len(args[1][0])), run(*args))[1])
+
+    def recorded(node, xs, *rest):
+        sizes.append(len(xs[0]))
+        return run(node, xs, *rest)
+
+    monkeypatch.setattr(INTEGER_OPS["linear"], "run", recorded)
     found = engine(batch)
     assert sizes == [min(chunk, images - i) for i in range(0, images, chunk)]
     np.testing.assert_array_equal(found, np.concatenate([engine(batch[i : i + 1]) for i in range(images)]))

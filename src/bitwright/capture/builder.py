@@ -12,7 +12,7 @@ from bitwright.graph import INPUT, Graph, Node, Shape, Value, live
 from bitwright.ops import FLOAT_OPS
 
 
-class Unmapped(Exception):  # noqa: N818 - it says what, and is never shown
+class Unmapped(Exception):
     """An op is used in a way that has no mapping; the message says which."""
 
 

@@ -52,8 +52,14 @@ class Engine:
         if isinstance(images, str | os.PathLike):
             images = [images]
         if not isinstance(images, np.ndarray):
-            paths = [Path(path) for path in images]
-            images = np.stack([pre.apply(decode(path, pre.mode, pre.background)) for path in paths])
+            try:
+                paths = [Path(path) for path in images]
+            except TypeError as error:
+                raise EngineError(
+                    f"expected an array or image files, found {type(images).__name__}: {error}"
+                ) from error
+            pixels = [pre.apply(decode(path, pre.mode, pre.background)) for path in paths]
+            images = np.stack(pixels) if pixels else np.zeros((0, *pre.shape), np.uint8)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != pre.shape:
             height, width, channels = pre.shape
             raise EngineError(

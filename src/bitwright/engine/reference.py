@@ -31,6 +31,8 @@ class Reference:
 
     def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits, float32 [N, classes]."""
+        if not len(images):
+            return np.zeros((0, *self.graph.values[self.graph.output].shape), np.float32)
         parts = [self._output(images[i : i + self.chunk]) for i in range(0, len(images), self.chunk)]
         return np.concatenate(parts)
 

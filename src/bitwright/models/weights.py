@@ -70,7 +70,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # damaged files make torch's and safetensors' readers raise many types
-        raise ModelError(f"{path}: cannot read it as weights: {str(error).strip().splitlines()[0]}") from error
+        raise ModelError(
+            f"{path}: cannot read it as weights: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+        ) from error
     return _unwrap(checkpoint, path)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bitwright.algorithms.ranges import Range
 from bitwright.errors import CalibrationError
 from bitwright.nn.histogram import Histogram
-from bitwright.qtensor import QType, affine_qtype
+from bitwright.qtensor import TINY, QType, affine_qtype
 from bitwright.schemes import SCHEMES
 
 
@@ -87,7 +87,7 @@ class WeightQuantizer(nn.Module):
         codes = SCHEMES[self.scheme]
         real = (weight.detach().double() * self.image_scale).cpu().numpy().reshape(len(weight), -1)
         scale = (algorithm.weight(real, codes) / codes.hi).astype(np.float32)
-        scale[scale < 1e-30] = 1.0
+        scale[scale < TINY] = 1.0
         self.scale.copy_(torch.from_numpy(scale))
 
     def forward(self, weight: Tensor) -> Tensor:

@@ -6,7 +6,7 @@
 
 m = s_x / (s_y * divisor). m is [1, 1], or [OH, OW] where windows have different divisors (count_include_pad=False,
 or ceil_mode at the border). attrs: kernel, stride (h, w); padding (top, left, bottom, right).
-Float nodes also have `divisor`: a tuple of rows, one number a window.
+Float nodes also have the tensor `divisor` [OH, OW].
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class AvgPool2d(FloatOp, IntegerOp):
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
         channels, *size = window.expect_planes(shapes[0], "avg_pool2d")
         a = node.attrs
-        return (channels, *window.output_size((size[0], size[1]), a["kernel"], a["stride"], a["padding"]))
+        return (channels, *window.output_size((channels, size[0], size[1]), a["kernel"], a["stride"], a["padding"]))
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         divisor = np.asarray(node.tensors["divisor"], np.float64)

@@ -16,7 +16,9 @@ class Concat(SameTypeOp):
 
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
         axis, first = node.attrs["axis"], shapes[0]
-        if axis >= len(first) or any(s[:axis] + s[axis + 1 :] != first[:axis] + first[axis + 1 :] for s in shapes):
+        if axis >= len(first) or any(
+            len(s) != len(first) or s[:axis] + s[axis + 1 :] != first[:axis] + first[axis + 1 :] for s in shapes
+        ):
             raise GraphError(f"values of {list(shapes)} cannot be joined along axis {axis}")
         return (*first[:axis], sum(s[axis] for s in shapes), *first[axis + 1 :])
 

@@ -26,6 +26,7 @@ from bitwright.ops.op import (
     exact_dtype,
     expect_tensors,
     integer,
+    tensor,
     worst_case,
 )
 from bitwright.ops.weights import WEIGHTS, check_weight_codes, quantize_weight
@@ -48,14 +49,16 @@ class Conv2d(FloatOp, IntegerOp):
 
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
         channels, *size = window.expect_planes(shapes[0], "conv2d")
-        weight, groups = node.tensors["weight"], node.attrs["groups"]
+        weight, groups = tensor(node, "weight"), node.attrs["groups"]
         if weight.ndim != 4 or 0 in weight.shape:
             raise GraphError(f"expected a weight of [O, I/g, kh, kw], found {weight.shape}")
         out, per_group, *kernel = weight.shape
         if per_group * groups != channels or out % groups:
             raise GraphError(f"a weight of {weight.shape} in {groups} groups does not fit {channels} channels")
         stride, padding, dilation = (node.attrs[k] for k in ("stride", "padding", "dilation"))
-        shape = (out, *window.output_size((size[0], size[1]), (kernel[0], kernel[1]), stride, padding, dilation))
+        planes = window.output_size((channels, size[0], size[1]), (kernel[0], kernel[1]), stride, padding, dilation)
+        window.expect_room(channels * kernel[0] * kernel[1] * planes[0] * planes[1], "the windows of a convolution")
+        shape = (out, *planes)
         if len(shapes) == 2 and shapes[1] != shape:
             raise GraphError(f"expected a residual of {shape}, found {shapes[1]}")
         return shape

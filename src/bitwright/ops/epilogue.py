@@ -57,6 +57,8 @@ def check_bounds(node: Node, output: Value, where: str) -> None:
 def bounds(node: Node, output: Value) -> dict[str, int]:
     """lo and hi for the fused `clamp` attribute (lo, hi) of a float node; None stands for no bound."""
     if output.type is None:
+        if "clamp" in node.attrs:
+            raise GraphError(f"node {node.name!r} ({node.op}): a float32 result cannot be clamped")
         return {"lo": 0, "hi": 255}
     codes = output.type.codes
     limits = [codes.lo, codes.hi]

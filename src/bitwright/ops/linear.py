@@ -21,6 +21,7 @@ from bitwright.ops.op import (
     codes_of,
     exact_dtype,
     expect_tensors,
+    tensor,
     worst_case,
 )
 from bitwright.ops.weights import WEIGHTS, check_weight_codes, quantize_weight
@@ -33,7 +34,7 @@ class Linear(FloatOp, IntegerOp):
     attrs = {"weights": WEIGHTS, **epilogue.BOUNDS}
 
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        weight = node.tensors["weight"]
+        weight = tensor(node, "weight")
         if weight.ndim != 2 or 0 in weight.shape or shapes[0] != weight.shape[1:]:
             raise GraphError(
                 f"a weight of {weight.shape} does not fit an input of {shapes[0]}; expected [O, I] and (I,)"

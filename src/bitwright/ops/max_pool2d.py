@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bitwright.errors import GraphError
 from bitwright.graph import Node, Shape, Value
 from bitwright.ops import window
 from bitwright.ops.op import Array, SameTypeOp
@@ -20,12 +19,10 @@ class MaxPool2d(SameTypeOp):
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
         channels, *size = window.expect_planes(shapes[0], "max_pool2d")
         a = node.attrs
-        found = window.output_size((size[0], size[1]), a["kernel"], a["stride"], a["padding"], a["dilation"])
+        found = window.output_size((channels, size[0], size[1]), a["kernel"], a["stride"], a["padding"], a["dilation"])
         for axis in (0, 1):
-            before, after = a["padding"][axis], a["padding"][axis + 2]
-            taps = window.inside(size[axis], a["kernel"][axis], a["stride"][axis], before, after, a["dilation"][axis])
-            if not taps.all():
-                raise GraphError(f"a window of max_pool2d lies in the padding {a['padding']} alone")
+            kernel, stride, dilation = (a[key][axis] for key in ("kernel", "stride", "dilation"))
+            window.expect_inside(size[axis], kernel, stride, a["padding"][axis], found[axis], dilation)
         return (channels, *found)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:

@@ -19,6 +19,8 @@ from bitwright.qtensor import QType
 Array = npt.NDArray[Any]
 Rule = Callable[[Any], bool]
 INT32_MAX = 2**31 - 1
+LARGEST = 1e24
+"""Multipliers may not be larger: so no epilogue can leave float32, whatever its int32 accumulator holds."""
 
 
 def integers(count: int, lo: int = 0, hi: int = 2**15) -> Rule:
@@ -80,6 +82,8 @@ class IntegerOp(Op):
                 raise GraphError(f"{where}: input {name!r} is float32; only codes can be computed with")
             if value.type is not None and value.type.per_channel and not self.takes_image:
                 raise GraphError(f"{where}: input {name!r} has a zero point per channel, which this op does not take")
+        if output.type is not None and output.type.per_channel:
+            raise GraphError(f"{where}: only the image has a zero point per channel")
         shape = self.infer(node, [value.shape for value in inputs])
         if shape != output.shape:
             raise GraphError(f"{where}: expected the shape {shape}, found {output.shape}")
@@ -121,13 +125,22 @@ def expect_tensors(node: Node, where: str, expected: Mapping[str, tuple[str, Sha
     if set(node.tensors) != set(expected):
         raise GraphError(f"{where}: expected tensors {sorted(expected)}, found {sorted(node.tensors)}")
     for key, (dtype, shape) in expected.items():
-        tensor = node.tensors[key]
-        if tensor.dtype != dtype or tensor.shape != shape:
-            raise GraphError(f"{where}: {key} must be {dtype} {shape}, found {tensor.dtype} {tensor.shape}")
+        found = node.tensors[key]
+        if found.dtype != dtype or found.shape != shape:
+            raise GraphError(f"{where}: {key} must be {dtype} {shape}, found {found.dtype} {found.shape}")
         if dtype == "float32":
-            size = np.abs(tensor)
-            if not np.isfinite(tensor).all() or ((size > 0) & (size < np.finfo(np.float32).tiny)).any():
-                raise GraphError(f"{where}: {key} holds a number that is not finite, or not normal")
+            size = np.abs(found)
+            if not (size <= LARGEST).all() or ((size > 0) & (size < np.finfo(np.float32).tiny)).any():
+                raise GraphError(
+                    f"{where}: {key} holds a number that is not finite, not normal, or larger than {LARGEST}"
+                )
+
+
+def tensor(node: Node, key: str) -> Array:
+    """A tensor of a node; GraphError if it is missing."""
+    if key not in node.tensors:
+        raise GraphError(f"node {node.name!r} ({node.op}): the tensor {key!r} is missing")
+    return node.tensors[key]
 
 
 def check_overflow(weight: Array, x: QType, where: str) -> None:

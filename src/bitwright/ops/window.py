@@ -1,7 +1,6 @@
 """Sliding windows, shared by convolution and pools."""
 
 import numpy as np
-import numpy.typing as npt
 
 from bitwright.errors import GraphError
 from bitwright.graph import Shape
@@ -12,14 +11,17 @@ Padding = tuple[int, int, int, int]
 
 STRIDE = integers(2, 1)
 KERNEL = integers(2, 1)
+MAX_INTERMEDIATE = 2**30
 PADDING = integers(4)
 
 
-def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)) -> Pair:
-    """(OH, OW) of windows over (H, W) with padding (top, left, bottom, right); GraphError if a window does not fit."""
-    found = []
-    if (size[0] + padding[0] + padding[2]) * (size[1] + padding[1] + padding[3]) > 2**26:
-        raise GraphError(f"a plane of {size} padded by {padding} is larger than 2**26 pixels")
+def output_size(
+    planes: tuple[int, int, int], kernel: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)
+) -> Pair:
+    """(OH, OW) of windows over planes (C, H, W), padding (top, left, bottom, right); GraphError where they do not fit."""
+    found, size = [], planes[1:]
+    padded = (size[0] + padding[0] + padding[2]) * (size[1] + padding[1] + padding[3])
+    expect_room(planes[0] * padded, f"{planes} padded by {padding}")
     for axis in (0, 1):
         room = size[axis] + padding[axis] + padding[axis + 2] - dilation[axis] * (kernel[axis] - 1) - 1
         if room < 0:
@@ -28,6 +30,12 @@ def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilati
             )
         found.append(room // stride[axis] + 1)
     return found[0], found[1]
+
+
+def expect_room(elements: int, what: str) -> None:
+    """Raise GraphError where an intermediate array of one image would claim too much memory."""
+    if elements > MAX_INTERMEDIATE:
+        raise GraphError(f"{what} would hold {elements} numbers an image; at most {MAX_INTERMEDIATE} are allowed")
 
 
 def pad(x: Array, padding: Padding, fill: float) -> Array:
@@ -58,11 +66,13 @@ def columns(padded: Array, kernel: Pair, size: Pair, stride: Pair, dilation: Pai
     return found
 
 
-def inside(size: int, taps: int, stride: int, before: int, after: int, dilation: int = 1) -> npt.NDArray[np.int64]:
-    """For each window along one axis, how many of its taps lie inside the image."""
-    count = (size + before + after - dilation * (taps - 1) - 1) // stride + 1
-    positions = np.arange(count)[:, None] * stride - before + np.arange(taps)[None] * dilation
-    return np.asarray(((positions >= 0) & (positions < size)).sum(axis=1))
+def expect_inside(size: int, taps: int, stride: int, before: int, count: int, dilation: int) -> None:
+    """Raise GraphError unless each of `count` windows along one axis has a tap inside the image."""
+    last_start = (count - 1) * stride - before
+    if before > (taps - 1) * dilation or last_start >= size or (before and size < dilation):
+        raise GraphError(
+            f"a window of {taps} taps, {dilation} apart, lies in the padding alone (size {size}, {before} before)"
+        )
 
 
 def expect_planes(shape: Shape, what: str) -> tuple[int, int, int]:

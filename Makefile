@@ -1,0 +1,32 @@
+# `make demo` and `make test` set everything up by themselves, in .venv.
+# They need Python 3.11 or newer, make, a C++ compiler, and a package index that pip can reach.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMP := .venv/installed
+
+.PHONY: demo test check install clean
+
+demo: $(STAMP)  ## the main job on handwritten digits; leaves demo-out/
+	$(BIN)/python -m demo
+
+test: $(STAMP)  ## every test; make test ARGS="-k demo" for some
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## all that CI runs but the demo
+	scripts/check
+
+install: $(STAMP)
+
+# torch goes first, at the version of constraints.txt, so that nothing below pulls in another build.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bitwright needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet -c constraints.txt torch torchvision
+	$(PIP) install --quiet -c constraints.txt -e '.[torch,torchvision,timm,digits,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo-out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src demo tests -name __pycache__ -prune -exec rm -rf {} +
