@@ -4,16 +4,16 @@ from bitwright.graph import Graph
 from tests.kernels.random_graph import RandomGraph
 
 
-def resnet18() -> Graph:
-    g = RandomGraph((3, 224, 224))
+def resnet18(side: int = 224) -> Graph:
+    g = RandomGraph((3, side, side))
     x = g.max_pool2d(g.conv2d("input", 64, 7, stride=(2, 2), zp=0), 3, 2, (1, 1, 1, 1))
     for width, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
         x = _basic(g, _basic(g, x, width, stride), width, 1)
     return _head(g, x)
 
 
-def resnet50() -> Graph:
-    g = RandomGraph((3, 224, 224))
+def resnet50(side: int = 224) -> Graph:
+    g = RandomGraph((3, side, side))
     x = g.max_pool2d(g.conv2d("input", 64, 7, stride=(2, 2), zp=0), 3, 2, (1, 1, 1, 1))
     for width, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
         for block in range(blocks):
@@ -21,9 +21,9 @@ def resnet50() -> Graph:
     return _head(g, x)
 
 
-def resnet20() -> Graph:
+def resnet20(side: int = 32) -> Graph:
     """For CIFAR: 32 x 32."""
-    g = RandomGraph((3, 32, 32))
+    g = RandomGraph((3, side, side))
     x = g.conv2d("input", 16, 3, zp=0)
     for width in (16, 32, 64):
         for block in range(3):
@@ -31,8 +31,8 @@ def resnet20() -> Graph:
     return _head(g, x, 10)
 
 
-def mobilenet_v2() -> Graph:
-    g = RandomGraph((3, 224, 224))
+def mobilenet_v2(side: int = 224) -> Graph:
+    g = RandomGraph((3, side, side))
     x = g.conv2d("input", 32, 3, stride=(2, 2), zp=0)
     x = g.conv2d(g.conv2d(x, 32, 3, groups=32, zp=0), 16, 1)
     for expand, width, blocks, stride in ((6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
@@ -41,8 +41,8 @@ def mobilenet_v2() -> Graph:
     return _head(g, g.conv2d(x, 1280, 1, zp=0))
 
 
-def mobilenet_v3_large() -> Graph:
-    g = RandomGraph((3, 224, 224))
+def mobilenet_v3_large(side: int = 224) -> Graph:
+    g = RandomGraph((3, side, side))
     x = g.table(g.conv2d("input", 16, 3, stride=(2, 2)))
     settings = (
         # kernel, hidden, out, squeeze, hardswish, stride
@@ -58,8 +58,8 @@ def mobilenet_v3_large() -> Graph:
     return g.build()
 
 
-def efficientnet_b0() -> Graph:
-    g = RandomGraph((3, 224, 224))
+def efficientnet_b0(side: int = 224) -> Graph:
+    g = RandomGraph((3, side, side))
     x = g.table(g.conv2d("input", 32, 3, stride=(2, 2)))
     settings = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3), (6, 5, 2, 192, 4), (6, 3, 1, 320, 1))
     for expand, kernel, stride, out, blocks in settings:

@@ -107,7 +107,7 @@ def test_groups_give_the_same_as_one_by_one(monkeypatch, images, chunk):
     batch = np.concatenate([IMAGES, IMAGES])[:images]
     largest = 4 * HEIGHT * WIDTH
     monkeypatch.setattr(reference, "CHUNK_ELEMENTS", chunk * largest)
-    engine = Engine(ARTIFACT)
+    engine = Engine(ARTIFACT, backend="reference")
     sizes: list[int] = []
     run = INTEGER_OPS["linear"].run
 
@@ -123,7 +123,7 @@ def test_groups_give_the_same_as_one_by_one(monkeypatch, images, chunk):
 
 def test_an_image_larger_than_a_group_runs_alone(monkeypatch, engine):
     monkeypatch.setattr(reference, "CHUNK_ELEMENTS", 1)
-    np.testing.assert_array_equal(Engine(ARTIFACT)(IMAGES), engine(IMAGES))
+    np.testing.assert_array_equal(Engine(ARTIFACT, backend="reference")(IMAGES), engine(IMAGES))
 
 
 def test_an_empty_batch_gives_no_logits(engine):

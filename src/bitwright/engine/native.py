@@ -46,7 +46,11 @@ class Native:
             self._keeping = make_plan(self.graph, 1, keep_values=True)
         of_images = [self._keeping.values(np.ascontiguousarray(image[None])) for image in images]
         for i, name in enumerate(names(self.graph)):
-            yield name, np.stack([values[i] for values in of_images])
+            value = self.graph.values[name]
+            whole = np.empty((len(images), *value.shape), np.float32 if value.type is None else np.uint8)
+            for n, values in enumerate(of_images):
+                whole[n] = values[i]
+            yield name, whole
 
     def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
         """The steps of the plan, each with its median time over ROUNDS runs of one image [1, H, W, C]."""

@@ -39,4 +39,5 @@ class Mul(FloatOp, IntegerOp):
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         a, b = (epilogue.centred(x, codes_of(value), np.float32) for x, value in zip(xs, inputs, strict=True))
-        return epilogue.store(epilogue.with_zero_point((a * b) * node.tensors["m"], output), node, output)
+        product = a * b + np.float32(0)  # the contract's product is an integer, which has no negative zero
+        return epilogue.store(epilogue.with_zero_point(product * node.tensors["m"], output), node, output)
