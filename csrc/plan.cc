@@ -9,6 +9,9 @@ namespace {
 constexpr size_t kBefore = 64;  // kernels may load a little before the first pixel
 constexpr int kPiecesPerThread = 4;
 
+// Those of the kernel, and one more for the halo.
+int all_units(const Step& step) { return step.units + (step.fills_halo ? 1 : 0); }
+
 Graph checked(Graph graph) {
   check(graph);
   return graph;
@@ -16,25 +19,26 @@ Graph checked(Graph graph) {
 
 }  // namespace
 
-// What one run in flight writes: the arena, and how far each thread has come in its share of each step's units.
+// What one run in flight writes: the arena, how far the share of each thread in each step has been taken, and how many
+// units of each step are not yet done.
 struct Plan::Context {
-  struct alignas(64) Cursor {
-    std::atomic<int> next{0};
+  struct alignas(64) Counter {
+    std::atomic<int> value{0};
   };
 
   Context(size_t arena_bytes, size_t scratch_bytes, size_t steps, int threads)
-      : arena(arena_bytes + 2 * kBefore), cursors(steps * threads), barrier(threads) {
+      : arena(arena_bytes + 2 * kBefore), taken(steps * threads), left(steps) {
     for (int t = 0; t < threads; ++t) scratch.emplace_back(scratch_bytes);
   }
 
-  void reset() {
-    for (Cursor& cursor : cursors) cursor.next.store(0, std::memory_order_relaxed);
+  void reset(const std::vector<std::unique_ptr<Step>>& steps) {
+    for (Counter& counter : taken) counter.value.store(0, std::memory_order_relaxed);
+    for (size_t i = 0; i < steps.size(); ++i) left[i].value.store(all_units(*steps[i]), std::memory_order_relaxed);
   }
 
   AlignedBytes arena;
   std::vector<AlignedBytes> scratch;
-  std::vector<Cursor> cursors;
-  Barrier barrier;
+  std::vector<Counter> taken, left;
 };
 
 // A context for the duration of a run; made when more runs are in flight than ever before.
@@ -80,15 +84,14 @@ int64_t Plan::output_bytes() const {
   return out.count() * (out.is_float ? 4 : 1);
 }
 
-// Rows are shared out by turns.
-void Plan::fill_halo(uint8_t* arena, const Buffer& buffer, int thread, int threads) const {
+void Plan::fill_halo(uint8_t* arena, const Buffer& buffer) const {
   const Map& map = buffer.map;
   const Halo& halo = buffer.halo;
   auto fill = [&](int y, int x, int count) {
     uint8_t* to = arena + buffer.arena_offset + buffer.origin + y * map.row + x * map.pixel;
     for (int i = 0; i < count; ++i) std::memcpy(to + i * map.pixel, buffer.zero_pixel.data(), map.pixel);
   };
-  for (int y = -halo.top + thread; y < map.h + halo.bottom; y += threads) {
+  for (int y = -halo.top; y < map.h + halo.bottom; ++y) {
     if (y < 0 || y >= map.h) {
       fill(y, -halo.left, halo.left + map.w + halo.right);
       continue;
@@ -98,35 +101,39 @@ void Plan::fill_halo(uint8_t* arena, const Buffer& buffer, int thread, int threa
   }
 }
 
+void Plan::run_units(const Step& step, const Buffers& at, uint8_t* arena, int begin, int end) const {
+  if (end > step.units) fill_halo(arena, lowered_.layout.buffer(lowered_.layout.place(step.out).buffer));
+  if (begin < step.units) step.run(at, begin, std::min(end, step.units));
+}
+
 // Each thread works through its own share of the units, where it also was in the layer before, then helps the others.
+// Returns when all units are done.
 void Plan::run_step(Context& context, const Step& step, size_t index, const uint8_t* image, int thread, int threads) const {
   uint8_t* arena = context.arena.data() + kBefore;
   auto at = [&](int value) { return arena + lowered_.layout.place(value).offset; };
   Buffers buffers = {step.in >= 0 ? at(step.in) : image, step.second >= 0 ? at(step.second) : nullptr, at(step.out),
                      context.scratch[thread].data()};
-  if (step.fills_halo) fill_halo(arena, lowered_.layout.buffer(lowered_.layout.place(step.out).buffer), thread, threads);
-  if (threads == 1) {
-    step.run(buffers, 0, step.units);
-    return;
-  }
-  int piece = std::max(1, step.units / (threads * kPiecesPerThread));
+  int units = all_units(step);
+  if (threads == 1) return run_units(step, buffers, arena, 0, units);
+  int piece = std::max(1, units / (threads * kPiecesPerThread));
+  std::atomic<int>& left = context.left[index].value;
   for (int i = 0; i < threads; ++i) {
     int owner = (thread + i) % threads;
-    int first = static_cast<int>(static_cast<int64_t>(step.units) * owner / threads);
-    int last = static_cast<int>(static_cast<int64_t>(step.units) * (owner + 1) / threads);
-    std::atomic<int>& next = context.cursors[index * this->threads() + owner].next;
-    while (first + next.load(std::memory_order_relaxed) < last) {
-      int begin = first + next.fetch_add(piece, std::memory_order_relaxed);
-      if (begin < last) step.run(buffers, begin, std::min(begin + piece, last));
+    int first = static_cast<int>(static_cast<int64_t>(units) * owner / threads);
+    int last = static_cast<int>(static_cast<int64_t>(units) * (owner + 1) / threads);
+    std::atomic<int>& taken = context.taken[index * this->threads() + owner].value;
+    while (first + taken.load(std::memory_order_relaxed) < last) {
+      int begin = first + taken.fetch_add(piece, std::memory_order_relaxed), end = std::min(begin + piece, last);
+      if (begin >= last) break;
+      run_units(step, buffers, arena, begin, end);
+      left.fetch_sub(end - begin, std::memory_order_acq_rel);
     }
   }
+  wait_for_zero(left);
 }
 
 void Plan::run_image(Context& context, const uint8_t* image, int thread, int threads) const {
-  for (size_t i = 0; i < lowered_.steps.size(); ++i) {
-    run_step(context, *lowered_.steps[i], i, image, thread, threads);
-    if (threads > 1) context.barrier.wait();
-  }
+  for (size_t i = 0; i < lowered_.steps.size(); ++i) run_step(context, *lowered_.steps[i], i, image, thread, threads);
 }
 
 void Plan::read_value(const uint8_t* arena, int value, uint8_t* to) const {
@@ -160,7 +167,7 @@ void Plan::run(const uint8_t* images, int64_t count, uint8_t* outputs) const {
   if (apart > 0 && !pool_.try_run(one_by_one)) return run_alone(images, count, outputs);
   for (int64_t i = apart; i < count; ++i) {
     Lease lease(*this);
-    (*lease).reset();
+    (*lease).reset(lowered_.steps);
     const uint8_t* image = images + i * image_bytes();
     bool ran = pool_.try_run([&](int thread) { run_image(*lease, image, thread, threads()); });
     if (!ran) run_image(*lease, image, 0, 1);
@@ -171,7 +178,7 @@ void Plan::run(const uint8_t* images, int64_t count, uint8_t* outputs) const {
 std::vector<StepTime> Plan::time_steps(const uint8_t* image) const {
   using Clock = std::chrono::steady_clock;
   Lease lease(*this);
-  (*lease).reset();
+  (*lease).reset(lowered_.steps);
   std::vector<StepTime> times;
   times.reserve(lowered_.steps.size());
   auto job = [&](int thread) {
@@ -179,7 +186,6 @@ std::vector<StepTime> Plan::time_steps(const uint8_t* image) const {
     for (size_t i = 0; i < lowered_.steps.size(); ++i) {
       auto begin = Clock::now();
       run_step(*lease, *lowered_.steps[i], i, image, std::max(thread, 0), team);
-      if (team > 1) (*lease).barrier.wait();
       if (thread <= 0) times.push_back({lowered_.steps[i].get(), std::chrono::duration<double>(Clock::now() - begin).count()});
     }
   };

@@ -28,7 +28,7 @@ class Plan {
   // One image; the seconds spent in each step.
   std::vector<StepTime> time_steps(const uint8_t* image) const;
 
-  // After run_kept(image) on a plan that keeps values: what each value was, in PyTorch's order.
+  // Of a plan that keeps values: what each value is for one image, in PyTorch's order.
   std::vector<std::vector<uint8_t>> values(const uint8_t* image) const;
 
   const Graph& graph() const { return graph_; }
@@ -44,7 +44,8 @@ class Plan {
 
   void run_step(Context& context, const Step& step, size_t index, const uint8_t* image, int thread, int threads) const;
   void run_image(Context& context, const uint8_t* image, int thread, int threads) const;
-  void fill_halo(uint8_t* arena, const Buffer& buffer, int thread, int threads) const;
+  void run_units(const Step& step, const Buffers& at, uint8_t* arena, int begin, int end) const;
+  void fill_halo(uint8_t* arena, const Buffer& buffer) const;
   void read_value(const uint8_t* arena, int value, uint8_t* to) const;
   void run_alone(const uint8_t* images, int64_t count, uint8_t* outputs) const;
 

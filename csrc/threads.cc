@@ -48,14 +48,8 @@ int available_threads() {
   return cgroup_threads(all);
 }
 
-void Barrier::wait() {
-  unsigned phase = phase_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    phase_.store(phase + 1, std::memory_order_release);
-    return;
-  }
-  for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; ++spins) {
+void wait_for_zero(const std::atomic<int>& left) {
+  for (int spins = 0; left.load(std::memory_order_acquire) != 0; ++spins) {
     if (spins < kSpinsBeforeYield)
       pause();
     else
@@ -78,16 +72,12 @@ bool ThreadPool::try_run(const std::function<void(int)>& job) {
   std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
   if (!lock) return false;
   job_ = &job;
-  running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  open_.store(true);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
   job(0);
-  for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins) {
-    if (spins < kSpinsBeforeYield)
-      pause();
-    else
-      std::this_thread::yield();
-  }
+  open_.store(false);
+  wait_for_zero(inside_);
   return true;
 }
 
@@ -98,8 +88,9 @@ void ThreadPool::work(int index) {
     epoch_.wait(seen, std::memory_order_acquire);
     seen = epoch_.load(std::memory_order_acquire);
     if (stop_) return;
-    (*job_)(index);
-    running_.fetch_sub(1, std::memory_order_release);
+    inside_.fetch_add(1);  // before the look at open_: either this thread sees it closed, or the closing one waits
+    if (open_.load()) (*job_)(index);
+    inside_.fetch_sub(1, std::memory_order_release);
   }
 }
 

@@ -1,5 +1,5 @@
-// A small persistent pool of threads and the barrier they meet at. Layers last microseconds, so waiting threads spin
-// before they sleep.
+// A small persistent pool of threads. Layers last microseconds, so waiting threads spin before they sleep; and nobody
+// waits for a thread that the system has not let run: a job is over when its work is done, not when all have come.
 #pragma once
 
 #include <atomic>
@@ -13,16 +13,8 @@ namespace bitwright {
 // How many threads this process may really use: its affinity mask and its cgroup's CPU quota.
 int available_threads();
 
-class Barrier {
- public:
-  explicit Barrier(int threads) : threads_(threads) {}
-  void wait();
-
- private:
-  const int threads_;
-  std::atomic<int> arrived_{0};
-  std::atomic<unsigned> phase_{0};
-};
+// Waits until `left` is 0: spins, since that is a matter of microseconds, then lets others run.
+void wait_for_zero(const std::atomic<int>& left);
 
 class ThreadPool {
  public:
@@ -30,7 +22,8 @@ class ThreadPool {
   ~ThreadPool();
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Runs job(0) here and job(1..threads-1) on the workers; false, without having run anything, if the pool is busy.
+  // Runs job(0) here, and job(1..threads-1) on those workers that come before job(0) has returned, which must mean that
+  // all work has been taken. False, without having run anything, if the pool is busy.
   bool try_run(const std::function<void(int)>& job);
 
  private:
@@ -40,7 +33,8 @@ class ThreadPool {
   std::mutex busy_;
   const std::function<void(int)>* job_ = nullptr;
   std::atomic<unsigned> epoch_{0};
-  std::atomic<int> running_{0};
+  std::atomic<bool> open_{false};
+  std::atomic<int> inside_{0};
   bool stop_ = false;
 };
 

@@ -1,0 +1,71 @@
+"""The float networks to compare on, with random weights: speed does not depend on them, as long as codes stay spread out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torchvision
+from torch import nn
+
+from bitwright.preprocess import Preprocess
+from bitwright.zoo.cifar_resnet import cifar_resnet20
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+FACTORIES = {
+    "resnet18": torchvision.models.resnet18,
+    "resnet50": torchvision.models.resnet50,
+    "mobilenet_v2": torchvision.models.mobilenet_v2,
+    "mobilenet_v3_large": torchvision.models.mobilenet_v3_large,
+    "efficientnet_b0": torchvision.models.efficientnet_b0,
+    "cifar_resnet20": cifar_resnet20,
+}
+
+
+@dataclass(frozen=True)
+class FloatNetwork:
+    name: str
+    model: nn.Module
+    preprocess: Preprocess
+    images: npt.NDArray[np.uint8]
+    """Images to calibrate on, uint8 [N, H, W, 3]."""
+
+    def normalized(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """What the float model and the peers eat: float32 [N, 3, H, W]."""
+        mean, std = (np.array(IMAGENET[key], np.float32) for key in ("mean", "std"))
+        scaled = (images.astype(np.float32) / np.float32(255) - mean) / std
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def float_network(name: str, count: int = 8) -> FloatNetwork:
+    torch.manual_seed(0)
+    model = FACTORIES[name]().eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.bias, 0, 0.2)
+            nn.init.uniform_(module.weight, 0.7, 1.3)
+    side = 32 if name == "cifar_resnet20" else 224
+    images = smooth_images(count, side)
+    network = FloatNetwork(name, model, Preprocess(size=side, **IMAGENET), images)
+    settle_batch_norms(network)
+    return network
+
+
+def smooth_images(count: int, side: int) -> npt.NDArray[np.uint8]:
+    """Noise at several sizes: closer to pictures than white noise."""
+    noise = torch.zeros(count, 3, side, side)
+    for cells in (2, 4, 8, 16):
+        noise += nn.functional.interpolate(torch.randn(count, 3, cells, cells), side, mode="bilinear") / cells**0.5
+    pixels = (128 + 60 * noise).clamp(0, 255).round().byte()
+    return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())
+
+
+def settle_batch_norms(network: FloatNetwork) -> None:
+    """One pass in train mode, so that the running statistics are those of these weights."""
+    norms = [module for module in network.model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
+    with torch.no_grad():
+        network.model(torch.from_numpy(network.normalized(network.images)))
+    network.model.eval()

@@ -1,0 +1,107 @@
+"""The same float networks through bitwright and its peers, in one run: `python -m bench.peers`.
+
+The runners take turns for several rounds, so that whatever else the machine does hits all of them; each round gives the
+median of its repeats. Printed are the median over the rounds, its spread, and the ratio of bitwright to the best peer.
+Every runner must first give logits close to the float network's, or it is not timed.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bench.floats import FACTORIES, FloatNetwork, float_network
+from bench.runners import Models, runners
+from bitwright import _native
+
+LEAST_CORRELATION = 0.9
+"""Of logits with those of the float network; an int8 model that falls below does not compute the same function."""
+
+
+def timed(run: Callable[[], Any], repeats: int) -> float:
+    """The median in milliseconds, after one run that is not counted."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
+
+
+def correlation(network: FloatNetwork, images: npt.NDArray[np.uint8], logits: npt.NDArray[np.float32]) -> float:
+    with torch.no_grad():
+        expected = network.model(torch.from_numpy(network.normalized(images))).numpy()
+    return float(np.corrcoef(expected.ravel(), logits.ravel())[0, 1])
+
+
+def compare(network: FloatNetwork, models: Models, threads: int, batch: int, rounds: int, repeats: int) -> dict[str, Any]:
+    images = np.resize(network.images, (batch, *network.images.shape[1:]))
+    runs = {name: prepared(images) for name, prepared in runners(models, threads).items()}
+    agreement = {name: correlation(network, images, run()) for name, run in runs.items()}
+    kept = {name: run for name, run in runs.items() if agreement[name] >= LEAST_CORRELATION}
+    times: dict[str, list[float]] = {name: [] for name in kept}
+    for _ in range(rounds):
+        for name, run in kept.items():
+            times[name].append(timed(run, repeats))
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    best = min((name for name in medians if name != "bitwright"), key=lambda name: medians[name])
+    pairs = [ours / theirs for ours, theirs in zip(times["bitwright"], times[best], strict=True)]
+    return {
+        "network": network.name,
+        "threads": threads,
+        "batch": batch,
+        "milliseconds": times,
+        "median": medians,
+        "correlation": agreement,
+        "best_peer": best,
+        "ratio": medians["bitwright"] / medians[best],
+        "ratio_by_round": [min(pairs), max(pairs)],
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    print(f"\n{result['network']}, {result['threads']} threads, batch {result['batch']}")
+    for name, agreement in result["correlation"].items():
+        found = result["milliseconds"].get(name)
+        if found is None:
+            print(f"  {name:20s} not timed: its logits correlate only {agreement:.3f} with the float network's")
+            continue
+        print(f"  {name:20s} {result['median'][name]:8.3f} ms   {min(found):8.3f} .. {max(found):8.3f}   r = {agreement:.4f}")
+    low, high = result["ratio_by_round"]
+    print(f"  ratio to {result['best_peer']}: {result['ratio']:.2f}   ({low:.2f} .. {high:.2f})", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", choices=FACTORIES, default=list(FACTORIES))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--batch", nargs="+", type=int, default=[1])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--models", type=Path, default=Path("build/bench"), help="where converted models are kept")
+    parser.add_argument("--json", type=Path, help="write all times here")
+    args = parser.parse_args()
+    print(f"{platform.machine()}, {_native.detected_isa()}, {_native.available_threads()} threads to be had")
+    results = []
+    for name in args.networks:
+        network = float_network(name)
+        models = Models(network, args.models)
+        for threads in args.threads:
+            for batch in args.batch:
+                results.append(compare(network, models, threads, batch, args.rounds, max(1, args.repeats // batch)))
+                show(results[-1])
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
