@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kChannels = 16;
 
-bool accepts(const ElementwiseParams& p) { return !p.to_float && !p.epilogue.to_float && !p.zps; }
+bool accepts(const ElementwiseParams& p) { return !p.epilogue.to_float && !p.zps; }
 
 int units(const ElementwiseParams& p) { return p.out.h; }
 
@@ -74,11 +74,7 @@ struct Affine {
 
 template <class Op>
 void blocks(const ElementwiseParams& p, const Buffers& at, int begin, int end) {
-  bool affine = p.op == Elementwise::affine;
-  Epilogue limits = {};
-  limits.lo = affine ? p.epilogue.lo : p.lo, limits.hi = affine ? p.epilogue.hi : p.hi;
-  limits.table = affine ? p.epilogue.table : p.table;
-  const Epilogue256 epilogue(limits);
+  const Epilogue256 epilogue(p.epilogue);
   for (int c = 0; c < p.out.c; c += kChannels) {
     const Op op(p, at, c);
     for (int y = begin; y < end; ++y) {

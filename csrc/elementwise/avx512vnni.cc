@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kMostVectors = 4;
 
-bool accepts(const ElementwiseParams& p) { return !p.to_float && !p.epilogue.to_float && !p.zps; }
+bool accepts(const ElementwiseParams& p) { return !p.epilogue.to_float && !p.zps; }
 
 int units(const ElementwiseParams& p) { return p.out.h; }
 
@@ -85,20 +85,24 @@ struct Rows {
 template <template <int> class Op, int kVectors>
 void block(const ElementwiseParams& p, const Buffers& at, int c, Rows rows) {
   const Op<kVectors> op(p, at, c);
-  bool affine = p.op == Elementwise::affine;
-  const Table512 table(affine ? p.epilogue.table : p.table);
-  const bool look_up = affine ? p.epilogue.table : p.table;
-  const __m512 hi = _mm512_set1_ps(affine ? p.epilogue.hi : p.hi);
-  const __m512i lo = _mm512_set1_epi8(static_cast<char>(static_cast<int>(affine ? p.epilogue.lo : p.lo)));
+  const Table512 table(p.epilogue.table);
+  const bool look_up = p.epilogue.table, narrow = p.epilogue.narrow;
+  const __m512 bound = _mm512_set1_ps(p.epilogue.hi);
+  const __m512i lo = _mm512_set1_epi8(static_cast<char>(static_cast<int>(p.epilogue.lo)));
+  const __m512i hi = _mm512_set1_epi8(static_cast<char>(static_cast<int>(p.epilogue.hi)));
   const __mmask64 mask = first_lanes(p.out.lanes - c < 16 * kVectors ? p.out.lanes - c : 16 * kVectors);
   for (int y = rows.begin; y < rows.end; ++y) {
     const uint8_t *in = at.in + y * p.in.row + c, *second = at.second + y * p.second.row + c;
     uint8_t* out = at.out + y * p.out.row + c;
     for (int x = 0; x < p.out.w; ++x, in += p.in.pixel, second += p.second.pixel, out += p.out.pixel) {
       __m512i codes[kMostVectors] = {};
-      for (int v = 0; v < kVectors; ++v)
-        codes[v] = _mm512_cvtps_epi32(_mm512_min_ps(op(v, in + 16 * v, second + 16 * v), hi));
-      __m512i bytes = _mm512_max_epu8(pack_bytes(codes[0], codes[1], codes[2], codes[3]), lo);
+      for (int v = 0; v < kVectors; ++v) {
+        __m512 t = op(v, in + 16 * v, second + 16 * v);
+        if (!narrow) t = _mm512_min_ps(t, bound);
+        codes[v] = _mm512_cvtps_epi32(t);
+      }
+      __m512i bytes = pack_bytes(codes[0], codes[1], codes[2], codes[3]);
+      bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, lo), hi);
       if (look_up) bytes = table.look_up(bytes);
       _mm512_mask_storeu_epi8(out, mask, bytes);
     }
