@@ -42,10 +42,13 @@ struct Row512 {
   uint8_t* out;
 };
 
-// Channels c.. of some pixels, with all that is the same for each of them in registers.
+// Channels c.. of some pixels, with all that is the same for each of them in registers. Where they are few, several
+// pixels are packed together.
 template <int kVectors, bool kResidual, bool kTable>
 class Codes512 {
  public:
+  static constexpr int kTogether = kVectors == 1 ? 4 : kVectors == 2 ? 2 : 1;
+
   Codes512(const Epilogue& e, int c, int count)
       : narrow_(e.narrow),
         bound_(_mm512_set1_ps(e.hi)),
@@ -62,19 +65,32 @@ class Codes512 {
     }
   }
 
-  void store(const Row512& row) const {
+  void store(const Row512 (&rows)[kTogether]) const {
     __m512i codes[4] = {};
-    for (int v = 0; v < kVectors; ++v) {
-      __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(row.sums + 16 * v)), m_[v]);
-      t = _mm512_add_ps(t, b_[v]);
-      if constexpr (kResidual) t = _mm512_add_ps(t, residual(row.second + channel_ + 16 * v));
-      if (!narrow_) t = _mm512_min_ps(t, bound_);
-      codes[v] = _mm512_cvtps_epi32(t);
-    }
+    for (int r = 0; r < kTogether; ++r)
+      for (int v = 0; v < kVectors; ++v) {
+        __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(rows[r].sums + 16 * v)), m_[v]);
+        t = _mm512_add_ps(t, b_[v]);
+        if constexpr (kResidual) t = _mm512_add_ps(t, residual(rows[r].second + channel_ + 16 * v));
+        if (!narrow_) t = _mm512_min_ps(t, bound_);
+        codes[r * kVectors + v] = _mm512_cvtps_epi32(t);
+      }
     __m512i bytes = pack_bytes(codes[0], codes[1], codes[2], codes[3]);
     bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, lo_), hi_);
     if constexpr (kTable) bytes = table_.look_up(bytes);
-    _mm512_mask_storeu_epi8(row.out + channel_, mask_, bytes);
+    if constexpr (kTogether == 1) _mm512_mask_storeu_epi8(rows[0].out + channel_, mask_, bytes);
+    if constexpr (kTogether == 2) {
+      auto mask = static_cast<__mmask32>(mask_);
+      _mm256_mask_storeu_epi8(rows[0].out + channel_, mask, _mm512_castsi512_si256(bytes));
+      _mm256_mask_storeu_epi8(rows[1].out + channel_, mask, _mm512_extracti64x4_epi64(bytes, 1));
+    }
+    if constexpr (kTogether == 4) {
+      auto mask = static_cast<__mmask16>(mask_);
+      _mm_mask_storeu_epi8(rows[0].out + channel_, mask, _mm512_castsi512_si128(bytes));
+      _mm_mask_storeu_epi8(rows[1].out + channel_, mask, _mm512_extracti32x4_epi32(bytes, 1));
+      _mm_mask_storeu_epi8(rows[2].out + channel_, mask, _mm512_extracti32x4_epi32(bytes, 2));
+      _mm_mask_storeu_epi8(rows[3].out + channel_, mask, _mm512_extracti32x4_epi32(bytes, 3));
+    }
   }
 
  private:
@@ -111,8 +127,13 @@ inline void store_floats(const Epilogue& e, int c, int count, const Row512& row)
 
 template <int kVectors, bool kResidual, bool kTable>
 void finish_codes(const Epilogue& e, int c, int count, const Row512* rows, int row_count) {
-  Codes512<kVectors, kResidual, kTable> codes(e, c, count);
-  for (int r = 0; r < row_count; ++r) codes.store(rows[r]);
+  using Codes = Codes512<kVectors, kResidual, kTable>;
+  Codes codes(e, c, count);
+  for (int r = 0; r < row_count; r += Codes::kTogether) {
+    Row512 together[Codes::kTogether];
+    for (int i = 0; i < Codes::kTogether; ++i) together[i] = rows[r + i < row_count ? r + i : row_count - 1];
+    codes.store(together);
+  }
 }
 
 // Finishes channels c.. (16 * kVectors of them, `count` to be stored) of some pixels.

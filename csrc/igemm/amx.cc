@@ -156,12 +156,18 @@ class Runner {
   void add_rows(const PixelTile& tile, const int32_t* sums) {
     int position = tile.first + tile.fresh;
     int y = lines_.whole ? position / lines_.pitch : tile.line, x = lines_.whole ? position % lines_.pitch : position;
-    for (int r = tile.fresh; r < lines_.rows; ++r) {
-      if (x < p_.out.w)
-        rows_[row_count_++] = {sums + r * kMostPanels * kPanel, at_.second + y * p_.second.row + x * p_.second.pixel,
-                               at_.out + y * p_.out.row + x * p_.out.pixel};
-      if (++x == lines_.pitch) x = 0, ++y;
+    Row512* row = rows_ + row_count_;
+    Row512 next = row_at(y, x, sums + tile.fresh * kMostPanels * kPanel);
+    for (int r = tile.fresh; r < lines_.rows; ++r, next.sums += kMostPanels * kPanel) {
+      if (x < p_.out.w) *row++ = next;
+      next.second += p_.second.pixel, next.out += p_.out.pixel;
+      if (++x == lines_.pitch) x = 0, next = row_at(++y, x, next.sums);
     }
+    row_count_ = static_cast<int>(row - rows_);
+  }
+
+  Row512 row_at(int y, int x, const int32_t* sums) const {
+    return {sums, at_.second + y * p_.second.row + x * p_.second.pixel, at_.out + y * p_.out.row + x * p_.out.pixel};
   }
 
   const IgemmParams& p_;
