@@ -35,7 +35,14 @@ def mobilenet_v2(side: int = 224) -> Graph:
     g = RandomGraph((3, side, side))
     x = g.conv2d("input", 32, 3, stride=(2, 2), zp=0)
     x = g.conv2d(g.conv2d(x, 32, 3, groups=32, zp=0), 16, 1)
-    for expand, width, blocks, stride in ((6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
+    for expand, width, blocks, stride in (
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ):
         for block in range(blocks):
             x = _inverted(g, x, expand * g.values[x].shape[0], width, 3, stride if block == 0 else 1)
     return _head(g, g.conv2d(x, 1280, 1, zp=0))
@@ -61,7 +68,15 @@ def mobilenet_v3_large(side: int = 224) -> Graph:
 def efficientnet_b0(side: int = 224) -> Graph:
     g = RandomGraph((3, side, side))
     x = g.table(g.conv2d("input", 32, 3, stride=(2, 2)))
-    settings = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3), (6, 5, 2, 192, 4), (6, 3, 1, 320, 1))
+    settings = (
+        (1, 3, 1, 16, 1),
+        (6, 3, 2, 24, 2),
+        (6, 5, 2, 40, 2),
+        (6, 3, 2, 80, 3),
+        (6, 5, 1, 112, 3),
+        (6, 5, 2, 192, 4),
+        (6, 3, 1, 320, 1),
+    )
     for expand, kernel, stride, out, blocks in settings:
         for block in range(blocks):
             width = g.values[x].shape[0]
@@ -92,7 +107,9 @@ def _inverted(
     y = x
     if hidden != g.values[x].shape[0]:
         y = _activated(g, g.conv2d(y, hidden, 1, zp=128 if smooth else 0), smooth)
-    y = _activated(g, g.conv2d(y, hidden, kernel, stride=(stride, stride), groups=hidden, zp=128 if smooth else 0), smooth)
+    y = _activated(
+        g, g.conv2d(y, hidden, kernel, stride=(stride, stride), groups=hidden, zp=128 if smooth else 0), smooth
+    )
     if squeeze:
         s = g.table(g.conv2d(g.global_avg_pool2d(y), squeeze, 1))
         y = g.mul(y, g.table(g.conv2d(s, hidden, 1)))

@@ -43,13 +43,17 @@ def correlation(network: FloatNetwork, images: npt.NDArray[np.uint8], logits: np
     return float(np.corrcoef(expected.ravel(), logits.ravel())[0, 1])
 
 
-def compare(network: FloatNetwork, models: Models, threads: int, batch: int, rounds: int, repeats: int) -> dict[str, Any]:
+def compare(
+    network: FloatNetwork, models: Models, threads: int, batch: int, rounds: int, repeats: int
+) -> dict[str, Any]:
     images = np.resize(network.images, (batch, *network.images.shape[1:]))
     runs = {name: prepared(images) for name, prepared in runners(models, threads).items()}
     agreement = {name: correlation(network, images, run()) for name, run in runs.items()}
     kept = {name: run for name, run in runs.items() if agreement[name] >= LEAST_CORRELATION}
     if "bitwright" not in kept:
-        raise SystemExit(f"{network.name}: bitwright's logits correlate only {agreement['bitwright']:.3f} with the float network's")
+        raise SystemExit(
+            f"{network.name}: bitwright's logits correlate only {agreement['bitwright']:.3f} with the float network's"
+        )
     times: dict[str, list[float]] = {name: [] for name in kept}
     for _ in range(rounds):
         for name, run in kept.items():
@@ -77,9 +81,23 @@ def show(result: dict[str, Any]) -> None:
         if found is None:
             print(f"  {name:20s} not timed: its logits correlate only {agreement:.3f} with the float network's")
             continue
-        print(f"  {name:20s} {result['median'][name]:8.3f} ms   {min(found):8.3f} .. {max(found):8.3f}   r = {agreement:.4f}")
+        print(
+            f"  {name:20s} {result['median'][name]:8.3f} ms   {min(found):8.3f} .. {max(found):8.3f}   r = {agreement:.4f}"
+        )
     low, high = result["ratio_by_round"]
     print(f"  ratio to {result['best_peer']}: {result['ratio']:.2f}   ({low:.2f} .. {high:.2f})", flush=True)
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Markdown: milliseconds and ratio, a line for each network, number of threads and batch."""
+    names = list(results[0]["correlation"])
+    lines = [f"| network | threads | batch | {' | '.join(names)} | ratio to the best peer |", "| --- " * (len(names) + 4) + "|"]
+    for result in results:
+        times = [f"{result['median'][name]:.2f}" if name in result["median"] else "-" for name in names]
+        low, high = result["ratio_by_round"]
+        ratio = f"**{result['ratio']:.2f}** ({low:.2f} .. {high:.2f})"
+        lines.append(f"| {result['network']} | {result['threads']} | {result['batch']} | {' | '.join(times)} | {ratio} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -91,6 +109,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--models", type=Path, default=Path("build/bench"), help="where converted models are kept")
     parser.add_argument("--json", type=Path, help="write all times here")
+    parser.add_argument("--markdown", type=Path, help="write the table here")
     args = parser.parse_args()
     print(f"{platform.machine()}, {_native.detected_isa()}, {_native.available_threads()} threads to be had")
     results = []
@@ -103,6 +122,8 @@ def main() -> None:
                 show(results[-1])
     if args.json:
         args.json.write_text(json.dumps(results, indent=1))
+    if args.markdown:
+        args.markdown.write_text(table(results))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The demo, on a tiny setting: its pieces, and its second process with torch blocked."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,6 +125,18 @@ def test_torch_is_blocked_where_it_should_be():
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "torch is blocked in this process" in done.stderr
+
+
+def test_the_example_of_the_readme_runs_after_the_demo(out):
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    picture = next((out / "pictures" / "heldout" / "7").iterdir())
+    smaller = example.replace("512", "64").replace("0002.png", picture.name).replace("demo-out", str(out))
+    done = subprocess.run([sys.executable, "-c", smaller], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer, top1 = done.stdout.split()
+    assert answer in "0123456789"
+    assert 0 <= float(top1) <= 100
 
 
 def test_table_shows_what_it_is_given():

@@ -15,7 +15,9 @@ class Plan:
     def __init__(
         self,
         values: Sequence[tuple[Sequence[int], int | None, Sequence[int]]],
-        nodes: Sequence[tuple[str, str, Sequence[int], int, Mapping[str, Sequence[int]], Mapping[str, npt.NDArray[Any]]]],
+        nodes: Sequence[
+            tuple[str, str, Sequence[int], int, Mapping[str, Sequence[int]], Mapping[str, npt.NDArray[Any]]]
+        ],
         output: int,
         threads: int = 0,
         keep_values: bool = False,

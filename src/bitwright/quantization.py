@@ -1,6 +1,7 @@
 """The verbs: `prepare`, `calibrate`, `convert`, and `quantize`, which is all of them in one call."""
 
 import hashlib
+import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
@@ -22,6 +23,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("torch", "torch") from error
 
+from bitwright.algorithms.correction import correction
 from bitwright.algorithms.ranges import range_algorithm
 from bitwright.capture import capture, fuse
 from bitwright.nn import PreparedModel
@@ -30,6 +32,8 @@ Pixels = npt.NDArray[np.uint8]
 Images = Pixels | Iterable[Pixels] | ImageSource
 Progress = Callable[[int], None]
 BATCH = 32
+CORRECTED_IMAGES = 128
+CORRECTED_BYTES = 2**27
 
 
 def prepare(
@@ -52,22 +56,30 @@ def calibrate(
 ) -> dict[str, Any]:
     """Choose every scale from images: uint8 [N, H, W, C], an iterable of such batches, or an image source.
 
-    Streams: memory does not grow with the number of images. `range` overrides the recipe's algorithm; `progress` is called
+    Then runs the recipe's corrections on the first of the images. Streams: memory does not grow with the number of images.
+    `range` overrides the recipe's algorithm; `progress` is called
     with the number of images of each batch. Returns a record of what was seen: the number of images and their SHA-256.
     Raises CalibrationError where there are no images or the float model does not stay finite.
     """
     algorithm = range_algorithm(range or prepared.recipe.range)
+    corrections = [correction(name) for name in prepared.recipe.algorithms]
     digest, count = hashlib.sha256(), 0
+    room, kept = _images_to_keep(prepared), []
     device = prepared.image_scale.device
     for batch in _batches(images, prepared.preprocess):
         digest.update(np.ascontiguousarray(batch).data)
-        prepared.observe(torch.from_numpy(np.ascontiguousarray(batch)).to(device))
+        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(device)
+        prepared.observe(pixels)
+        if count < room:
+            kept.append(pixels[: room - count].clone())
         count += len(batch)
         if progress is not None:
             progress(len(batch))
     if count == 0:
         raise CalibrationError("there are no images to calibrate on")
     prepared.choose_ranges(algorithm)
+    for step in corrections:
+        step.apply(prepared, torch.cat(kept))
     return {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
 
 
@@ -104,6 +116,12 @@ def quantize(
     return convert(
         prepared, classes=classes, provenance={"seed": seed, "calibration": calibration, **(provenance or {})}
     )
+
+
+def _images_to_keep(prepared: PreparedModel) -> int:
+    """How many images the corrections get: so many that the largest value of all of them stays within a bound."""
+    largest = max(math.prod(value.shape) for value in prepared.graph.values.values())
+    return max(1, min(CORRECTED_IMAGES, CORRECTED_BYTES // (4 * largest)))
 
 
 def _batches(images: Images, preprocess: Preprocess) -> Iterator[Pixels]:

@@ -6,6 +6,7 @@ and the codes that the last layer reads, at 8 bits, as the literature does. A re
     weights = "int4"
     activations = "uint8"
     range = "mse"
+    algorithms = ["bias_correct"]
     first = { weights = "int8" }
     last = { weights = "int8", activations = "uint8" }
     [[layers]]
@@ -56,6 +57,7 @@ class Recipe:
     weights: str = "int8"
     activations: str = "uint8"
     range: str = "mse"
+    algorithms: tuple[str, ...] = ("bias_correct",)
     first: Rule = Rule()
     last: Rule = Rule()
     layers: tuple[Rule, ...] = ()
@@ -84,7 +86,8 @@ class Recipe:
         record = asdict(self)
         record["first"], record["last"] = _set_only(record["first"]), _set_only(record["last"])
         record["layers"] = [{"match": rule["match"], **_set_only(rule)} for rule in record["layers"]]
-        return {key: value for key, value in record.items() if value not in ({}, [])}
+        record["algorithms"] = list(record["algorithms"])
+        return {key: value for key, value in record.items() if value or key == "algorithms"}
 
     @classmethod
     def from_json(cls, record: Any) -> "Recipe":
@@ -96,6 +99,11 @@ class Recipe:
         record["layers"] = tuple(
             Rule(**_table(rule, "a layer's rule", {"match", "weights", "activations"})) for rule in rules
         )
+        names = record.get("algorithms", [])
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise RecipeError(f"expected 'algorithms' to be a list of names, found {names!r:.100}")
+        if "algorithms" in record:
+            record["algorithms"] = tuple(names)
         for side in ("first", "last"):
             record[side] = Rule(**_table(record.get(side, {}), side, {"weights", "activations"}))
         for key in ("name", "weights", "activations", "range"):

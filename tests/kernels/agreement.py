@@ -39,13 +39,16 @@ def available() -> list[str]:
     return found
 
 
-def assert_agreement(graph: Graph, images: np.ndarray, isas: list[str] | None = None, threads: tuple[int, ...] = (1, 2)) -> None:
+def assert_agreement(
+    graph: Graph, images: np.ndarray, isas: list[str] | None = None, threads: tuple[int, ...] = (1, 2)
+) -> None:
     expected = Reference(graph).run(images)
     for isa in isas or available():
         with forced(isa):
             for count in threads:
                 found = make_plan(graph, count).run(images)
-                assert found.dtype == expected.dtype and found.shape == expected.shape
+                assert found.dtype == expected.dtype
+                assert found.shape == expected.shape
                 assert found.tobytes() == expected.tobytes(), f"{isa}, {count} threads: {differences(found, expected)}"
 
 

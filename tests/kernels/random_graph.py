@@ -59,11 +59,20 @@ class RandomGraph:
         table = self.rng.integers(0, QType(scheme, 1.0, 0).codes.hi + 1, shape).astype(np.uint8)
         return self.node("table", (x,), {}, {"table": table}, QType(scheme, 0.02, zp))
 
-    def max_pool2d(self, x: str, kernel: int, stride: int, padding: tuple[int, ...] = (0, 0, 0, 0), dilation: int = 1) -> str:
-        attrs = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": padding, "dilation": (dilation, dilation)}
+    def max_pool2d(
+        self, x: str, kernel: int, stride: int, padding: tuple[int, ...] = (0, 0, 0, 0), dilation: int = 1
+    ) -> str:
+        attrs = {
+            "kernel": (kernel, kernel),
+            "stride": (stride, stride),
+            "padding": padding,
+            "dilation": (dilation, dilation),
+        }
         return self.node("max_pool2d", (x,), attrs, {}, self.values[x].type)
 
-    def avg_pool2d(self, x: str, kernel: int, stride: int, padding: tuple[int, ...] = (0, 0, 0, 0), **attrs: Any) -> str:
+    def avg_pool2d(
+        self, x: str, kernel: int, stride: int, padding: tuple[int, ...] = (0, 0, 0, 0), **attrs: Any
+    ) -> str:
         windows = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": padding}
         m = np.full((1, 1), 1.3 / kernel**2, np.float32)
         if any(padding):
@@ -92,7 +101,9 @@ class RandomGraph:
         c, h, w = self.values[INPUT].shape
         return self.rng.integers(0, 256, (count, h, w, c)).astype(np.uint8)
 
-    def node(self, op: str, inputs: tuple[str, ...], attrs: dict[str, Any], tensors: dict[str, Any], type_: QType | None) -> str:
+    def node(
+        self, op: str, inputs: tuple[str, ...], attrs: dict[str, Any], tensors: dict[str, Any], type_: QType | None
+    ) -> str:
         name = f"{op}_{len(self.nodes)}"
         node = Node(name, op, inputs, attrs, tensors)
         self.values[name] = Value(self._infer(node), type_)
@@ -110,12 +121,16 @@ class RandomGraph:
             return None
         return QType(attrs.get("scheme", "uint8"), 0.02, attrs.get("zp", 128))
 
-    def _ranged(self, op: str, inputs: tuple[str, ...], more: dict[str, Any], tensors: dict[str, Any], attrs: dict[str, Any]) -> str:
+    def _ranged(
+        self, op: str, inputs: tuple[str, ...], more: dict[str, Any], tensors: dict[str, Any], attrs: dict[str, Any]
+    ) -> str:
         type_ = self._type(attrs)
         bounds = {"lo": attrs.get("lo", 0), "hi": attrs.get("hi", type_.codes.hi if type_ else 255)}
         return self.node(op, inputs, {**more, **bounds}, tensors, type_)
 
-    def _weighted(self, op: str, x: str, residual: str | None, weight: np.ndarray, more: dict[str, Any], attrs: dict[str, Any]) -> str:
+    def _weighted(
+        self, op: str, x: str, residual: str | None, weight: np.ndarray, more: dict[str, Any], attrs: dict[str, Any]
+    ) -> str:
         out, terms = weight.shape[0], weight[0].size
         m = self.rng.uniform(0.5, 1.0, out) * SPREAD / (70 * 70 * np.sqrt(terms))
         m *= self.rng.choice([-1, 1, 1, 1], out)

@@ -1,5 +1,7 @@
 """Depthwise convolutions: every instruction set against the reference, to the bit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from tests.kernels.random_graph import RandomGraph
 
 
 @pytest.mark.parametrize("channels", [2, 8, 16, 24, 33, 64, 72, 100, 144])
-@pytest.mark.parametrize("kernel,stride", [(1, 1), (3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2), (9, 1)])
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2), (9, 1)])
 def test_windows(channels: int, kernel: int, stride: int) -> None:
     graph = RandomGraph((3, 13, 11), seed=channels)
     x = graph.conv2d("input", channels, 1, zp=channels)
@@ -31,7 +33,7 @@ def test_random_shapes(seed: int) -> None:
     channels = int(rng.integers(2, 150))
     graph = RandomGraph((3, int(rng.integers(7, 20)), int(rng.integers(7, 30))), seed=seed)
     x = graph.conv2d("input", channels, 1, zp=int(rng.choice([0, 128, 255])))
-    attrs = {
+    attrs: dict[str, Any] = {
         "stride": tuple(int(s) for s in rng.integers(1, 4, 2)),
         "dilation": (int(rng.integers(1, 3)), int(rng.choice([1, 1, 2]))),
         "padding": tuple(int(q) for q in rng.integers(0, 4, 4)),
@@ -54,7 +56,7 @@ def test_residual_and_float_outputs() -> None:
     assert_agreement(graph.build(), graph.images(2))
 
 
-@pytest.mark.parametrize("pixel,weight", [(0, 127), (255, 127), (255, -127), (0, -127)])
+@pytest.mark.parametrize(("pixel", "weight"), [(0, 127), (255, 127), (255, -127), (0, -127)])
 def test_extreme_codes(pixel: int, weight: int) -> None:
     graph = RandomGraph((64, 6, 6), image_zero_points=(255 - pixel,) * 64)
     x = graph.conv2d("input", 64, 5, groups=64)

@@ -1,5 +1,7 @@
 """conv2d and linear: every instruction set against the reference, to the bit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,7 @@ def test_convolutions_agree(shape: tuple, zp: int) -> None:
     assert_agreement(graph.build(), graph.images(2), threads=(1, 3))
 
 
-@pytest.mark.parametrize("kernel,stride", [(7, 2), (3, 2), (3, 1), (4, 4), (1, 1)])
+@pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 2), (3, 1), (4, 4), (1, 1)])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_image_is_read_directly(kernel: int, stride: int, channels: int) -> None:
     graph = RandomGraph((channels, 23, 37))
@@ -78,7 +80,7 @@ def test_flatten_before_linear_keeps_pytorchs_order() -> None:
     assert_agreement(graph.build(), graph.images(2))
 
 
-@pytest.mark.parametrize("pixel,weight", [(0, 127), (255, 127), (255, -127), (0, -127)])
+@pytest.mark.parametrize(("pixel", "weight"), [(0, 127), (255, 127), (255, -127), (0, -127)])
 def test_extreme_codes(pixel: int, weight: int) -> None:
     graph = RandomGraph((64, 4, 4), image_zero_points=(255 - pixel,) * 64)
     x = graph.conv2d("input", 70, 3)
@@ -120,10 +122,10 @@ def test_every_instruction_set_up_to_the_best_is_tested() -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_random_shapes(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    kernel = tuple(int(k) for k in rng.integers(1, 5, 2))
+    kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 5)))
     groups = int(rng.choice([1, 1, 1, 2, 3]))
     channels, out = groups * int(rng.integers(1, 40)), groups * int(rng.integers(1, 80))
-    attrs = {
+    attrs: dict[str, Any] = {
         "stride": tuple(int(s) for s in rng.integers(1, 4, 2)),
         "dilation": tuple(int(d) for d in rng.integers(1, 3, 2)),
         "padding": tuple(int(q) for q in rng.integers(0, 3, 4)),

@@ -1,6 +1,5 @@
 """Pools, add, mul, batch_norm and tables: every instruction set against the reference, to the bit."""
 
-import numpy as np
 import pytest
 
 from tests.kernels.agreement import assert_agreement
@@ -15,7 +14,9 @@ def start(channels: int, height: int = 9, width: int = 10, zp: int = 77) -> tupl
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("kernel,stride,padding,dilation", [(3, 2, 1, 1), (2, 2, 0, 1), (3, 1, 1, 2), (5, 3, 2, 1)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation"), [(3, 2, 1, 1), (2, 2, 0, 1), (3, 1, 1, 2), (5, 3, 2, 1)]
+)
 def test_max_pool(channels: int, kernel: int, stride: int, padding: int, dilation: int) -> None:
     graph, x = start(channels)
     x = graph.max_pool2d(x, kernel, stride, (padding, 0, padding, padding), dilation)
@@ -24,7 +25,7 @@ def test_max_pool(channels: int, kernel: int, stride: int, padding: int, dilatio
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("kernel,stride,padding", [(2, 2, 0), (3, 1, 1), (7, 7, 3)])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 1, 1), (7, 7, 3)])
 def test_average_pool(channels: int, kernel: int, stride: int, padding: int) -> None:
     graph, x = start(channels)
     graph.dequantize(graph.avg_pool2d(x, kernel, stride, (padding, 0, 0, padding), zp=30))
@@ -100,7 +101,9 @@ def test_values_that_only_move() -> None:
     graph, x = start(24, 12, 12)
     y = graph.moved("concat", x, graph.conv2d(x, 10, 3, zp=77), axis=0)
     y = graph.moved("slice", y, axis=0, start=3, stop=30, step=1)
-    y = graph.moved("slice", graph.moved("slice", y, axis=1, start=0, stop=12, step=2), axis=0, start=0, stop=27, step=3)
+    y = graph.moved(
+        "slice", graph.moved("slice", y, axis=1, start=0, stop=12, step=2), axis=0, start=0, stop=27, step=3
+    )
     y = graph.moved("pad", y, padding=((1, 2), (0, 1), (2, 0)))
     shuffled = graph.moved("reshape", y, shape=(3, 4, 7, 14))
     shuffled = graph.moved("permute", shuffled, dims=(1, 0, 2, 3))

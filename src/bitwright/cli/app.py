@@ -40,9 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         report("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        sys.stdout = io.StringIO()  # whoever read has enough; nothing is left to flush
-        return 1
     except BitwrightError as error:
         report(f"error: {error}")
         return 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from bitwright.artifact import Artifact
 from bitwright.cli.output import byte_count, percent, progress, report_bad
 from bitwright.errors import BitwrightError, ModelError, SourceError
-from bitwright.evaluate import Evaluation, evaluate
+from bitwright.evaluation import Evaluation, evaluate
 from bitwright.preprocess import Preprocess
 from bitwright.sources import ImageSource
 

@@ -108,7 +108,7 @@ def _calibrated(
     strict: bool,
     provenance: dict[str, Any],
 ) -> tuple[Artifact, list[BadImage]]:
-    from bitwright.quantize import quantize as quantize_model
+    from bitwright.quantization import quantize as quantize_model
 
     batches = images.batches(preprocess, BATCH, strict=strict)
     try:

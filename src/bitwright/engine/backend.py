@@ -55,5 +55,7 @@ def make_backend(graph: Graph, name: str | None, threads: int | None) -> Backend
     try:
         module = importlib.import_module(BACKENDS[name])
     except ImportError as error:
-        raise EngineError(f"the {name} backend was not built; install bitwright where there is a C++ compiler") from error
+        raise EngineError(
+            f"the {name} backend was not built; install bitwright where there is a C++ compiler"
+        ) from error
     return cast(Backend, module.make(graph, threads))

@@ -15,7 +15,6 @@ from bitwright.engine.backend import Layer
 from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
 
-
 ROUNDS = 20
 """Runs that the times of layers are the median of."""
 

@@ -39,11 +39,25 @@ class Layer(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in self.names}
 
-    def forward(self, xs: list[Tensor], *, quantized: bool) -> Tensor:
-        tensors = self.tensors()
+    def forward(self, xs: list[Tensor], *, quantized: bool, clamped: bool = True) -> Tensor:
+        """The float function of inputs [N, ...], with the weight rounded if `quantized`, without the clamp if not `clamped`."""
+        tensors, attrs = self.tensors(), self.node.attrs
         if quantized and self.quantizer is not None:
             tensors["weight"] = self.quantizer(tensors["weight"])
-        return FLOAT_FUNCTIONS[self.node.op](self.node.attrs, tensors, quantized and self.training, xs)
+        if not clamped:
+            attrs = {key: value for key, value in attrs.items() if key != "clamp"}
+        return FLOAT_FUNCTIONS[self.node.op](attrs, tensors, quantized and self.training, xs)
+
+    def shift(self, delta: Tensor) -> None:
+        """Add to each channel of a convolution's or linear layer's result: delta [O]."""
+        name = "bn_bias" if "bn_bias" in self.names else "bias"
+        if name not in self.names:
+            self.register_parameter(
+                name, nn.Parameter(torch.zeros_like(self.tensors()["weight"][:, 0].flatten(1)[:, 0]))
+            )
+            self.names = (*self.names, name)
+        with torch.no_grad():
+            self.tensors()[name].add_(delta)
 
     def float_node(self) -> Node:
         """The node with the tensors of this moment, and the scales that its weight will be rounded with."""

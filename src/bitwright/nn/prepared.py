@@ -3,20 +3,22 @@
 It rounds its input to pixels. In train mode it is differentiable fake quantization; in eval mode it computes the integers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitwright.algorithms.ranges import Range
+from bitwright.algorithms.ranges import Function, Range, identity
 from bitwright.errors import CalibrationError
-from bitwright.graph import INPUT, Graph, Value
+from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.nn.edges import place
 from bitwright.nn.integer_ops import INTEGER_FUNCTIONS, Call
 from bitwright.nn.layer import Layer
 from bitwright.nn.quantizers import Edge
 from bitwright.ops import FLOAT_OPS
+from bitwright.ops.unary import Unary
 from bitwright.preprocess import Preprocess
 from bitwright.qtensor import QType
 from bitwright.recipe import Recipe
@@ -80,23 +82,40 @@ class PreparedModel(nn.Module):
         pixels = ((x - self.image_offset) / self.image_scale).round().clamp(0, 255)
         if self.training:
             self._expect_calibrated()
-            return self._float(pixels, self._fake_quantize)
+            return self._float(pixels * self.image_scale + self.image_offset, self._fake_quantize)
         return self.run_integers(pixels)
+
+    def real_input(self, images: Tensor) -> Tensor:
+        """What uint8 images [N, H, W, C] mean: the float model's input, float32 [N, C, H, W]."""
+        return images.permute(0, 3, 1, 2).float().contiguous() * self.image_scale + self.image_offset
+
+    def steps(self) -> Iterator[tuple[Node, list[str]]]:
+        """Every node of the float graph in order, each with the values that nothing reads after it."""
+        return _steps(self.graph)
 
     def observe(self, images: Tensor) -> Tensor:
         """Run the float model on uint8 images [N, H, W, C] and add to every edge's histogram; returns the float logits."""
         with torch.no_grad():
-            return self._float(images.permute(0, 3, 1, 2).float().contiguous(), self._observe)
+            return self._float(self.real_input(images), self._observe)
 
     def choose_ranges(self, algorithm: Range) -> None:
         """Set every scale from the histograms and the weights."""
         for edge in self.edges.values():
             assert isinstance(edge, Edge)
-            edge.choose_range(algorithm)
+            edge.choose_range(algorithm, self._read_through(edge.name))
         for layer in self.layers.values():
             assert isinstance(layer, Layer)
             if layer.quantizer is not None:
                 layer.quantizer.choose_range(algorithm, layer.tensors()["weight"])
+
+    def _read_through(self, name: str) -> Function:
+        """The function through which alone a value is read, where it is one of one number; else the identity."""
+        readers = self.graph.consumers()[name]
+        shared = sum(owner == name for owner in self.owner.values()) > 1
+        op = FLOAT_OPS[readers[0].op] if len(readers) == 1 and not shared else None
+        if not isinstance(op, Unary):
+            return identity
+        return partial(op.function, node=readers[0])
 
     def _fake_quantize(self, name: str, value: Tensor) -> Tensor:
         edge = self.edge(name)
@@ -108,14 +127,13 @@ class PreparedModel(nn.Module):
             edge.observe(value)
         return value
 
-    def _float(self, pixels: Tensor, at_edge: Callable[[str, Tensor], Tensor]) -> Tensor:
+    def _float(self, real: Tensor, at_edge: Callable[[str, Tensor], Tensor]) -> Tensor:
         quantized = at_edge == self._fake_quantize
-        values = {INPUT: pixels * self.image_scale + self.image_offset}
 
         def run(name: str, xs: list[Tensor]) -> Tensor:
             return at_edge(name, self.layer(name)(xs, quantized=quantized))
 
-        return _walk(self.graph, values, run)
+        return _walk(self.graph, {INPUT: real}, run)
 
     def run_integers(self, pixels: Tensor, trace: Callable[[str, Tensor], None] | None = None) -> Tensor:
         """Logits of pixel codes [N, C, H, W] (whole numbers in float32), computed in integers; `trace` sees every value."""
@@ -166,13 +184,17 @@ class PreparedModel(nn.Module):
 
 def _walk(graph: Graph, values: dict[str, Tensor], run: Callable[[str, list[Tensor]], Tensor]) -> Tensor:
     """Compute every node in order, dropping values after their last use; returns the output."""
-    last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
-    for i, node in enumerate(graph.nodes):
+    for node, done in _steps(graph):
         values[node.name] = run(node.name, [values[name] for name in node.inputs])
-        for name in set(node.inputs):
-            if last_use[name] == i:
-                del values[name]
+        for name in done:
+            del values[name]
     return values[graph.output]
+
+
+def _steps(graph: Graph) -> Iterator[tuple[Node, list[str]]]:
+    last_use = {name: node.name for node in graph.nodes for name in node.inputs}
+    for node in graph.nodes:
+        yield node, [name for name in dict.fromkeys(node.inputs) if last_use[name] == node.name]
 
 
 def _key(name: str) -> str:

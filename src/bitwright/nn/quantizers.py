@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitwright.algorithms.ranges import Range
+from bitwright.algorithms.ranges import Function, Range, identity
 from bitwright.errors import CalibrationError
 from bitwright.nn.histogram import Histogram
 from bitwright.qtensor import TINY, QType, affine_qtype
@@ -45,14 +45,14 @@ class Edge(nn.Module):
                 f"layer {self.name!r}: {error}; the float model overflows on these images"
             ) from error
 
-    def choose_range(self, algorithm: Range) -> None:
-        """Set scale and zero point from what was observed; CalibrationError if nothing was."""
+    def choose_range(self, algorithm: Range, function: Function = identity) -> None:
+        """Set scale and zero point from what was observed and is read through `function`; CalibrationError if nothing was."""
         values, counts = self.histogram.points()
         if not len(values):
             raise CalibrationError(f"layer {self.name!r} has seen no images; call calibrate first")
         if algorithm.name == "minmax":
             values[0], values[-1] = self.histogram.lo, self.histogram.hi
-        qtype = affine_qtype(self.scheme, *algorithm.activation(values, counts, SCHEMES[self.scheme]))
+        qtype = affine_qtype(self.scheme, *algorithm.activation(values, counts, SCHEMES[self.scheme], function))
         self.scale.fill_(float(np.asarray(qtype.scale)))
         self.zero_point.fill_(int(np.asarray(qtype.zero_point)))
 

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ class Unary(FloatOp):
     """A real function, given in float64; lowers to `table`."""
 
     @abstractmethod
-    def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.floating[Any]]:
+    def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
         """The real function, elementwise."""
 
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:

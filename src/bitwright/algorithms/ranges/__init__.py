@@ -3,7 +3,7 @@
 from bitwright.algorithms.ranges.minmax import MinMax
 from bitwright.algorithms.ranges.mse import Mse
 from bitwright.algorithms.ranges.percentile import Percentile
-from bitwright.algorithms.ranges.range import Range
+from bitwright.algorithms.ranges.range import Function, Range, identity
 from bitwright.errors import RecipeError
 
 RANGES: dict[str, Range] = {algorithm.name: algorithm for algorithm in (MinMax(), Percentile(), Mse())}
@@ -16,4 +16,4 @@ def range_algorithm(name: str) -> Range:
     return RANGES[name]
 
 
-__all__ = ["RANGES", "Range", "range_algorithm"]
+__all__ = ["RANGES", "Function", "Range", "identity", "range_algorithm"]

@@ -6,14 +6,16 @@ Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient I
 
 import numpy as np
 
-from bitwright.algorithms.ranges.range import Floats, Range
+from bitwright.algorithms.ranges.range import Floats, Function, Range, identity
 from bitwright.schemes import Scheme
 
 
 class MinMax(Range):
     name = "minmax"
 
-    def activation(self, values: Floats, counts: Floats, codes: Scheme) -> tuple[float, float]:
+    def activation(
+        self, values: Floats, counts: Floats, codes: Scheme, function: Function = identity
+    ) -> tuple[float, float]:
         return float(values[0]), float(values[-1])
 
     def weight(self, weight: Floats, codes: Scheme) -> Floats:

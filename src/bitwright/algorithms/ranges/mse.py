@@ -1,6 +1,7 @@
 """`mse`: the range whose quantization has the least squared error on what was seen.
 
-    minimise over (lo, hi)  sum of count * (x - dequantize(quantize(x; lo, hi)))**2
+    minimise over (lo, hi)  sum of count * (f(x) - f(dequantize(quantize(x; lo, hi))))**2
+where f is the function through which x is read, mostly the identity.
 Activations: the ends of [min, max] shrink in turn over a grid, until neither moves. Weights: one grid over the clip
 of each channel. Sung et al. 2015, "Resiliency of Deep Neural Networks under Quantization"; Banner et al. 2019, "Post
 Training 4-bit Quantization of Convolutional Networks for Rapid-Deployment" (ACIQ, the same aim in closed form).
@@ -9,8 +10,8 @@ Training 4-bit Quantization of Convolutional Networks for Rapid-Deployment" (ACI
 import numpy as np
 import numpy.typing as npt
 
-from bitwright.algorithms.ranges.range import Floats, Range
-from bitwright.qtensor import affine_qtype
+from bitwright.algorithms.ranges.range import Floats, Function, Range, identity
+from bitwright.qtensor import affine_qtype, to_codes, to_real
 from bitwright.schemes import Scheme
 
 SHRINK = np.linspace(1.0, 0.1, 91)
@@ -22,14 +23,16 @@ CACHED = 2**16
 class Mse(Range):
     name = "mse"
 
-    def activation(self, values: Floats, counts: Floats, codes: Scheme) -> tuple[float, float]:
+    def activation(
+        self, values: Floats, counts: Floats, codes: Scheme, function: Function = identity
+    ) -> tuple[float, float]:
         ends = [min(float(values[0]), 0.0), max(float(values[-1]), 0.0)]
-        limits = tuple(ends)
+        limits, target = tuple(ends), function(values)
         for _ in range(ROUNDS):
             before = tuple(ends)
             for side in (1, 0):
                 candidates = [[*ends[:side], limits[side] * s, *ends[side + 1 :]] for s in SHRINK]
-                errors = [_error(values, counts, lo, hi, codes) for lo, hi in candidates]
+                errors = [counts @ (target - function(_rounded(values, lo, hi, codes))) ** 2 for lo, hi in candidates]
                 ends = candidates[int(np.argmin(errors))]
             if tuple(ends) == before:
                 break
@@ -56,7 +59,6 @@ def _best_shrink(weight: npt.NDArray[np.float32], largest: npt.NDArray[np.float3
     return best
 
 
-def _error(values: Floats, counts: Floats, lo: float, hi: float, codes: Scheme) -> float:
+def _rounded(values: Floats, lo: float, hi: float, codes: Scheme) -> Floats:
     qtype = affine_qtype(codes.name, lo, hi)
-    code = np.clip(np.rint(values / qtype.scale + qtype.zero_point), codes.lo, codes.hi)
-    return float(np.dot(counts, (values - (code - qtype.zero_point) * qtype.scale) ** 2))
+    return to_real(to_codes(values, qtype), qtype)

@@ -6,7 +6,7 @@ Wu et al. 2020, "Integer Quantization for Deep Learning Inference: Principles an
 
 import numpy as np
 
-from bitwright.algorithms.ranges.range import Floats, Range
+from bitwright.algorithms.ranges.range import Floats, Function, Range, identity
 from bitwright.schemes import Scheme
 
 LEFT_OUT = 1e-4
@@ -15,7 +15,9 @@ LEFT_OUT = 1e-4
 class Percentile(Range):
     name = "percentile"
 
-    def activation(self, values: Floats, counts: Floats, codes: Scheme) -> tuple[float, float]:
+    def activation(
+        self, values: Floats, counts: Floats, codes: Scheme, function: Function = identity
+    ) -> tuple[float, float]:
         below = np.cumsum(counts) / counts.sum()
         first = int(np.searchsorted(below, LEFT_OUT / 2, side="right"))
         last = min(int(np.searchsorted(below, 1 - LEFT_OUT / 2)), len(values) - 1)

@@ -1,6 +1,7 @@
 """What a range algorithm must offer: which interval of reals the codes shall cover."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +10,12 @@ import numpy.typing as npt
 from bitwright.schemes import Scheme
 
 Floats = npt.NDArray[np.float64]
+Function = Callable[[Floats], Floats]
+
+
+def identity(x: Floats) -> Floats:
+    """x itself: what a value is read through when convolutions, sums or several ops read it."""
+    return x
 
 
 class Range(ABC):
@@ -17,8 +24,13 @@ class Range(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def activation(self, values: Floats, counts: Floats, codes: Scheme) -> tuple[float, float]:
-        """(lo, hi) to cover, from a histogram: values [K] ascending with counts [K]. Zero is added by the caller."""
+    def activation(
+        self, values: Floats, counts: Floats, codes: Scheme, function: Function = identity
+    ) -> tuple[float, float]:
+        """(lo, hi) to cover, from a histogram: values [K] ascending with counts [K]. Zero is added by the caller.
+
+        `function` is what the values are read through: where hardswish follows, errors below -3 cost nothing.
+        """
 
     @abstractmethod
     def weight(self, weight: Floats, codes: Scheme) -> Floats:

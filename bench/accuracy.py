@@ -1,0 +1,112 @@
+"""Accuracy of integer models on real images: runs the command of every row and writes docs/accuracy.md.
+
+    python -m bench.accuracy DATA [--only NAME ...]
+
+DATA is the folder with `cifar10-train.npz` and `cifar10-test.npz`, `mnist/`, `imagenet-samples/`, `tiny-imagenet/` and
+`models/`. Each row is one `bitwright quantize ... --test ...`; what it prints with `--json` becomes the table.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "accuracy.md"
+CIFAR = "--data cifar10-train.npz --calibrate 512 --test cifar10-test.npz"
+SAMPLES = "--data 'imagenet-samples/sample1000.csv[::5]' --test 'imagenet-samples/sample1000.csv[!::5]'"
+HEAD = """# Accuracy
+
+Every figure is of the integer model, run by the engine, on real images that it was not calibrated on; percent top-1. No
+label is used. Regenerate this page with `python -m bench.accuracy DATA`; a row's command, run in DATA, gives that row.
+
+| network | recipe | images | float | integer | drop | agreement | float bytes | artifact bytes |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network, and the arguments of `bitwright quantize` for it."""
+
+    network: str
+    arguments: str
+
+    @property
+    def command(self) -> str:
+        return f"bitwright quantize {self.arguments} -o {self.network}.bw.safetensors"
+
+
+ROWS = (
+    Row("resnet20", f"bitwright.zoo:cifar_resnet20 --weights models/cifar10-resnet20.safetensors {CIFAR}"),
+    Row(
+        "resnet20-proj", f"bitwright.zoo:cifar_resnet20_proj --weights models/cifar10-resnet20-proj.safetensors {CIFAR}"
+    ),
+    Row("resnet8", f"bitwright.zoo:cifar_resnet8 --weights models/cifar10-resnet8.safetensors {CIFAR}"),
+    Row("nin", f"bitwright.zoo:cifar_nin --weights models/cifar10-nin.safetensors {CIFAR}"),
+    Row(
+        "lenet",
+        "bitwright.zoo:mnist_lenet --weights models/mnist-lenet.safetensors --calibrate 512 "
+        "--data mnist/train-images-idx3-ubyte.gz --test mnist/t10k-images-idx3-ubyte.gz",
+    ),
+    Row("squeezenet", f"torchvision:squeezenet1_1 --weights models/imagenet-squeezenet1_1.safetensors {SAMPLES}"),
+    Row("darknet", f"bitwright.zoo:darknet_tiny --weights models/imagenet-darknet-tiny.safetensors {SAMPLES}"),
+    Row(
+        "mobilenetv2",
+        "bench.models:tinyimagenet_mobilenet_v2 --weights models/tinyimagenet-mobilenetv2.safetensors "
+        "--calibrate 1000 --data tiny-imagenet/train1000.csv --test tiny-imagenet/val2000.csv",
+    ),
+)
+
+
+def measure(row: Row, data: Path) -> dict[str, Any]:
+    """Run a row's command in `data`, with the artifact in a temporary folder; returns the record it prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = shlex.split(row.command)[1:]
+        words[-1] = str(Path(folder) / words[-1])
+        command = [sys.executable, "-m", "bench.with_torchvision", *words, "--json"]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "PYTHONPATH": path}
+        done = subprocess.run(command, cwd=data, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record
+
+
+def table(records: dict[str, dict[str, Any]]) -> str:
+    """The page: a row for each network, then the commands."""
+    lines = []
+    for name, record in records.items():
+        measured = record["measured"]
+        drop = measured["float_top1"] - measured["top1"]
+        cells = [name, record["provenance"]["recipe"]["name"], f"{measured['images']:,}"]
+        cells += [f"{value:.2f}" for value in (measured["float_top1"], measured["top1"], drop, measured["agreement"])]
+        cells += [f"{record['float_bytes']:,}", f"{record['bytes']:,}"]
+        lines.append(f"| {' | '.join(cells)} |\n")
+    commands = "\n".join(row.command for row in ROWS if row.network in records)
+    return f"{HEAD}{''.join(lines)}\n```\n{commands}\n```\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", nargs="+", choices=[row.network for row in ROWS])
+    arguments = parser.parse_args()
+    records = {}
+    for row in ROWS:
+        if arguments.only is None or row.network in arguments.only:
+            print(row.command, file=sys.stderr, flush=True)
+            records[row.network] = measure(row, arguments.data)
+    page = table(records)
+    print(page)
+    if arguments.only is None:
+        PAGE.write_text(page, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

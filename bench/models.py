@@ -1,0 +1,15 @@
+"""Networks that only benchmarks need, as factories for the command line."""
+
+from torch import nn
+
+from bitwright.preprocess import Preprocess
+from bitwright.zoo.preprocessed import preprocessed
+
+
+@preprocessed(Preprocess(size=128, resize=(128, 128), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)))
+def tinyimagenet_mobilenet_v2() -> nn.Module:
+    """torchvision's MobileNetV2 with 200 classes, on whole images stretched to 128 x 128."""
+    from torchvision.models import mobilenet_v2
+
+    model: nn.Module = mobilenet_v2(num_classes=200)
+    return model

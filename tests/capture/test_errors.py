@@ -1,0 +1,260 @@
+"""What cannot be captured ends in a CaptureError that names the op, the module path and the user's source line."""
+
+import inspect
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bitwright.capture import capture
+from bitwright.errors import CaptureError
+
+SHAPE = (3, 8, 8)
+
+
+class Inner(nn.Module):
+    """A convolution, and a function that a test passes in."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.conv(x))
+
+
+class Net(nn.Module):
+    """`Inner` as the module stages.1, then a head."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(nn.Identity(), Inner(function))
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc(self.stages(x).mean((2, 3)))
+        return y
+
+
+def refused(model: nn.Module, shape: tuple[int, ...] = SHAPE) -> str:
+    with pytest.raises(CaptureError) as found:
+        capture(model.eval(), shape)
+    return str(found.value)
+
+
+def line_of(function: Callable[..., object], offset: int = 0) -> str:
+    return f"{__file__}:{inspect.getsourcelines(function)[1] + offset}"
+
+
+def assert_located(message: str) -> None:
+    """The op is named, its module, and the line of the module's forward."""
+    assert "aten." in message
+    assert "in module: stages.1" in message
+    assert f"at {line_of(Inner.forward, 1)}" in message
+
+
+UNMAPPED = {
+    "cumsum": lambda x: x.cumsum(1),
+    "fft_fft2": lambda x: torch.fft.fft2(x).real,
+    "flip": lambda x: x.flip(3),
+    "softmax": lambda x: torch.softmax(x, 1),
+    "native_dropout": lambda x: F.dropout(x, 0.5, True),
+    "roll": lambda x: torch.roll(x, 1, 2),
+    "mean": lambda x: x.mean(2, keepdim=True),
+    "sub": lambda x: x - F.relu(x),
+    "div": lambda x: x / (1 + F.relu(x)),
+    "pad": lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
+    "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, 3),
+}
+
+
+@pytest.mark.parametrize("op", UNMAPPED)
+def test_an_op_without_a_mapping_is_located(op: str) -> None:
+    message = refused(Net(UNMAPPED[op]))
+    assert re.search(rf"\baten\.\w*{op}", message)
+    assert_located(message)
+
+
+def test_an_op_inside_a_module_of_torch_is_located_in_the_users_code() -> None:
+    """The line in torch/nn/modules helps nobody; the one that calls the module does."""
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate = nn.Softmax(1)
+            self.fc = nn.Linear(192, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.gate(self.fc(x.flatten(1)))
+
+    message = refused(Outer())
+    assert "aten.softmax" in message
+    assert "in module: gate" in message
+    assert f"at {line_of(Outer.forward, 1)}" in message
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.cat([x, x], 0),
+        lambda x: x[:1] * x,
+        lambda x: x - x.mean(0, keepdim=True),
+        lambda x: x.permute(1, 0, 2, 3).permute(1, 0, 2, 3),
+        lambda x: x.transpose(0, 1).transpose(0, 1),
+        lambda x: x.select(0, 0).unsqueeze(0) * x,
+        lambda x: x + x.flip(0),
+    ],
+    ids=["cat", "slice", "mean", "permute", "transpose", "select", "flip"],
+)
+def test_an_op_along_the_batch_is_located(function: Callable[[Tensor], Tensor]) -> None:
+    assert_located(refused(Net(function)))
+
+
+def test_a_slice_of_the_whole_batch_is_nothing_or_an_error() -> None:
+    try:
+        capture(Net(lambda x: x[: x.size(0)]).eval(), SHAPE)
+    except CaptureError as error:
+        assert "aten.slice" in str(error)
+
+
+@pytest.mark.parametrize("bound", ["clamp_min", "clamp_max"])
+def test_one_sided_clamps_are_captured_or_refused_by_name(bound: str) -> None:
+    try:
+        graph = capture(Net(lambda x: getattr(x, bound)(0.25)).eval(), SHAPE)
+    except CaptureError as error:
+        assert f"aten.{bound}" in str(error)
+    else:
+        clamps = [node.attrs["clamp"] for node in graph.nodes if node.op == "clamp"]
+        assert clamps == [(0.25, None) if bound == "clamp_min" else (None, 0.25)]
+
+
+def test_a_constant_that_widens_its_value_is_refused() -> None:
+    class Widen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("gain", torch.ones(1, 3, 1, 1))
+            self.fc = nn.Linear(192, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.fc((x * self.gain).flatten(1))
+            return y
+
+    assert "aten.mul" in refused(Widen(), (1, 8, 8))
+
+
+def test_a_constant_that_differs_within_a_channel_is_refused() -> None:
+    columns = torch.arange(8.0)
+    assert "differs within a channel" in refused(Net(lambda x: x * columns))
+
+
+# --- control flow, inputs, outputs, dtypes ----------------------------------------------------------------------------
+
+
+def branch(x: Tensor) -> Tensor:
+    if x.sum() > 0:
+        return x
+    return -x
+
+
+def test_control_flow_that_depends_on_data() -> None:
+    message = refused(Net(branch))
+    assert "depends on the data" in message
+    assert line_of(branch, 1) in message
+
+
+class TwoInputs(nn.Module):
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        return (image * mask).flatten(1)
+
+
+def test_several_inputs_are_listed() -> None:
+    message = refused(TwoInputs())
+    assert "image, mask" in message
+    assert line_of(TwoInputs.forward) in message
+
+
+def test_a_second_input_with_a_default_does_no_harm() -> None:
+    class Optional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(192, 5)
+
+        def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+            y: Tensor = self.fc((x if mask is None else x * mask).flatten(1))
+            return y
+
+    assert capture(Optional().eval(), SHAPE).values["fc"].shape == (5,)
+
+
+class FixedBatch(nn.Module):
+    def __init__(self, batch: int) -> None:
+        super().__init__()
+        self.batch = batch
+        self.fc = nn.Linear(192, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc(x.view(self.batch, 192))
+        return y
+
+
+@pytest.mark.parametrize("batch", [2, 4])
+def test_a_fixed_batch_size(batch: int) -> None:
+    message = refused(FixedBatch(batch))
+    assert "FixedBatch" in message
+    assert "batch" in message.lower() or str(batch) in message
+
+
+def test_a_program_exported_with_a_fixed_batch() -> None:
+    program = torch.export.export(Net(F.relu).eval(), (torch.zeros(1, *SHAPE),))
+    with pytest.raises(CaptureError, match="batch"):
+        capture(program, SHAPE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_a_model_that_is_not_float32(dtype: torch.dtype) -> None:
+    message = refused(Net(F.relu).to(dtype))
+    assert str(dtype) in message
+    assert "model.float()" in message
+
+
+def test_a_program_that_is_not_float32() -> None:
+    batch = torch.export.Dim("batch")
+    example = torch.zeros(2, *SHAPE, dtype=torch.float64)
+    program = torch.export.export(Net(F.relu).double().eval(), (example,), dynamic_shapes=({0: batch},))
+    with pytest.raises(CaptureError, match="float64"):
+        capture(program, SHAPE)
+
+
+OUTPUTS = {
+    "planes": lambda net, x: net.stages(x),
+    "two": lambda net, x: (net.fc(net.stages(x).mean((2, 3))), net.stages(x)),
+    "one number": lambda net, x: net.fc(net.stages(x).mean((2, 3)))[:, 0],
+    "the image": lambda net, x: x,
+    "a constant": lambda net, x: net.fc.weight,
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_an_output_that_is_not_logits(output: str) -> None:
+    class Other(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = OUTPUTS[output](self, x)
+            return y
+
+    assert re.search("expected logits|one output|not computed from its input", refused(Other(F.relu)))
+
+
+def test_a_model_that_takes_another_shape() -> None:
+    assert "Net" in refused(Net(F.relu), (1, 8, 8))
+
+
+def test_an_error_leaves_the_model_as_it_was() -> None:
+    model = Net(lambda x: x.cumsum(1)).train()
+    model.fc.eval()
+    with pytest.raises(CaptureError):
+        capture(model, SHAPE)
+    assert [m.training for m in (model, model.stages[1].conv, model.fc)] == [True, True, False]

@@ -1,0 +1,152 @@
+"""The command line as a whole: help, exit codes, interruptions, pipes and terminals, and what it imports."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bitwright
+from bitwright.cli import main
+from tests.cli.conftest import QUANTIZE, Run
+
+SOURCES = str(Path(bitwright.__file__).parent.parent)
+WITHOUT_TORCH = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "timm"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+from bitwright.cli import main
+sys.exit(main())
+"""
+
+
+def in_a_process(project: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": SOURCES, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_version(run: Run):
+    assert run("--version") == (0, f"bitwright {bitwright.__version__}\n", "")
+
+
+def test_help_lists_the_commands(run: Run):
+    result = run("--help")
+    assert result.code == 0
+    listed = result.out.partition("Commands:\n")[2].split("\n")
+    assert [line.split()[0] for line in listed if line] == ["classify", "evaluate", "inspect", "quantize"]
+
+
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["inspect"], ["inspect", "--no-such-option"], ["quantize"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str], run: Run):
+    result = run(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("Usage: bitwright")
+
+
+def test_commands_on_artifacts_need_no_torch(project: Path, run: Run):
+    for arguments in (
+        ["inspect", "m.bw.safetensors"],
+        ["classify", "m.bw.safetensors", "images/red/0.png"],
+        ["evaluate", "m.bw.safetensors", "--data", "images", "--per-class"],
+        ["--help"],
+    ):
+        found = in_a_process(project, "-c", WITHOUT_TORCH, *arguments)
+        assert (found.returncode, found.stdout, found.stderr) == run(*arguments)
+        assert found.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["-o", "x", *QUANTIZE[1:]], ["colours:net", "--data", "images"]])
+def test_commands_that_need_torch_say_what_to_install(arguments: list[str], project: Path):
+    command = "quantize" if "-o" in arguments else "evaluate"
+    found = in_a_process(project, "-c", WITHOUT_TORCH, command, *arguments)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == (
+        "bitwright: error: this needs the module 'torch', which is not installed; "
+        "install it with: pip install 'bitwright[torch]'\n"
+    )
+
+
+def test_importing_bitwright_imports_nothing_for_show(project: Path):
+    code = "import sys, bitwright; print(sorted({'click', 'rich', 'torch', 'numpy'} & set(sys.modules)))"
+    assert in_a_process(project, "-c", code).stdout == "[]\n"
+
+
+def test_a_pipe_gets_the_same_whatever_the_terminal_is(project: Path, run: Run):
+    arguments = ["evaluate", "m.bw.safetensors", "--data", "mixed"]
+    expected = run(*arguments)
+    environment = {"COLUMNS": "20", "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TERM": "xterm-256color", "LINES": "5"}
+    found = in_a_process(project, "-m", "bitwright.cli", *arguments, **environment)
+    assert (found.returncode, found.stdout, found.stderr) == expected
+    assert "\x1b" not in found.stdout + found.stderr
+
+
+def test_a_name_that_the_locale_cannot_spell_is_no_error(project: Path, tmp_path: Path):
+    from dataclasses import replace
+
+    from bitwright.artifact import load
+
+    replace(load("m.bw.safetensors"), classes=("猫", "b", "c")).save(tmp_path / "x.bw.safetensors")
+    found = in_a_process(
+        project, "-m", "bitwright.cli", "inspect", str(tmp_path / "x.bw.safetensors"), PYTHONIOENCODING="latin-1"
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "3: \\u732b, b, c\n" in found.stdout
+
+
+class Terminal(io.StringIO):
+    """Claims to be one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_progress_bar_and_a_pipe_none(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["evaluate", "m.bw.safetensors", "--data", "images"]
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert main(arguments) == 0
+    assert "evaluating" in terminal.getvalue()
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stderr", pipe := io.StringIO())
+    assert main(arguments) == 0
+    assert pipe.getvalue() == ""
+
+
+def test_an_interruption_leaves_nothing_half_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    out = tmp_path / "out.bw.safetensors"
+    out.write_bytes(b"what was there")
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    result = run(*QUANTIZE, "-o", out)
+    assert (result.code, result.out) == (130, "")
+    assert result.err.endswith("bitwright: interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    assert out.read_bytes() == b"what was there"
+
+
+def test_a_reader_that_has_enough_is_no_traceback(project: Path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "bitwright.cli", "inspect", "m.bw.safetensors"]
+    environment = {**os.environ, "PYTHONPATH": SOURCES}
+    found = subprocess.run(command, cwd=project, env=environment, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (found.returncode, found.stderr) == (1, b"")

@@ -1,0 +1,110 @@
+"""`bitwright inspect`."""
+
+import hashlib
+import json
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from bitwright import __version__
+from bitwright.artifact import load
+from tests.cli.conftest import Run
+
+
+def test_the_table(run: Run, project: Path):
+    data = (project / "m.bw.safetensors").read_bytes()
+    result = run("inspect", "m.bw.safetensors")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        "layer  op                 shape  weights  codes    MACs  bytes\n"
+        "0      conv2d             3x8x8  int8     uint8     576      9\n"
+        "2      global_avg_pool2d  3x1x1           uint8\n"
+        "3      reshape            3               uint8\n"
+        "4      linear             3      int8     float32     9      9\n"
+        "total                                               585     18\n"
+        "\n"
+        f"file                           m.bw.safetensors, {len(data):,} bytes\n"
+        f"sha256                         {hashlib.sha256(data).hexdigest()}\n"
+        "classes                        3: blue, green, red\n"
+        "preprocess.size                [8, 8]\n"
+        "preprocess.resize              null\n"
+        "preprocess.mean                [0.0, 0.0, 0.0]\n"
+        "preprocess.std                 [1.0, 1.0, 1.0]\n"
+        "preprocess.scale               0.00392156862745098\n"
+        "preprocess.mode                RGB\n"
+        "preprocess.interpolation       bilinear\n"
+        "preprocess.background          [255, 255, 255]\n"
+        "provenance.recipe.name         w8a8\n"
+        "provenance.recipe.weights      int8\n"
+        "provenance.recipe.activations  uint8\n"
+        "provenance.recipe.range        mse\n"
+        f"provenance.versions.bitwright  {__version__}\n"
+        f"provenance.versions.torch      {torch.__version__}\n"
+        f"provenance.versions.python     {platform.python_version()}\n"
+        "provenance.seed                0\n"
+        "provenance.calibration.images  6\n"
+        f"provenance.calibration.sha256  {load('m.bw.safetensors').provenance['calibration']['sha256']}\n"
+        "provenance.calibration.range   mse\n"
+        "provenance.model.spec          colours:net\n"
+        "provenance.model.weights       null\n"
+        "provenance.data                images\n"
+    )
+
+
+def test_json(run: Run, project: Path):
+    data = (project / "m.bw.safetensors").read_bytes()
+    artifact = load("m.bw.safetensors")
+    result = run("inspect", "m.bw.safetensors", "--json")
+    assert (result.code, result.err) == (0, "")
+    document = json.loads(result.out)
+    layers = document.pop("layers")
+    assert document == {
+        "artifact": "m.bw.safetensors",
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "macs": 585,
+        "weight_bytes": 18,
+        "outputs": 3,
+        "classes": ["blue", "green", "red"],
+        "preprocess": artifact.preprocess.to_json(),
+        "provenance": artifact.provenance,
+    }
+    assert [layer["name"] for layer in layers] == ["0", "2", "3", "4"]
+    assert layers[0] == {
+        "name": "0",
+        "op": "conv2d",
+        "shape": [3, 8, 8],
+        "weights": "int8",
+        "activations": "uint8",
+        "macs": 576,
+        "weight_bytes": 9,
+    }
+    assert (layers[1]["weights"], layers[1]["macs"], layers[1]["weight_bytes"]) == (None, 0, 0)
+    assert layers[3]["activations"] == "float32"
+
+
+def test_names_cannot_steer_a_terminal(run: Run, project: Path, tmp_path: Path):
+    names = ("\x1b]0;owned\x07", "two\nlines", "[red]bold[/red]")
+    replace(load("m.bw.safetensors"), classes=names).save(tmp_path / "x.bw.safetensors")
+    result = run("inspect", tmp_path / "x.bw.safetensors")
+    [line] = [line for line in result.out.splitlines() if line.startswith("classes")]
+    assert line.split(maxsplit=1)[1] == r"3: \x1b]0;owned\x07, two\nlines, [red]bold[/red]"
+
+
+def test_many_classes_and_none(run: Run, project: Path, tmp_path: Path):
+    path = tmp_path / "x.bw.safetensors"
+    replace(load("m.bw.safetensors"), classes=None).save(path)
+    assert "3, without names\n" in run("inspect", path).out
+    assert json.loads(run("inspect", path, "--json").out)["classes"] is None
+
+
+def test_files_that_are_no_artifacts(run: Run, tmp_path: Path):
+    assert run("inspect", "none") == (1, "", "bitwright: error: none: No such file or directory\n")
+    assert run("inspect", "images") == (1, "", "bitwright: error: images: Is a directory\n")
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(Path("m.bw.safetensors").read_bytes()[:100])
+    result = run("inspect", path)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"bitwright: error: {path}: not a safetensors file, or a damaged one (")

@@ -1,0 +1,206 @@
+"""`bitwright quantize`: what it prints, what it writes, and what stops it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from bitwright.artifact import load
+from tests.cli.conftest import QUANTIZE, Run
+
+RANDOM = (
+    "bitwright: warning: no --weights were given, so the weights of colours:net are those that it was made with, "
+    "perhaps random\n"
+)
+BAD = (
+    "bitwright: warning: left out mixed/bad.png: not an image of a known format; "
+    "expected one of JPEG, PNG, GIF, BMP, PPM, WEBP, TIFF, JPEG2000\n"
+)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.bw.safetensors"
+
+
+def test_it_prints_what_it_did(run: Run, out: Path):
+    result = run(*QUANTIZE, "--calibrate", 4, "--range", "minmax", "--test", "images", "-o", out)
+    size = out.stat().st_size
+    assert result.code == 0
+    assert result.err == RANDOM
+    assert result.out == (
+        "model          colours:net\n"
+        "recipe         w8a8, ranges by minmax\n"
+        "calibrated on  4 images of images, seed 0\n"
+        "layers         4\n"
+        "weights        2 int8\n"
+        "activations    1 float32, 3 uint8\n"
+        "float model    96 bytes\n"
+        f"artifact       {size:,} bytes, {100 * size / 96:.2f} % of that\n"
+        "tested on      6 images of images\n"
+        "top-1          100.00 %, float 100.00 %\n"
+        "top-5          100.00 %, float 100.00 %\n"
+        "agreement      100.00 %\n"
+        f"written to     {out}\n"
+        f"sha256         {hashlib.sha256(out.read_bytes()).hexdigest()}\n"
+    )
+
+
+def test_json_is_the_same_as_one_document(run: Run, out: Path):
+    result = run(*QUANTIZE, "--recipe", "w4a6", "--seed", 7, "--json", "-o", out)
+    assert result.code == 0
+    document = json.loads(result.out)
+    artifact = load(out)
+    assert document == {
+        "artifact": str(out),
+        "sha256": artifact.digest,
+        "bytes": out.stat().st_size,
+        "float_bytes": 96,
+        "layers": 4,
+        "weights": {"int8": 2},
+        "activations": {"float32": 1, "uint6": 1, "uint8": 2},  # uint8 is what the last layer reads
+        "images": 6,
+        "bad": [],
+        "measured": None,
+        "provenance": json.loads(json.dumps(dict(artifact.provenance))),
+    }
+    assert document["provenance"]["seed"] == 7
+    assert document["provenance"]["recipe"]["name"] == "w4a6"
+
+
+def test_the_artifact_knows_how_it_was_made(run: Run, project: Path, out: Path):
+    weights = project / "weights.pth"
+    torch.save({"state_dict": _prefixed(project)}, weights)
+    result = run(*QUANTIZE, "--weights", weights, "--test", "images[:3]", "-o", out)
+    assert (result.code, result.err) == (0, "")
+    artifact = load(out)
+    assert artifact.classes == ("blue", "green", "red")
+    assert artifact.provenance["data"] == "images"
+    assert artifact.provenance["calibration"]["images"] == 6
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert artifact.provenance["model"] == {
+        "spec": "colours:net",
+        "weights": {"file": "weights.pth", "sha256": digest},
+    }
+    assert artifact.provenance["measured"] == {
+        "data": "images[:3]",
+        "images": 3,
+        "bad": 0,
+        "top1": 100.0,
+        "top5": 100.0,
+        "agreement": 100.0,
+        "float_top1": 100.0,
+        "float_top5": 100.0,
+    }
+
+
+def _prefixed(project: Path) -> dict[str, torch.Tensor]:
+    from bitwright.models import load_model
+
+    return {f"module.{name}": value for name, value in load_model("colours:net").module.state_dict().items()}
+
+
+def test_an_exported_program_is_its_own_weights(run: Run, project: Path, out: Path):
+    from bitwright.models import load_model
+
+    shapes = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(load_model("colours:net").module, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes)
+    torch.export.save(program, project / "net.pt2")
+    result = run("quantize", "net.pt2", "--size", 8, "--data", "images", "--test", "images", "-o", out)
+    assert (result.code, result.err) == (0, "")
+    digest = hashlib.sha256((project / "net.pt2").read_bytes()).hexdigest()
+    provenance = load(out).provenance
+    assert provenance["model"] == {"spec": "net.pt2", "weights": {"file": "net.pt2", "sha256": digest}}
+    assert provenance["measured"]["agreement"] == 100.0
+
+
+def test_the_same_command_gives_the_same_bytes(run: Run, tmp_path: Path):
+    first, second = tmp_path / "1", tmp_path / "2"
+    for path in (first, second):
+        assert run(*QUANTIZE, "-o", path).code == 0
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_seed_draws_other_images(run: Run, tmp_path: Path):
+    seen = set()
+    for seed in range(3):
+        path = tmp_path / str(seed)
+        assert run(*QUANTIZE, "--calibrate", 2, "--seed", seed, "-o", path).code == 0
+        seen.add(load(path).provenance["calibration"]["sha256"])
+    assert len(seen) > 1
+
+
+def test_a_recipe_file(run: Run, project: Path, out: Path):
+    (project / "mine.toml").write_text('weights = "int5"\nrange = "minmax"\n')
+    assert run(*QUANTIZE, "--recipe", "mine.toml", "-o", out).code == 0
+    assert load(out).provenance["recipe"] == {
+        "name": "mine",
+        "weights": "int5",
+        "activations": "uint8",
+        "range": "minmax",
+    }
+    assert load(out).provenance["calibration"]["range"] == "minmax"
+
+
+def test_preprocess_options_override_what_is_known(run: Run, out: Path):
+    options = ("--size", "6x7", "--resize", "9", "--mean", "0.5,1/4,0", "--std", "2", "--scale", "1/128")
+    more = ("--interpolation", "box", "--background", "1,2,3")
+    assert run(*QUANTIZE, *options, *more, "-o", out).code == 0
+    pre = load(out).preprocess
+    assert (pre.size, pre.resize, pre.mean, pre.std) == ((6, 7), 9, (0.5, 0.25, 0.0), (2.0, 2.0, 2.0))
+    assert (pre.scale, pre.mode, pre.interpolation, pre.background) == (1 / 128, "RGB", "box", (1, 2, 3))
+    assert run(*QUANTIZE, "--size", 6, "--resize", "none", "-o", out).code == 0
+    assert (load(out).preprocess.size, load(out).preprocess.resize) == ((6, 6), None)
+
+
+def test_class_names_that_do_not_fit_are_left_out(run: Run, project: Path, out: Path):
+    (project / "two.csv").write_text("path,label\nimages/red/0.png,red\nimages/blue/0.png,blue\n")
+    result = run("quantize", "colours:net", "--data", "two.csv", "-o", out)
+    assert result.code == 0
+    assert result.err == RANDOM + (
+        "bitwright: warning: two.csv has 2 classes and the model 3 outputs, so the artifact has no class names\n"
+    )
+    assert load(out).classes is None
+
+
+def test_a_bad_image_is_left_out_and_reported(run: Run, out: Path):
+    result = run("quantize", "colours:net", "--data", "mixed", "--json", "-o", out)
+    assert (result.code, result.err) == (0, RANDOM + BAD)
+    document = json.loads(result.out)
+    assert document["images"] == 1
+    assert [image["name"] for image in document["bad"]] == ["mixed/bad.png"]
+
+
+def test_with_strict_a_bad_image_is_an_error(run: Run, out: Path):
+    result = run("quantize", "colours:net", "--data", "mixed", "--strict", "-o", out)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == RANDOM + BAD.replace("warning: left out ", "error: ")
+    assert not out.exists()
+
+
+def test_no_image_at_all_is_an_error(run: Run, out: Path):
+    result = run("quantize", "colours:net", "--data", "mixed/bad.png", "-o", out)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == RANDOM + BAD + "bitwright: error: there are no images to calibrate on\n"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["-o", "nowhere/x"], "cannot write nowhere/x: there is no folder nowhere"),
+        (["-o", "images"], "cannot write images: it is a folder"),
+        (["--recipe", "w9a8"], "expected a recipe like w8a8, with 2 to 8 bits each, or a .toml file; found 'w9a8'"),
+        (["--recipe", "none.toml"], "cannot read none.toml: No such file or directory"),
+        (["--weights", "none.pth"], "cannot read none.pth: No such file or directory"),
+        (["--data", "nowhere"], "nowhere: no such file or folder; expected one of:\n  the word digits (scikit-learn's"),
+        (["--test", "nowhere"], "nowhere: no such file or folder; expected one of:\n  the word digits (scikit-learn's"),
+    ],
+)
+def test_what_cannot_work_stops_before_any_work(changes: list[str], message: str, run: Run, out: Path):
+    result = run(*QUANTIZE, "-o", out, *changes)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"bitwright: error: {message}")
+    assert not out.exists()

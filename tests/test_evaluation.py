@@ -1,0 +1,190 @@
+"""Evaluation: every figure against a naive computation, and the images and models that it cannot measure."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import bitwright
+from bitwright.artifact import Artifact
+from bitwright.engine import Engine
+from bitwright.errors import BitwrightError, ImageError, SourceError
+from bitwright.evaluation import Evaluation, evaluate
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import quantize
+from bitwright.sources import ImageSource
+from bitwright.sources.readers import ArrayReader
+from tests.networks import pictures
+
+PREPROCESS = Preprocess(size=8, mean=0.5, std=0.25)
+IMAGES = pictures(PREPROCESS, 150)
+CLASSES = tuple("abcdefg")
+
+
+def net(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 7)).eval()
+
+
+MODEL = net()
+LABELS = np.random.default_rng(1).integers(0, 6, len(IMAGES))
+with torch.no_grad():
+    FLOAT = MODEL(torch.from_numpy(PREPROCESS.normalise(IMAGES))).numpy()
+LABELS[::2] = FLOAT.argmax(axis=1)[::2] % 6
+
+
+@pytest.fixture(scope="module")
+def artifact() -> Artifact:
+    return quantize(MODEL, IMAGES[:20], preprocess=PREPROCESS, recipe="w3a3", classes=CLASSES)
+
+
+def source(labelled: bool = True, classes: tuple[str, ...] | None = CLASSES) -> ImageSource:
+    return ImageSource(ArrayReader(IMAGES, "set"), "set", LABELS if labelled else None, classes)
+
+
+def naive(logits: np.ndarray, labels: np.ndarray) -> dict[str, object]:
+    """Every figure, image by image. Of equal logits the first counts as the greatest."""
+    top1 = top5 = 0
+    confusion: dict[tuple[int, int], int] = {}
+    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        order = sorted(range(len(row)), key=lambda k: (-row[k], k))
+        top1 += order[0] == label
+        top5 += label in order[:5]
+        confusion[label, order[0]] = confusion.get((label, order[0]), 0) + 1
+    return {
+        "top1": 100 * top1 / len(labels),
+        "top5": 100 * top5 / len(labels),
+        "confusion": tuple((*pair, confusion[pair]) for pair in sorted(confusion)),
+        "per_class": [
+            (CLASSES[k], int((labels == k).sum()), confusion.get((k, k), 0)) for k in sorted(set(labels.tolist()))
+        ],
+    }
+
+
+def figures(found: Evaluation) -> dict[str, object]:
+    return {
+        "top1": found.top1,
+        "top5": found.top5,
+        "confusion": found.confusion,
+        "per_class": [(c.name, c.images, c.correct) for c in found.per_class],
+    }
+
+
+def test_an_artifact_against_the_naive_figures(artifact: Artifact) -> None:
+    logits = Engine(artifact)(IMAGES)
+    found = evaluate(artifact, source(), reference=MODEL)
+    assert figures(found) == naive(logits, LABELS)
+    agreed = (logits.argmax(axis=1) == FLOAT.argmax(axis=1)).mean()
+    assert found.agreement == pytest.approx(100 * agreed)
+    assert 0 < agreed < 1
+    assert found.images == 150
+    assert found.artifact_bytes == len(artifact.data)
+    assert found.float_bytes == 4 * sum(p.numel() for p in MODEL.parameters())
+    assert found.bad == ()
+
+
+def test_a_float_model_against_the_naive_figures() -> None:
+    found = evaluate(MODEL, source(), preprocess=PREPROCESS)
+    assert figures(found) == naive(FLOAT, LABELS)
+    assert (found.agreement, found.artifact_bytes) == (None, None)
+    assert found.float_bytes == 4 * sum(p.numel() for p in MODEL.parameters())
+
+
+def test_every_form_of_an_artifact_gives_the_same(artifact: Artifact, tmp_path: Path) -> None:
+    path = tmp_path / "m.bw.safetensors"
+    artifact.save(path)
+    expected = evaluate(artifact, source())
+    assert all(evaluate(form, source()) == expected for form in (path, str(path), Engine(path)))
+    assert bitwright.evaluate is evaluate
+
+
+def test_a_model_agrees_with_itself() -> None:
+    assert evaluate(MODEL, source(), preprocess=PREPROCESS, reference=MODEL).agreement == 100.0
+
+
+def test_equal_logits_count_for_the_first_class() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 7))
+    nn.init.zeros_(model[1].weight)
+    nn.init.zeros_(model[1].bias)
+    assert figures(evaluate(model, source(), preprocess=PREPROCESS)) == naive(np.zeros((150, 7)), LABELS)
+
+
+def test_without_labels_only_agreement_is_known(artifact: Artifact) -> None:
+    found = evaluate(artifact, source(labelled=False), reference=net(1))
+    assert (found.images, found.top1, found.top5, found.per_class, found.confusion) == (150, None, None, (), ())
+    logits = Engine(artifact)(IMAGES)
+    with torch.no_grad():
+        other = net(1)(torch.from_numpy(PREPROCESS.normalise(IMAGES))).numpy()
+    assert found.agreement == pytest.approx(100 * (logits.argmax(axis=1) == other.argmax(axis=1)).mean())
+
+
+@pytest.mark.parametrize("limit", [1, 64, 65, 149, 150, 1000])
+def test_a_limit_takes_the_first_images(limit: int, artifact: Artifact) -> None:
+    counts: list[int] = []
+    found = evaluate(artifact, source(), limit=limit, progress=counts.append)
+    assert found.images == sum(counts) == min(limit, 150)
+    assert figures(found) == naive(Engine(artifact)(IMAGES[:limit]), LABELS[:limit])
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_of_nothing_is_refused(limit: int, artifact: Artifact) -> None:
+    with pytest.raises(SourceError):
+        evaluate(artifact, source(), limit=limit)
+
+
+@pytest.mark.parametrize("names", [None, tuple("tuvwxyz")])
+def test_names_come_from_the_source_else_the_artifact(names: tuple[str, ...] | None, artifact: Artifact) -> None:
+    found = evaluate(artifact, source(classes=names))
+    assert [c.name for c in found.per_class] == list((names or CLASSES)[:6])
+
+
+def test_classes_without_names_are_numbers() -> None:
+    found = evaluate(MODEL, source(classes=None), preprocess=PREPROCESS)
+    assert [c.name for c in found.per_class] == list("012345")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four images in two classes, one of them broken."""
+    for i in range(4):
+        path = tmp_path / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(IMAGES[i]).save(path)
+    (tmp_path / "a" / "2.png").write_bytes(b"not a picture")
+    return tmp_path
+
+
+def test_bad_images_are_reported_and_count_nowhere(artifact: Artifact, folder: Path) -> None:
+    found = evaluate(artifact, folder, reference=MODEL)
+    assert found.images == 3
+    assert [Path(bad.name).name for bad in found.bad] == ["2.png"]
+    assert found.bad[0].reason
+    assert sum(n for _, _, n in found.confusion) == sum(c.images for c in found.per_class) == 3
+    assert found == evaluate(artifact, str(folder), reference=MODEL)
+    with pytest.raises(ImageError, match=r"2\.png"):
+        evaluate(artifact, folder, strict=True)
+
+
+def test_a_float_model_needs_its_preprocessing() -> None:
+    with pytest.raises(BitwrightError, match="preprocess"):
+        evaluate(MODEL, source())
+
+
+def test_the_record_is_plain_data(artifact: Artifact) -> None:
+    record = evaluate(artifact, source(), reference=MODEL).to_json()
+    again = json.loads(json.dumps(record))
+    assert again["top1"] == record["top1"]
+    assert again["per_class"][0] == {"name": "a", **{k: record["per_class"][0][k] for k in ("images", "correct")}}
+    assert again["confusion"] == [list(entry) for entry in record["confusion"]]
+
+
+def test_measuring_leaves_models_in_their_mode() -> None:
+    """A training loop that measures between epochs goes on training."""
+    model, reference = net().train(), net(1).train()
+    model[1].eval()
+    evaluate(model, source(), preprocess=PREPROCESS, reference=reference, limit=2)
+    assert [m.training for m in (model, model[0], model[1], reference)] == [True, True, False, True]

@@ -1,0 +1,273 @@
+"""The verbs: what they take, what they refuse, and that the same inputs give the same bytes."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import bitwright
+from bitwright.algorithms.ranges import RANGES
+from bitwright.artifact import Artifact
+from bitwright.errors import BitwrightError, CalibrationError, OverflowBoundError, RecipeError
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import calibrate, convert, prepare, quantize
+from bitwright.recipe import Recipe, Rule
+from bitwright.sources import ImageSource
+from bitwright.sources.readers import ArrayReader
+from tests.networks import pictures
+
+PREPROCESS = Preprocess(size=(12, 10), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+IMAGES = pictures(PREPROCESS, 70)
+
+
+def net() -> nn.Module:
+    """Deep enough that float arithmetic could depend on the batch."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Conv2d(3, 16, 3), nn.Hardswish()]
+    for _ in range(2):
+        layers += [nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)).eval()
+
+
+def make(images: Any = IMAGES, **options: Any) -> Artifact:
+    return quantize(net(), images, **{"preprocess": PREPROCESS, **options})
+
+
+@pytest.fixture(scope="module")
+def artifact() -> Artifact:
+    return make()
+
+
+# --- the same inputs give the same bytes ------------------------------------------------------------------------------
+
+
+def generator() -> Iterator[np.ndarray]:
+    yield from np.split(IMAGES, [1, 8, 8, 40, 45])
+
+
+def source(classes: tuple[str, ...] | None = None) -> ImageSource:
+    return ImageSource(ArrayReader(IMAGES, "set"), "set", None, classes)
+
+
+FORMS: dict[str, Callable[[], Any]] = {
+    "the same array": lambda: IMAGES,
+    "an array in another layout": lambda: np.asfortranarray(IMAGES),
+    "single images": lambda: [IMAGES[i : i + 1] for i in range(len(IMAGES))],
+    "a list of batches": lambda: [IMAGES[:50], IMAGES[50:]],
+    "a generator of uneven batches": generator,
+    "an image source": source,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_in_any_form_give_the_same_bytes(form: str, artifact: Artifact) -> None:
+    assert make(FORMS[form]()).data == artifact.data
+
+
+@pytest.mark.parametrize("range_", RANGES)
+def test_every_range_repeats_itself_and_is_recorded(range_: str) -> None:
+    first = make(IMAGES[:5], range=range_)
+    assert first.data == make(IMAGES[:5], range=range_).data
+    assert first.provenance["calibration"]["range"] == range_
+
+
+def test_the_state_of_the_random_generator_makes_no_difference(artifact: Artifact) -> None:
+    torch.manual_seed(123)
+    assert make().data == artifact.data
+
+
+def test_quantizing_leaves_the_callers_random_numbers_alone() -> None:
+    model = net()
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    quantize(model, IMAGES[:2], preprocess=PREPROCESS, seed=5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_quantizing_leaves_the_model_as_it_was() -> None:
+    model = net().train()
+    model[3].eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    quantize(model, IMAGES[:4], preprocess=PREPROCESS, recipe="w2a2")
+    assert [m.training for m in model] == [i != 3 for i in range(len(model))]
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_all_steps_in_one_call_are_the_steps(artifact: Artifact) -> None:
+    prepared = prepare(net(), preprocess=PREPROCESS, recipe="w8a8")
+    record = calibrate(prepared, IMAGES)
+    assert record == {"images": 70, "sha256": hashlib.sha256(IMAGES.tobytes()).hexdigest(), "range": "mse"}
+    steps = convert(prepared, provenance={"seed": 0, "calibration": record})
+    assert dict(steps.provenance) == dict(artifact.provenance)
+    assert steps.data == artifact.data
+    assert (bitwright.prepare, bitwright.calibrate, bitwright.convert) == (prepare, calibrate, convert)
+
+
+def test_the_provenance_says_how_it_was_made() -> None:
+    made = make(IMAGES[:3], recipe="w4a8", seed=3, provenance={"model": "tiny"})
+    assert made.provenance["recipe"] == Recipe.parse("w4a8").to_json()
+    assert made.provenance["seed"] == 3
+    assert made.provenance["model"] == "tiny"
+    assert made.provenance["calibration"]["images"] == 3
+    assert made.provenance["versions"]["torch"] == torch.__version__
+
+
+def test_classes_come_from_the_source_or_the_caller() -> None:
+    names = ("a", "b", "c", "d")
+    assert make(source(names)).classes == names
+    assert make(source(names), classes="wxyz").classes == tuple("wxyz")
+    assert make(IMAGES[:2]).classes is None
+    with pytest.raises(BitwrightError, match="4 outputs, but 2 class names"):
+        make(IMAGES[:2], classes=["a", "b"])
+
+
+def test_progress_counts_every_image() -> None:
+    counts: list[int] = []
+    make(generator(), progress=counts.append)
+    assert sum(counts) == 70
+    assert max(counts) <= 32
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+BAD_IMAGES: dict[str, Any] = {
+    "floats": IMAGES.astype(np.float32),
+    "one image without a batch": IMAGES[0],
+    "channels first": IMAGES.transpose(0, 3, 1, 2),
+    "another size": IMAGES[:, :, :9],
+    "grey": IMAGES[..., :1],
+    "signed": IMAGES.astype(np.int8),
+    "good, then bad": [IMAGES[:2], IMAGES[:2, 1:]],
+    "numbers": [1, 2, 3],
+    "lists": IMAGES[:1].tolist(),
+    "a path": "folder/of/images",
+}
+
+
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+def test_bad_images_are_refused(kind: str) -> None:
+    with pytest.raises(CalibrationError, match=r"expected uint8 images of \[N, 12, 10, 3\]"):
+        make(BAD_IMAGES[kind])
+
+
+@pytest.mark.parametrize("images", [IMAGES[:0], [], [IMAGES[:0]], iter(())])
+def test_no_images_are_refused(images: Any) -> None:
+    with pytest.raises(CalibrationError, match="no images"):
+        make(images)
+
+
+def test_unknown_ranges_and_recipes_are_refused_before_any_image_is_read() -> None:
+    def never() -> Iterator[np.ndarray]:
+        raise AssertionError("an image was read")
+        yield
+
+    for options in ({"range": "best"}, {"recipe": "w0a8"}, {"recipe": Recipe(range="best")}):
+        with pytest.raises(RecipeError):
+            make(never(), **options)
+
+
+class Wide(nn.Module):
+    """A linear layer whose worst case passes int32: 70,000 inputs of 255 times 127."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(70_000, 2)
+        nn.init.ones_(self.fc.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(x.flatten(1))
+        return logits
+
+
+def test_a_layer_that_could_overflow_is_refused_and_fewer_bits_help() -> None:
+    preprocess = Preprocess(size=(200, 350), mode="L")
+    image = np.full((1, 200, 350, 1), 255, np.uint8)
+    with pytest.raises(OverflowBoundError, match=r"'fc'.*2147483647"):
+        quantize(Wide(), image, preprocess=preprocess)
+    quantize(Wide(), image, preprocess=preprocess, recipe=Recipe(weights="int7"))
+
+
+# --- recipes ----------------------------------------------------------------------------------------------------------
+
+
+def schemes(made: Artifact) -> dict[str, tuple[str | None, str]]:
+    """(scheme of the weights, scheme of the codes written) of each node."""
+    types = {name: "float32" if v.type is None else v.type.scheme for name, v in made.graph.values.items()}
+    return {node.name: (node.attrs.get("weights"), types[node.name]) for node in made.graph.nodes}
+
+
+def test_short_forms_keep_the_ends_at_eight_bits() -> None:
+    found = schemes(make(IMAGES[:3], recipe="w3a4"))
+    assert found["0"] == ("int8", "uint4")
+    assert found["2"] == found["5"] == ("int3", "uint4")
+    assert found["8"] == (None, "uint8")
+    assert found["10"] == ("int8", "float32")
+
+
+def test_a_recipe_for_each_layer() -> None:
+    recipe = Recipe(
+        weights="int6",
+        activations="uint7",
+        first=Rule(weights="int5"),
+        last=Rule(weights="int4", activations="uint3"),
+        layers=(Rule("2", weights="int2", activations="uint2"), Rule("[25]", activations="uint5")),
+    )
+    found = schemes(make(IMAGES[:3], recipe=recipe))
+    assert [found[name] for name in ("0", "1", "2", "5", "8", "10")] == [
+        ("int5", "uint7"),
+        (None, "uint7"),
+        ("int2", "uint5"),
+        ("int6", "uint5"),
+        (None, "uint3"),
+        ("int4", "float32"),
+    ]
+    with pytest.raises(RecipeError, match=r"'layer\*' matches no layer"):
+        make(IMAGES[:3], recipe=Recipe(layers=(Rule("layer*"),)))
+
+
+def test_fewer_bits_take_fewer_bytes_and_cost_accuracy() -> None:
+    with torch.no_grad():
+        expected = net()(torch.from_numpy(PREPROCESS.normalise(IMAGES))).numpy()
+    errors, sizes = [], []
+    for recipe in ("w8a8", "w4a4", "w2a2"):
+        made = make(recipe=recipe)
+        errors.append(float(np.abs(bitwright.Engine(made)(IMAGES) - expected).mean()))
+        sizes.append(len(made.data))
+    assert errors == sorted(errors)
+    assert errors[0] < 0.03 * expected.std()
+    assert sizes == sorted(sizes, reverse=True)
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_calibration_holds_no_image_and_histograms_of_one_size() -> None:
+    prepared = prepare(net(), preprocess=PREPROCESS)
+
+    def held() -> int:
+        return sum(edge.histogram.counts.nbytes for edge in prepared.edges.values())  # type: ignore[union-attr, operator, misc]
+
+    sizes = []
+    for count in (1, 40, 70):
+        calibrate(prepared, IMAGES[:count])
+        sizes.append(held())
+        assert not [t for t in prepared.buffers() if t.numel() > 16 * 16 * 9]
+    assert len(set(sizes)) == 1
+    assert len(prepared.edges) * 2**16 == sizes[0]
+
+
+def test_batches_are_read_one_at_a_time() -> None:
+    events: list[str] = []
+
+    def batches() -> Iterator[np.ndarray]:
+        for _ in range(3):
+            events.append("read")
+            yield IMAGES[:32]
+
+    calibrate(prepare(net(), preprocess=PREPROCESS), batches(), progress=lambda n: events.append("seen"))
+    assert events == ["read", "seen"] * 3

@@ -1,0 +1,154 @@
+"""Recipes: which layer gets which schemes, the short forms, TOML there and back, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bitwright.errors import RecipeError
+from bitwright.recipe import Recipe, Rule
+
+FULL = Recipe(
+    name="full",
+    weights="int4",
+    activations="uint5",
+    range="percentile",
+    first=Rule(weights="int8"),
+    last=Rule(weights="int7", activations="uint8"),
+    layers=(Rule("layer3.*", weights="int3"), Rule("layer3.1", activations="uint2"), Rule("*.norm")),
+)
+
+
+def every_short_form() -> list[str]:
+    return [f"w{w}a{a}" for w in range(2, 9) for a in range(2, 9)]
+
+
+@pytest.mark.parametrize("short", every_short_form())
+def test_short_forms(short: str) -> None:
+    recipe = Recipe.parse(short)
+    weights, activations = f"int{short[1]}", f"uint{short[3]}"
+    assert recipe.name == short
+    assert recipe.schemes("middle") == (weights, activations)
+    assert recipe.schemes("stem", first=True) == ("int8", activations)
+    assert recipe.schemes("fc", last=True) == ("int8", "uint8")
+    assert recipe.schemes("only", first=True, last=True) == ("int8", "uint8")
+
+
+@pytest.mark.parametrize("spec", ["w1a1", "w9a8", "w8", "a8", "W8A8", "w8a8 ", "w8a8\n", "w08a8", "", "int8", "w8a1"])
+def test_what_is_no_short_form_is_refused(spec: str) -> None:
+    with pytest.raises(RecipeError, match="expected a recipe like w8a8"):
+        Recipe.parse(spec)
+
+
+def test_later_rules_win_over_earlier_ones() -> None:
+    assert FULL.schemes("layer1.0") == ("int4", "uint5")
+    assert FULL.schemes("layer3.0") == ("int3", "uint5")
+    assert FULL.schemes("layer3.1") == ("int3", "uint2")
+    assert FULL.schemes("layer3.0", first=True) == ("int3", "uint5")
+    assert FULL.schemes("stem", first=True) == ("int8", "uint5")
+    assert FULL.schemes("stem", first=True, last=True) == ("int7", "uint8")
+    assert FULL.schemes("x.norm", last=True) == ("int7", "uint8")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("*", "a.b", True),
+        ("a", "a.b", False),
+        ("a.*", "a.b.c", True),
+        ("A.*", "a.b", False),
+        ("layer[12].?", "layer2.0", True),
+        ("layer[12].?", "layer3.0", False),
+        ("conv", "conv_1", False),
+    ],
+)
+def test_patterns(pattern: str, name: str, matches: bool) -> None:
+    recipe = Recipe(layers=(Rule(pattern, weights="int2"),))
+    assert (recipe.schemes(name)[0] == "int2") == matches
+
+
+def test_a_pattern_that_matches_nothing_is_refused() -> None:
+    Recipe(layers=(Rule("layer*"),)).check_matches(["layer1", "fc"])
+    with pytest.raises(RecipeError, match=r"'layr\*' matches no layer; layers: layer1, fc"):
+        Recipe(layers=(Rule("layer*"), Rule("layr*"))).check_matches(["layer1", "fc"])
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", [FULL, Recipe(), *map(Recipe.parse, ["w8a8", "w4a8", "w8a4", "w2a3"])])
+def test_json_and_toml_there_and_back(recipe: Recipe, tmp_path: Path) -> None:
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    path = tmp_path / "other name.toml"
+    path.write_text(recipe.to_toml(), "utf-8")
+    assert Recipe.parse(path) == recipe
+    assert Recipe.parse(str(path)) == recipe
+    assert Recipe.parse(recipe) is recipe
+
+
+def test_a_file_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('weights = "int6"\nlast = {weights = "int8"}\n[[layers]]\nmatch = "a*"\nactivations = "uint3"\n')
+    recipe = Recipe.parse(path)
+    assert recipe == Recipe(
+        "mine", "int6", "uint8", last=Rule(weights="int8"), layers=(Rule("a*", activations="uint3"),)
+    )
+
+
+def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / "plain.toml").write_text("")
+    assert Recipe.parse(tmp_path / "plain.toml") == Recipe(name="plain")
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("weights = ")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "folder.toml").mkdir()
+    for name in ("bad", "binary", "folder", "none"):
+        with pytest.raises(RecipeError, match=f"{name}.toml"):
+            Recipe.parse(tmp_path / f"{name}.toml")
+
+
+BAD: list[Any] = [
+    [],
+    "w8a8",
+    None,
+    {"weight": "int8"},
+    {"weights": 8},
+    {"weights": "uint8"},
+    {"weights": "int9"},
+    {"weights": None},
+    {"weights": ["int8"]},
+    {"activations": "int8"},
+    {"activations": "float32"},
+    {"name": 3},
+    {"range": 1},
+    {"range": None},
+    {"first": "int8"},
+    {"first": {"match": "*"}},
+    {"first": {"weights": "uint8"}},
+    {"last": []},
+    {"layers": {"match": "*"}},
+    {"layers": ["*"]},
+    {"layers": "layer"},
+    {"layers": [{"pattern": "*"}]},
+    {"layers": [{"match": "*", "weights": 4}]},
+    {"layers": [{"match": "*", "activations": "int4"}]},
+    {"layers": [{"match": 3, "weights": "int4"}]},
+    {"layers": [{"match": None, "weights": "int4"}]},
+    {"layers": [{"match": ["a", "b"], "weights": "int4"}]},
+    {1: "int8"},
+]
+
+
+@pytest.mark.parametrize("record", BAD, ids=str)
+def test_malformed_records_are_refused(record: Any) -> None:
+    with pytest.raises(RecipeError):
+        Recipe.from_json(record)
+
+
+def test_reading_does_not_change_the_record() -> None:
+    record = {"layers": [{"match": "a", "weights": "int4"}], "first": {"weights": "int8"}}
+    before = {"layers": [{"match": "a", "weights": "int4"}], "first": {"weights": "int8"}}
+    Recipe.from_json(record)
+    assert record == before
