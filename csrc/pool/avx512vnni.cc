@@ -8,6 +8,7 @@ namespace bitwright {
 namespace {
 
 constexpr int kChannels = 64;
+constexpr int kMostBlocks = 16;  // of channels, in one pass over a plane
 
 bool accepts(const PoolParams& p) { return !p.to_float; }
 
@@ -63,11 +64,15 @@ class Pooler {
     }
   }
 
-  void plane(const Buffers& at, int c) const {
-    Sums512 sums;
+  // Row by row, so that what one block leaves of a cache line is there for the next.
+  void planes(const Buffers& at, int block, int count) const {
+    Sums512 sums[kMostBlocks];
     for (int y = 0; y < p_.in.h; ++y)
-      for (int x = 0; x < p_.in.w; ++x) sums.add(at.in + y * p_.in.row + x * p_.in.pixel + c);
-    store_average(sums, p_.in.h * p_.in.w, p_.m[0], at.out, c);
+      for (int i = 0; i < count; ++i) {
+        const uint8_t* in = at.in + y * p_.in.row + (block + i) * kChannels;
+        for (int x = 0; x < p_.in.w; ++x) sums[i].add(in + x * p_.in.pixel);
+      }
+    for (int i = 0; i < count; ++i) store_average(sums[i], p_.in.h * p_.in.w, p_.m[0], at.out, (block + i) * kChannels);
   }
 
  private:
@@ -107,12 +112,12 @@ class Pooler {
 
 void run(const PoolParams& p, const Buffers& at, int begin, int end) {
   Pooler pooler(p);
-  for (int unit = begin; unit < end; ++unit) {
-    if (p.pool == Pool::global_average)
-      pooler.plane(at, unit * kChannels);
-    else
-      pooler.row(at, unit);
+  if (p.pool != Pool::global_average) {
+    for (int y = begin; y < end; ++y) pooler.row(at, y);
+    return;
   }
+  for (int block = begin; block < end; block += kMostBlocks)
+    pooler.planes(at, block, end - block < kMostBlocks ? end - block : kMostBlocks);
 }
 
 }  // namespace
