@@ -25,7 +25,7 @@ IMAGES = pictures(PREPROCESS, 150)
 CLASSES = tuple("abcdefg")
 
 
-def net(seed: int = 0) -> nn.Module:
+def net(seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 7)).eval()
 
@@ -107,9 +107,10 @@ def test_a_model_agrees_with_itself() -> None:
 
 
 def test_equal_logits_count_for_the_first_class() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 7))
-    nn.init.zeros_(model[1].weight)
-    nn.init.zeros_(model[1].bias)
+    linear = nn.Linear(192, 7)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    model = nn.Sequential(nn.Flatten(), linear)
     assert figures(evaluate(model, source(), preprocess=PREPROCESS)) == naive(np.zeros((150, 7)), LABELS)
 
 

@@ -1,4 +1,4 @@
-// TDPBUSD over tiles: 16 pixels x 64 bytes of K times 64 bytes of K x 16 channels, two by two, exact in int32.
+// TDPBUSD over tiles: up to 16 pixels x 64 bytes of K times 64 bytes of K x 16 channels, two by two, exact in int32.
 //
 // The rows of a tile must lie at equal distances. Either a tile is part of one row of output pixels; or, where the
 // stride is 1, all rows are read as one long line, halo and all, and the results that belong to the halo are dropped.
@@ -79,9 +79,10 @@ void multiply(const PackedIgemm& packed, const PixelTile* tiles, ptrdiff_t step,
   if constexpr (kTiles == 2 && kPanels == 2) _tile_loadd(3, start + kPanel, 0);
   const int8_t* w = weights;
   const Run* runs = packed.run_table();
+  const ptrdiff_t step_bytes = packed.step_bytes;
   for (int i = 0; i < packed.runs; ++i) {
     const uint8_t *x0 = tiles[0].x + runs[i].offset, *x1 = tiles[kTiles - 1].x + runs[i].offset;
-    for (ptrdiff_t k = 0; k < runs[i].quads * 4; k += 64, w += 64 * kPanel) {
+    for (ptrdiff_t k = 0; k < runs[i].quads * 4; k += step_bytes, w += step_bytes * kPanel) {
       _tile_loadd(6, w, 64);
       _tile_loadd(4, x0 + k, step);
       _tile_dpbusd(0, 4, 6);
@@ -113,7 +114,7 @@ class Runner {
         lines_(lines_of(p)),
         grid_(grid_of(p, lines_)),
         step_(p.window.stride_w * p.in.pixel) {
-    configure_tiles(lines_.rows);
+    configure_tiles(lines_.rows, packed_.step_bytes);
   }
   ~Runner() { _tile_release(); }
   Runner(const Runner&) = delete;

@@ -1,5 +1,6 @@
 #include "packing.h"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -32,8 +33,15 @@ std::vector<TapRun> tap_runs(const IgemmParams& p, int step_bytes) {
   return runs;
 }
 
-PackedIgemm header(const IgemmParams& p, const std::vector<TapRun>& runs) {
+int tile_step(const IgemmParams& p) {
+  int longest = 0;
+  for (const TapRun& run : tap_runs(p, 4)) longest = std::max(longest, run.bytes);
+  return std::min(longest, 64);
+}
+
+PackedIgemm header(const IgemmParams& p, const std::vector<TapRun>& runs, int step_bytes) {
   PackedIgemm h = {};
+  h.step_bytes = step_bytes;
   h.runs = static_cast<int>(runs.size());
   for (const TapRun& run : runs) h.quads += run.bytes / 4;
   h.outs = p.out.c / p.groups, h.depth = p.in.c / p.groups;
@@ -45,7 +53,7 @@ PackedIgemm header(const IgemmParams& p, const std::vector<TapRun>& runs) {
 }
 
 size_t packed_bytes(const IgemmParams& p, int step_bytes) {
-  PackedIgemm h = header(p, tap_runs(p, step_bytes));
+  PackedIgemm h = header(p, tap_runs(p, step_bytes), step_bytes);
   return static_cast<size_t>(h.weights + p.groups * h.group_bytes);
 }
 
@@ -63,7 +71,7 @@ void pack_channel(const std::vector<TapRun>& runs, int depth, int taps, const in
 
 void pack(const IgemmParams& p, const int8_t* weights, void* packed, int step_bytes) {
   std::vector<TapRun> runs = tap_runs(p, step_bytes);
-  PackedIgemm h = header(p, runs);
+  PackedIgemm h = header(p, runs, step_bytes);
   std::memset(packed, 0, packed_bytes(p, step_bytes));
   std::memcpy(packed, &h, sizeof(h));
   auto* table = reinterpret_cast<Run*>(static_cast<uint8_t*>(packed) + sizeof(h));
@@ -79,9 +87,9 @@ void pack(const IgemmParams& p, const int8_t* weights, void* packed, int step_by
 }  // namespace
 
 size_t packed_quads_bytes(const IgemmParams& p) { return packed_bytes(p, 4); }
-size_t packed_tiles_bytes(const IgemmParams& p) { return packed_bytes(p, 64); }
+size_t packed_tiles_bytes(const IgemmParams& p) { return packed_bytes(p, tile_step(p)); }
 void pack_quads(const IgemmParams& p, const int8_t* weights, void* packed) { pack(p, weights, packed, 4); }
-void pack_tiles(const IgemmParams& p, const int8_t* weights, void* packed) { pack(p, weights, packed, 64); }
+void pack_tiles(const IgemmParams& p, const int8_t* weights, void* packed) { pack(p, weights, packed, tile_step(p)); }
 
 IgemmGrid igemm_grid(const IgemmParams& p, int pixel_blocks, int most_panels) {
   int panels = (p.out.c / p.groups + kPanel - 1) / kPanel;

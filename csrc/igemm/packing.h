@@ -19,6 +19,7 @@ struct Run {
 // The packed memory: this, the runs, then at `weights` [group][panel][quad of K][channel in panel][4].
 struct PackedIgemm {
   int runs, quads;          // in all
+  int step_bytes;           // what runs are rounded up to
   int panels, outs, depth;  // of one group: panels, output channels, input channels
   ptrdiff_t panel_bytes, group_bytes, weights;
 
@@ -28,7 +29,8 @@ struct PackedIgemm {
   }
 };
 
-// A step is one quad where inputs are broadcast, 64 bytes where whole tiles are loaded.
+// A step is one quad where inputs are broadcast; where tiles are loaded, the longest run but at most 64 bytes, since rows
+// of a tile that cross a cache line are slow to load.
 size_t packed_quads_bytes(const IgemmParams& p);
 size_t packed_tiles_bytes(const IgemmParams& p);
 void pack_quads(const IgemmParams& p, const int8_t* weights, void* packed);

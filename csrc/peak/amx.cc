@@ -5,7 +5,7 @@
 namespace bitwright {
 
 int64_t peak_amx(int rounds) {
-  configure_tiles(16);
+  configure_tiles(16, 64);
   for (int i = 0; i < rounds; ++i) {
     _tile_dpbusd(0, 4, 6);
     _tile_dpbusd(1, 4, 7);

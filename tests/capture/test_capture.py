@@ -283,4 +283,4 @@ def test_an_exported_program() -> None:
     first, second = capture(model, SHAPE), capture(program, SHAPE)
     assert [(n.name, n.op, n.inputs) for n in first.nodes] == [(n.name, n.op, n.inputs) for n in second.nodes]
     for a, b in zip(first.nodes, second.nodes, strict=True):
-        assert all(np.array_equal(a.tensors[key], b.tensors[key]) for key in a.tensors | b.tensors)
+        assert all(np.array_equal(a.tensors[key], b.tensors[key]) for key in {*a.tensors, *b.tensors})

@@ -134,6 +134,8 @@ def test_one_sided_clamps_are_captured_or_refused_by_name(bound: str) -> None:
 
 def test_a_constant_that_widens_its_value_is_refused() -> None:
     class Widen(nn.Module):
+        gain: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("gain", torch.ones(1, 3, 1, 1))
@@ -257,4 +259,4 @@ def test_an_error_leaves_the_model_as_it_was() -> None:
     model.fc.eval()
     with pytest.raises(CaptureError):
         capture(model, SHAPE)
-    assert [m.training for m in (model, model.stages[1].conv, model.fc)] == [True, True, False]
+    assert [model.get_submodule(name).training for name in ("", "stages.1.conv", "fc")] == [True, True, False]

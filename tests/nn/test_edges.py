@@ -46,7 +46,7 @@ def edges(forward: Forward) -> Edges:
     assert set(found.owner) >= set(found.owner.values())
     assert found.graph.output not in found.owner
     assert found.graph.values[found.graph.output].shape == (4,)
-    prepared = PreparedModel(graph, PREPROCESS, Recipe())
+    prepared = PreparedModel(graph, PREPROCESS, Recipe()).eval()
     calibrate(prepared, pictures(PREPROCESS, 3))
     assert_equal_codes(prepared, pictures(PREPROCESS, 2, seed=1))
     return found

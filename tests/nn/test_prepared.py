@@ -226,6 +226,17 @@ def test_eval_follows_every_change(change: Callable[[PreparedModel], None]) -> N
     assert not np.array_equal(after, before)
 
 
+def test_calibrating_in_train_mode_is_calibrating() -> None:
+    """The mode is kept, the batch norms' statistics are not touched, and the artifact is the same."""
+    prepared = prepare(Net(), preprocess=PREPROCESS).train()
+    before = {name: buffer.clone() for name, buffer in prepared.named_buffers() if "bn_" in name}
+    calibrate(prepared, IMAGES, range="minmax")
+    assert prepared.training
+    assert len(before) == 4
+    assert all(torch.equal(prepared.get_buffer(name), buffer) for name, buffer in before.items())
+    assert convert(prepared).data == convert(make()).data
+
+
 def test_calibrating_again_forgets_what_was_seen_before() -> None:
     dark, bright = IMAGES // 8, 255 - IMAGES // 8
     again, fresh = (prepare(Net(), preprocess=PREPROCESS) for _ in range(2))
