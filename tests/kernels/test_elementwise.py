@@ -1,5 +1,7 @@
 """add, mul and batch_norm: every instruction set against the reference, to the bit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,13 +12,15 @@ CHANNELS = [1, 3, 5, 15, 16, 17, 24, 33, 48, 64, 65, 100, 144]
 OPS = ["add", "mul", "scale", "batch_norm"]
 
 
-def apply(graph: RandomGraph, op: str, x: str, other: str, **attrs: int | bool) -> str:
+def apply(graph: RandomGraph, op: str, x: str, other: str, **attrs: Any) -> str:
     if op == "add":
         return graph.add(x, other, **attrs)
     if op == "mul":
         return graph.mul(x, other, **attrs)
     if op == "scale":
-        return graph.mul(x, graph.global_avg_pool2d(other, zp=graph.values[other].type.zero_point), **attrs)
+        type_ = graph.values[other].type
+        assert type_ is not None
+        return graph.mul(x, graph.global_avg_pool2d(other, zp=type_.zero_point), **attrs)
     return graph.batch_norm(x, **attrs)
 
 

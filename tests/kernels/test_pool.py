@@ -10,7 +10,9 @@ CHANNELS = [1, 3, 8, 16, 17, 24, 33, 64, 65, 100, 144]
 POOLS = ["max", "average", "global"]
 
 
-def pool(graph: RandomGraph, kind: str, x: str, kernel: int = 3, stride: int = 2, padding: tuple[int, ...] = (1, 1, 1, 1)) -> str:
+def pool(
+    graph: RandomGraph, kind: str, x: str, kernel: int = 3, stride: int = 2, padding: tuple[int, ...] = (1,) * 4
+) -> str:
     if kind == "max":
         return graph.max_pool2d(x, kernel, stride, padding)
     if kind == "average":
@@ -29,7 +31,10 @@ def test_channels(channels: int, kind: str, table: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["max", "average"])
-@pytest.mark.parametrize("kernel,stride,padding", [(2, 2, (0, 0, 0, 0)), (3, 1, (1, 1, 1, 1)), (5, 3, (2, 0, 1, 2)), (7, 7, (0, 3, 3, 0))])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [(2, 2, (0, 0, 0, 0)), (3, 1, (1, 1, 1, 1)), (5, 3, (2, 0, 1, 2)), (7, 7, (0, 3, 3, 0))],
+)
 def test_windows(kind: str, kernel: int, stride: int, padding: tuple[int, ...]) -> None:
     graph = RandomGraph((3, 15, 14), seed=kernel)
     graph.dequantize(pool(graph, kind, graph.conv2d("input", 40, 1), kernel, stride, padding))
