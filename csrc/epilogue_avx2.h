@@ -26,21 +26,29 @@ class Epilogue256 {
       t[v] = _mm256_add_ps(t[v], _mm256_loadu_ps(e_.b + c + 8 * v));
       if (e_.residual) t[v] = _mm256_add_ps(t[v], residual(second + c + 8 * v));
     }
-    alignas(32) uint8_t whole[64];
     if (e_.to_float) {
-      for (int v = 0; v < 2; ++v) _mm256_store_ps(reinterpret_cast<float*>(whole) + 8 * v, t[v]);
+      alignas(32) float whole[16];
+      for (int v = 0; v < 2; ++v) _mm256_store_ps(whole + 8 * v, t[v]);
       __builtin_memcpy(out + 4 * c, whole, 4 * (count < 16 ? count : 16));
       return;
     }
-    __m128i bytes = codes(t);
+    store_codes(t, out + c, count);
+  }
+
+  // The codes of 16 values of t.
+  void store_codes(const __m256 (&t)[2], uint8_t* out, int count) const { store_bytes(codes(t), out, count); }
+
+  // The codes themselves, through the table if there is one.
+  void store_bytes(__m128i bytes, uint8_t* out, int count) const {
     if (count >= 16 && !e_.table) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + c), bytes);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
       return;
     }
+    alignas(16) uint8_t whole[16];
     _mm_store_si128(reinterpret_cast<__m128i*>(whole), bytes);
     if (e_.table)
-      for (int i = 0; i < 16; ++i) whole[i] = e_.table[whole[i]];
-    __builtin_memcpy(out + c, whole, count < 16 ? count : 16);
+      for (uint8_t& code : whole) code = e_.table[code];
+    __builtin_memcpy(out, whole, count < 16 ? count : 16);
   }
 
  private:

@@ -60,6 +60,7 @@ void Layout::shape_buffer(int value) {
   Extent e = extent(v);
   Buffer& b = buffers_[value];
   int lanes = e.c >= 16 ? round_up(e.c, 16) : round_up(e.c, 4);
+  if (round_up(e.c, 64) <= e.c + e.c / 8) lanes = round_up(e.c, 64);  // whole cache lines, where that costs little
   if (value == 0 && e.c < 4) lanes = e.c;  // pixels stay as they come, so a row of taps is one run of bytes
   ptrdiff_t pixel = v.is_float ? 4 * lanes : lanes;
   b.map = {e.h, e.w, e.c, lanes, pixel * (b.halo.left + e.w + b.halo.right), pixel};

@@ -61,15 +61,21 @@ class KernelStep : public Step {
     return reinterpret_cast<const T*>(kept_.back().data());
   }
 
-  Epilogue epilogue(const Graph& graph, const Node& node, const std::vector<float>& m, const std::vector<float>& b) {
+  // What becomes of t.
+  Epilogue store(const Graph& graph, const Node& node) const {
     Epilogue e = {};
-    e.m = keep(m), e.b = keep(b);
     e.table = table();
     e.to_float = graph.values[out].is_float;
     if (!e.to_float) {
       e.lo = static_cast<float>(node.attrs.at("lo")[0]);
       e.hi = static_cast<float>(node.attrs.at("hi")[0]);
     }
+    return e;
+  }
+
+  Epilogue epilogue(const Graph& graph, const Node& node, const std::vector<float>& m, const std::vector<float>& b) {
+    Epilogue e = store(graph, node);
+    e.m = keep(m), e.b = keep(b);
     if (second >= 0) {
       e.residual = true;
       e.m_r = node.tensors.at("m_r").as<float>()[0];
@@ -211,11 +217,9 @@ std::unique_ptr<Step> make_elementwise(const Graph& graph, const Layout& layout,
   p.zp = a.zero_point(0), p.second_zp = b.zero_point(0);
   p.m = floats(node, p.op == Elementwise::add ? "m_a" : "m")[0];
   if (p.op == Elementwise::add) p.m_second = floats(node, "m_b")[0];
-  p.table = step->table(), p.to_float = out.is_float;
-  if (!out.is_float) {
-    p.out_zp = static_cast<float>(out.zero_point(0));
-    p.lo = static_cast<float>(node.attrs.at("lo")[0]), p.hi = static_cast<float>(node.attrs.at("hi")[0]);
-  }
+  if (!out.is_float) p.out_zp = static_cast<float>(out.zero_point(0));
+  p.epilogue = step->store(graph, node);
+  p.epilogue.narrow = std::max(std::abs(p.m), std::abs(p.m_second)) < 0x1p14f;  // times 255 * 255 at most
   step->bind(elementwise_kernels(), isa);
   return step;
 }

@@ -74,7 +74,8 @@ template <int kPlaces, int kOuts, int kQuads>
 class Block {
  public:
   Block(const DepthwiseParams& p, const Buffers& at, int c)
-      : p_(p), at_(at), c_(c), table_(p.epilogue.table), hi_(_mm512_set1_ps(p.epilogue.hi)) {
+      : p_(p), at_(at), c_(c), table_(p.epilogue.table), bound_(_mm512_set1_ps(p.epilogue.hi)) {
+    hi_ = _mm512_set1_epi8(static_cast<char>(static_cast<int>(p.epilogue.hi)));
     lo_ = _mm512_set1_epi8(static_cast<char>(static_cast<int>(p.epilogue.lo)));
     weights_ = static_cast<const int8_t*>(p.weights) + static_cast<ptrdiff_t>(c / 64) * p.window.kh * kOuts * kQuads * kBlock;
     in_lane_order(p.start + c, kWidth, start_);
@@ -134,6 +135,7 @@ class Block {
 
   static void interleave(const uint8_t* const (&x)[kPlaces], const ptrdiff_t* pixel, __m512i (&taps)[4]) {
     __m512i a = load(x, pixel[0]), b = load(x, pixel[1]), c = load(x, pixel[2]), d = load(x, pixel[3]);
+    __asm__("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d));  // or gcc loads each twice, mostly across two cache lines
     __m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
     __m512i cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
     taps[0] = _mm512_unpacklo_epi16(ab_low, cd_low), taps[1] = _mm512_unpackhi_epi16(ab_low, cd_low);
@@ -145,10 +147,11 @@ class Block {
     for (int v = 0; v < 4; ++v) {
       __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[v]), _mm512_castsi512_ps(m_[v]));
       t = _mm512_add_ps(t, _mm512_castsi512_ps(b_[v]));
-      codes[v] = _mm512_cvtps_epi32(_mm512_min_ps(t, hi_));
+      if (!p_.epilogue.narrow) t = _mm512_min_ps(t, bound_);
+      codes[v] = _mm512_cvtps_epi32(t);
     }
     __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(codes[0], codes[1]), _mm512_packs_epi32(codes[2], codes[3]));
-    bytes = _mm512_max_epu8(bytes, lo_);
+    bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, lo_), hi_);
     if (p_.epilogue.table) bytes = table_.look_up(bytes);
     if constexpr (kPlaces == 1) _mm512_mask_storeu_epi8(out + place[0] * p_.out.pixel, mask_, bytes);
     if constexpr (kPlaces == 2) {
@@ -171,8 +174,8 @@ class Block {
   const int8_t* weights_;
   Table512 table_;
   __m512i start_[4], m_[4], b_[4];
-  __m512 hi_;
-  __m512i lo_;
+  __m512 bound_;
+  __m512i lo_, hi_;
   __mmask64 mask_;
   ptrdiff_t pixel_[4 * kQuads];
 };

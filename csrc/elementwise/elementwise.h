@@ -13,10 +13,8 @@ struct ElementwiseParams {
   bool per_channel;       // mul: second is one pixel, used for all
   int zp, second_zp;
   float m, m_second;      // add: m_a, m_b; mul: m
-  float out_zp, lo, hi;   // add, mul
-  const uint8_t* table;   // add, mul: applied to the code, or null
-  bool to_float;
-  Epilogue epilogue;      // affine: acc = x - zp
+  float out_zp;           // add, mul
+  Epilogue epilogue;      // affine: acc = x - zp; add, mul: no m, b, residual
   const int32_t* zps;     // affine: per channel zero points when the input is the image, or null
 };
 
@@ -24,7 +22,7 @@ struct ElementwiseParams {
 KernelTable<ElementwiseParams> elementwise_kernels();
 
 #ifdef BITWRIGHT_X86
-extern const KernelRow<ElementwiseParams> elementwise_avx512vnni;
+extern const KernelRow<ElementwiseParams> elementwise_avx512vnni, elementwise_avx2;
 #endif
 extern const KernelRow<ElementwiseParams> elementwise_scalar;
 

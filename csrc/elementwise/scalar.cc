@@ -20,12 +20,12 @@ void pixel(const ElementwiseParams& p, const uint8_t* in, const uint8_t* second,
       continue;
     }
     float t = combine(p, in[c], second[c]);
-    if (p.to_float) {
+    if (p.epilogue.to_float) {
       std::memcpy(out + 4 * c, &t, 4);
       continue;
     }
-    uint8_t code = clipped_code(t + p.out_zp, p.lo, p.hi);
-    out[c] = p.table ? p.table[code] : code;
+    uint8_t code = clipped_code(t + p.out_zp, p.epilogue.lo, p.epilogue.hi);
+    out[c] = p.epilogue.table ? p.epilogue.table[code] : code;
   }
 }
 

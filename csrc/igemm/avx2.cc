@@ -1,5 +1,5 @@
 // VPMADDUBSW would saturate, so codes and weights are widened to 16 bits, even and odd ones apart, for VPMADDWD.
-#include "tiles256.h"
+#include "gemv256.h"
 
 namespace bitwright {
 namespace {
@@ -20,6 +20,9 @@ struct Widened {
 };
 
 }  // namespace
+
+const KernelRow<IgemmParams> gemv_avx2 = {
+    "gemv, four panels", Isa::avx2, gemv_accepts, gemv_units, packed_quads_bytes, pack_quads, nullptr, run_gemv<Widened>};
 
 const KernelRow<IgemmParams> igemm_avx2 = {
     "igemm, register tiles", Isa::avx2, nullptr, units, packed_quads_bytes, pack_quads, nullptr, run<Widened>};

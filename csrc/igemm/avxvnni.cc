@@ -1,5 +1,5 @@
 // VPDPBUSD in 256 bits: a quad of codes with a quad of each of 8 channels at once; nothing saturates.
-#include "tiles256.h"
+#include "gemv256.h"
 
 namespace bitwright {
 namespace {
@@ -13,6 +13,9 @@ struct Dpbusd {
 };
 
 }  // namespace
+
+const KernelRow<IgemmParams> gemv_avxvnni = {
+    "gemv, four panels", Isa::avxvnni, gemv_accepts, gemv_units, packed_quads_bytes, pack_quads, nullptr, run_gemv<Dpbusd>};
 
 const KernelRow<IgemmParams> igemm_avxvnni = {
     "igemm, register tiles", Isa::avxvnni, nullptr, units, packed_quads_bytes, pack_quads, nullptr, run<Dpbusd>};

@@ -1,6 +1,6 @@
 // Convolution and linear layers as an implicit matrix product: output pixels x output channels, K = taps x input
 // channels read in place. The input has a halo, so every tap of every window exists. linear is a 1x1 window on a
-// 1x1 map; a GEMV row (csrc/gemv) accepts just those with out.h * out.w == 1.
+// 1x1 map; GEMV rows accept just those with out.h * out.w == 1.
 #pragma once
 
 #include "../kernel.h"
@@ -20,7 +20,7 @@ struct IgemmParams {
 KernelTable<IgemmParams> igemm_kernels();
 
 #ifdef BITWRIGHT_X86
-extern const KernelRow<IgemmParams> igemm_amx, igemm_avx512vnni, igemm_avxvnni, igemm_avx2;
+extern const KernelRow<IgemmParams> igemm_amx, igemm_avx512vnni, gemv_avxvnni, igemm_avxvnni, gemv_avx2, igemm_avx2;
 #endif
 extern const KernelRow<IgemmParams> igemm_scalar;
 

@@ -5,7 +5,7 @@ namespace bitwright {
 KernelTable<IgemmParams> igemm_kernels() {
   static const KernelRow<IgemmParams> rows[] = {
 #ifdef BITWRIGHT_X86
-      igemm_amx, igemm_avx512vnni, igemm_avxvnni, igemm_avx2,
+      igemm_amx, igemm_avx512vnni, gemv_avxvnni, igemm_avxvnni, gemv_avx2, igemm_avx2,
 #endif
       igemm_scalar,
   };

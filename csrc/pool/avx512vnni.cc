@@ -1,4 +1,4 @@
-// Up to 64 channels at once. Sums are kept as int32, so no window is too large.
+// 64 channels at once.
 #include <immintrin.h>
 
 #include "../epilogue_avx512.h"
@@ -8,6 +8,7 @@ namespace bitwright {
 namespace {
 
 constexpr int kChannels = 64;
+constexpr int kMostBlocks = 16;  // of channels, in one pass over a plane
 
 bool accepts(const PoolParams& p) { return !p.to_float; }
 
@@ -15,15 +16,34 @@ int channel_blocks(const PoolParams& p) { return (p.out.c + kChannels - 1) / kCh
 
 int units(const PoolParams& p) { return p.pool == Pool::global_average ? channel_blocks(p) : p.out.h; }
 
-struct Sums512 {
-  __m512i at[4] = {};
-
+// Codes of even and odd channels are added up apart, as 16-bit numbers that are emptied into int32 before they overflow.
+// Lane i of total[r] is then channel 4 * i + r, so that four codes in int32 are brought together by shifts.
+class Sums512 {
+ public:
   void add(const uint8_t* codes) {
-    for (int v = 0; v < 4; ++v) {
-      __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + 16 * v));
-      at[v] = _mm512_add_epi32(at[v], _mm512_cvtepu8_epi32(part));
-    }
+    __m512i x = _mm512_loadu_si512(codes);
+    even_ = _mm512_add_epi16(even_, _mm512_and_si512(x, _mm512_set1_epi16(0xff)));
+    odd_ = _mm512_add_epi16(odd_, _mm512_srli_epi16(x, 8));
+    if (++pending_ == kMostPending) empty();
   }
+
+  void empty() {
+    const __m512i low = _mm512_set1_epi32(0xffff);
+    total[0] = _mm512_add_epi32(total[0], _mm512_and_si512(even_, low));
+    total[1] = _mm512_add_epi32(total[1], _mm512_and_si512(odd_, low));
+    total[2] = _mm512_add_epi32(total[2], _mm512_srli_epi32(even_, 16));
+    total[3] = _mm512_add_epi32(total[3], _mm512_srli_epi32(odd_, 16));
+    even_ = odd_ = _mm512_setzero_si512();
+    pending_ = 0;
+  }
+
+  __m512i total[4] = {};
+
+ private:
+  static constexpr int kMostPending = 65535 / 255;
+
+  __m512i even_ = _mm512_setzero_si512(), odd_ = _mm512_setzero_si512();
+  int pending_ = 0;
 };
 
 class Pooler {
@@ -44,11 +64,15 @@ class Pooler {
     }
   }
 
-  void plane(const Buffers& at, int c) const {
-    Sums512 sums;
+  // Row by row, so that what one block leaves of a cache line is there for the next.
+  void planes(const Buffers& at, int block, int count) const {
+    Sums512 sums[kMostBlocks];
     for (int y = 0; y < p_.in.h; ++y)
-      for (int x = 0; x < p_.in.w; ++x) sums.add(at.in + y * p_.in.row + x * p_.in.pixel + c);
-    store_average(sums, p_.in.h * p_.in.w, p_.m[0], at.out, c);
+      for (int i = 0; i < count; ++i) {
+        const uint8_t* in = at.in + y * p_.in.row + (block + i) * kChannels;
+        for (int x = 0; x < p_.in.w; ++x) sums[i].add(in + x * p_.in.pixel);
+      }
+    for (int i = 0; i < count; ++i) store_average(sums[i], p_.in.h * p_.in.w, p_.m[0], at.out, (block + i) * kChannels);
   }
 
  private:
@@ -64,14 +88,16 @@ class Pooler {
     store_average(sums, window.rows.count() * window.columns.count(), m, out, c);
   }
 
-  void store_average(const Sums512& sums, int count, float m, uint8_t* out, int c) const {
-    __m512i codes[4];
-    for (int v = 0; v < 4; ++v) {
-      __m512i acc = _mm512_sub_epi32(sums.at[v], _mm512_set1_epi32(count * p_.zp));
+  void store_average(Sums512& sums, int count, float m, uint8_t* out, int c) const {
+    sums.empty();
+    __m512i bytes = _mm512_setzero_si512();
+    for (int r = 3; r >= 0; --r) {
+      __m512i acc = _mm512_sub_epi32(sums.total[r], _mm512_set1_epi32(count * p_.zp));
       __m512 t = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_set1_ps(m)), out_zp_);
-      codes[v] = _mm512_cvtps_epi32(_mm512_min_ps(t, hi_));
+      __m512i code = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_min_ps(t, hi_)), _mm512_setzero_si512());
+      bytes = _mm512_or_si512(_mm512_slli_epi32(bytes, 8), code);
     }
-    store(pack_bytes(codes[0], codes[1], codes[2], codes[3]), out, c);
+    store(bytes, out, c);
   }
 
   void store(__m512i codes, uint8_t* out, int c) const {
@@ -86,12 +112,12 @@ class Pooler {
 
 void run(const PoolParams& p, const Buffers& at, int begin, int end) {
   Pooler pooler(p);
-  for (int unit = begin; unit < end; ++unit) {
-    if (p.pool == Pool::global_average)
-      pooler.plane(at, unit * kChannels);
-    else
-      pooler.row(at, unit);
+  if (p.pool != Pool::global_average) {
+    for (int y = begin; y < end; ++y) pooler.row(at, y);
+    return;
   }
+  for (int block = begin; block < end; block += kMostBlocks)
+    pooler.planes(at, block, end - block < kMostBlocks ? end - block : kMostBlocks);
 }
 
 }  // namespace

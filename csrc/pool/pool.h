@@ -22,7 +22,7 @@ struct PoolParams {
 KernelTable<PoolParams> pool_kernels();
 
 #ifdef BITWRIGHT_X86
-extern const KernelRow<PoolParams> pool_avx512vnni;
+extern const KernelRow<PoolParams> pool_avx512vnni, pool_avx2;
 #endif
 extern const KernelRow<PoolParams> pool_scalar;
 

@@ -1,0 +1,92 @@
+// Taps in pairs: the codes of two pixels are interleaved and widened to 16 bits, so that VPMADDWD multiplies and adds two
+// taps of 8 channels, exactly. An odd tap at the end is paired with itself and a weight of zero.
+#include <immintrin.h>
+
+#include "../epilogue_avx2.h"
+#include "depthwise.h"
+
+namespace bitwright {
+namespace {
+
+constexpr int kChannels = 16;
+constexpr int kMostTaps = 128;
+constexpr int kPairCodes = 2 * kChannels;
+
+int taps(const DepthwiseParams& p) { return p.window.kh * p.window.kw; }
+
+int pairs(const DepthwiseParams& p) { return (taps(p) + 1) / 2; }
+
+int channel_blocks(const DepthwiseParams& p) { return (p.out.c + kChannels - 1) / kChannels; }
+
+bool accepts(const DepthwiseParams& p) { return taps(p) <= kMostTaps; }
+
+int units(const DepthwiseParams& p) { return p.out.h; }
+
+size_t packed_bytes(const DepthwiseParams& p) {
+  return static_cast<size_t>(channel_blocks(p)) * pairs(p) * kPairCodes * sizeof(int16_t);
+}
+
+// [block of channels][pair of taps][channel][2]
+void pack(const DepthwiseParams& p, const int8_t* weights, void* packed) {
+  auto* to = static_cast<int16_t*>(packed);
+  for (int block = 0; block < channel_blocks(p); ++block)
+    for (int pair = 0; pair < pairs(p); ++pair)
+      for (int i = 0; i < kPairCodes; ++i) {
+        int channel = block * kChannels + i / 2, tap = 2 * pair + i % 2;
+        bool inside = channel < p.out.c && tap < taps(p);
+        *to++ = inside ? weights[channel * taps(p) + tap] : int16_t{0};
+      }
+}
+
+class Runner {
+ public:
+  Runner(const DepthwiseParams& p, const Buffers& at) : p_(p), at_(at), epilogue_(p.epilogue) {
+    for (int tap = 0; tap < 2 * pairs(p); ++tap) {
+      int last = tap < taps(p) ? tap : tap - 1;
+      offset_[tap] = last / p.window.kw * p.window.dilation_h * p.in.row + last % p.window.kw * p.window.dilation_w * p.in.pixel;
+    }
+  }
+
+  void row(int y, int c) const {
+    const uint8_t* in = at_.in + (y * p_.window.stride_h - p_.window.pad_top) * p_.in.row - p_.window.pad_left * p_.in.pixel + c;
+    const auto* weights = static_cast<const int16_t*>(p_.weights) + static_cast<ptrdiff_t>(c) * 2 * pairs(p_);
+    for (int x = 0; x < p_.out.w; ++x, in += p_.window.stride_w * p_.in.pixel) {
+      __m256i acc[2];
+      for (int v = 0; v < 2; ++v) acc[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p_.start + c + 8 * v));
+      const int16_t* w = weights;
+      for (int pair = 0; pair < pairs(p_); ++pair, w += kPairCodes) {
+        __m128i a = load(in + offset_[2 * pair]), b = load(in + offset_[2 * pair + 1]);
+        acc[0] = multiply_add(acc[0], _mm_unpacklo_epi8(a, b), w);
+        acc[1] = multiply_add(acc[1], _mm_unpackhi_epi8(a, b), w + kChannels);
+      }
+      epilogue_.store(acc, c, at_.second + y * p_.second.row + x * p_.second.pixel, at_.out + y * p_.out.row + x * p_.out.pixel,
+                      p_.out.lanes - c);
+    }
+  }
+
+ private:
+  static __m128i load(const uint8_t* codes) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)); }
+
+  static __m256i multiply_add(__m256i acc, __m128i codes, const int16_t* weights) {
+    __m256i w = _mm256_load_si256(reinterpret_cast<const __m256i*>(weights));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_cvtepu8_epi16(codes), w));
+  }
+
+  const DepthwiseParams& p_;
+  const Buffers& at_;
+  Epilogue256 epilogue_;
+  ptrdiff_t offset_[kMostTaps + 1];
+};
+
+void run(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
+  Runner runner(p, at);
+  for (int c = 0; c < p.out.c; c += kChannels)
+    for (int y = begin; y < end; ++y) runner.row(y, c);
+}
+
+}  // namespace
+
+const KernelRow<DepthwiseParams> depthwise_avx2 = {
+    "depthwise, pairs of taps", Isa::avx2, accepts, units, packed_bytes, pack, nullptr, run};
+
+}  // namespace bitwright
