@@ -133,7 +133,7 @@ def test_public_names_are_listed_once_and_in_order():
 
 def test_no_submodule_has_the_name_of_a_function():
     """Importing such a submodule would put it in the function's place."""
-    modules = {path.stem for path in Path(bw.__path__[0]).iterdir()}
+    modules = {path.stem for folder in bw.__path__ for path in Path(folder).iterdir()}
     assert "artifact" in modules
     assert not modules & set(bw.__all__)
 

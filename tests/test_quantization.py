@@ -261,13 +261,13 @@ def test_calibration_holds_no_image_and_histograms_of_one_size() -> None:
     assert len(prepared.edges) * 2**16 == sizes[0]
 
 
-def test_batches_are_read_one_at_a_time() -> None:
+def test_batches_are_read_one_at_a_time_behind_those_that_corrections_keep() -> None:
     events: list[str] = []
 
     def batches() -> Iterator[np.ndarray]:
-        for _ in range(3):
+        for _ in range(7):
             events.append("read")
             yield IMAGES[:32]
 
     calibrate(prepare(net(), preprocess=PREPROCESS), batches(), progress=lambda n: events.append("seen"))
-    assert events == ["read", "seen"] * 3
+    assert events == ["read"] * 4 + ["seen"] * 4 + ["read", "seen"] * 3

@@ -40,6 +40,7 @@ def test_the_table(run: Run, project: Path):
         "provenance.recipe.weights      int8\n"
         "provenance.recipe.activations  uint8\n"
         "provenance.recipe.range        mse\n"
+        'provenance.recipe.algorithms   ["equalize", "bias_correct"]\n'
         f"provenance.versions.bitwright  {__version__}\n"
         f"provenance.versions.torch      {torch.__version__}\n"
         f"provenance.versions.python     {platform.python_version()}\n"

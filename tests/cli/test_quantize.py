@@ -140,6 +140,7 @@ def test_a_recipe_file(run: Run, project: Path, out: Path):
         "weights": "int5",
         "activations": "uint8",
         "range": "minmax",
+        "algorithms": ["equalize", "bias_correct"],
     }
     assert load(out).provenance["calibration"]["range"] == "minmax"
 
