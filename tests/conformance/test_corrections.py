@@ -1,0 +1,87 @@
+"""Every correction in the table: deterministic, undone by a second calibration, and better than nothing."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bitwright.algorithms.correction import CORRECTIONS
+from bitwright.errors import RecipeError
+from bitwright.nn import PreparedModel
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import calibrate, convert, prepare
+from bitwright.recipe import Recipe
+
+PREPROCESS = Preprocess(size=16, mean=0.5, std=0.25)
+IMAGES = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 3), dtype=np.uint8)
+
+
+def net() -> nn.Module:
+    """Two inverted residual blocks whose channels differ in size by powers of ten, as trained ones do."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    inputs = 3
+    for _ in range(2):
+        layers += [nn.Conv2d(inputs, 24, 1), nn.BatchNorm2d(24), nn.ReLU6()]
+        layers += [nn.Conv2d(24, 24, 3, padding=1, groups=24), nn.BatchNorm2d(24), nn.ReLU6(), nn.Conv2d(24, 8, 1)]
+        inputs = 8
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    with torch.no_grad():
+        for module in model:
+            if isinstance(module, nn.BatchNorm2d):
+                size = torch.logspace(-2.5, 0.5, 24)
+                module.weight.copy_(size)
+                module.bias.copy_(size)
+    return model.eval()
+
+
+def made(*algorithms: str, times: int = 1, activations: str = "uint8") -> PreparedModel:
+    recipe = Recipe(weights="int8", activations=activations, algorithms=algorithms)
+    prepared = prepare(net(), preprocess=PREPROCESS, recipe=recipe)
+    for _ in range(times):
+        calibrate(prepared, IMAGES)
+    return prepared
+
+
+def error(prepared: PreparedModel) -> tuple[float, float]:
+    """(root mean square, size of the mean) of the integer logits' distance from the float logits."""
+    x = torch.from_numpy(PREPROCESS.normalise(IMAGES))
+    with torch.no_grad():
+        distance = prepared(x) - net()(x)
+    return float(distance.square().mean().sqrt()), float(distance.mean(0).abs().mean())
+
+
+@pytest.mark.parametrize("name", CORRECTIONS)
+def test_the_name_is_the_key(name: str) -> None:
+    assert CORRECTIONS[name].name == name
+
+
+@pytest.mark.parametrize("name", CORRECTIONS)
+def test_it_is_deterministic_and_does_not_add_up(name: str) -> None:
+    once = convert(made(name)).data
+    assert convert(made(name)).data == once
+    assert convert(made(name, times=2)).data == once
+
+
+@pytest.mark.parametrize("name", CORRECTIONS)
+def test_it_changes_the_integers_and_comes_closer(name: str) -> None:
+    plain, corrected = made(activations="uint6"), made(name, activations="uint6")
+    assert convert(plain).data != convert(corrected).data
+    assert error(corrected)[0] < error(plain)[0]
+
+
+def test_equalize_leaves_the_float_model_as_it_was_to_the_bit() -> None:
+    images = torch.from_numpy(IMAGES)
+    before = prepare(net(), preprocess=PREPROCESS).observe(images)
+    equalized = made("equalize")
+    assert torch.equal(equalized.observe(images), before)
+    assert any(bool((buffer > 1).any()) for name, buffer in equalized.named_buffers() if name.endswith("equalized"))
+
+
+def test_bias_correct_takes_the_mean_of_the_error_away() -> None:
+    assert error(made("bias_correct", activations="uint4"))[1] < error(made(activations="uint4"))[1] / 4
+
+
+def test_an_unknown_algorithm_is_refused_before_any_work() -> None:
+    with pytest.raises(RecipeError, match=r"unknown algorithm 'magic'.*equalize, bias_correct"):
+        prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=("magic",)))

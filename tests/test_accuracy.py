@@ -1,0 +1,85 @@
+"""Accuracy of the integer model on real images and pretrained networks, against the figures that the project promises."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from safetensors.torch import load_file
+from torch import nn
+
+import bitwright as bw
+from bitwright import zoo
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pretrained network, its images, its float accuracy, and how far w8a8 may fall behind (points; percent agreement)."""
+
+    factory: str
+    weights: str
+    calibration: str
+    images: int
+    test: str
+    top1: float
+    drop: float
+    agreement: float
+
+
+CIFAR = ("cifar10-train.npz", 512, "cifar10-test.npz")
+SAMPLES = ("imagenet-samples/sample1000.csv[::5]", 200, "imagenet-samples/sample1000.csv[!::5]")
+MNIST = ("mnist/train-images-idx3-ubyte.gz", 512, "mnist/t10k-images-idx3-ubyte.gz")
+TINY = ("tiny-imagenet/train1000.csv", 1000, "tiny-imagenet/val2000.csv")
+CASES = {
+    "resnet20": Case("cifar_resnet20", "cifar10-resnet20", *CIFAR, 91.73, 0.10, 99.0),
+    "resnet20-proj": Case("cifar_resnet20_proj", "cifar10-resnet20-proj", *CIFAR, 92.96, 0.10, 99.0),
+    "resnet8": Case("cifar_resnet8", "cifar10-resnet8", *CIFAR, 87.21, 0.3, 98.0),
+    "nin": Case("cifar_nin", "cifar10-nin", *CIFAR, 86.92, 0.3, 98.0),
+    "lenet": Case("mnist_lenet", "mnist-lenet", *MNIST, 98.95, 0.3, 99.0),
+    "squeezenet": Case("squeezenet1_1", "imagenet-squeezenet1_1", *SAMPLES, 60.62, 0.7, 92.0),
+    "darknet": Case("darknet_tiny", "imagenet-darknet-tiny", *SAMPLES, 63.50, 1.0, 88.0),
+    "mobilenetv2": Case("mobilenet_v2", "tinyimagenet-mobilenetv2", *TINY, 54.75, 1.0, 88.0),
+}
+
+
+@pytest.fixture(scope="module")
+def cifar10(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cifar10")
+    subprocess.run([sys.executable, data_dir / "cifar10_npz.py", folder], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def network(case: Case, torchvision: ModuleType) -> tuple[nn.Module, bw.Preprocess]:
+    if case.factory == "squeezenet1_1":
+        return torchvision.models.squeezenet1_1(weights=None), bw.Preprocess(size=224, resize=256, **IMAGENET)
+    if case.factory == "mobilenet_v2":
+        return torchvision.models.mobilenet_v2(num_classes=200), bw.Preprocess(size=128, resize=(128, 128), **IMAGENET)
+    factory = getattr(zoo, case.factory)
+    return factory(), factory.preprocess
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_w8a8_is_as_accurate_as_promised(name: str, data_dir: Path, cifar10: Path, torchvision: ModuleType) -> None:
+    case = CASES[name]
+    model, preprocess = network(case, torchvision)
+    missing, unexpected = model.load_state_dict(
+        load_file(data_dir / f"models/{case.weights}.safetensors"), strict=False
+    )
+    assert not unexpected
+    assert all(key.endswith("num_batches_tracked") for key in missing)
+    calibration, test = (
+        bw.open_source((cifar10 if "cifar10" in spec else data_dir) / spec) for spec in (case.calibration, case.test)
+    )
+    artifact = bw.quantize(model, calibration.sample(case.images, seed=0), preprocess=preprocess)
+    real = bw.evaluate(model, test, preprocess=preprocess)
+    integer = bw.evaluate(artifact, test, reference=model)
+    assert real.top1 == pytest.approx(case.top1, abs=0.03)
+    assert integer.top1 is not None
+    assert integer.agreement is not None
+    assert real.top1 is not None
+    assert real.top1 - integer.top1 <= case.drop + 1e-9
+    assert integer.agreement >= case.agreement
