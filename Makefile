@@ -6,6 +6,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := .venv/installed
 
+# Threads that wait without spinning: two libraries' threads on one core otherwise take turns at burning it.
+export OMP_WAIT_POLICY ?= passive
+export OPENBLAS_NUM_THREADS ?= 1
+
 .PHONY: demo test check install clean
 
 demo: $(STAMP)  ## the main job on handwritten digits; leaves demo-out/

@@ -46,7 +46,7 @@ def test_help_lists_the_commands(run: Run):
     result = run("--help")
     assert result.code == 0
     listed = result.out.partition("Commands:\n")[2].split("\n")
-    assert [line.split()[0] for line in listed if line] == ["classify", "evaluate", "inspect", "quantize"]
+    assert [line.split()[0] for line in listed if line] == ["bench", "classify", "evaluate", "inspect", "quantize"]
 
 
 @pytest.mark.parametrize("arguments", [["no-such-command"], ["inspect"], ["inspect", "--no-such-option"], ["quantize"]])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from bitwright import __version__
+from bitwright.cli.bench import bench
 from bitwright.cli.classify import classify
 from bitwright.cli.evaluate import evaluate
 from bitwright.cli.inspect import inspect
@@ -23,7 +24,7 @@ def bitwright() -> None:
     """Make few-bit integer models of PyTorch image classifiers; evaluate, run and inspect them without PyTorch."""
 
 
-for command in (quantize, evaluate, classify, inspect):
+for command in (quantize, evaluate, classify, inspect, bench):
     bitwright.add_command(command)
 
 

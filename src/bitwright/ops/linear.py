@@ -17,14 +17,12 @@ from bitwright.ops.op import (
     Array,
     FloatOp,
     IntegerOp,
-    check_overflow,
     codes_of,
     exact_dtype,
-    expect_tensors,
     tensor,
     worst_case,
 )
-from bitwright.ops.weights import WEIGHTS, check_weight_codes, quantize_weight
+from bitwright.ops.weights import WEIGHTS, check_layer, quantize_weight
 
 
 class Linear(FloatOp, IntegerOp):
@@ -58,16 +56,7 @@ class Linear(FloatOp, IntegerOp):
         )
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
-        shape = node.tensors["weight"].shape
-        expected: dict[str, tuple[str, Shape]] = {
-            "weight": ("int8", shape),
-            "m": ("float32", shape[:1]),
-            "b": ("float32", shape[:1]),
-        }
-        expect_tensors(node, where, expected | ({"m_r": ("float32", (1,))} if len(inputs) == 2 else {}))
-        check_weight_codes(node, where)
-        epilogue.check_bounds(node, output, where)
-        check_overflow(node.tensors["weight"], codes_of(inputs[0]), where)
+        check_layer(node, inputs, output, where)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         x_type, weight = codes_of(inputs[0]), node.tensors["weight"]

@@ -1,12 +1,15 @@
 """Weight codes, shared by conv2d and linear: rounding at convert time, checking at load time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node
+from bitwright.graph import Node, Shape, Value
+from bitwright.ops import epilogue
+from bitwright.ops.op import check_overflow, codes_of, expect_tensors
 from bitwright.schemes import SCHEMES
 
 
@@ -24,8 +27,14 @@ def quantize_weight(
     return np.clip(np.rint(weight / column), codes.lo, codes.hi).astype(np.int8)
 
 
-def check_weight_codes(node: Node, where: str) -> None:
-    """Raise GraphError if a weight code is outside its scheme."""
+def check_layer(node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+    """Raise GraphError unless tensors, weight codes, bounds and the accumulator of a conv2d or linear node are right."""
+    shape = node.tensors["weight"].shape
+    expected: dict[str, tuple[str, Shape]] = {"weight": ("int8", shape)}
+    expected |= dict.fromkeys(("m", "b"), ("float32", shape[:1]))
+    expect_tensors(node, where, expected | ({"m_r": ("float32", (1,))} if len(inputs) == 2 else {}))
     weight, codes = node.tensors["weight"], SCHEMES[node.attrs["weights"]]
     if weight.size and not codes.lo <= int(weight.min()) <= int(weight.max()) <= codes.hi:
         raise GraphError(f"{where}: weight codes {weight.min()}..{weight.max()} are not all {node.attrs['weights']}")
+    epilogue.check_bounds(node, output, where)
+    check_overflow(weight, codes_of(inputs[0]), where)
