@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,19 +13,19 @@ from torch import nn
 import bitwright as bw
 from bitwright import zoo
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+IMAGENET = bw.Preprocess(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A pretrained network, its images, its float accuracy, and how far w8a8 may fall behind (points; percent agreement)."""
+    """A pretrained network, its images, its float accuracy (of all the images), and how far w8a8 may fall behind (points; percent agreement)."""
 
     factory: str
     weights: str
     calibration: str
     images: int
     test: str
-    top1: float
+    top1: float | None
     drop: float
     agreement: float
 
@@ -38,7 +38,7 @@ CASES = {
     "resnet20": Case("cifar_resnet20", "cifar10-resnet20", *CIFAR, 91.73, 0.10, 99.0),
     "resnet20-proj": Case("cifar_resnet20_proj", "cifar10-resnet20-proj", *CIFAR, 92.96, 0.10, 99.0),
     "resnet8": Case("cifar_resnet8", "cifar10-resnet8", *CIFAR, 87.21, 0.3, 98.0),
-    "nin": Case("cifar_nin", "cifar10-nin", *CIFAR, 86.92, 0.3, 98.0),
+    "nin": Case("cifar_nin", "cifar10-nin", *CIFAR[:2], "cifar10-test.npz[:2000]", None, 0.3, 98.0),  # a slow float net
     "lenet": Case("mnist_lenet", "mnist-lenet", *MNIST, 98.95, 0.3, 99.0),
     "squeezenet": Case("squeezenet1_1", "imagenet-squeezenet1_1", *SAMPLES, 60.62, 0.7, 92.0),
     "darknet": Case("darknet_tiny", "imagenet-darknet-tiny", *SAMPLES, 63.50, 1.0, 88.0),
@@ -55,9 +55,9 @@ def cifar10(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def network(case: Case, torchvision: ModuleType) -> tuple[nn.Module, bw.Preprocess]:
     if case.factory == "squeezenet1_1":
-        return torchvision.models.squeezenet1_1(weights=None), bw.Preprocess(size=224, resize=256, **IMAGENET)
+        return torchvision.models.squeezenet1_1(weights=None), IMAGENET
     if case.factory == "mobilenet_v2":
-        return torchvision.models.mobilenet_v2(num_classes=200), bw.Preprocess(size=128, resize=(128, 128), **IMAGENET)
+        return torchvision.models.mobilenet_v2(num_classes=200), replace(IMAGENET, size=128, resize=(128, 128))
     factory = getattr(zoo, case.factory)
     return factory(), factory.preprocess
 
@@ -75,11 +75,10 @@ def test_w8a8_is_as_accurate_as_promised(name: str, data_dir: Path, cifar10: Pat
         bw.open_source((cifar10 if "cifar10" in spec else data_dir) / spec) for spec in (case.calibration, case.test)
     )
     artifact = bw.quantize(model, calibration.sample(case.images, seed=0), preprocess=preprocess)
-    real = bw.evaluate(model, test, preprocess=preprocess)
-    integer = bw.evaluate(artifact, test, reference=model)
-    assert real.top1 == pytest.approx(case.top1, abs=0.03)
-    assert integer.top1 is not None
-    assert integer.agreement is not None
-    assert real.top1 is not None
-    assert real.top1 - integer.top1 <= case.drop + 1e-9
-    assert integer.agreement >= case.agreement
+    found = bw.evaluate(artifact, test, reference=model)
+    assert found.top1 is not None
+    assert found.agreement is not None
+    assert found.reference_top1 is not None
+    assert case.top1 is None or found.reference_top1 == pytest.approx(case.top1, abs=0.03)
+    assert found.reference_top1 - found.top1 <= case.drop + 1e-9
+    assert found.agreement >= case.agreement

@@ -81,6 +81,8 @@ def test_an_artifact_against_the_naive_figures(artifact: Artifact) -> None:
     agreed = (logits.argmax(axis=1) == FLOAT.argmax(axis=1)).mean()
     assert found.agreement == pytest.approx(100 * agreed)
     assert 0 < agreed < 1
+    of_float = naive(FLOAT, LABELS)
+    assert (found.reference_top1, found.reference_top5) == (of_float["top1"], of_float["top5"])
     assert found.images == 150
     assert found.artifact_bytes == len(artifact.data)
     assert found.float_bytes == 4 * sum(p.numel() for p in MODEL.parameters())

@@ -36,7 +36,7 @@ class ClassAccuracy:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured. Percentages are of the images that could be read; None is what could not be measured.
+    """What was measured; `reference_*` is the float model's own accuracy. Percentages are of the images that could be read; None is what could not be measured.
 
     `confusion` counts (label, prediction) pairs: the ones that occur, in order.
     """
@@ -45,6 +45,8 @@ class Evaluation:
     top1: float | None
     top5: float | None
     agreement: float | None
+    reference_top1: float | None
+    reference_top5: float | None
     per_class: tuple[ClassAccuracy, ...]
     confusion: tuple[tuple[int, int, int], ...]
     artifact_bytes: int | None
@@ -96,6 +98,8 @@ def evaluate(
         top1=tally.percent(tally.top1) if tally.labelled else None,
         top5=tally.percent(tally.top5) if tally.labelled else None,
         agreement=tally.percent(tally.agreed) if refer is not None else None,
+        reference_top1=tally.percent(tally.reference_top1) if refer is not None and tally.labelled else None,
+        reference_top5=tally.percent(tally.reference_top5) if refer is not None and tally.labelled else None,
         per_class=tally.per_class(names),
         confusion=tuple((label, guess, n) for (label, guess), n in sorted(tally.confusion.items())),
         artifact_bytes=None if artifact is None else len(artifact.data),
@@ -134,11 +138,16 @@ def _float_bytes(model: Any) -> int | None:
     return sum(int(t.numel() * t.element_size()) for t in tensors if t.is_floating_point())
 
 
+def _in_best_five(logits: Logits, labels: npt.NDArray[np.int64]) -> int:
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    return int((best == labels[:, None]).any(axis=1).sum())
+
+
 class _Tally:
     """Counts over the stream of batches."""
 
     def __init__(self) -> None:
-        self.images = self.top1 = self.top5 = self.agreed = 0
+        self.images = self.top1 = self.top5 = self.agreed = self.reference_top1 = self.reference_top5 = 0
         self.labelled = False
         self.confusion: Counter[tuple[int, int]] = Counter()
 
@@ -150,9 +159,11 @@ class _Tally:
         if labels is None:
             return
         self.labelled = True
-        best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
         self.top1 += int((guesses == labels).sum())
-        self.top5 += int((best == labels[:, None]).any(axis=1).sum())
+        self.top5 += _in_best_five(logits, labels)
+        if reference is not None:
+            self.reference_top1 += int((reference.argmax(axis=1) == labels).sum())
+            self.reference_top5 += _in_best_five(reference, labels)
         self.confusion.update(zip(labels.tolist(), guesses.tolist(), strict=True))
 
     def percent(self, count: int) -> float:

@@ -45,6 +45,8 @@ def test_wrong_labels_lower_the_figures(run: Run, project: Path):
         "images": 3,
         "top5": 100.0,
         "agreement": None,
+        "reference_top1": None,
+        "reference_top5": None,
         "per_class": [{"name": "blue", "images": 2, "correct": 1}, {"name": "red", "images": 1, "correct": 1}],
         "confusion": [[0, 0, 1], [0, 2, 1], [2, 2, 1]],
         "artifact_bytes": (project / "m.bw.safetensors").stat().st_size,

@@ -1,4 +1,4 @@
-"""The command line: `bitwright quantize`, `evaluate`, `classify` and `inspect`, one file each. Parse, call, print.
+"""The command line: `bitwright quantize`, `evaluate`, `classify`, `inspect` and `bench`, one file each. Parse, call, print.
 
 What a command finds goes to stdout, as a table or (`--json`) as one JSON document; all else goes to stderr. Exit codes:
 0, 1 for a runtime error, 2 for wrong usage, 130 after Ctrl-C. torch is imported only by what needs it.
