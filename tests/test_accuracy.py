@@ -18,7 +18,10 @@ IMAGENET = bw.Preprocess(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(
 
 @dataclass(frozen=True)
 class Case:
-    """A pretrained network, its images, its float accuracy (of all the images), and how far w8a8 may fall behind (points; percent agreement)."""
+    """A pretrained network, its images, its float accuracy on all of them, and how far w8a8 may fall behind it.
+
+    `drop` is in points, `agreement` in percent.
+    """
 
     factory: str
     weights: str

@@ -36,9 +36,10 @@ class ClassAccuracy:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured; `reference_*` is the float model's own accuracy. Percentages are of the images that could be read; None is what could not be measured.
+    """What was measured; `reference_*` is the float model's own accuracy.
 
-    `confusion` counts (label, prediction) pairs: the ones that occur, in order.
+    Percentages are of the images that could be read; None is what could not be measured. `confusion` counts (label,
+    prediction) pairs: the ones that occur, in order.
     """
 
     images: int
