@@ -7,7 +7,7 @@ from bitwright.zoo.preprocessed import preprocessed
 
 
 class ConvNormRelu(nn.Module):
-    """Convolution, batch norm, relu; or relu first."""
+    """Convolution, batch norm, relu; another relu before them where the input has had none."""
 
     def __init__(self, inputs: int, planes: int, kernel: int, padding: int, relu_first: bool = False) -> None:
         super().__init__()
@@ -17,7 +17,7 @@ class ConvNormRelu(nn.Module):
         self.relu_first = relu_first
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.bn(self.conv(self.relu(x))) if self.relu_first else self.relu(self.bn(self.conv(x)))
+        y: Tensor = self.relu(self.bn(self.conv(self.relu(x) if self.relu_first else x)))
         return y
 
 
