@@ -14,6 +14,7 @@ from bitwright.errors import BitwrightError, CalibrationError
 from bitwright.nn import PreparedModel
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import calibrate, convert, prepare
+from bitwright.schemes import SCHEMES
 from tests.networks import assert_equal_codes, pictures
 
 PREPROCESS = Preprocess(size=8, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
@@ -285,3 +286,26 @@ def test_training_leaves_the_original_alone() -> None:
     pass_in_train_mode(prepared)
     scale_in_no_grad(prepared)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+# --- rounding -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", ["w8a8", "w2a4"])
+def test_codes_that_were_set_are_the_ones_that_run_until_the_next_calibration(recipe: str) -> None:
+    prepared = make(recipe=recipe)
+    before = convert(prepared).data
+    wanted = {}
+    for seed, name in enumerate(("stem", "conv", "fc")):
+        layer = prepared.layer(name)
+        assert layer.quantizer is not None
+        codes = SCHEMES[layer.quantizer.scheme]
+        shape = layer.rounding.shape
+        wanted[name] = torch.randint(codes.lo, codes.hi + 1, shape, generator=torch.Generator().manual_seed(seed))
+        layer.set_codes(wanted[name])
+    lowered = prepared.lower()
+    for name, found in wanted.items():
+        np.testing.assert_array_equal(lowered[name].tensors["weight"], found)
+    assert_equal_codes(prepared, IMAGES)
+    calibrate(prepared, IMAGES, range="minmax")
+    assert convert(prepared).data == before

@@ -16,11 +16,12 @@ PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias")
 
 
 class Layer(nn.Module):
-    """Runs a float node. One with a weight has a `quantizer`; a `correction` [O], added to the quantized result; and
-    `equalized` [O], what its channels were multiplied by.
+    """Runs a float node. One with a weight has a `quantizer`; a `correction` [O], added to the quantized result; a
+    `rounding`, added to the weight before it is rounded; and `equalized` [O], what its channels were multiplied by.
     """
 
     correction: Tensor
+    rounding: Tensor
     equalized: Tensor
 
     def __init__(self, node: Node, weights: str | None, image: QType | None) -> None:
@@ -41,6 +42,7 @@ class Layer(nn.Module):
             )
             self.quantizer = WeightQuantizer(weights, torch.from_numpy(scale), len(weight))
             self.register_buffer("correction", torch.zeros(len(weight)))
+            self.register_buffer("rounding", torch.zeros(weight.shape))
             self.register_buffer("equalized", torch.ones(len(weight)))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -48,12 +50,26 @@ class Layer(nn.Module):
         return {name: getattr(self, name) for name in self.names}
 
     def corrected(self) -> dict[str, Tensor]:
-        """The float node's tensors, with the correction of the quantized layer added to what shifts its result."""
+        """The float node's tensors as the quantized layer has them: the weight about to be rounded, the result shifted."""
         tensors = self.tensors()
         if self.quantizer is not None:
+            tensors["weight"] = tensors["weight"] + self.rounding
             name = "bn_bias" if "bn_bias" in tensors else "bias"
             tensors[name] = tensors[name] + self.correction if name in tensors else self.correction
         return tensors
+
+    @torch.no_grad()
+    def set_codes(self, codes: Tensor) -> None:
+        """Round the weight to these codes [O, ...] from now on, whichever are nearest."""
+        assert self.quantizer is not None
+        weight = self.tensors()["weight"]
+        self.rounding.copy_(codes * self.quantizer.step(weight) - weight)
+
+    def forget(self) -> None:
+        """Undo correction and rounding."""
+        if self.quantizer is not None:
+            self.correction.zero_()
+            self.rounding = torch.zeros_like(self.rounding)
 
     def forward(self, xs: list[Tensor], *, quantized: bool, clamped: bool = True) -> Tensor:
         """The float function of inputs [N, ...]: `quantized` with the weight rounded and corrected, else as it was."""

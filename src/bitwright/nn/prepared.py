@@ -112,8 +112,7 @@ class PreparedModel(nn.Module):
             edge.histogram = Histogram()
         for layer in self.layers.values():
             assert isinstance(layer, Layer)
-            if layer.quantizer is not None:
-                layer.correction.zero_()
+            layer.forget()
 
     def choose_ranges(self, algorithm: Range) -> None:
         """Set every scale from the histograms and the weights."""

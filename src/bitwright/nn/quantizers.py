@@ -88,7 +88,10 @@ class WeightQuantizer(nn.Module):
         scale[scale < TINY] = 1.0
         self.scale.copy_(torch.from_numpy(scale))
 
+    def step(self, weight: Tensor) -> Tensor:
+        """What one code of a weight [O, ...] is worth, to be broadcast against it."""
+        return self.scale.reshape((-1,) + (1,) * (weight.dim() - 1)) / self.image_scale.to(weight.dtype)
+
     def forward(self, weight: Tensor) -> Tensor:
-        codes, column = SCHEMES[self.scheme], (-1,) + (1,) * (weight.dim() - 1)
-        scale = self.scale.reshape(column) / self.image_scale.to(weight.dtype)
-        return round_ste(weight / scale).clamp(codes.lo, codes.hi) * scale
+        codes, step = SCHEMES[self.scheme], self.step(weight)
+        return round_ste(weight / step).clamp(codes.lo, codes.hi) * step
