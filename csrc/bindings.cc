@@ -35,12 +35,14 @@ Tensor tensor_of(const Array& array) {
   return tensor;
 }
 
-// (shape, max_code or None, zero points)
+// (shape, max_code or None, step, zero points)
 Value value_of(nb::tuple t) {
   Value value;
   value.shape = nb::cast<std::vector<int>>(t[0]);
   value.is_float = t[1].is_none();
-  if (!value.is_float) value.max_code = nb::cast<int>(t[1]), value.zero_points = nb::cast<std::vector<int>>(t[2]);
+  if (value.is_float) return value;
+  value.max_code = nb::cast<int>(t[1]), value.step = nb::cast<int>(t[2]);
+  value.zero_points = nb::cast<std::vector<int>>(t[3]);
   return value;
 }
 

@@ -82,14 +82,15 @@ class NodeCheck {
   }
 
   void same_type() const {
-    expect(!out_.is_float && out_.max_code == in().max_code, "input and output have different types");
+    expect(!out_.is_float && out_.max_code == in().max_code && out_.step == in().step, "input and output have different types");
   }
 
   void same_codes() const {
     same_type();
     for (size_t i = 0; i < node_.inputs.size(); ++i) {
       one_zero_point(i);
-      expect(in(i).zero_points[0] == out_.zero_points[0] && in(i).max_code == out_.max_code, "input and output have different types");
+      bool same = in(i).zero_points[0] == out_.zero_points[0] && in(i).max_code == out_.max_code && in(i).step == out_.step;
+      expect(same, "input and output have different types");
     }
   }
 
@@ -111,7 +112,7 @@ class NodeCheck {
         for (int t = 0; t < taps; ++t) {
           int code = w[(o * depth + i) * taps + t];
           expect(code != -128, "a weight is -128");
-          most += static_cast<int64_t>(std::abs(code)) * std::max(zp, in().max_code - zp);
+          most += static_cast<int64_t>(std::abs(code)) * std::max(zp, in().max_stored() - zp);
         }
       }
       expect(most <= INT32_MAX, "an accumulator could overflow int32");
@@ -178,6 +179,7 @@ class NodeCheck {
     expect(!out_.is_float, "expected codes as output");
     auto found = node_.tensors.find("table");
     bool shared = found != node_.tensors.end() && found->second.shape.size() == 1;
+    expect(shared || in().shape.size() == 1 || in().shape.size() == 3, "a table for each channel needs an input of C, H, W or F");
     std::vector<int64_t> dims = shared ? std::vector<int64_t>{256} : std::vector<int64_t>{in().shape[0], 256};
     for (uint8_t code : tensor("table", Type::uint8, dims).as<uint8_t>())
       expect(code <= out_.max_code, "the table holds a code that the output has not");
@@ -229,6 +231,7 @@ class NodeCheck {
 
   void pad() {
     inputs(1, 1), same_codes();
+    expect(in().step == 1, "its codes have no zero to pad with");
     const auto& padding = attr_within("padding", 2 * in().shape.size(), 0, kMostWindow);
     std::vector<int> padded = in().shape;
     for (size_t axis = 0; axis < padded.size(); ++axis) padded[axis] += padding[2 * axis] + padding[2 * axis + 1];
@@ -273,8 +276,9 @@ void check_value(const Value& v, int index) {
   }
   if (v.is_float) return;
   expect(v.max_code >= 1 && v.max_code <= 255, "expected codes of 1 to 8 bits");
+  expect(v.step == 1 || (v.step == 2 && v.max_code == 1 && index > 0), "expected a step of 1, or of 2 between two codes");
   expect(v.zero_points.size() == 1 || (index == 0 && static_cast<int>(v.zero_points.size()) == v.shape[0]), "wrong number of zero points");
-  for (int zp : v.zero_points) expect(zp >= 0 && zp <= v.max_code, "a zero point is not a code");
+  for (int zp : v.zero_points) expect(v.step == 1 ? zp >= 0 && zp <= v.max_code : zp == 1, "a zero point is out of range");
 }
 
 }  // namespace

@@ -145,6 +145,8 @@ void Plan::read_value(const uint8_t* arena, int value, uint8_t* to) const {
     for (int y = 0; y < place.map.h; ++y)
       for (int x = 0; x < place.map.w; ++x, to += size)
         std::memcpy(to, from + y * place.map.row + x * place.map.pixel + c * size, size);
+  if (v.is_float || v.step == 1) return;
+  for (uint8_t* code = to - v.count(); code < to; ++code) *code /= static_cast<uint8_t>(v.step);
 }
 
 void Plan::run_alone(const uint8_t* images, int64_t count, uint8_t* outputs) const {

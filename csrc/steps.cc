@@ -40,9 +40,13 @@ class KernelStep : public Step {
     if (node.inputs.size() > 1) second = node.inputs[1];
     params.in = layout.place(in).map, params.out = layout.place(out).map;
     bytes = graph.values[in].count() + graph.values[out].count();
-    if (layer.table) {
-      auto codes = layer.table->as<uint8_t>();
-      table_.assign(codes.begin(), codes.end());
+    const Value &from = graph.values[in], &to = graph.values[out];
+    if (op == "table") {
+      set_table(node.tensors.at("table"), from.step, to.step);
+    } else if (layer.table) {
+      set_table(*layer.table, op == "max_pool2d" ? from.step : 1, to.step);
+    } else if (!to.is_float && to.step != 1 && op != "max_pool2d") {
+      for (int code = 0; code < 256; ++code) table_.push_back(static_cast<uint8_t>(std::min(code, to.max_code) * to.step));
     }
   }
 
@@ -50,9 +54,11 @@ class KernelStep : public Step {
 
   const uint8_t* table() const { return table_.empty() ? nullptr : table_.data(); }
 
-  void set_table(const Tensor& table) {
+  // From codes that lie in steps of `from` to codes in steps of `to`.
+  void set_table(const Tensor& table, int from, int to) {
     auto codes = table.as<uint8_t>();
-    table_.assign(codes.begin(), codes.end());
+    for (size_t i = 0; i < codes.size(); ++i)
+      table_.push_back(static_cast<uint8_t>(codes[i / 256 * 256 + i % 256 / from] * to));
   }
 
   template <class T>
@@ -192,7 +198,7 @@ std::unique_ptr<Step> make_pool(const Graph& graph, const Layout& layout, const 
   p.pool = node.op == "max_pool2d" ? Pool::max : node.op == "avg_pool2d" ? Pool::average : Pool::global_average;
   p.zp = graph.values[step->in].zero_point(0), p.table = step->table();
   p.to_float = out.is_float;
-  if (!out.is_float) p.out_zp = static_cast<float>(out.zero_point(0)), p.hi = static_cast<float>(out.max_code);
+  if (!out.is_float) p.out_zp = out.shift(), p.hi = static_cast<float>(out.max_code);
   if (p.pool != Pool::global_average) {
     const auto& kernel = node.attrs.at("kernel");
     p.window = window_of(node, kernel[0], kernel[1]);
@@ -217,7 +223,7 @@ std::unique_ptr<Step> make_elementwise(const Graph& graph, const Layout& layout,
   p.zp = a.zero_point(0), p.second_zp = b.zero_point(0);
   p.m = floats(node, p.op == Elementwise::add ? "m_a" : "m")[0];
   if (p.op == Elementwise::add) p.m_second = floats(node, "m_b")[0];
-  if (!out.is_float) p.out_zp = static_cast<float>(out.zero_point(0));
+  if (!out.is_float) p.out_zp = out.shift();
   p.epilogue = step->store(graph, node);
   p.epilogue.narrow = std::max(std::abs(p.m), std::abs(p.m_second)) < 0x1p14f;  // times 255 * 255 at most
   step->bind(elementwise_kernels(), isa);
@@ -243,7 +249,6 @@ std::unique_ptr<Step> make_affine(const Graph& graph, const Layout& layout, cons
 std::unique_ptr<Step> make_table(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
   auto step = std::make_unique<KernelStep<TableParams>>(graph, layout, layer);
   const Tensor& table = layer.node->tensors.at("table");
-  step->set_table(table);
   step->params.table = step->table(), step->params.per_channel = table.shape.size() == 2;
   step->bind(table_kernels(), isa);
   return step;

@@ -30,7 +30,7 @@ HEIGHT, WIDTH = 6, 5
 IMAGE = QType("uint8", (0.01, 0.02, 0.03), (0, 128, 255), (0.0, -0.01, 0.01))
 U8 = QType("uint8", 0.05, 128)
 U4 = QType("uint4", 0.5, 3)
-SIGNED = [name for name, scheme in SCHEMES.items() if scheme.signed]
+SIGNED = [name for name, scheme in SCHEMES.items() if scheme.weights]
 BOUNDS = {"lo": 0, "hi": 255}
 
 

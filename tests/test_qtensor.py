@@ -10,7 +10,7 @@ from bitwright.errors import GraphError
 from bitwright.qtensor import QType, affine_qtype, to_codes, to_real
 from bitwright.schemes import SCHEMES
 
-UNSIGNED = [name for name, scheme in SCHEMES.items() if not scheme.signed]
+UNSIGNED = [name for name, scheme in SCHEMES.items() if scheme.activations]
 TINY = float(np.finfo(np.float32).tiny)
 IMAGE = QType("uint8", (0.1, 0.2, 0.3), (0, 128, 255), (0.0, -0.01, 0.05))
 
@@ -20,6 +20,14 @@ def test_codes_and_reals_are_the_formula():
     codes = np.arange(16, dtype=np.uint8)
     np.testing.assert_array_equal(to_real(codes, qtype), [0.5 * (c - 3) for c in range(16)])
     np.testing.assert_array_equal(to_codes(to_real(codes, qtype), qtype), codes)
+
+
+def test_binary_codes_stand_for_minus_and_plus_one():
+    qtype = QType("binary", 0.5, 1)
+    np.testing.assert_array_equal(to_real(np.array([0, 1], np.uint8), qtype), [-0.5, 0.5])
+    real = np.array([-9, -0.5, -1e-9, 0.0, 1e-9, 0.5, 9])
+    np.testing.assert_array_equal(to_codes(real, qtype), [0, 0, 0, 0, 1, 1, 1])
+    assert (qtype.one_unit, qtype.one_shift) == (1.0, 0.5)
 
 
 def test_to_codes_rounds_half_to_even_and_clips():
@@ -36,10 +44,12 @@ def test_affine_qtype_covers_the_range_and_hits_zero(scheme, bounds):
     qtype = affine_qtype(scheme, *bounds)
     qtype.check("here", 1)
     codes = SCHEMES[scheme]
-    ends = to_real(np.array([codes.lo, codes.hi], np.uint8), qtype)
-    assert ends[0] <= min(bounds[0], 0) + 0.501 * qtype.one_scale
-    assert ends[1] >= max(bounds[1], 0) - 0.501 * qtype.one_scale
-    assert to_real(to_codes(np.zeros(1), qtype), qtype)[0] == 0
+    ends = to_real(np.array([0, codes.hi], np.uint8), qtype)
+    assert ends[1] - ends[0] == pytest.approx(max(bounds[1], 0) - min(bounds[0], 0))
+    if codes.step == 1:
+        assert ends[0] <= min(bounds[0], 0) + 0.501 * qtype.one_scale
+        assert ends[1] >= max(bounds[1], 0) - 0.501 * qtype.one_scale
+        assert to_real(to_codes(np.zeros(1), qtype), qtype)[0] == 0
     assert np.float32(qtype.one_scale) == qtype.one_scale, "the scale must be a float32"
 
 
@@ -58,12 +68,14 @@ def test_a_range_of_no_width_gives_scale_one(bounds):
         (QType("uint8", 1.0, 128), 128),
         (QType("uint8", 1.0, 127), 128),
         (QType("uint2", 1.0, 1), 2),
+        (QType("binary", 1.0, 1), 1),
+        (QType("bit", 1.0, 0), 1),
         (QType("uint8", (1.0, 1.0), (128, 100), (0.0, 0.0)), 155),
         (QType("uint8", (1.0, 1.0), (128, 200), (0.0, 0.0)), 200),
     ],
 )
 def test_reach_is_the_largest_distance_from_the_zero_point(qtype, reach):
-    codes = np.arange(qtype.codes.hi + 1)
+    codes = qtype.step * np.arange(qtype.codes.hi + 1)
     assert reach == max(np.abs(codes - zero_point).max() for zero_point in np.atleast_1d(qtype.zero_point))
     assert qtype.reach == reach
     assert type(qtype.reach) is int
@@ -78,7 +90,7 @@ def test_column_broadcasts_over_the_channel_axis():
 @pytest.mark.parametrize("scheme", UNSIGNED)
 def test_good_types_pass(scheme):
     hi = SCHEMES[scheme].hi
-    for zero_point in (0, hi // 2, hi):
+    for zero_point in {0, hi // 2, hi} & set(SCHEMES[scheme].zero_points):
         for scale in (TINY, 1e-3, 1.0, float(np.finfo(np.float32).max)):
             QType(scheme, scale, zero_point).check("here", 3)
     IMAGE.check("here", 3)
@@ -96,6 +108,10 @@ BAD = {
     "zero point below": QType("uint8", 1.0, -1),
     "zero point above": QType("uint8", 1.0, 256),
     "zero point above a small scheme": QType("uint4", 1.0, 16),
+    "binary zero point 0": QType("binary", 1.0, 0),
+    "binary zero point 2": QType("binary", 1.0, 2),
+    "bit zero point 2": QType("bit", 1.0, 2),
+    "ternary": QType("ternary", 1.0, 0),
     "huge zero point": QType("uint8", 1.0, 10**30),
     "scales without zero points": QType("uint8", (1.0, 1.0, 1.0), 0),
     "zero points without scales": QType("uint8", 1.0, (0, 0, 0), (0.0, 0.0, 0.0)),

@@ -15,7 +15,13 @@ FULL = Recipe(
     range="percentile",
     first=Rule(weights="int8"),
     last=Rule(weights="int7", activations="uint8"),
-    layers=(Rule("layer3.*", weights="int3"), Rule("layer3.1", activations="uint2"), Rule("*.norm")),
+    layers=(
+        Rule("layer3.*", weights="int3"),
+        Rule("layer3.1", activations="uint2"),
+        Rule("*.norm"),
+        Rule("layer4.*", weights="binary", inputs="1bit"),
+        Rule("layer4.1", inputs="bit"),
+    ),
 )
 
 
@@ -34,10 +40,33 @@ def test_short_forms(short: str) -> None:
     assert recipe.schemes("only", first=True, last=True) == ("int8", "uint8")
 
 
-@pytest.mark.parametrize("spec", ["w1a1", "w9a8", "w8", "a8", "W8A8", "w8a8 ", "w8a8\n", "w08a8", "", "int8", "w8a1"])
+@pytest.mark.parametrize(
+    "spec", ["w0a1", "w9a8", "w8", "a8", "W8A8", "w8a8 ", "w8a8\n", "w08a8", "", "int8", "w8at", "w1.6a8"]
+)
 def test_what_is_no_short_form_is_refused(spec: str) -> None:
     with pytest.raises(RecipeError, match="expected a recipe like w8a8"):
         Recipe.parse(spec)
+
+
+@pytest.mark.parametrize(
+    ("short", "weights", "inputs"),
+    [
+        ("w1a1", "binary", "1bit"),
+        ("w1a2", "binary", "uint2"),
+        ("w1a8", "binary", None),
+        ("wta1", "ternary", "1bit"),
+        ("wta8", "ternary", None),
+        ("w4a1", "int4", "1bit"),
+        ("w8a1", "int8", "1bit"),
+    ],
+)
+def test_short_forms_of_few_bits_keep_uint8_between_the_layers(short: str, weights: str, inputs: str | None) -> None:
+    recipe = Recipe.parse(short)
+    assert recipe.schemes("middle") == (weights, "uint8")
+    assert recipe.inputs_of("middle") == inputs
+    for side in ("first", "last"):
+        assert recipe.schemes("it", **{side: True}) == ("int8", "uint8")
+        assert recipe.inputs_of("it", **{side: True}) == (inputs and "uint8")
 
 
 def test_later_rules_win_over_earlier_ones() -> None:
@@ -48,6 +77,8 @@ def test_later_rules_win_over_earlier_ones() -> None:
     assert FULL.schemes("stem", first=True) == ("int8", "uint5")
     assert FULL.schemes("stem", first=True, last=True) == ("int7", "uint8")
     assert FULL.schemes("x.norm", last=True) == ("int7", "uint8")
+    assert FULL.schemes("layer4.0") == ("binary", "uint5")
+    assert [FULL.inputs_of(name) for name in ("layer3.0", "layer4.0", "layer4.1")] == [None, "1bit", "bit"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +107,9 @@ def test_a_pattern_that_matches_nothing_is_refused() -> None:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("recipe", [FULL, Recipe(), *map(Recipe.parse, ["w8a8", "w4a8", "w8a4", "w2a3"])])
+@pytest.mark.parametrize(
+    "recipe", [FULL, Recipe(), *map(Recipe.parse, ["w8a8", "w4a8", "w8a4", "w2a3", "w1a1", "wta2"])]
+)
 def test_json_and_toml_there_and_back(recipe: Recipe, tmp_path: Path) -> None:
     assert Recipe.from_json(recipe.to_json()) == recipe
     path = tmp_path / "other name.toml"
@@ -120,6 +153,12 @@ BAD: list[Any] = [
     {"weights": None},
     {"weights": ["int8"]},
     {"activations": "int8"},
+    {"activations": "ternary"},
+    {"activations": "1bit"},
+    {"inputs": "int8"},
+    {"inputs": "ternary"},
+    {"inputs": "2bit"},
+    {"inputs": 1},
     {"activations": "float32"},
     {"name": 3},
     {"range": 1},

@@ -13,10 +13,11 @@ from bitwright.schemes import SCHEMES, Scheme
 
 @dataclass(frozen=True)
 class QType:
-    """real = scale * (code - zero_point) + offset.
+    """real = scale * (step * code - zero_point) + offset.
 
-    Activations have one scale and one zero point. The image has one of each per channel, and an offset: its zero point
-    is the pixel nearest to real zero, the offset what is left. Every other value has offset 0.
+    The step belongs to the scheme: 2 for `binary`, whose codes 0 and 1 stand for -1 and +1, else 1. Activations have one
+    scale and one zero point. The image has one of each per channel, and an offset: its zero point is the pixel nearest to
+    real zero, the offset what is left. Every other value has offset 0.
     """
 
     scheme: str
@@ -47,10 +48,25 @@ class QType:
         return self.zero_point
 
     @property
+    def step(self) -> int:
+        """How far apart neighbouring codes are, in scales."""
+        return self.codes.step
+
+    @property
+    def one_unit(self) -> float:
+        """How far apart neighbouring codes are as real numbers, of a type that is not per channel."""
+        return self.one_scale * self.step
+
+    @property
+    def one_shift(self) -> float:
+        """zero_point / step: the place of real zero among the codes, 0.5 for `binary`. code = real / unit + shift."""
+        return self.one_zero_point / self.step
+
+    @property
     def reach(self) -> int:
-        """The largest |code - zero_point|."""
+        """The largest |step * code - zero_point|."""
         zero_points = np.atleast_1d(self.zero_point)
-        return int(max(self.codes.hi - zero_points.min(), zero_points.max() - self.codes.lo))
+        return int(max(self.step * self.codes.hi - zero_points.min(), zero_points.max()))
 
     def column(self, ndim: int) -> npt.NDArray[np.float64]:
         """The zero point, shaped to broadcast over [N, C, ...] of `ndim` axes."""
@@ -59,8 +75,8 @@ class QType:
 
     def check(self, where: str, channels: int) -> None:
         """Raise GraphError unless scales are finite, positive and normal, and zero points are codes."""
-        if self.scheme not in SCHEMES or self.codes.signed:
-            raise GraphError(f"{where}: expected an unsigned scheme, found {self.scheme!r}")
+        if self.scheme not in SCHEMES or not self.codes.activations:
+            raise GraphError(f"{where}: expected a scheme for activations, found {self.scheme!r}")
         fields = [self.scale, self.zero_point] + ([self.offset] if self.per_channel else [])
         if self.per_channel and not all(isinstance(f, tuple) and len(f) == channels for f in fields):
             raise GraphError(f"{where}: expected {channels} scales, zero points and offsets, found {self}")
@@ -70,8 +86,8 @@ class QType:
             if not (math.isfinite(scale) and np.finfo(np.float32).tiny <= scale <= np.finfo(np.float32).max):
                 raise GraphError(f"{where}: a scale must be finite, positive and normal, found {scale!r}")
         for zero_point in np.atleast_1d(self.zero_point):
-            if not self.codes.lo <= int(zero_point) <= self.codes.hi:
-                raise GraphError(f"{where}: zero point {zero_point} is not a {self.scheme} code")
+            if int(zero_point) not in self.codes.zero_points:
+                raise GraphError(f"{where}: zero point {zero_point} is none that {self.scheme} may have")
         if not all(math.isfinite(o) for o in self.offset):
             raise GraphError(f"{where}: an offset is not finite: {self.offset}")
 
@@ -112,26 +128,24 @@ TINY = 1e-20
 
 
 def affine_qtype(scheme: str, lo: float, hi: float) -> QType:
-    """The QType whose codes cover [lo, hi] and hit zero exactly. The range is widened to contain zero.
+    """The QType whose codes cover [lo, hi] and hit zero exactly (`binary`: are equally far from it on both sides).
 
-    A range of no width gets scale 1, so that the scale is always positive and normal.
+    The range is widened to contain zero. One of no width gets scale 1, so that the scale is always positive and normal.
     """
     codes = SCHEMES[scheme]
-    lo, hi = min(float(lo), 0.0), max(float(hi), 0.0)
-    scale = float(np.float32((hi - lo) / (codes.hi - codes.lo)))
+    lo, hi, least = min(float(lo), 0.0), max(float(hi), 0.0), codes.zero_points[0]
+    scale = float(np.float32((hi - lo) / (codes.step * codes.hi)))
     if not scale >= TINY:
-        return QType(scheme, 1.0, codes.lo)
-    zero_point = int(np.clip(np.rint(codes.lo - lo / scale), codes.lo, codes.hi))
-    return QType(scheme, scale, zero_point)
+        return QType(scheme, 1.0, least)
+    return QType(scheme, scale, int(np.clip(np.rint(-lo / scale), least, codes.zero_points[-1])))
 
 
 def to_codes(real: npt.NDArray[np.floating[Any]], qtype: QType) -> npt.NDArray[np.uint8]:
     """The nearest codes of real values [...], for a QType that is not per channel."""
-    codes = qtype.codes
-    q = np.rint(np.asarray(real, np.float64) / qtype.one_scale + qtype.one_zero_point)
-    return np.clip(q, codes.lo, codes.hi).astype(np.uint8)
+    q = np.rint(np.asarray(real, np.float64) / qtype.one_unit + qtype.one_shift)
+    return np.clip(q, 0, qtype.codes.hi).astype(np.uint8)
 
 
 def to_real(codes: npt.NDArray[np.generic], qtype: QType) -> npt.NDArray[np.float64]:
     """The real values of codes [...], for a QType that is not per channel."""
-    return (codes.astype(np.float64) - qtype.one_zero_point) * np.float64(qtype.one_scale)
+    return (qtype.step * codes.astype(np.float64) - qtype.one_zero_point) * np.float64(qtype.one_scale)

@@ -1,7 +1,10 @@
 """A recipe: plain data that says which layers get which schemes, and which algorithms choose the numbers.
 
 Short form: `w4a8` is int4 weights and uint8 activations. Below 8 bits it leaves the first and the last layer's weights,
-and the codes that the last layer reads, at 8 bits, as the literature does. A recipe file says anything else:
+and the codes that the last layer reads, at 8 bits, as the literature does. `w1` is `binary` weights, `wt` `ternary` ones.
+With those, and with `a1`, activations stay uint8 (residual paths, too) and convolutions and linear layers read fewer bits:
+`w1a2` reads uint2, `w1a1` reads `bit` {0, 1} behind a relu and `binary` {-1, +1} where a value may be negative.
+A recipe file says anything else:
 
     weights = "int4"
     activations = "uint8"
@@ -12,6 +15,7 @@ and the codes that the last layer reads, at 8 bits, as the literature does. A re
     [[layers]]
     match = "layer3.*.conv2"
     weights = "int3"
+    inputs = "uint4"
 """
 
 import os
@@ -24,13 +28,22 @@ from pathlib import Path
 from typing import Any
 
 from bitwright.errors import MissingExtraError, RecipeError
-from bitwright.schemes import scheme
+from bitwright.schemes import SCHEMES, scheme
+
+SCHEME_KEYS = {"weights", "activations", "inputs"}
+ONE_BIT = "1bit"
+"""As `inputs`: `bit` where the value is never negative (behind a relu), else `binary`; decided by `prepare` from the graph."""
 
 
-def _expect_scheme(name: Any, *, signed: bool) -> None:
-    if name is not None and scheme(name).signed != signed:
-        kind = "weights: int2 to int8" if signed else "activations: uint2 to uint8"
-        raise RecipeError(f"expected a scheme for {kind}; found {name!r}")
+def _expect_schemes(weights: Any, activations: Any, inputs: Any) -> None:
+    if weights is not None and not scheme(weights).weights:
+        known = ", ".join(name for name, s in SCHEMES.items() if s.weights)
+        raise RecipeError(f"expected a scheme for weights, one of {known}; found {weights!r}")
+    known = ", ".join(name for name, s in SCHEMES.items() if s.activations)
+    if activations is not None and not scheme(activations).activations:
+        raise RecipeError(f"expected a scheme for activations, one of {known}; found {activations!r}")
+    if inputs not in (None, ONE_BIT) and not scheme(inputs).activations:
+        raise RecipeError(f"expected a scheme for inputs, one of {ONE_BIT}, {known}; found {inputs!r}")
 
 
 @dataclass(frozen=True)
@@ -38,17 +51,18 @@ class Rule:
     """Schemes for the layers whose name matches; None leaves what stood before.
 
     `activations` is the scheme of the codes that a layer writes; for the last layer, which writes float32, of those it reads.
+    `inputs` is the scheme in which a convolution or linear layer reads its codes, whatever their producer writes for others.
     """
 
     match: str = "*"
     weights: str | None = None
     activations: str | None = None
+    inputs: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
             raise RecipeError(f"expected 'match' to be a pattern like 'layer1.*', found {self.match!r:.100}")
-        _expect_scheme(self.weights, signed=True)
-        _expect_scheme(self.activations, signed=False)
+        _expect_schemes(self.weights, self.activations, self.inputs)
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,7 @@ class Recipe:
     name: str = "w8a8"
     weights: str = "int8"
     activations: str = "uint8"
+    inputs: str | None = None
     range: str = "mse"
     algorithms: tuple[str, ...] = ("equalize", "bias_correct")
     first: Rule = Rule()
@@ -65,16 +80,25 @@ class Recipe:
     layers: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
-        _expect_scheme(self.weights, signed=True)
-        _expect_scheme(self.activations, signed=False)
+        _expect_schemes(self.weights, self.activations, self.inputs)
 
     def schemes(self, layer: str, *, first: bool = False, last: bool = False) -> tuple[str, str]:
         """(weights, activations) for the layer called `layer`."""
         weights, activations = self.weights, self.activations
-        matching = [rule for rule in self.layers if fnmatchcase(layer, rule.match)]
-        for rule in [self.first] * first + [self.last] * last + matching:
+        for rule in self._rules(layer, first, last):
             weights, activations = rule.weights or weights, rule.activations or activations
         return weights, activations
+
+    def inputs_of(self, layer: str, *, first: bool = False, last: bool = False) -> str | None:
+        """The scheme in which the layer called `layer` reads its codes; None: as their producer writes them."""
+        inputs = self.inputs
+        for rule in self._rules(layer, first, last):
+            inputs = rule.inputs or inputs
+        return inputs
+
+    def _rules(self, layer: str, first: bool, last: bool) -> list[Rule]:
+        matching = [rule for rule in self.layers if fnmatchcase(layer, rule.match)]
+        return [self.first] * first + [self.last] * last + matching
 
     def check_matches(self, layers: Iterable[str]) -> None:
         """Raise RecipeError if a rule matches no layer: it is misspelt, or meant for another model."""
@@ -98,17 +122,15 @@ class Recipe:
         rules = record.get("layers", [])
         if not isinstance(rules, list | tuple):
             raise RecipeError(f"expected 'layers' to be a list of tables, found {rules!r:.100}")
-        record["layers"] = tuple(
-            Rule(**_table(rule, "a layer's rule", {"match", "weights", "activations"})) for rule in rules
-        )
+        record["layers"] = tuple(Rule(**_table(rule, "a layer's rule", {"match", *SCHEME_KEYS})) for rule in rules)
         names = record.get("algorithms", [])
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise RecipeError(f"expected 'algorithms' to be a list of names, found {names!r:.100}")
         if "algorithms" in record:
             record["algorithms"] = tuple(names)
         for side in ("first", "last"):
-            record[side] = Rule(**_table(record.get(side, {}), side, {"weights", "activations"}))
-        for key in ("name", "weights", "activations", "range"):
+            record[side] = Rule(**_table(record.get(side, {}), side, SCHEME_KEYS))
+        for key in ("name", "range", *SCHEME_KEYS):
             if not isinstance(record.get(key, ""), str):
                 raise RecipeError(f"expected {key!r} to be a string, found {record[key]!r:.100}")
         return cls(**record)
@@ -126,12 +148,13 @@ class Recipe:
         """A recipe from its short form (`w4a8`), from a TOML file, or itself."""
         if isinstance(spec, Recipe):
             return spec
-        short = re.fullmatch(r"w([2-8])a([2-8])", os.fspath(spec))
+        short = re.fullmatch(r"w([1-8t])a([1-8])", os.fspath(spec))
         if short:
-            return _short(os.fspath(spec), int(short[1]), int(short[2]))
+            return _short(os.fspath(spec), short[1], int(short[2]))
         if not os.fspath(spec).endswith(".toml"):
             raise RecipeError(
-                f"expected a recipe like w8a8, with 2 to 8 bits each, or a .toml file; found {os.fspath(spec)!r}"
+                "expected a recipe like w8a8, with 1 to 8 bits each (wt: ternary weights), or a .toml file; "
+                f"found {os.fspath(spec)!r}"
             )
         try:
             record = tomllib.loads(Path(spec).read_text("utf-8"))
@@ -142,10 +165,15 @@ class Recipe:
         return cls.from_json({"name": Path(spec).stem, **record})
 
 
-def _short(name: str, weight_bits: int, activation_bits: int) -> Recipe:
-    edge = Rule(weights="int8" if weight_bits < 8 else None)
-    last = Rule(weights=edge.weights, activations="uint8" if activation_bits < 8 else None)
-    return Recipe(name, f"int{weight_bits}", f"uint{activation_bits}", first=edge, last=last)
+def _short(name: str, weight_bits: str, activation_bits: int) -> Recipe:
+    weights = {"1": "binary", "t": "ternary"}.get(weight_bits, f"int{weight_bits}")
+    edge = Rule(weights="int8" if weights != "int8" else None)
+    if weights.startswith("int") and activation_bits > 1:
+        last = Rule(weights=edge.weights, activations="uint8" if activation_bits < 8 else None)
+        return Recipe(name, weights, f"uint{activation_bits}", first=edge, last=last)
+    reads = ONE_BIT if activation_bits == 1 else f"uint{activation_bits}" if activation_bits < 8 else None
+    edge = Rule(weights=edge.weights, inputs="uint8" if reads else None)
+    return Recipe(name, weights, "uint8", reads, algorithms=("bias_correct",), first=edge, last=edge)
 
 
 def _table(value: Any, where: str, keys: set[str]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def conv2d_cases(rng) -> Iterator[tuple[str, Case]]:
     ):
         scheme = SCHEMES[bits]
         if weight is None:
-            weight = rng.integers(scheme.lo, scheme.hi + 1, weight_shape).astype(np.int8)
+            weight = rng.choice(range(scheme.lo, scheme.hi + 1, scheme.step), weight_shape).astype(np.int8)
             weight.flat[0], weight.flat[-1] = scheme.lo, scheme.hi
         attrs = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), **geometry}
         attrs |= {"groups": groups, "weights": bits, **bounds}
@@ -114,12 +114,15 @@ def conv2d_cases(rng) -> Iterator[tuple[str, Case]]:
     for zero_point in (0, 1, 128, 255):
         x = Value((2, 4, 4), QType("uint8", 1.0, zero_point))
         yield f"zero-point-{zero_point}", make(x, (3, 4, 4), (3, 2, 3, 3), padding=(1, 1, 1, 1))
-    for bits in [name for name, s in SCHEMES.items() if s.signed]:
+    for bits in [name for name, s in SCHEMES.items() if s.weights]:
         yield bits, make(Value((3, 3, 3), U8), (2, 2, 2), (2, 3, 2, 2), bits=bits)
-    for bits in [name for name, s in SCHEMES.items() if not s.signed]:
+    for bits in [name for name, s in SCHEMES.items() if s.activations]:
         hi = SCHEMES[bits].hi
-        x, y = Value((3, 3, 3), QType(bits, 0.5, hi)), QType(bits, 0.5, hi // 2)
-        yield bits, make(x, (2, 3, 3), (2, 3, 1, 1), y=y, bounds={"lo": 0, "hi": hi})
+        zero_points = SCHEMES[bits].zero_points
+        x, y = Value((3, 3, 3), QType(bits, 0.5, zero_points[-1])), QType(bits, 0.5, zero_points[len(zero_points) // 2])
+        bounds = {"lo": 0, "hi": hi}
+        yield f"to-{bits}", make(x, (2, 3, 3), (2, 3, 1, 1), y=y, bounds=bounds, m=signs(rng, 2, 0.3))
+        yield f"padded-{bits}", make(x, (2, 3, 3), (2, 3, 3, 3), padding=(1, 1, 1, 1), bits="binary", residual=x.type)
     yield "asymmetric-padding", make(Value((2, 4, 5), U8), (3, 7, 8), (3, 2, 2, 3), padding=(0, 1, 4, 4))
     yield "window-in-padding-alone", make(Value((1, 2, 2), U8), (1, 6, 6), (1, 1, 1, 1), padding=(2, 2, 2, 2))
     yield "stride", make(Value((2, 7, 8), U8), (3, 3, 3), (3, 2, 3, 3), stride=(2, 3), padding=(1, 0, 0, 1))
@@ -152,7 +155,7 @@ def conv2d_cases(rng) -> Iterator[tuple[str, Case]]:
 def linear_cases(rng) -> Iterator[tuple[str, Case]]:
     def make(x, out, *, bits="int8", y=U8, residual=None, bounds=FULL, size=None):
         scheme = SCHEMES[bits]
-        weight = rng.integers(scheme.lo, scheme.hi + 1, (out, x.shape[0])).astype(np.int8)
+        weight = rng.choice(range(scheme.lo, scheme.hi + 1, scheme.step), (out, x.shape[0])).astype(np.int8)
         size = size or 1 / (scheme.hi * math.sqrt(x.shape[0]))
         tensors = {"weight": weight, "m": signs(rng, out, size), "b": rng.uniform(0, 255, out).astype(np.float32)}
         inputs = [x]
@@ -165,7 +168,7 @@ def linear_cases(rng) -> Iterator[tuple[str, Case]]:
     yield "one", make(Value((1,), U8), 1)
     for zero_point in (0, 255):
         yield f"zero-point-{zero_point}", make(Value((9,), QType("uint8", 1.0, zero_point)), 4)
-    for bits in [name for name, s in SCHEMES.items() if s.signed]:
+    for bits in [name for name, s in SCHEMES.items() if s.weights]:
         yield bits, make(Value((6,), U8), 3, bits=bits)
     yield "uint3", make(Value((6,), QType("uint3", 1.0, 7)), 3, y=QType("uint2", 1.0, 1), bounds={"lo": 1, "hi": 3})
     yield "float32", make(Value((6,), U8), 3, y=None)
@@ -395,8 +398,9 @@ def zero_point(value: Value, channel: int) -> int:
 
 
 def real_code(case: Case, i: int, index: tuple[int, ...]) -> int:
-    """x - x_zp at [n, c, ...] of input i."""
-    return int(case.xs[i][index]) - zero_point(case.inputs[i], index[1])
+    """x_step * x - x_zp at [n, c, ...] of input i."""
+    type_ = case.inputs[i].type
+    return (2 if type_.scheme == "binary" else 1) * int(case.xs[i][index]) - zero_point(case.inputs[i], index[1])
 
 
 def finish(case: Case, t: np.float32, *, add_zero_point: bool) -> float | np.float32:
@@ -406,7 +410,7 @@ def finish(case: Case, t: np.float32, *, add_zero_point: bool) -> float | np.flo
     if type_ is None:
         return t
     if add_zero_point:
-        t = np.float32(t + np.float32(type_.one_zero_point))
+        t = np.float32(t + np.float32(0.5 if type_.scheme == "binary" else type_.one_zero_point))
     lo, hi = case.node.attrs.get("lo", 0), case.node.attrs.get("hi", type_.codes.hi)
     return min(max(round(float(t)), lo), hi)  # Python rounds half to even
 
@@ -796,16 +800,17 @@ def test_concat_refuses_inputs_of_two_types():
 
 
 @pytest.mark.parametrize("key", [name for name, c in FIRST.items() if "weight" in c.node.tensors])
-@pytest.mark.parametrize("bits", [name for name, s in SCHEMES.items() if s.signed])
+@pytest.mark.parametrize("bits", [name for name, s in SCHEMES.items() if s.weights])
 def test_a_weight_code_outside_its_scheme_is_refused(key, bits):
     c, scheme = FIRST[key].with_attrs(weights=bits), SCHEMES[bits]
     for value, good in [
         (scheme.lo, True),
         (scheme.hi, True),
+        (0, bits != "binary"),
         (scheme.lo - 1, False),
         (min(scheme.hi + 1, 127), bits == "int8"),
     ]:
-        weight = np.zeros_like(c.node.tensors["weight"])
+        weight = np.full_like(c.node.tensors["weight"], scheme.hi)
         weight.flat[-1] = value
         damaged = c.with_tensors(weight=weight)
         if good:
@@ -828,10 +833,19 @@ def test_a_table_gives_codes_and_dequantize_gives_float32():
     refuse(replace(FIRST["dequantize"], output=Value(FIRST["dequantize"].output.shape, U8)), "float32")
 
 
-def test_a_table_per_channel_belongs_to_an_input_per_channel():
+def test_the_image_needs_a_table_per_channel_and_others_may_have_one():
     image, plain = CASES["table-image"], CASES["table-planes"]
     refuse(image.with_tensors(table=image.node.tensors["table"][0]))
-    refuse(plain.with_tensors(table=np.zeros((3, 256), np.uint8)))
+    plain.with_tensors(table=np.zeros((3, 256), np.uint8)).validate()
+    refuse(plain.with_tensors(table=np.zeros((4, 256), np.uint8)))
+    four = Value((3, 2, 2, 2), U8)
+    refuse(replace(plain, inputs=(four,), output=four).with_tensors(table=np.zeros((3, 256), np.uint8)), "C, H, W or F")
+
+
+def test_binary_codes_cannot_be_padded():
+    c = CASES["pad-nothing"]
+    value = replace(c.inputs[0], type=QType("binary", 1.0, 1))
+    refuse(replace(c, inputs=(value,), output=value), "no zero to pad with")
 
 
 @pytest.mark.parametrize("op", ["conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool2d"])

@@ -10,12 +10,11 @@ from bitwright.qtensor import affine_qtype, to_codes, to_real
 from bitwright.schemes import SCHEMES, Scheme
 
 every_range = pytest.mark.parametrize("algorithm", RANGES.values(), ids=RANGES)
-every_activation_scheme = pytest.mark.parametrize(
-    "codes", [s for s in SCHEMES.values() if not s.signed], ids=[s.name for s in SCHEMES.values() if not s.signed]
-)
-every_weight_scheme = pytest.mark.parametrize(
-    "codes", [s for s in SCHEMES.values() if s.signed], ids=[s.name for s in SCHEMES.values() if s.signed]
-)
+ONES = np.ones((1, 1))
+ACTIVATIONS = [s for s in SCHEMES.values() if s.activations and s.activation_range(ONES[0], ONES[0]) is None]
+WEIGHTED = [s for s in SCHEMES.values() if s.weights and s.weight_scale(ONES) is None]
+every_activation_scheme = pytest.mark.parametrize("codes", ACTIVATIONS, ids=[s.name for s in ACTIVATIONS])
+every_weight_scheme = pytest.mark.parametrize("codes", WEIGHTED, ids=[s.name for s in WEIGHTED])
 
 rng = np.random.default_rng(0)
 SEEN: dict[str, np.ndarray] = {

@@ -3,6 +3,8 @@
 - An op that only moves codes (a pool by maximum, a reshape, a concat) gives its input's type to its result.
 - A concat's input takes the concat's type where it is read by concats alone; else a `quantize` node changes its type.
 - The image keeps its pixels for convolutions; anything else reads it through a `quantize` node.
+- A convolution or linear layer whose recipe says in which scheme it reads its codes (`inputs`) gets them so: by the type of
+  the value itself where all its readers want that, else through one `quantize` node for each value and scheme.
 - The op that computes the logits writes float32; where it cannot, a `dequantize` node follows.
 """
 
@@ -11,21 +13,52 @@ from dataclasses import dataclass, replace
 
 from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.ops import FLOAT_OPS
+from bitwright.recipe import ONE_BIT, Recipe
+
+WITH_WEIGHT = ("conv2d", "linear")
 
 
 @dataclass(frozen=True)
 class Edges:
-    """A graph with its changes of type made explicit; for each value of codes, the name of the value that owns its type."""
+    """A graph with its changes of type made explicit.
+
+    For each value of codes, the name of the value that owns its type; for each owner, the scheme of that type.
+    """
 
     graph: Graph
     owner: Mapping[str, str]
+    schemes: Mapping[str, str]
 
 
-def place(graph: Graph) -> Edges:
-    """Decide where types are, for a fused graph."""
+@dataclass(frozen=True)
+class Ends:
+    """The first and the last layer that have weights."""
+
+    first: str
+    last: str
+
+    def of(self, name: str) -> dict[str, bool]:
+        """What a recipe wants to know of a layer."""
+        return {"first": name == self.first, "last": name == self.last}
+
+
+def ends(graph: Graph) -> Ends:
+    weighted = [node.name for node in graph.nodes if node.op in WITH_WEIGHT]
+    return Ends(weighted[0], weighted[-1]) if weighted else Ends("", "")
+
+
+def place(graph: Graph, recipe: Recipe | None = None) -> Edges:
+    """Decide where types are and of which scheme, for a fused graph."""
+    recipe = recipe or Recipe()
     graph = _quantize_image(graph)
     graph = _end_in_float(graph)
     graph = _quantize_concat_inputs(graph)
+    owner = _owners(graph)
+    written = _written(graph, owner, recipe)
+    return _quantize_inputs(graph, owner, written, recipe)
+
+
+def _owners(graph: Graph) -> dict[str, str]:
     floats = _float_values(graph)
     owner: dict[str, str] = {}
     for node in graph.nodes:
@@ -35,7 +68,87 @@ def place(graph: Graph) -> Edges:
         if node.name in owner and FLOAT_OPS[node.op].passes_type:
             for name in node.inputs:
                 _unite(owner, owner[name], owner[node.name])
-    return Edges(graph, owner)
+    return owner
+
+
+def _written(graph: Graph, owner: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
+    """For each owner the scheme that the recipe has its producer write; what the last layer reads is the last layer's."""
+    found, ends_ = {}, ends(graph)
+    logits = next(node.name for node in graph.nodes if node.name not in owner)
+    read_by_last = {owner.get(graph[name].inputs[0]) for name in (ends_.last, logits) if name}
+    for name in dict.fromkeys(owner.values()):
+        if name in read_by_last and ends_.last:
+            found[name] = recipe.schemes(ends_.last, last=True)[1]
+        else:
+            found[name] = recipe.schemes(name, first=name == ends_.first)[1]
+    return found
+
+
+def _quantize_inputs(graph: Graph, owner: dict[str, str], written: dict[str, str], recipe: Recipe) -> Edges:
+    """Give each convolution and linear layer its codes in the scheme that it wants to read."""
+    wanted = {
+        node.name: scheme
+        for node in graph.nodes
+        if node.op in WITH_WEIGHT and (scheme := _wanted(graph, node, owner, recipe))
+    }
+    schemes = dict(written)
+    for name in written:
+        members = [value for value in owner if owner[value] == name]
+        scheme = _agreed(graph, members, wanted)
+        if scheme is not None:
+            schemes[name] = scheme
+    changed: dict[tuple[str, str], set[str]] = {}
+    for reader, scheme in wanted.items():
+        value = graph[reader].inputs[0]
+        if schemes[owner[value]] != scheme:
+            changed.setdefault((value, scheme), set()).add(reader)
+    for (value, scheme), readers in changed.items():
+        name = _free(graph, f"{value}.{scheme}")
+        first = next(node.name for node in graph.nodes if node.name in readers)
+        change = Node(name, "quantize", (value,), origin=graph[first].origin)
+        graph = _insert(graph, change, first, {reader: {0} for reader in readers})
+        owner[name], schemes[name] = name, scheme
+    return Edges(graph, owner, schemes)
+
+
+def _wanted(graph: Graph, node: Node, owner: Mapping[str, str], recipe: Recipe) -> str | None:
+    """The scheme in which a layer wants to read its codes; None where it takes what comes, and for the image's pixels."""
+    value = node.inputs[0]
+    scheme = recipe.inputs_of(node.name, **ends(graph).of(node.name)) if value in owner else None
+    if scheme == ONE_BIT:
+        return "bit" if never_negative(graph, value) else "binary"
+    return scheme
+
+
+def _agreed(graph: Graph, members: list[str], wanted: Mapping[str, str]) -> str | None:
+    """The one scheme in which all readers of values of one type want them; None where they differ or one does not care."""
+    inside, found = set(members), set()
+    for node in graph.nodes:
+        for i, name in enumerate(node.inputs):
+            if name in inside and not (node.name in inside and FLOAT_OPS[node.op].passes_type):
+                found.add(wanted.get(node.name) if i == 0 else None)
+    padded = any(graph[name].op == "pad" for name in members)
+    agreed = found.pop() if len(found) == 1 else None
+    return None if agreed == "binary" and padded else agreed  # `binary` has no code for zero
+
+
+def never_negative(graph: Graph, name: str) -> bool:
+    """True where a value of the float graph is known to be zero or more: behind a relu, and whatever keeps that."""
+    if name == INPUT:
+        return False
+    node = graph[name]
+    lo = node.attrs.get("clamp", (None, None))[0]
+    if (lo is not None and lo >= 0) or node.op in ("sigmoid", "hardsigmoid"):
+        return True
+    keeps = FLOAT_OPS[node.op].passes_type or node.op in (
+        "avg_pool2d",
+        "global_avg_pool2d",
+        "add",
+        "mul",
+        "quantize",
+        "clamp",
+    )
+    return keeps and all(never_negative(graph, value) for value in node.inputs)
 
 
 def _unite(owner: dict[str, str], first: str, second: str) -> None:

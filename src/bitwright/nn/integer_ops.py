@@ -30,9 +30,10 @@ class Call:
     xs: list[Tensor]
 
     def centred(self, index: int) -> Tensor:
-        """code - zero_point of an input."""
-        zero_point = torch.as_tensor(codes_of(self.inputs[index]).zero_point, dtype=torch.float32)
-        x = self.xs[index]
+        """step * code - zero_point of an input."""
+        type_ = codes_of(self.inputs[index])
+        zero_point = torch.as_tensor(type_.zero_point, dtype=torch.float32)
+        x = self.xs[index] * type_.step
         return x - zero_point.to(x.device).reshape(-1, *(1,) * (x.dim() - 2))
 
     def store(self, t: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ class Call:
         return t.round().clamp(lo, hi) + 0.0  # never -0.0, which is no code
 
     def store_with_zero_point(self, t: Tensor) -> Tensor:
-        return self.store(t if self.output.type is None else t + float(self.output.type.zero_point))  # type: ignore[arg-type]
+        return self.store(t if self.output.type is None else t + self.output.type.one_shift)
 
     def epilogue(self, acc: Tensor) -> Tensor:
         column = (-1,) + (1,) * (acc.dim() - 2)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bitwright.algorithms.ranges import Function, Range, identity
 from bitwright.errors import CalibrationError, EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
-from bitwright.nn.edges import place
+from bitwright.nn.edges import WITH_WEIGHT, ends, place
 from bitwright.nn.histogram import Histogram
 from bitwright.nn.integer_ops import INTEGER_FUNCTIONS, Call
 from bitwright.nn.layer import Layer
@@ -23,8 +23,6 @@ from bitwright.ops.unary import Unary
 from bitwright.preprocess import Preprocess
 from bitwright.qtensor import QType
 from bitwright.recipe import Recipe
-
-WITH_WEIGHT = ("conv2d", "linear")
 
 
 class PreparedModel(nn.Module):
@@ -38,31 +36,23 @@ class PreparedModel(nn.Module):
 
     def __init__(self, graph: Graph, preprocess: Preprocess, recipe: Recipe) -> None:
         super().__init__()
-        edges = place(graph)
+        edges = place(graph, recipe)
         self.graph, self.owner = edges.graph, dict(edges.owner)
         self.preprocess, self.recipe = preprocess, recipe
         scale, offset = preprocess.affine()
         self.image = QType("uint8", _floats(scale), _ints(preprocess.zero_point()), _residue(preprocess))
         self.register_buffer("image_scale", torch.from_numpy(scale).float().reshape(1, -1, 1, 1))
         self.register_buffer("image_offset", torch.from_numpy(offset).float().reshape(1, -1, 1, 1))
-        weighted = [node for node in self.graph.nodes if node.op in WITH_WEIGHT]
         recipe.check_matches(node.name for node in self.graph.nodes)
-        first = weighted[0].name if weighted else ""
-        last = weighted[-1] if weighted else None
+        sides = ends(self.graph)
         self.layers = nn.ModuleDict()
         self.edges = nn.ModuleDict()
         for node in self.graph.nodes:
-            ends = {"first": node.name == first, "last": last is not None and node.name == last.name}
-            weights = recipe.schemes(node.name, **ends)[0] if node.op in WITH_WEIGHT else None
+            weights = recipe.schemes(node.name, **sides.of(node.name))[0] if node.op in WITH_WEIGHT else None
             image = self.image if INPUT in node.inputs and node.op == "conv2d" else None
             self.layers[_key(node.name)] = Layer(node, weights, image)
-        logits = next(node for node in self.graph.nodes if node.name not in self.owner)
-        read_by_last = {self.owner.get(node.inputs[0]) for node in (last, logits) if node is not None}
         for name in dict.fromkeys(self.owner.values()):
-            scheme = recipe.schemes(name, first=name == first)[1]
-            if name in read_by_last and last is not None:
-                scheme = recipe.schemes(last.name, last=True)[1]
-            self.edges[_key(name)] = Edge(name, scheme)
+            self.edges[_key(name)] = Edge(name, edges.schemes[name])
         self._lowered: tuple[int, Graph, dict[str, dict[str, Tensor]]] | None = None
 
     def layer(self, name: str) -> Layer:

@@ -1,7 +1,8 @@
 """The two places where a prepared model rounds: the codes that an op writes (`Edge`), and weights (`WeightQuantizer`).
 
 Scales are buffers, NaN until calibration sets them. Rounding passes gradients straight through (Bengio et al. 2013,
-"Estimating or Propagating Gradients Through Stochastic Neurons", the straight-through estimator).
+"Estimating or Propagating Gradients Through Stochastic Neurons", the straight-through estimator). A scheme of two or three
+numbers chooses its own scales, whatever the range algorithm: what covers everything would leave it nothing.
 """
 
 import math
@@ -50,7 +51,9 @@ class Edge(nn.Module):
         values, counts = self.histogram.points()
         if not len(values):
             raise CalibrationError(f"layer {self.name!r} has seen no images; call calibrate first")
-        qtype = affine_qtype(self.scheme, *algorithm.activation(values, counts, SCHEMES[self.scheme], function))
+        codes = SCHEMES[self.scheme]
+        ends = codes.activation_range(values, counts) or algorithm.activation(values, counts, codes, function)
+        qtype = affine_qtype(self.scheme, *ends)
         self.scale.fill_(float(np.asarray(qtype.scale)))
         self.zero_point.fill_(int(np.asarray(qtype.zero_point)))
 
@@ -62,14 +65,20 @@ class Edge(nn.Module):
         return QType(self.scheme, float(self.scale), int(self.zero_point))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Fake quantization: the real values of the nearest codes, differentiable."""
+        """Fake quantization: the real values of the nearest codes, differentiable.
+
+        The gradient is 1 where a value is rounded and 0 where it is clipped; for `binary`, 1 where |x| <= scale.
+        """
         codes = SCHEMES[self.scheme]
-        q = round_ste(x / self.scale + self.zero_point).clamp(codes.lo, codes.hi)
-        return (q - self.zero_point) * self.scale
+        if codes.step == 1:
+            q = round_ste(x / self.scale + self.zero_point).clamp(0, codes.hi)
+        else:
+            q = round_ste(((x / self.scale + self.zero_point) / codes.step).clamp(0, codes.hi))
+        return (codes.step * q - self.zero_point) * self.scale
 
 
 class WeightQuantizer(nn.Module):
-    """Symmetric codes with one scale per output channel, for a weight [O, ...] times `image_scale`."""
+    """Numbers of a scheme with one scale per output channel, for a weight [O, ...] times `image_scale`."""
 
     scale: Tensor
     image_scale: Tensor
@@ -84,7 +93,8 @@ class WeightQuantizer(nn.Module):
         """Set the scales from the weight; a channel of zeros gets scale 1."""
         codes = SCHEMES[self.scheme]
         real = (weight.detach().double() * self.image_scale).cpu().numpy().reshape(len(weight), -1)
-        scale = (algorithm.weight(real, codes) / codes.hi).astype(np.float32)
+        found = codes.weight_scale(real)
+        scale = (algorithm.weight(real, codes) / codes.hi if found is None else found).astype(np.float32)
         scale[scale < TINY] = 1.0
         self.scale.copy_(torch.from_numpy(scale))
 
@@ -94,4 +104,7 @@ class WeightQuantizer(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         codes, step = SCHEMES[self.scheme], self.step(weight)
-        return round_ste(weight / step).clamp(codes.lo, codes.hi) * step
+        unit = weight / step
+        if codes.step == 1:
+            return round_ste(unit).clamp(codes.lo, codes.hi) * step
+        return (unit + (torch.where(unit > 0, 1.0, -1.0) - unit).detach()) * step

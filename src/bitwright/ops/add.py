@@ -1,9 +1,9 @@
 """Sum of two values that no convolution takes in.
 
-    t    = f32(a - a_zp) * m_a + f32(b - b_zp) * m_b         three roundings to float32
-    code = clip(rint(t + y_zp), lo, hi)                       one more
+    t    = f32(a) * m_a + f32(b) * m_b                    three roundings to float32; a, b centred
+    code = clip(rint(t + y_zp / y_step), lo, hi)           one more
 
-m_a = s_a / s_y, m_b = s_b / s_y.
+m_a = s_a / (s_y * y_step), m_b = s_b / (s_y * y_step).
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ class Add(FloatOp, IntegerOp):
         return shapes[0]
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
-        scale = epilogue.out_scale(output)
-        m_a, m_b = (float32(codes_of(x).one_scale / scale) for x in inputs)
+        unit = epilogue.out_unit(output)
+        m_a, m_b = (float32(codes_of(x).one_scale / unit) for x in inputs)
         attrs = epilogue.bounds(node, output)
         return Node(node.name, self.name, node.inputs, attrs, {"m_a": m_a, "m_b": m_b}, origin=node.origin)
 

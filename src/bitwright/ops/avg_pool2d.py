@@ -1,10 +1,10 @@
 """Average of each window.
 
-    acc  = sum of (x - x_zp) over the taps inside the image
+    acc  = sum of x, centred, over the taps inside the image
     t    = f32(acc) * m[y, x]
-    code = clip(rint(t + y_zp), 0, greatest)
+    code = clip(rint(t + y_zp / y_step), 0, greatest)
 
-m = s_x / (s_y * divisor). m is [1, 1], or [OH, OW] where windows have different divisors (count_include_pad=False,
+m = s_x / (s_y * y_step * divisor). m is [1, 1], or [OH, OW] where windows have different divisors (count_include_pad=False,
 or ceil_mode at the border). attrs: kernel, stride (h, w); padding (top, left, bottom, right).
 Float nodes also have the tensor `divisor` [OH, OW].
 """
@@ -33,7 +33,7 @@ class AvgPool2d(FloatOp, IntegerOp):
         divisor = np.asarray(node.tensors["divisor"], np.float64)
         if (divisor == divisor.flat[0]).all():
             divisor = divisor[:1, :1]
-        m = float32(codes_of(inputs[0]).one_scale / (epilogue.out_scale(output) * divisor))
+        m = float32(codes_of(inputs[0]).one_scale / (epilogue.out_unit(output) * divisor))
         attrs = {k: node.attrs[k] for k in self.attrs}
         return Node(node.name, self.name, node.inputs, attrs, {"m": m}, origin=node.origin)
 

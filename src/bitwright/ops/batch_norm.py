@@ -1,7 +1,7 @@
 """A batch norm that no convolution takes in (one before a convolution, or after a sum): a multiply-add per channel.
 
-    acc  = x - x_zp
-    code = epilogue(acc)        see epilogue.py; m = s_x * gain / s_y, b = shift / s_y + y_zp
+    acc  = x                    centred
+    code = epilogue(acc)        see epilogue.py; m = s_x * gain / (s_y * y_step), b = (shift / s_y + y_zp) / y_step
 
 Float tensors: bn_weight, bn_bias, bn_mean, bn_var [C]; multiplication by and addition of constants are captured as it too.
 """

@@ -1,11 +1,12 @@
 """2-d convolution of codes with weight codes, with the whole epilogue: batch norm, residual, relu.
 
-    acc[n, o, y, x] = sum over c, i, j of (x - x_zp) * w         exact in int32; padding is x_zp, that is real zero
-    code            = epilogue(acc)                               see epilogue.py
+    acc[n, o, y, x] = sum over c, i, j of x * w         exact in int32; x centred, padding is 0
+    code            = epilogue(acc)                      see epilogue.py
 
 Float tensors: weight [O, I/g, kh, kw], bias [O], bn_weight, bn_bias, bn_mean, bn_var [O], weight_scale float64 [O].
 Integer tensors: weight int8 [O, I/g, kh, kw], m and b float32 [O], m_r float32 [1] with a residual (the second input).
-With w_real = s_w[o] * w:  m = s_x * s_w * gain / s_y,  b = shift / s_y + y_zp  (gain and shift: bias and batch norm).
+With w_real = s_w[o] * w:  m = s_x * s_w * gain / (s_y * y_step),  b = (shift / s_y + y_zp) / y_step  (gain, shift: bias and
+batch norm). x centred is x_step * code - x_zp.
 On the image, whose scale and offset are per channel, scales go into the weight before it is quantized, offsets into b.
 """
 

@@ -1,4 +1,4 @@
-"""Codes to float32, for a graph that ends in an op without an epilogue:  t = f32(x - x_zp) * m,  m = s_x."""
+"""Codes to float32, for a graph that ends in an op without an epilogue:  t = f32(x) * m, x centred,  m = s_x."""
 
 from collections.abc import Sequence
 

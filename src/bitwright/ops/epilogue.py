@@ -3,7 +3,7 @@
     t = f32(acc) * m[c];  t = t + b[c];  t = t + f32(r - r_zp) * m_r        each arrow rounds once to float32
     code = clip(rint(t), lo, hi)                                            rint rounds half to even
 
-`b` holds the zero point of the output. relu and relu6 are `lo` and `hi`.
+`b` holds the zero point of the output, over its step. relu and relu6 are `lo` and `hi`.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,9 @@ BOUNDS = {"lo": integer(0, 255), "hi": integer(0, 255)}
 
 
 def centred(codes: Array, type_: QType, dtype: type[np.floating[Any]]) -> Array:
-    """code - zero_point, as a float type in which it is exact."""
-    return codes.astype(dtype) - type_.column(codes.ndim).astype(dtype)
+    """step * code - zero_point, as a float type in which it is exact."""
+    numbers: Array = codes.astype(dtype) * dtype(type_.step)
+    return numbers - type_.column(codes.ndim).astype(dtype)
 
 
 def store(t: npt.NDArray[np.float32], node: Node, output: Value) -> Array:
@@ -43,8 +44,8 @@ def per_channel(acc: Array, node: Node, xs: Sequence[Array], inputs: Sequence[Va
 
 
 def with_zero_point(t: npt.NDArray[np.float32], output: Value) -> npt.NDArray[np.float32]:
-    """t + zero_point for ops whose tensors do not already hold it; t itself when the output is float32."""
-    return t if output.type is None else np.asarray(t + np.float32(output.type.one_zero_point))
+    """t + zero_point / step for ops whose tensors do not already hold it; t itself when the output is float32."""
+    return t if output.type is None else np.asarray(t + np.float32(output.type.one_shift))
 
 
 def check_bounds(node: Node, output: Value, where: str) -> None:
@@ -61,17 +62,17 @@ def bounds(node: Node, output: Value) -> dict[str, int]:
             raise GraphError(f"node {node.name!r} ({node.op}): a float32 result cannot be clamped")
         return {"lo": 0, "hi": 255}
     codes = output.type.codes
-    limits = [codes.lo, codes.hi]
+    limits = [0, codes.hi]
     for side, limit in enumerate(node.attrs.get("clamp", (None, None))):
         if limit is not None:
-            code = np.rint(np.float64(limit) / output.type.one_scale + output.type.one_zero_point)
-            limits[side] = int(np.clip(code, codes.lo, codes.hi))
+            code = np.rint(np.float64(limit) / output.type.one_unit + output.type.one_shift)
+            limits[side] = int(np.clip(code, 0, codes.hi))
     return {"lo": limits[0], "hi": limits[1]}
 
 
-def out_scale(output: Value) -> float:
-    """The scale of the output; 1 when it is float32."""
-    return 1.0 if output.type is None else output.type.one_scale
+def out_unit(output: Value) -> float:
+    """scale * step of the output; 1 when it is float32."""
+    return 1.0 if output.type is None else output.type.one_unit
 
 
 def channel_affine(node: Node, channels: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -88,9 +89,9 @@ def multipliers(
     gain: npt.NDArray[np.float64], shift: npt.NDArray[np.float64], inputs: Sequence[Value], output: Value
 ) -> dict[str, npt.NDArray[np.float32]]:
     """m, b (and m_r with a residual) for real = gain * acc + shift."""
-    scale = out_scale(output)
-    zero_point = 0 if output.type is None else output.type.one_zero_point
-    tensors = {"m": float32(gain / scale), "b": float32(shift / scale + zero_point)}
+    unit = out_unit(output)
+    zero = 0.0 if output.type is None else output.type.one_shift
+    tensors = {"m": float32(gain / unit), "b": float32(shift / unit + zero)}
     if len(inputs) == 2:
-        tensors["m_r"] = float32(codes_of(inputs[1]).one_scale / scale)
+        tensors["m_r"] = float32(codes_of(inputs[1]).one_scale / unit)
     return tensors

@@ -1,9 +1,9 @@
 """Average of each whole plane: [C, H, W] to [C, 1, 1].
 
-    acc  = sum of (x - x_zp)
-    t    = f32(acc) * m;   code = clip(rint(t + y_zp), 0, greatest)
+    acc  = sum of x, centred
+    t    = f32(acc) * m;   code = clip(rint(t + y_zp / y_step), 0, greatest)
 
-m = s_x / (s_y * H * W).
+m = s_x / (s_y * y_step * H * W).
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class GlobalAvgPool2d(FloatOp, IntegerOp):
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         _, height, width = inputs[0].shape
-        m = codes_of(inputs[0]).one_scale / (epilogue.out_scale(output) * height * width)
+        m = codes_of(inputs[0]).one_scale / (epilogue.out_unit(output) * height * width)
         return Node(node.name, self.name, node.inputs, {}, {"m": float32(m)}, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:

@@ -1,6 +1,6 @@
 """Fully connected layer on codes, with the whole epilogue.
 
-    acc[n, o] = sum over i of (x - x_zp) * w         exact in int32
+    acc[n, o] = sum over i of x * w                  exact in int32; x centred
     code      = epilogue(acc)                         see epilogue.py
 
 Tensors as in conv2d, with a weight of [O, I]. The last layer leaves float32: the logits.

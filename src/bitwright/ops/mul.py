@@ -1,9 +1,9 @@
 """Product of two values; the second may be one number per channel (squeeze-and-excite).
 
-    t    = f32((a - a_zp) * (b - b_zp)) * m          the integer product is exact
-    code = clip(rint(t + y_zp), lo, hi)
+    t    = f32(a * b) * m                            a, b centred; the integer product is exact
+    code = clip(rint(t + y_zp / y_step), lo, hi)
 
-m = s_a * s_b / s_y. b has the shape of a, or [C, 1, 1].
+m = s_a * s_b / (s_y * y_step). b has the shape of a, or [C, 1, 1].
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Mul(FloatOp, IntegerOp):
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         s_a, s_b = (codes_of(x).one_scale for x in inputs)
-        tensors = {"m": float32(s_a * s_b / epilogue.out_scale(output))}
+        tensors = {"m": float32(s_a * s_b / epilogue.out_unit(output))}
         return Node(node.name, self.name, node.inputs, epilogue.bounds(node, output), tensors, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:

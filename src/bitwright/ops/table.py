@@ -1,6 +1,6 @@
 """A look-up from code to code: every unary function, and every change of type.
 
-    code = table[x]       table uint8 [256], or [C, 256] where the input (the image) has a type per channel
+    code = table[x]       table uint8 [256], or [C, 256]: one per channel, as the image needs and `prelu` does
 
 Entries past the greatest input code are never read; they hold 0.
 """
@@ -17,6 +17,7 @@ from bitwright.ops.op import Array, IntegerOp, codes_of, expect_tensors
 from bitwright.qtensor import QType, to_codes
 
 Function = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.floating[Any]]]
+"""Of real values [256], or [C, 256]; what is per channel has shape [C, 1]."""
 
 
 class Table(IntegerOp):
@@ -27,8 +28,11 @@ class Table(IntegerOp):
         return shapes[0]
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
-        per_channel = codes_of(inputs[0]).per_channel
-        expect_tensors(node, where, {"table": ("uint8", (*inputs[0].shape[: int(per_channel)], 256))})
+        shape = inputs[0].shape
+        per_channel = codes_of(inputs[0]).per_channel or node.tensors.get("table", np.empty(0)).ndim == 2
+        if per_channel and len(shape) not in (1, 3):
+            raise GraphError(f"{where}: a table for each channel needs an input of C, H, W or F; found {shape}")
+        expect_tensors(node, where, {"table": ("uint8", (*shape[: int(per_channel)], 256))})
         if output.type is None:
             raise GraphError(f"{where}: the result must be codes")
         if int(node.tensors["table"].max()) > output.type.codes.hi:
@@ -43,9 +47,9 @@ class Table(IntegerOp):
 
 
 def make_table(function: Function, x: QType, y: QType) -> npt.NDArray[np.uint8]:
-    """The table of a real function between two types: y's code of function(x's real value), in float64."""
+    """The table of a real function between two types: y's code of function(x's real value), in float64; [256] or [C, 256]."""
     codes = np.arange(256.0)
     scale, zero_point = (np.asarray(v, np.float64)[..., None] for v in (x.scale, x.zero_point))
     offset = np.asarray(x.offset)[:, None] if x.per_channel else 0.0
-    table = to_codes(function((codes - zero_point) * scale + offset), y)
+    table = to_codes(function((x.step * codes - zero_point) * scale + offset), y)
     return np.where(codes <= x.codes.hi, table, 0).astype(np.uint8)

@@ -15,16 +15,15 @@ from bitwright.schemes import SCHEMES
 
 def WEIGHTS(value: Any) -> bool:  # noqa: N802 - an attribute rule, like its neighbours
     """An attribute that names a scheme for weights."""
-    return isinstance(value, str) and value in SCHEMES and SCHEMES[value].signed
+    return isinstance(value, str) and value in SCHEMES and SCHEMES[value].weights
 
 
 def quantize_weight(
     weight: npt.NDArray[np.float64], scale: npt.NDArray[np.float64], scheme: str
 ) -> npt.NDArray[np.int8]:
-    """The nearest codes of a weight [O, ...] with one scale per output channel [O]; half to even."""
-    codes = SCHEMES[scheme]
+    """The nearest numbers of a weight [O, ...] with one scale per output channel [O]; half to even, `binary` zero to -1."""
     column = np.asarray(scale, np.float64).reshape((-1,) + (1,) * (weight.ndim - 1))
-    return np.clip(np.rint(weight / column), codes.lo, codes.hi).astype(np.int8)
+    return SCHEMES[scheme].nearest(weight / column).astype(np.int8)
 
 
 def check_layer(node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
@@ -33,8 +32,8 @@ def check_layer(node: Node, inputs: Sequence[Value], output: Value, where: str) 
     expected: dict[str, tuple[str, Shape]] = {"weight": ("int8", shape)}
     expected |= dict.fromkeys(("m", "b"), ("float32", shape[:1]))
     expect_tensors(node, where, expected | ({"m_r": ("float32", (1,))} if len(inputs) == 2 else {}))
-    weight, codes = node.tensors["weight"], SCHEMES[node.attrs["weights"]]
-    if weight.size and not codes.lo <= int(weight.min()) <= int(weight.max()) <= codes.hi:
+    weight = node.tensors["weight"]
+    if not SCHEMES[node.attrs["weights"]].holds(weight):
         raise GraphError(f"{where}: weight codes {weight.min()}..{weight.max()} are not all {node.attrs['weights']}")
     epilogue.check_bounds(node, output, where)
     check_overflow(weight, codes_of(inputs[0]), where)

@@ -2,13 +2,19 @@
 
 from bitwright.errors import RecipeError
 from bitwright.schemes.affine import Affine
+from bitwright.schemes.binary import Binary
+from bitwright.schemes.bit import Bit
 from bitwright.schemes.scheme import Scheme
+from bitwright.schemes.ternary import Ternary
 
 SCHEMES: dict[str, Scheme] = {
     scheme.name: scheme
     for scheme in (
         *(Affine(bits, signed=True) for bits in range(8, 1, -1)),
+        Ternary(),
         *(Affine(bits, signed=False) for bits in range(8, 1, -1)),
+        Binary(),
+        Bit(),
     )
 }
 
@@ -21,4 +27,4 @@ def scheme(name: str) -> Scheme:
         raise RecipeError(f"unknown scheme {name!r}; known schemes: {', '.join(SCHEMES)}") from None
 
 
-__all__ = ["SCHEMES", "Affine", "Scheme", "scheme"]
+__all__ = ["SCHEMES", "Affine", "Binary", "Bit", "Scheme", "Ternary", "scheme"]

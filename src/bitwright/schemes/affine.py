@@ -6,6 +6,7 @@ real = scale * (code - zero_point). Signed codes leave out the lowest one (int8 
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.schemes import bitstream
 from bitwright.schemes.scheme import Scheme
 
 
@@ -13,35 +14,26 @@ class Affine(Scheme):
     """Codes of `bits` bits, signed and symmetric or unsigned."""
 
     def __init__(self, bits: int, *, signed: bool) -> None:
-        self.bits = bits
-        self.signed = signed
+        self.bits = self.width = bits
+        self.weights, self.activations = signed, not signed
         self.name = f"{'int' if signed else 'uint'}{bits}"
         self.hi = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
         self.lo = -self.hi if signed else 0
 
+    def packed_bytes(self, count: int) -> int:
+        return (count * self.width + 7) // 8
+
     def pack(self, codes: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         raw = np.ascontiguousarray(codes, self.dtype).reshape(-1).view(np.uint8)
-        if self.bits == 8:
-            return raw.copy()
-        bits = np.unpackbits(raw[:, None], axis=1, bitorder="little")[:, : self.bits]
-        return np.packbits(bits.reshape(-1), bitorder="little")
+        return raw.copy() if self.width == 8 else bitstream.write(raw, self.width)
 
     def unpack(self, packed: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.generic]:
-        if packed.size != self.packed_bytes(count):
-            raise ValueError(f"{count} {self.name} codes take {self.packed_bytes(count)} bytes, found {packed.size}")
-        if self.bits == 8:
-            codes: npt.NDArray[np.generic] = packed.view(self.dtype).copy()
-        else:
-            used = count * self.bits
-            bits = np.unpackbits(packed, bitorder="little")
-            if bits[used:].any():
-                raise ValueError(f"the padding bits behind {count} {self.name} codes are not zero")
-            raw = np.packbits(bits[:used].reshape(count, self.bits), axis=1, bitorder="little").reshape(-1)
-            if self.signed:
-                shift = 8 - self.bits
-                codes = (raw << shift).view(np.int8) >> shift
-            else:
-                codes = raw
-        if self.signed and codes.size and int(codes.min()) < self.lo:
+        self.expect_length(packed, count)
+        raw = packed.copy() if self.width == 8 else bitstream.read(packed, self.width, count)
+        if not self.weights:
+            return raw
+        shift = 8 - self.width
+        codes: npt.NDArray[np.int8] = (raw << shift).view(np.int8) >> shift
+        if not self.holds(codes):
             raise ValueError(f"a code is {int(codes.min())}, below the least {self.name} code {self.lo}")
         return codes
