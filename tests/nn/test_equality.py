@@ -21,7 +21,7 @@ from bitwright.sources import open_source
 from tests.networks import NETWORKS, assert_equal_codes, network, pictures
 
 RECIPES = {
-    **{name: Recipe.parse(name) for name in ("w8a8", "w4a8", "w4a4", "w2a2", "w6a5")},
+    **{name: Recipe.parse(name) for name in ("w8a8", "w4a8", "w4a4", "w2a2", "w6a5", "w1a1", "wta2")},
     "mixed": Recipe(
         weights="int5",
         activations="uint6",
