@@ -14,7 +14,7 @@ def measured_peak() -> float: ...
 class Plan:
     def __init__(
         self,
-        values: Sequence[tuple[Sequence[int], int | None, Sequence[int]]],
+        values: Sequence[tuple[Sequence[int], int | None, int, Sequence[int]]],
         nodes: Sequence[
             tuple[str, str, Sequence[int], int, Mapping[str, Sequence[int]], Mapping[str, npt.NDArray[Any]]]
         ],

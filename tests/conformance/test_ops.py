@@ -400,6 +400,7 @@ def zero_point(value: Value, channel: int) -> int:
 def real_code(case: Case, i: int, index: tuple[int, ...]) -> int:
     """x_step * x - x_zp at [n, c, ...] of input i."""
     type_ = case.inputs[i].type
+    assert type_ is not None
     return (2 if type_.scheme == "binary" else 1) * int(case.xs[i][index]) - zero_point(case.inputs[i], index[1])
 
 

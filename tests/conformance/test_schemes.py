@@ -215,9 +215,12 @@ def test_a_scheme_of_few_numbers_knows_the_scale_of_least_squared_error(scheme):
 def test_a_range_of_two_codes_is_the_one_of_least_squared_error():
     values = np.sort(np.random.default_rng(0).normal(0.3, 1, 300))
     counts = np.random.default_rng(1).integers(0, 4, 300).astype(np.float64)
-    lo, hi = SCHEMES["binary"].activation_range(values, counts)
+    binary, bit = (SCHEMES[name].activation_range(values, counts) for name in ("binary", "bit"))
+    assert binary is not None
+    assert bit is not None
+    lo, hi = binary
     assert -lo == hi == pytest.approx((np.abs(values) * counts).sum() / counts.sum())
-    lo, hi = SCHEMES["bit"].activation_range(values, counts)
+    lo, hi = bit
 
     def error(scale):
         return counts @ (values - np.where(values > scale / 2, scale, 0)) ** 2

@@ -1,5 +1,7 @@
 """Values of `binary` codes, written and read by every op, on every instruction set: -1 and +1, and exact zeros as padding."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,17 +14,17 @@ from bitwright.qtensor import QType
 from tests.kernels.agreement import assert_agreement
 from tests.kernels.random_graph import RandomGraph
 
-BINARY = {"scheme": "binary", "zp": 1}
+BINARY: dict[str, Any] = {"scheme": "binary", "zp": 1}
 
 
 def binary_conv(graph: RandomGraph, x: str, out: int, kernel: int, residual: str | None = None, **attrs: object) -> str:
     """A convolution that writes `binary` with both codes about as often."""
     name = graph.conv2d(x, out, kernel, residual, **BINARY, **attrs)
     node = graph.nodes[-1]
-    node.tensors["m"][:] /= 70 if x == "input" else 1  # type: ignore[index]
-    node.tensors["b"][:] = graph.rng.normal(0.5, 0.1, out)  # type: ignore[index]
+    node.tensors["m"][:] /= 70 if x == "input" else 1
+    node.tensors["b"][:] = graph.rng.normal(0.5, 0.1, out)
     if residual is not None:
-        node.tensors["m_r"][:] = 0.2  # type: ignore[index]
+        node.tensors["m_r"][:] = 0.2
     return name
 
 
@@ -80,11 +82,11 @@ def test_the_values_are_codes() -> None:
     ("value", "message"),
     [(((4, 4, 4), 1, 2, [0]), "zero point"), (((4, 4, 4), 3, 2, [1]), "step"), (((4, 4, 4), 1, 3, [1]), "step")],
 )
-def test_other_steps_are_refused(value: tuple, message: str) -> None:
+def test_other_steps_are_refused(value: tuple[Any, ...], message: str) -> None:
 
     image = ((4, 4, 4), 255, 1, [0] * 4)
     table = np.zeros(256, np.uint8)
-    node = ("it", "table", [0], 1, {}, {"table": table})
+    node: tuple[Any, ...] = ("it", "table", [0], 1, {}, {"table": table})
     with pytest.raises(ValueError, match=message):
         _native.Plan([image, value], [node], 1, 1, False)
 
