@@ -2,9 +2,9 @@
 
 import hashlib
 import itertools
-import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -24,7 +24,9 @@ try:
 except ImportError as error:
     raise MissingExtraError("torch", "torch") from error
 
-from bitwright.algorithms.correction import correction
+from bitwright.algorithms.correction import corrections
+from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.values import Memory
 from bitwright.algorithms.ranges import range_algorithm
 from bitwright.capture import capture, fuse
 from bitwright.nn import PreparedModel
@@ -32,9 +34,9 @@ from bitwright.nn import PreparedModel
 Pixels = npt.NDArray[np.uint8]
 Images = Pixels | Iterable[Pixels] | ImageSource
 Progress = Callable[[int], None]
+Stages = Callable[[str, float], None]
 BATCH = 32
-CORRECTED_IMAGES = 128
-CORRECTED_BYTES = 2**27
+MEMORY_BYTES = 2**31
 
 
 def prepare(
@@ -50,38 +52,57 @@ def prepare(
     height, width, channels = preprocess.shape
     plan = Recipe.parse(recipe)
     range_algorithm(plan.range)
-    for name in plan.algorithms:
-        correction(name)
-    graph = fuse(capture(model, (channels, height, width)))
-    return PreparedModel(graph, preprocess, plan).eval()
+    steps = corrections(plan.algorithms)
+    prepared = PreparedModel(fuse(capture(model, (channels, height, width))), preprocess, plan).eval()
+    for step in steps:
+        step.check(prepared)
+    return prepared
 
 
 def calibrate(
-    prepared: PreparedModel, images: Images, *, range: str | None = None, progress: Progress | None = None
+    prepared: PreparedModel,
+    images: Images,
+    *,
+    range: str | None = None,
+    seed: int = 0,
+    memory: int = MEMORY_BYTES,
+    progress: Progress | None = None,
+    stages: Stages | None = None,
 ) -> dict[str, Any]:
     """Choose every scale from images: uint8 [N, H, W, C], an iterable of such batches, or an image source.
 
-    Runs the recipe's corrections too, on the first of the images. Streams: memory does not grow with the number of images,
-    and how they are cut into batches changes nothing. A second calibration starts anew. `range` overrides the recipe's
-    algorithm; `progress` is called with the number of images of each batch. Returns a record of what was seen: the number
-    of images, of images that could not be read (if any), and the SHA-256 of the pixels.
+    Runs the recipe's corrections too, on as many of the first images as they want. Streams: ranges need no more memory for more
+    images, and of what corrections compute no more than `memory` bytes are held, the rest lies in a temporary file. How the
+    images are cut into batches changes nothing. A second calibration starts anew. `range` overrides the recipe's algorithm.
+    `progress` is called with the number of images of each batch, `stages` with a correction's name and how much of it is done
+    (0 to 1). Returns a record of what was seen: the number of images, of images that could not be read (if any), and the
+    SHA-256 of the pixels.
     Raises CalibrationError where there are no images, or the float model does not stay finite.
     """
     algorithm = range_algorithm(range or prepared.recipe.range)
-    corrections = [correction(name) for name in prepared.recipe.algorithms]
+    steps = corrections(prepared.recipe.algorithms)
     training = prepared.training
     prepared.eval().forget()
     digest, count = hashlib.sha256(), 0
     device = prepared.image_scale.device
     stream = images.batches(prepared.preprocess, BATCH) if isinstance(images, ImageSource) else images
     batches = _batches(stream, prepared.preprocess)
-    head = list(itertools.islice(batches, -(-_images_to_keep(prepared) // BATCH)))
+    most = max((step.most_images for step in steps), default=1)
+    head = list(itertools.islice(batches, -(-most // BATCH)))
     if not head:
         raise CalibrationError("there are no images to calibrate on")
-    kept = torch.from_numpy(np.concatenate(head)[: _images_to_keep(prepared)]).to(device)
-    for step in corrections:
-        if step.before_ranges:
-            step.apply(prepared, kept)
+    room = Memory(memory)
+    kept = room.values((min(most, sum(map(len, head))), *head[0].shape[1:]), np.uint8)
+    for i, batch in enumerate(head):
+        kept[i * BATCH : (i + 1) * BATCH] = torch.from_numpy(batch[: len(kept) - i * BATCH])
+
+    def correct(*, before_ranges: bool) -> None:
+        for step in steps:
+            if step.before_ranges == before_ranges:
+                tell = partial(stages, step.name) if stages is not None else lambda share: None
+                step.apply(prepared, Calibration(kept, room, seed, tell))
+
+    correct(before_ranges=True)
     for batch in itertools.chain(head, batches):
         digest.update(batch.data)
         prepared.observe(torch.from_numpy(batch).to(device))
@@ -89,9 +110,7 @@ def calibrate(
         if progress is not None:
             progress(len(batch))
     prepared.choose_ranges(algorithm)
-    for step in corrections:
-        if not step.before_ranges:
-            step.apply(prepared, kept)
+    correct(before_ranges=False)
     prepared.train(training)
     record = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
     unread = len(stream.bad) if isinstance(stream, Batches) else 0
@@ -115,9 +134,11 @@ def quantize(
     recipe: str | PathLike[str] | Recipe = "w8a8",
     range: str | None = None,
     seed: int = 0,
+    memory: int = MEMORY_BYTES,
     classes: Iterable[str] | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    stages: Stages | None = None,
 ) -> Artifact:
     """Quantize a float model in one call; the arguments are those of `prepare`, `calibrate` and `convert`.
 
@@ -126,18 +147,14 @@ def quantize(
     prepared = prepare(model, preprocess=preprocess, recipe=recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        calibration = calibrate(prepared, images, range=range, progress=progress)
+        calibration = calibrate(
+            prepared, images, range=range, seed=seed, memory=memory, progress=progress, stages=stages
+        )
     if classes is None and isinstance(images, ImageSource):
         classes = images.classes
     return convert(
         prepared, classes=classes, provenance={"seed": seed, "calibration": calibration, **(provenance or {})}
     )
-
-
-def _images_to_keep(prepared: PreparedModel) -> int:
-    """How many images the corrections get: so many that the largest value of all of them stays within a bound."""
-    largest = max(math.prod(value.shape) for value in prepared.graph.values.values())
-    return max(1, min(CORRECTED_IMAGES, CORRECTED_BYTES // (4 * largest)))
 
 
 def _batches(images: Images | Batches, preprocess: Preprocess) -> Iterator[Pixels]:

@@ -11,6 +11,7 @@ from bitwright.nn import PreparedModel
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import calibrate, convert, prepare
 from bitwright.recipe import Recipe
+from tests.networks import assert_equal_codes
 
 PREPROCESS = Preprocess(size=16, mean=0.5, std=0.25)
 IMAGES = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 3), dtype=np.uint8)
@@ -68,6 +69,35 @@ def test_it_changes_the_integers_and_comes_closer(name: str) -> None:
     plain, corrected = made(activations="uint6"), made(name, activations="uint6")
     assert convert(plain).data != convert(corrected).data
     assert error(corrected)[0] < error(plain)[0]
+
+
+@pytest.mark.parametrize("name", CORRECTIONS)
+def test_what_is_corrected_is_what_runs(name: str) -> None:
+    prepared = prepare(net(), preprocess=PREPROCESS, recipe=Recipe(weights="int3", algorithms=(name,)))
+    calibrate(prepared, IMAGES)
+    assert_equal_codes(prepared, IMAGES[:8])
+
+
+@pytest.mark.parametrize("name", CORRECTIONS)
+def test_a_file_in_place_of_memory_makes_no_difference_and_the_share_done_grows_to_one(name: str) -> None:
+    prepared = prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=(name,)))
+    shares: list[tuple[str, float]] = []
+    calibrate(prepared, IMAGES, memory=0, stages=lambda *stage: shares.append(stage))
+    assert convert(prepared).data == convert(made(name)).data
+    assert shares == sorted(shares)
+    assert shares[-1] == (name, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("equalize", "equalize"), "'equalize' twice"),
+        (("adaround", "bias_correct", "gptq"), "one algorithm that rounds the weights, found adaround, gptq"),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused(names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=names))
 
 
 def test_equalize_leaves_the_float_model_as_it_was_to_the_bit() -> None:

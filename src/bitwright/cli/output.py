@@ -22,6 +22,8 @@ from bitwright.sources import BadImage
 
 UNBOUNDED = 10_000  # columns: in a pipe, nothing is ever wrapped
 
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 
 
@@ -66,13 +68,29 @@ def report_bad(bad: Iterable[BadImage]) -> None:
 
 
 @contextmanager
+def stages(what: str, total: int) -> Iterator[tuple[Callable[[int], None], Callable[[str, float], None]]]:
+    """`progress`, and besides something to call with the name of a further stage and how much of it is done, 0 to 1."""
+    if not sys.stderr.isatty():
+        yield lambda done: None, lambda name, share: None
+        return
+    with Progress(*COLUMNS, console=Console(stderr=True), transient=True) as bar:
+        tasks = {what: bar.add_task(what, total=total)}
+
+        def stage(name: str, share: float) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=100)
+            bar.update(tasks[name], completed=round(100 * share))
+
+        yield lambda done: bar.advance(tasks[what], done), stage
+
+
+@contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yield something to call with every number of images done. A bar on stderr, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda done: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*COLUMNS, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)
 

@@ -18,9 +18,9 @@ from bitwright.cli.output import (
     percent,
     print_json,
     print_pairs,
-    progress,
     report,
     report_bad,
+    stages,
 )
 from bitwright.cli.preprocess_options import preprocess_options, resolve
 from bitwright.errors import ArtifactError
@@ -53,6 +53,14 @@ BATCH = 32
     "--range", "range_", type=click.Choice(tuple(RANGES)), help="How ranges are chosen; else the recipe says."
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Draws the images.")
+@click.option(
+    "--memory",
+    default=2**31,
+    show_default=True,
+    metavar="BYTES",
+    type=click.IntRange(0),
+    help="What algorithms compute from the images stays within this; the rest goes to a temporary file.",
+)
 @click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
 @preprocess_options
@@ -66,6 +74,7 @@ def quantize(
     calibrate: int,
     range_: str | None,
     seed: int,
+    memory: int,
     test: str | None,
     strict: bool,
     as_json: bool,
@@ -86,7 +95,7 @@ def quantize(
     preprocess = resolve(loaded.preprocess, given)
     images = source.sample(min(calibrate, len(source)), seed)
     provenance = {"model": _model_record(model, weights), "data": data}
-    artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, strict, provenance)
+    artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, memory, strict, provenance)
     artifact = _with_classes(artifact, source)
     if tested is not None and test is not None:
         measured = _measure(artifact, loaded, Measurement(tested, preprocess, strict=strict), test)
@@ -105,6 +114,7 @@ def _calibrated(
     preprocess: "Preprocess",
     recipe: Recipe,
     seed: int,
+    memory: int,
     strict: bool,
     provenance: dict[str, Any],
 ) -> tuple[Artifact, list[BadImage]]:
@@ -112,7 +122,7 @@ def _calibrated(
 
     batches = images.batches(preprocess, BATCH, strict=strict)
     try:
-        with progress("calibrating", len(images)) as done:
+        with stages("calibrating", len(images)) as (done, stage):
             return quantize_model(
                 loaded.model,
                 (batch.images for batch in batches),
@@ -120,7 +130,9 @@ def _calibrated(
                 recipe=recipe,
                 seed=seed,
                 provenance=provenance,
+                memory=memory,
                 progress=done,
+                stages=stage,
             ), batches.bad
     finally:
         report_bad(batches.bad)

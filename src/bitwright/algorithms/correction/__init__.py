@@ -3,19 +3,35 @@
 A newcomer is one file and one line here.
 """
 
+from collections.abc import Sequence
+
+from bitwright.algorithms.correction.adaround import AdaRound
 from bitwright.algorithms.correction.bias_correct import BiasCorrect
+from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.equalize import Equalize
+from bitwright.algorithms.correction.gptq import Gptq
 from bitwright.errors import RecipeError
 
-CORRECTIONS: dict[str, Correction] = {algorithm.name: algorithm for algorithm in (Equalize(), BiasCorrect())}
+CORRECTIONS: dict[str, Correction] = {
+    algorithm.name: algorithm for algorithm in (Equalize(), BiasCorrect(), AdaRound(), Gptq())
+}
 
 
-def correction(name: str) -> Correction:
-    """Return the correction called `name`; RecipeError if there is none."""
-    if name not in CORRECTIONS:
-        raise RecipeError(f"unknown algorithm {name!r}; known algorithms: {', '.join(CORRECTIONS)}")
-    return CORRECTIONS[name]
+def corrections(names: Sequence[str]) -> list[Correction]:
+    """The corrections called so; RecipeError if there is no such one, or they make no sense together."""
+    for name in names:
+        if name not in CORRECTIONS:
+            raise RecipeError(f"unknown algorithm {name!r}; known algorithms: {', '.join(CORRECTIONS)}")
+        if names.count(name) > 1:
+            raise RecipeError(f"the recipe has the algorithm {name!r} twice; leave one out")
+    found = [CORRECTIONS[name] for name in names]
+    rounding = [step.name for step in found if step.rounds]
+    if len(rounding) > 1:
+        raise RecipeError(
+            f"expected one algorithm that rounds the weights, found {', '.join(rounding)}; keep one of them"
+        )
+    return found
 
 
-__all__ = ["CORRECTIONS", "Correction", "correction"]
+__all__ = ["CORRECTIONS", "Calibration", "Correction", "corrections"]

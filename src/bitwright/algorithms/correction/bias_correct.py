@@ -10,31 +10,27 @@ Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias 
 import torch
 from torch import Tensor
 
+from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
-from bitwright.graph import INPUT
+from bitwright.algorithms.correction.path import each_layer
 from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
 
 
 class BiasCorrect(Correction):
     name = "bias_correct"
 
     @torch.no_grad()
-    def apply(self, prepared: PreparedModel, images: Tensor) -> None:
-        real = prepared.real_input(images)
-        exact, rounded = {INPUT: real}, {INPUT: real}
-        for node, done in prepared.steps():
-            layer, edge = prepared.layer(node.name), prepared.edge(node.name)
-            xs, qs = [exact[name] for name in node.inputs], [rounded[name] for name in node.inputs]
-            exact[node.name] = layer(xs, quantized=False)
-            if layer.quantizer is not None:
-                _correct(layer, xs, qs)
-            y = layer(qs, quantized=True)
-            rounded[node.name] = y if edge is None else edge(y)
-            for name in done:
-                del exact[name], rounded[name]
+    def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
+        for layer, node, exact, rounded in each_layer(prepared, calibration, self.most_images):
+            total = torch.zeros_like(layer.correction, dtype=torch.float64)
+            count = 0
+            for rows in exact.rows:
+                wanted = layer(exact.inputs(node, rows), quantized=False, clamped=False)
+                error = wanted - layer(rounded.inputs(node, rows), quantized=True, clamped=False)
+                total += error.double().sum(_all_but_channels(error))
+                count += error.numel() // error.shape[1]
+            layer.correction.add_(total / count)
 
 
-def _correct(layer: Layer, xs: list[Tensor], qs: list[Tensor]) -> None:
-    error = layer(xs, quantized=False, clamped=False) - layer(qs, quantized=True, clamped=False)
-    layer.correction.add_(error.double().mean([axis for axis in range(error.dim()) if axis != 1]))
+def _all_but_channels(y: Tensor) -> list[int]:
+    return [axis for axis in range(y.dim()) if axis != 1]

@@ -3,21 +3,24 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from torch import Tensor
-
+from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.nn import PreparedModel
 
 
 class Correction(ABC):
-    """Changes parameters or scales of a prepared model; deterministic."""
+    """Changes parameters or scales of a prepared model; deterministic under the calibration's seed."""
 
     name: ClassVar[str]
     before_ranges: ClassVar[bool] = False
     """True where it changes the float parameters, before ranges are observed and chosen."""
+    rounds: ClassVar[bool] = False
+    """True where it chooses the codes of weights; a recipe has one such algorithm at most."""
+    most_images: ClassVar[int] = 128
+    """So many images are enough."""
+
+    def check(self, prepared: PreparedModel) -> None:  # noqa: B027 - most suit every model
+        """RecipeError where it makes no sense for this model."""
 
     @abstractmethod
-    def apply(self, prepared: PreparedModel, images: Tensor) -> None:
-        """Change a model whose ranges are chosen (unless `before_ranges`).
-
-        `images` are uint8 [N, H, W, C], of bounded number.
-        """
+    def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
+        """Change a model whose ranges are chosen (unless `before_ranges`)."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import INPUT, Node
 from bitwright.nn import PreparedModel
@@ -26,19 +27,22 @@ class Equalize(Correction):
     before_ranges = True
 
     @torch.no_grad()
-    def apply(self, prepared: PreparedModel, images: Tensor) -> None:
+    def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
         found = dict(_pairs(prepared))
         largest: dict[str, Tensor] = {}
-        values = {INPUT: prepared.real_input(images)}
-        for node, done in prepared.steps():
-            y = prepared.layer(node.name)([values[name] for name in node.inputs], quantized=False)
-            values[node.name] = y
-            if node.name in found:
-                largest[node.name] = y.abs().amax([axis for axis in range(y.dim()) if axis != 1])
-            for name in done:
-                del values[name]
+        for images in calibration.batches(self.most_images):
+            values = {INPUT: prepared.real_input(images.to(prepared.image_scale.device))}
+            for node, done in prepared.steps():
+                y = prepared.layer(node.name)([values[name] for name in node.inputs], quantized=False)
+                values[node.name] = y
+                if node.name in found:
+                    size = y.abs().amax([axis for axis in range(y.dim()) if axis != 1])
+                    largest[node.name] = torch.maximum(size, largest.get(node.name, size))
+                for name in done:
+                    del values[name]
         for name, size in largest.items():
             _equalize(prepared.layer(name), prepared.layer(found[name].name), size)
+        calibration.progress(1.0)
 
 
 def _pairs(prepared: PreparedModel) -> Iterator[tuple[str, Node]]:

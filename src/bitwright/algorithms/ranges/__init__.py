@@ -1,12 +1,16 @@
 """The table of range algorithms. A newcomer is one file and one line here."""
 
+from bitwright.algorithms.ranges.entropy import Entropy
 from bitwright.algorithms.ranges.minmax import MinMax
 from bitwright.algorithms.ranges.mse import Mse
+from bitwright.algorithms.ranges.octav import Octav
 from bitwright.algorithms.ranges.percentile import Percentile
 from bitwright.algorithms.ranges.range import Function, Range, identity
 from bitwright.errors import RecipeError
 
-RANGES: dict[str, Range] = {algorithm.name: algorithm for algorithm in (MinMax(), Percentile(), Mse())}
+RANGES: dict[str, Range] = {
+    algorithm.name: algorithm for algorithm in (MinMax(), Percentile(), Mse(), Entropy(), Octav())
+}
 
 
 def range_algorithm(name: str) -> Range:

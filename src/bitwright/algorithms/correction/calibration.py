@@ -1,0 +1,34 @@
+"""What a correction works with: the images, room for what it computes from them, a seed, and someone to tell how far it is."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bitwright.algorithms.correction.values import Memory, Values
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`images` are uint8 [N, H, W, C]; `progress` is called with the share of an algorithm's work that is done."""
+
+    images: Values
+    memory: Memory
+    seed: int = 0
+    progress: Callable[[float], None] = lambda share: None
+
+    def rows(self, most: int) -> list[slice]:
+        """The first `most` images at most, in batches."""
+        count = min(most, len(self.images))
+        return [slice(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+
+    def batches(self, most: int) -> Iterator[Tensor]:
+        """The images of these rows."""
+        return (self.images[rows] for rows in self.rows(most))
+
+    def generator(self) -> torch.Generator:
+        """Random numbers from the seed: for every algorithm the same, whichever ran before."""
+        return torch.Generator().manual_seed(self.seed)

@@ -1,0 +1,94 @@
+"""Second moments of what a layer reads: all that a squared error of its weights depends on, in memory that images don't add to.
+
+    G = E[(q - E q)(q - E q)^T],  C = E[(x - E x)(q - E q)^T]        x, q [K]: a window of the float, the quantized input
+    E |W x - V q|**2 = tr(D G D^T) + what V cannot change,  D = V - W*,  W* = (W C + ridge W)(G + ridge)^-1
+The means are left to the layer's `correction`, which costs nothing. One matrix for each group of a convolution.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bitwright.algorithms.correction.path import Path
+from bitwright.graph import Node
+from bitwright.nn.layer import Layer
+
+RIDGE = 0.01
+"""Of the mean of G's diagonal: keeps what was hardly seen near the float weights."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Float64 `gram`, `cross` [groups, K, K]; `mean`, `mean_q` [groups, K] of the float and the quantized input."""
+
+    gram: Tensor
+    cross: Tensor
+    mean: Tensor
+    mean_q: Tensor
+
+    @classmethod
+    def of(cls, node: Node, exact: Path, rounded: Path) -> "Moments":
+        """Of everything that both paths bring in front of a node."""
+        sums = [torch.zeros((), dtype=torch.float64)] * 4
+        count = 0
+        for rows in exact.rows:
+            x, q = (windows(node, path.inputs(node, rows)[0]) for path in (exact, rounded))
+            found = [q @ q.mT, x @ q.mT, x.sum(2), q.sum(2)]
+            sums = [total + part.double() for total, part in zip(sums, found, strict=True)]
+            count += x.shape[2]
+        gram, cross, mean, mean_q = (total / count for total in sums)
+        outer = mean_q[:, None, :]
+        return cls(gram - mean_q[:, :, None] * outer, cross - mean[:, :, None] * outer, mean, mean_q)
+
+    def damped(self) -> Tensor:
+        """G + ridge: positive definite."""
+        size = self.gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
+        return self.gram + RIDGE * size[:, None, None] * torch.eye(self.gram.shape[1], dtype=torch.float64)
+
+    def target(self, weight: Tensor) -> Tensor:
+        """W*: the real weights [groups, rows, K] that serve the quantized input best, given those of the float model."""
+        damped = self.damped()
+        right = weight @ (self.cross + damped - self.gram)
+        target: Tensor = torch.linalg.solve(damped, right, left=False)
+        return target
+
+
+def windows(node: Node, x: Tensor) -> Tensor:
+    """What each output of a convolution or linear layer is a product of: [groups, K, places of all images]."""
+    attrs = node.attrs
+    if node.op == "linear":
+        return x.reshape(1, -1, x.shape[-1]).mT
+    top, left, bottom, right = attrs["padding"]
+    kernel = node.tensors["weight"].shape[2:]
+    x = F.pad(x, (left, right, top, bottom))
+    columns = F.unfold(x, kernel, attrs["dilation"], 0, attrs["stride"])
+    columns = columns.reshape(len(x), attrs["groups"], -1, columns.shape[-1])
+    return columns.permute(1, 2, 0, 3).reshape(attrs["groups"], columns.shape[2], -1)
+
+
+def grouped(node: Node, weight: Tensor) -> Tensor:
+    """A weight [O, ...] as float64 [groups, rows, K]."""
+    groups = node.attrs.get("groups", 1)
+    return weight.detach().double().reshape(groups, len(weight) // groups, -1)
+
+
+@torch.no_grad()
+def set_codes(layer: Layer, codes: Tensor, moments: Moments) -> None:
+    """Give the layer codes [groups, rows, K], and take the mean of the error that they leave away."""
+    weight = layer.tensors()["weight"]
+    layer.set_codes(codes.reshape(weight.shape).to(weight.dtype))
+    node = layer.node
+    wanted = grouped(node, weight) @ moments.mean[:, :, None]
+    found = grouped(node, weight + layer.rounding) @ moments.mean_q[:, :, None]
+    layer.correction.copy_((wanted - found).reshape(-1) * gain(layer))
+
+
+def gain(layer: Layer) -> Tensor:
+    """What a layer's batch norm multiplies by."""
+    tensors = layer.tensors()
+    if "bn_mean" not in tensors:
+        return torch.ones(1)
+    deviation = (tensors["bn_var"] + float(layer.node.attrs["eps"])).sqrt()
+    return tensors["bn_weight"].detach() / deviation

@@ -1,0 +1,83 @@
+"""The way of many images through a network, node by node, as the float model or the quantized one computes it.
+
+Only the values that something still reads are kept, so memory grows with the width of the network and not its depth.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.values import Values
+from bitwright.graph import INPUT, Node
+from bitwright.nn import PreparedModel
+from bitwright.nn.layer import Layer
+
+
+class Path:
+    """Values of the first `most` images, as far as `advance` has come."""
+
+    def __init__(self, prepared: PreparedModel, calibration: Calibration, most: int, *, quantized: bool) -> None:
+        self.rows = calibration.rows(most)
+        self.count = self.rows[-1].stop
+        self._prepared, self._calibration, self._quantized = prepared, calibration, quantized
+        self._last_use = {name: i for i, node in enumerate(prepared.graph.nodes) for name in node.inputs}
+        self._position = {node.name: i for i, node in enumerate(prepared.graph.nodes)}
+        self._values: dict[str, Values] = {}
+
+    def read(self, name: str, rows: slice | Tensor) -> Tensor:
+        """A value of these images; the input as the float model takes it."""
+        index = rows if isinstance(rows, slice) else rows.numpy()
+        if name == INPUT:
+            images = self._calibration.images[index].to(self._prepared.image_scale.device)
+            return self._prepared.real_input(images)
+        return self._values[name][index].to(self._prepared.image_scale.device)
+
+    def inputs(self, node: Node, rows: slice) -> list[Tensor]:
+        """What a node reads, if it is there already."""
+        return [self.read(name, rows) for name in node.inputs]
+
+    @torch.no_grad()
+    def advance(self, nodes: Sequence[Node]) -> None:
+        """Compute these nodes, which come next, with the weights and scales of this moment."""
+        end = self._position[nodes[-1].name]
+        kept = [node.name for node in nodes if self._last_use.get(node.name, -1) > end]
+        for rows in self.rows:
+            found = self.run(nodes, rows)
+            for name in kept:
+                if name not in self._values:
+                    shape = (self.count, *found[name].shape[1:])
+                    self._values[name] = self._calibration.memory.values(shape)
+                self._values[name][rows] = found[name]
+        for name in [name for name in self._values if self._last_use[name] <= end]:
+            self._values.pop(name).close()
+
+    def run(self, nodes: Sequence[Node], rows: slice) -> dict[str, Tensor]:
+        """What these nodes read and compute, for some images."""
+        made = {node.name for node in nodes}
+        outside = dict.fromkeys(name for node in nodes for name in node.inputs if name not in made)
+        values = {name: self.read(name, rows) for name in outside}
+        for node in nodes:
+            edge = self._prepared.edge(node.name) if self._quantized else None
+            xs = [values[name] for name in node.inputs]
+            y = self._prepared.layer(node.name)(xs, quantized=self._quantized)
+            values[node.name] = y if edge is None else edge(y)
+        return values
+
+
+def each_layer(
+    prepared: PreparedModel, calibration: Calibration, most: int
+) -> Iterator[tuple[Layer, Node, Path, Path]]:
+    """Every layer with a weight, in order, with the float and the quantized path right in front of it.
+
+    What is done to the layer before the next one is asked for is part of the quantized path from then on.
+    """
+    exact, rounded = (Path(prepared, calibration, most, quantized=quantized) for quantized in (False, True))
+    for i, node in enumerate(prepared.graph.nodes):
+        layer = prepared.layer(node.name)
+        if layer.quantizer is not None:
+            yield layer, node, exact, rounded
+        exact.advance([node])
+        rounded.advance([node])
+        calibration.progress((i + 1) / len(prepared.graph.nodes))

@@ -1,0 +1,62 @@
+"""Numbers of many images, in memory as long as there is room, else in a temporary file that the system pages in and out."""
+
+import tempfile
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Rows = slice | npt.NDArray[np.int64]
+
+
+class Values:
+    """An array [N, ...] that batches of rows are written to and read from."""
+
+    def __init__(self, memory: "Memory", shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self._memory = memory
+        self._charged = memory.take(prod(shape) * np.dtype(dtype).itemsize)
+        self._array: npt.NDArray[np.generic]
+        if self._charged:
+            self._array = np.empty(shape, dtype)
+        else:
+            with tempfile.TemporaryFile(prefix="bitwright-") as file:  # the mapping outlives it
+                self._array = np.memmap(file, dtype, "w+", shape=shape)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, rows: Rows) -> Tensor:
+        """The rows; to be read only."""
+        return torch.from_numpy(self._array[rows])
+
+    def __setitem__(self, rows: slice, values: Tensor) -> None:
+        self._array[rows] = values.detach().cpu().numpy()
+
+    @property
+    def spilled(self) -> bool:
+        """Whether the numbers are in a file."""
+        return not self._charged
+
+    def close(self) -> None:
+        """Give the room back."""
+        self._memory.free_bytes += self._charged
+        self._charged, self._array = 0, self._array[:0].copy()
+
+
+class Memory:
+    """So many bytes may be held at a time; what does not fit goes to files."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.free_bytes = limit_bytes
+
+    def take(self, size_bytes: int) -> int:
+        """The bytes asked for, or 0 if there is no room."""
+        taken = size_bytes if size_bytes <= self.free_bytes else 0
+        self.free_bytes -= taken
+        return taken
+
+    def values(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Values:
+        """Room for an array [N, ...]; zeros or anything else stand in it."""
+        return Values(self, shape, dtype)

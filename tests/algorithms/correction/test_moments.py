@@ -1,0 +1,41 @@
+"""The windows of a layer, its moments, and the weight that serves a distorted input best."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from bitwright.algorithms.correction.moments import RIDGE, Moments, grouped, windows
+from bitwright.graph import Node
+
+SHAPES = {"plain": (6, 4, 3, 3), "depthwise": (4, 1, 3, 3), "groups": (6, 2, 1, 3)}
+GROUPS = {"plain": 1, "depthwise": 4, "groups": 2}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_product_with_the_windows_is_the_convolution(kind: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 4, 7, 6, generator=generator, dtype=torch.float64)
+    weight = torch.randn(SHAPES[kind], generator=generator, dtype=torch.float64)
+    attrs = {"stride": (2, 1), "padding": (1, 0, 2, 1), "dilation": (1, 2), "groups": GROUPS[kind]}
+    node = Node("c", "conv2d", ("x",), attrs, {"weight": weight.numpy()})
+    found = grouped(node, weight) @ windows(node, x)
+    padded = F.pad(x, (0, 1, 1, 2))
+    expected = F.conv2d(padded, weight, None, (2, 1), 0, (1, 2), GROUPS[kind])
+    torch.testing.assert_close(
+        found.reshape(6 if kind != "depthwise" else 4, 2, -1), expected.flatten(2).transpose(0, 1)
+    )
+
+
+def test_the_target_is_the_least_squares_solution_near_the_float_weight() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 400, generator=generator, dtype=torch.float64)
+    q = x + 0.3 * torch.randn(5, 400, generator=generator, dtype=torch.float64)
+    x, q = (a - a.mean(1, keepdim=True) for a in (x, q))
+    zero = torch.zeros(1, 5, dtype=torch.float64)
+    moments = Moments((q @ q.mT / 400)[None], (x @ q.mT / 400)[None], zero, zero)
+    weight = torch.randn(1, 2, 5, generator=generator, dtype=torch.float64)
+    ridge = float(RIDGE * moments.gram.diagonal(dim1=1, dim2=2).mean()) * 400
+    pull = ridge**0.5 * torch.eye(5, dtype=torch.float64)
+    wanted = torch.cat([weight[0] @ x, weight[0] @ pull], 1)
+    expected = torch.linalg.lstsq(torch.cat([q, pull], 1).mT, wanted.mT).solution.mT
+    torch.testing.assert_close(moments.target(weight)[0], expected)
