@@ -193,7 +193,10 @@ def test_no_image_at_all_is_an_error(run: Run, out: Path):
     [
         (["-o", "nowhere/x"], "cannot write nowhere/x: there is no folder nowhere"),
         (["-o", "images"], "cannot write images: it is a folder"),
-        (["--recipe", "w9a8"], "expected a recipe like w8a8, with 2 to 8 bits each, or a .toml file; found 'w9a8'"),
+        (
+            ["--recipe", "w9a8"],
+            "expected a recipe like w8a8, with 1 to 8 bits each (wt: ternary weights), or a .toml file; found 'w9a8'",
+        ),
         (["--recipe", "none.toml"], "cannot read none.toml: No such file or directory"),
         (["--weights", "none.pth"], "cannot read none.pth: No such file or directory"),
         (["--data", "nowhere"], "nowhere: no such file or folder; expected one of:\n  the word digits (scikit-learn's"),

@@ -71,9 +71,10 @@ def test_it_changes_the_integers_and_comes_closer(name: str) -> None:
     assert error(corrected)[0] < error(plain)[0]
 
 
+@pytest.mark.parametrize("weights", ["int3", "ternary", "binary"])
 @pytest.mark.parametrize("name", CORRECTIONS)
-def test_what_is_corrected_is_what_runs(name: str) -> None:
-    prepared = prepare(net(), preprocess=PREPROCESS, recipe=Recipe(weights="int3", algorithms=(name,)))
+def test_what_is_corrected_is_what_runs(name: str, weights: str) -> None:
+    prepared = prepare(net(), preprocess=PREPROCESS, recipe=Recipe(weights=weights, algorithms=(name,)))
     calibrate(prepared, IMAGES)
     assert_equal_codes(prepared, IMAGES[:8])
 

@@ -13,10 +13,8 @@ from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
-from bitwright.algorithms.correction.moments import Moments, grouped, set_codes
-from bitwright.algorithms.correction.path import each_layer
+from bitwright.algorithms.correction.moments import round_layers
 from bitwright.nn import PreparedModel
-from bitwright.schemes import SCHEMES
 
 STEPS = 400
 RATE = 0.05
@@ -32,20 +30,12 @@ class AdaRound(Correction):
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
-        for layer, node, exact, rounded in each_layer(prepared, calibration, self.most_images):
-            moments = Moments.of(node, exact, rounded)
-            assert layer.quantizer is not None
-            weight = layer.tensors()["weight"]
-            codes = SCHEMES[layer.quantizer.scheme]
-            step = grouped(node, layer.quantizer.step(weight).expand_as(weight))
-            real = grouped(node, weight)
-            found = up_or_down(real, moments.target(real), moments.damped(), step, codes.lo, codes.hi)
-            set_codes(layer, found, moments)
+        round_layers(prepared, calibration, self.most_images, up_or_down)
 
 
-def up_or_down(weight: Tensor, target: Tensor, gram: Tensor, step: Tensor, lo: int, hi: int) -> Tensor:
-    """Codes [groups, rows, K] of weights, each one of the two nearest in lo..hi, for the least |step * codes - target|_gram."""
-    floor = (weight / step).floor().clamp(lo, hi - 1)
+def up_or_down(weight: Tensor, target: Tensor, gram: Tensor, step: Tensor, hi: int) -> Tensor:
+    """Indices [groups, rows, K], for each weight one of the two nearest in 0..hi, with little |step * index - target|_gram."""
+    floor = (weight / step).floor().clamp(0, hi - 1)
     start, target = weight / step - floor, target / step - floor
     nearest, relaxed = (
         _turned(h.round(), target, gram, step) for h in (start.clamp(0, 1), _relaxed(start, target, gram, step))

@@ -12,10 +12,8 @@ from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
-from bitwright.algorithms.correction.moments import Moments, grouped, set_codes
-from bitwright.algorithms.correction.path import each_layer
+from bitwright.algorithms.correction.moments import round_layers
 from bitwright.nn import PreparedModel
-from bitwright.schemes import SCHEMES
 
 BLOCK = 128
 """Inputs whose errors are passed on together to all the later ones: few large products in place of many small ones."""
@@ -28,21 +26,14 @@ class Gptq(Correction):
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
-        for layer, node, exact, rounded in each_layer(prepared, calibration, self.most_images):
-            moments = Moments.of(node, exact, rounded)
-            assert layer.quantizer is not None
-            weight = layer.tensors()["weight"]
-            codes = SCHEMES[layer.quantizer.scheme]
-            step = grouped(node, layer.quantizer.step(weight).expand_as(weight))
-            found = one_by_one(moments.target(grouped(node, weight)), moments.damped(), step, codes.lo, codes.hi)
-            set_codes(layer, found, moments)
+        round_layers(prepared, calibration, self.most_images, one_by_one)
 
 
-def one_by_one(weight: Tensor, gram: Tensor, step: Tensor, lo: int, hi: int) -> Tensor:
-    """Codes [groups, rows, K] in lo..hi of float64 weights, with little |step * codes - weight|_gram."""
+def one_by_one(weight: Tensor, target: Tensor, gram: Tensor, step: Tensor, hi: int) -> Tensor:
+    """Indices [groups, rows, K] in 0..hi with little |step * index - target|_gram."""
     order = gram.diagonal(dim1=1, dim2=2).argsort(dim=1, descending=True, stable=True)
-    along = order[:, None, :].expand_as(weight)
-    weight, step = weight.gather(2, along), step.gather(2, along)
+    along = order[:, None, :].expand_as(target)
+    weight, step = target.gather(2, along), step.gather(2, along)
     gram = gram.gather(1, order[:, :, None].expand_as(gram)).gather(2, order[:, None, :].expand_as(gram))
     factor = torch.linalg.cholesky(torch.linalg.inv(gram), upper=True)
     found = torch.empty_like(weight)
@@ -50,7 +41,7 @@ def one_by_one(weight: Tensor, gram: Tensor, step: Tensor, lo: int, hi: int) -> 
         end = min(start + BLOCK, weight.shape[2])
         errors = torch.zeros_like(weight[:, :, start:end])
         for k in range(start, end):
-            found[:, :, k] = (weight[:, :, k] / step[:, :, k]).round().clamp(lo, hi)
+            found[:, :, k] = (weight[:, :, k] / step[:, :, k]).round().clamp(0, hi)
             error = (weight[:, :, k] - found[:, :, k] * step[:, :, k]) / factor[:, k, k, None]
             weight[:, :, k:end] -= error[:, :, None] * factor[:, k, None, k:end]
             errors[:, :, k - start] = error

@@ -5,15 +5,19 @@
 The means are left to the layer's `correction`, which costs nothing. One matrix for each group of a convolution.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bitwright.algorithms.correction.path import Path
+from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.path import Path, each_layer
 from bitwright.graph import Node
+from bitwright.nn import PreparedModel
 from bitwright.nn.layer import Layer
+from bitwright.schemes import SCHEMES
 
 RIDGE = 0.01
 """Of the mean of G's diagonal: keeps what was hardly seen near the float weights."""
@@ -72,6 +76,23 @@ def grouped(node: Node, weight: Tensor) -> Tensor:
     """A weight [O, ...] as float64 [groups, rows, K]."""
     groups = node.attrs.get("groups", 1)
     return weight.detach().double().reshape(groups, len(weight) // groups, -1)
+
+
+Solver = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
+"""(weight, target, gram, step, hi) to indices 0..hi of numbers, for the least |step * index - target|_gram; all float64."""
+
+
+def round_layers(prepared: PreparedModel, calibration: Calibration, most_images: int, solve: Solver) -> None:
+    """Round the weights of each layer in turn, with all the layers before it rounded."""
+    for layer, node, exact, rounded in each_layer(prepared, calibration, most_images):
+        moments = Moments.of(node, exact, rounded)
+        assert layer.quantizer is not None
+        weight, numbers = layer.tensors()["weight"], SCHEMES[layer.quantizer.scheme]
+        real, step = grouped(node, weight), grouped(node, layer.quantizer.step(weight).expand_as(weight))
+        target, first = moments.target(real), numbers.lo * step
+        last = (numbers.hi - numbers.lo) // numbers.step
+        index = solve(real - first, target - first, moments.damped(), numbers.step * step, last)
+        set_codes(layer, numbers.lo + numbers.step * index, moments)
 
 
 @torch.no_grad()
