@@ -42,15 +42,17 @@ struct Row512 {
   uint8_t* out;
 };
 
-// Channels c.. of some pixels, with all that is the same for each of them in registers. Where they are few, several
-// pixels are packed together.
-template <int kVectors, bool kResidual, bool kTable>
+// Channels c.. of some pixels, with all that is the same for each of them. Where they are few, several pixels are packed
+// together.
+template <int kVectors>
 class Codes512 {
  public:
   static constexpr int kTogether = kVectors == 1 ? 4 : kVectors == 2 ? 2 : 1;
 
   Codes512(const Epilogue& e, int c, int count)
       : narrow_(e.narrow),
+        residual_(e.residual),
+        look_up_(e.table != nullptr),
         bound_(_mm512_set1_ps(e.hi)),
         lo_(_mm512_set1_epi8(static_cast<char>(static_cast<int>(e.lo)))),
         hi_(_mm512_set1_epi8(static_cast<char>(static_cast<int>(e.hi)))),
@@ -65,19 +67,23 @@ class Codes512 {
     }
   }
 
-  void store(const Row512 (&rows)[kTogether]) const {
+  // `sum(r, v)` are those of 16 channels of row r.
+  template <class Sum>
+  __attribute__((always_inline)) void store(const Row512 (&rows)[kTogether], const Sum& sum) const {
     __m512i codes[4] = {};
+#pragma GCC unroll 4
     for (int r = 0; r < kTogether; ++r)
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(rows[r].sums + 16 * v)), m_[v]);
+        __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(sum(r, v)), m_[v]);
         t = _mm512_add_ps(t, b_[v]);
-        if constexpr (kResidual) t = _mm512_add_ps(t, residual(rows[r].second + channel_ + 16 * v));
+        if (residual_) t = _mm512_add_ps(t, residual(rows[r].second + channel_ + 16 * v));
         if (!narrow_) t = _mm512_min_ps(t, bound_);
         codes[r * kVectors + v] = _mm512_cvtps_epi32(t);
       }
     __m512i bytes = pack_bytes(codes[0], codes[1], codes[2], codes[3]);
     bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, lo_), hi_);
-    if constexpr (kTable) bytes = table_.look_up(bytes);
+    if (look_up_) bytes = table_.look_up(bytes);
     if constexpr (kTogether == 1) _mm512_mask_storeu_epi8(rows[0].out + channel_, mask_, bytes);
     if constexpr (kTogether == 2) {
       auto mask = static_cast<__mmask32>(mask_);
@@ -100,7 +106,7 @@ class Codes512 {
   }
 
   __m512 m_[kVectors], b_[kVectors];
-  bool narrow_;
+  bool narrow_, residual_, look_up_;
   __m512 bound_;
   __m512i lo_, hi_;
   __m512 m_r_;
@@ -111,7 +117,7 @@ class Codes512 {
 };
 
 // The last layer: t itself, with or without a residual.
-inline void store_floats(const Epilogue& e, int c, int count, const Row512& row) {
+__attribute__((noinline)) inline void store_floats(const Epilogue& e, int c, int count, const Row512& row) {
   for (int v = 0; v < 4 && 16 * v < count; ++v) {
     int at = c + 16 * v;
     __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(row.sums + 16 * v)), _mm512_loadu_ps(e.m + at));
@@ -125,29 +131,19 @@ inline void store_floats(const Epilogue& e, int c, int count, const Row512& row)
   }
 }
 
-template <int kVectors, bool kResidual, bool kTable>
-void finish_codes(const Epilogue& e, int c, int count, const Row512* rows, int row_count) {
-  using Codes = Codes512<kVectors, kResidual, kTable>;
-  Codes codes(e, c, count);
+// Finishes channels c.. (16 * kVectors of them, `count` to be stored) of some pixels.
+template <int kVectors>
+__attribute__((noinline)) void finish_rows(const Epilogue& e, int c, int count, const Row512* rows, int row_count) {
+  using Codes = Codes512<kVectors>;
+  if (e.to_float) {
+    for (int r = 0; r < row_count; ++r) store_floats(e, c, count, rows[r]);
+    return;
+  }
+  const Codes codes(e, c, count);
   for (int r = 0; r < row_count; r += Codes::kTogether) {
     Row512 together[Codes::kTogether];
     for (int i = 0; i < Codes::kTogether; ++i) together[i] = rows[r + i < row_count ? r + i : row_count - 1];
-    codes.store(together);
-  }
-}
-
-// Finishes channels c.. (16 * kVectors of them, `count` to be stored) of some pixels.
-template <int kVectors>
-__attribute__((noinline)) void finish_rows(const Epilogue& e, int c, int count, const Row512* rows,
-                                           int row_count) {
-  if (e.to_float) {
-    for (int r = 0; r < row_count; ++r) store_floats(e, c, count, rows[r]);
-  } else if (e.residual) {
-    if (e.table) return finish_codes<kVectors, true, true>(e, c, count, rows, row_count);
-    finish_codes<kVectors, true, false>(e, c, count, rows, row_count);
-  } else {
-    if (e.table) return finish_codes<kVectors, false, true>(e, c, count, rows, row_count);
-    finish_codes<kVectors, false, false>(e, c, count, rows, row_count);
+    codes.store(together, [&](int i, int v) { return _mm512_load_si512(together[i].sums + 16 * v); });
   }
 }
 

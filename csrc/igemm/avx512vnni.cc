@@ -13,43 +13,45 @@ constexpr int kPixelBlock = 48;
 
 int most_pixels(int panels) { return panels == 4 ? 6 : 8; }
 
-// One tile's operands: the first byte of each pixel's window, and what becomes of its sums.
-struct Tile {
-  const uint8_t* x[8];
-  Row512 rows[8];
-  const int8_t* weights;
-  int channel, count;  // the first output channel, and how many lanes to store
-};
-
+// Multiplies pixels, given by the first byte of each one's window, with panels, and stores the sums.
 template <int kPixels, int kPanels>
-void tile(const IgemmParams& p, const PackedIgemm& packed, Tile& t, int32_t* sums) {
+void tile(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts, int32_t* sums) {
   __m512i acc[kPixels][kPanels];
+#pragma GCC unroll 8
   for (int v = 0; v < kPanels; ++v) {
-    __m512i start = _mm512_loadu_si512(p.start + t.channel + 16 * v);
+    __m512i start = _mm512_loadu_si512(starts + 16 * v);
+#pragma GCC unroll 8
     for (int r = 0; r < kPixels; ++r) acc[r][v] = start;
   }
-  const int8_t* w = t.weights;
   const Run* runs = packed.run_table();
   for (int i = 0; i < packed.runs; ++i) {
     const uint8_t* x[kPixels];
-    for (int r = 0; r < kPixels; ++r) x[r] = t.x[r] + runs[i].offset;
+#pragma GCC unroll 8
+    for (int r = 0; r < kPixels; ++r) x[r] = pixels[r] + runs[i].offset;
     for (ptrdiff_t quad = 0; quad < runs[i].quads; ++quad, w += 4 * kPanel) {
       __m512i weights[kPanels];
-      for (int v = 0; v < kPanels; ++v) weights[v] = _mm512_load_si512(w + v * packed.panel_bytes);
+#pragma GCC unroll 8
+      for (int v = 0; v < kPanels; ++v) {
+        weights[v] = _mm512_load_si512(w + v * packed.panel_bytes);
+        __asm__("" : "+v"(weights[v]));  // or gcc loads it again for each pixel, and loads are what bounds the loop then
+      }
+#pragma GCC unroll 8
       for (int r = 0; r < kPixels; ++r) {
         int codes;
         __builtin_memcpy(&codes, x[r] + 4 * quad, 4);
         __m512i broadcast = _mm512_set1_epi32(codes);
+#pragma GCC unroll 8
         for (int v = 0; v < kPanels; ++v) acc[r][v] = _mm512_dpbusd_epi32(acc[r][v], broadcast, weights[v]);
       }
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < kPixels; ++r)
+#pragma GCC unroll 8
     for (int v = 0; v < kPanels; ++v) _mm512_store_si512(sums + (r * kMostPanels + v) * kPanel, acc[r][v]);
-  finish_rows<kPanels>(p.epilogue, t.channel, t.count, t.rows, kPixels);
 }
 
-using TileFunction = void (*)(const IgemmParams&, const PackedIgemm&, Tile&, int32_t*);
+using TileFunction = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, int32_t*);
 
 // By panels, then pixels.
 constexpr TileFunction kTiles[4][8] = {
@@ -70,23 +72,22 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
   int first = piece.pixel_block * kPixelBlock, all = p.out.h * p.out.w;
   int last = first + kPixelBlock < all ? first + kPixelBlock : all;
   const uint8_t* in = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
-  alignas(64) int32_t sums[8 * kMostPanels * kPanel];
-  Tile t;
-  t.channel = piece.group * packed.outs + piece.first_panel * kPanel;
-  t.count = lanes_to_store(p, packed, piece, t.channel);
-  t.weights = packed.panel(piece.group, piece.first_panel);
-  int y = first / p.out.w, x = first % p.out.w;
-  while (first < last) {
-    int pixels = last - first < step ? last - first : step;
-    for (int r = 0; r < pixels; ++r) {
-      t.x[r] = in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel;
-      t.rows[r] = {sums + r * kMostPanels * kPanel, at.second + y * p.second.row + x * p.second.pixel,
-                   at.out + y * p.out.row + x * p.out.pixel};
-      if (++x == p.out.w) x = 0, ++y;
-    }
-    kTiles[panels - 1][pixels - 1](p, packed, t, sums);
-    first += pixels;
+  alignas(64) int32_t sums[kPixelBlock][kMostPanels * kPanel];
+  const uint8_t* windows[kPixelBlock];
+  Row512 rows[kPixelBlock];
+  int y = first / p.out.w, x = first % p.out.w, count = last - first;
+  for (int r = 0; r < count; ++r) {
+    windows[r] = in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel;
+    rows[r] = {sums[r], at.second + y * p.second.row + x * p.second.pixel, at.out + y * p.out.row + x * p.out.pixel};
+    if (++x == p.out.w) x = 0, ++y;
   }
+  int channel = piece.group * packed.outs + piece.first_panel * kPanel;
+  const int8_t* weights = packed.panel(piece.group, piece.first_panel);
+  for (int r = 0; r < count; r += step) {
+    int pixels = count - r < step ? count - r : step;
+    kTiles[panels - 1][pixels - 1](packed, windows + r, weights, p.start + channel, sums[r]);
+  }
+  kFinishRows[panels - 1](p.epilogue, channel, lanes_to_store(p, packed, piece, channel), rows, count);
 }
 
 void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
