@@ -35,6 +35,8 @@ class Net(nn.Module):
             nn.init.uniform_(norm.bias, -1, 1)
             assert norm.running_mean is not None
             norm.running_mean.uniform_(-1, 1)
+        self.shift = nn.Parameter(torch.randn(1, 4, 1, 1))
+        self.prelu = nn.PReLU(4, init=0.2)
         self.body = forward
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,6 +170,43 @@ def test_what_a_layer_leaves_alone(case: str) -> None:
     forward, expected = LEFT[case]
     ops = [op for op, *_ in fused(forward).values() if op not in ("global_avg_pool2d", "reshape")]
     assert sorted(ops) == sorted(expected)
+
+
+SHIFTED: dict[str, tuple[Forward, dict[str, tuple[str, ...]]]] = {
+    "shifts around a prelu": (
+        lambda s, x: s.prelu(F.max_pool2d(s.stem(x), 2) + s.shift) - s.shift,
+        {"prelu": ("prelu", "max_pool2d")},
+    ),
+    "a shift behind norm and residual": (
+        lambda s, x: s.norm(s.a(h := s.stem(x))) + h + s.shift.expand_as(h),
+        {"stem": ("conv2d", "input"), "a": ("conv2d", "stem", "stem")},
+    ),
+    "a shift behind a norm": (
+        lambda s, x: s.norm(F.max_pool2d(s.stem(x), 2)) + 0.5,
+        {"norm": ("batch_norm", "max_pool2d")},
+    ),
+    "a gain is no shift": (
+        lambda s, x: s.prelu(F.max_pool2d(s.stem(x), 2) * s.shift),
+        {"prelu": ("prelu", "batch_norm"), "batch_norm": ("batch_norm", "max_pool2d")},
+    ),
+    "a relu between": (
+        lambda s, x: F.relu(s.norm(F.max_pool2d(s.stem(x), 2))) + s.shift,
+        {"norm": ("batch_norm", "max_pool2d"), "batch_norm": ("batch_norm", "norm")},
+    ),
+    "a shift that others read": (
+        lambda s, x: s.prelu(h := F.max_pool2d(s.stem(x), 2) + s.shift) + h,
+        {"prelu": ("prelu", "batch_norm"), "batch_norm": ("batch_norm", "max_pool2d")},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHIFTED)
+def test_where_shifts_go(case: str) -> None:
+    forward, expected = SHIFTED[case]
+    found = fused(forward)
+    assert {name: found.get(name) for name in expected} == expected
+    others = {name: node for name, node in found.items() if name not in expected}
+    assert "batch_norm" not in {op for op, *_ in others.values()}
 
 
 def test_the_output_is_read_by_the_outside() -> None:

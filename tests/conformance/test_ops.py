@@ -1255,6 +1255,24 @@ def pool_real(reduce, kernel, stride, padding, dilation=(1, 1)):
     return function
 
 
+def float_prelu(rng) -> Iterator[tuple[str, FloatCase]]:
+    def make(shape, slope, *shifts):
+        tensors = {"slope": slope.astype(np.float32)}
+        tensors |= {key: rng.normal(size=shape[0]).astype(np.float32) for key in shifts}
+
+        def function(x):
+            y = x + column(tensors.get("before", 0), x.ndim)
+            return np.where(y > 0, y, y * column(tensors["slope"], x.ndim)) + column(tensors.get("after", 0), x.ndim)
+
+        return FloatCase(Node("it", "prelu", ("x0",), {}, tensors), (Value(shape, X),), Value(shape, Y), function)
+
+    yield "planes", make((3, 4, 4), rng.normal(size=3))
+    yield "one-slope", make((3, 4, 4), rng.normal(size=1))
+    yield "features", make((5,), rng.normal(size=5), "before")
+    yield "rprelu", make((3, 4, 4), rng.normal(size=3), "before", "after")
+    yield "one-slope-shifted", make((3, 4, 4), rng.normal(size=1), "after")
+
+
 def float_max_pool2d(rng) -> Iterator[tuple[str, FloatCase]]:
     attrs = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 0, 0, 1), "dilation": (1, 2)}
     real = pool_real(lambda w: np.nanmax(w, axis=(2, 3)), *attrs.values())
@@ -1361,6 +1379,7 @@ FLOAT_MAKERS: dict[str, Callable[[np.random.Generator], Iterator[tuple[str, Floa
     "gelu": float_unary("gelu", gelu, ({"approximate": "none"}, {"approximate": "tanh"})),
     "quantize": float_unary("quantize", lambda v: v),
     "dequantize": float_dequantize,
+    "prelu": float_prelu,
     "leaky_relu": float_unary(
         "leaky_relu", lambda v, slope: v if v > 0 else slope * v, ({"slope": 0.01}, {"slope": -0.3})
     ),

@@ -96,10 +96,20 @@ def gelu(b: Builder, fx: Fx) -> str:
     return b.emit(fx, "gelu", [b.value(x)], {"approximate": approximate})
 
 
-def affine(b: Builder, fx: Fx, x: Any, gain: Any, shift: Any) -> str:
-    """gain * x + shift with constants: a batch norm of mean 0 and variance 1."""
+def prelu(b: Builder, fx: Fx) -> str:
+    x, slope = args(fx)
+    return b.emit(fx, "prelu", [b.value(x)], {}, {"slope": np.asarray(b.constant(slope), np.float32)})
+
+
+def affine(b: Builder, fx: Fx, x: Any, gain: Any, shift: Any, learned: Any = None) -> str:
+    """gain * x + shift with constants: a batch norm of mean 0 and variance 1.
+
+    `learned` is the argument that the constant comes from; where it is a parameter of the model, it stays one.
+    """
     name = b.value(x)
     shape = b.values[name].shape
+    if b.shape(fx) != shape:
+        raise Unmapped(f"a constant that widens {shape} to {b.shape(fx)}")
     channels = shape[0]
     tensors = {
         "bn_weight": _per_channel(b.constant(gain), shape),
@@ -107,7 +117,8 @@ def affine(b: Builder, fx: Fx, x: Any, gain: Any, shift: Any) -> str:
         "bn_mean": np.zeros(channels, np.float32),
         "bn_var": np.ones(channels, np.float32),
     }
-    return b.emit(fx, "batch_norm", [name], {"eps": 0.0, "constant": True}, tensors)
+    learns = {"learns": ("bn_bias" if isinstance(gain, int) else "bn_weight",)} if b.is_parameter(learned) else {}
+    return b.emit(fx, "batch_norm", [name], {"eps": 0.0, "constant": True, **learns}, tensors)
 
 
 def _per_channel(constant: npt.NDArray[Any], shape: Shape) -> npt.NDArray[np.float32]:
@@ -125,14 +136,14 @@ def add(b: Builder, fx: Fx) -> str:
             raise Unmapped(f"a sum with alpha={alpha}")
         return b.emit(fx, "add", [b.value(x), b.value(other)])
     if b.is_value(x):
-        return affine(b, fx, x, 1, _lift(b, fx, b.constant(other) * alpha))
-    return affine(b, fx, other, alpha, x)
+        return affine(b, fx, x, 1, _lift(b, fx, b.constant(other) * alpha), other)
+    return affine(b, fx, other, alpha, x, x if alpha == 1 else None)
 
 
 def sub(b: Builder, fx: Fx) -> str:
     x, other, alpha = args(fx, 1)
     if b.is_value(x) and not b.is_value(other):
-        return affine(b, fx, x, 1, _lift(b, fx, -b.constant(other) * alpha))
+        return affine(b, fx, x, 1, _lift(b, fx, -b.constant(other) * alpha), other)
     raise Unmapped("a difference of two values")
 
 
@@ -151,7 +162,7 @@ def mul(b: Builder, fx: Fx) -> str:
         names = [b.value(x), b.value(other)]
         names.sort(key=lambda name: -math.prod(b.values[name].shape))
         return b.emit(fx, "mul", names)
-    return affine(b, fx, x, other, 0) if b.is_value(x) else affine(b, fx, other, x, 0)
+    return affine(b, fx, x, other, 0, other) if b.is_value(x) else affine(b, fx, other, x, 0, x)
 
 
 def div(b: Builder, fx: Fx) -> str:
@@ -254,9 +265,18 @@ def mean(b: Builder, fx: Fx) -> str:
     return pooled if keepdim else b.emit(fx, "reshape", [pooled], {"shape": b.shape(fx)})
 
 
-def reshape(b: Builder, fx: Fx) -> str:
+def reshape(b: Builder, fx: Fx) -> Any:
+    if not b.is_value(fx.args[0]):
+        return b.derived(fx, fx.args[0], b.constant(fx.args[0]).reshape([int(size) for size in fx.meta["val"].shape]))
     name, shape = b.value(fx.args[0]), b.shape(fx)
     return name if shape == b.values[name].shape else b.emit(fx, "reshape", [name], {"shape": shape})
+
+
+def expand(b: Builder, fx: Fx) -> Any:
+    """A constant repeated: left as it is, because whoever reads it repeats it."""
+    if b.is_value(fx.args[0]):
+        raise Unmapped("repeating a value that is computed from the image")
+    return b.derived(fx, fx.args[0], b.constant(fx.args[0]))
 
 
 def permute(b: Builder, fx: Fx) -> str:
@@ -375,6 +395,8 @@ ATEN: dict[str, Mapping] = {
     "aten.silu.default": unary("silu"),
     "aten.gelu.default": gelu,
     "aten.leaky_relu.default": leaky_relu,
+    "aten.prelu.default": prelu,
+    "aten.expand.default": expand,
     "aten.add.Tensor": add,
     "aten.sub.Tensor": sub,
     "aten.mul.Tensor": mul,

@@ -37,6 +37,7 @@ class Builder:
         for node in placeholders:
             if node.name in names:
                 self.env[node] = state[names[node.name]].detach().cpu().numpy()
+        self._parameters = {node for node in placeholders if node.name in signature.inputs_to_parameters}
         self.env[inputs[0]] = INPUT
         image = inputs[0].meta["val"]
         if image.dtype != torch.float32:
@@ -74,6 +75,16 @@ class Builder:
         if not isinstance(found, np.ndarray):
             raise Unmapped("an argument that is neither a parameter nor a constant")
         return found
+
+    def is_parameter(self, arg: Any) -> bool:
+        """True for a parameter of the model, and for one that was only reshaped or repeated."""
+        return arg in self._parameters
+
+    def derived(self, fx: torch.fx.Node, source: Any, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """What an fx node makes of a constant: a parameter still, where that was one."""
+        if source in self._parameters:
+            self._parameters.add(fx)
+        return array
 
     def emit(
         self,

@@ -1,4 +1,5 @@
-"""`fuse`: convolutions take in the padding before them and the batch norm, residual sum and clamp after them.
+"""`fuse`: convolutions take in the padding before them and the batch norm, residual sum and clamp after them; a prelu the
+shifts around it.
 
 A value is absorbed only where nothing else reads it. What is left over stays an op of its own.
 """
@@ -17,7 +18,7 @@ WITH_BOUNDS = ("conv2d", "linear", "batch_norm", "add", "mul")
 
 def fuse(graph: Graph) -> Graph:
     """Apply every rule in turn. Names of convolutions stay; what they absorb disappears."""
-    for rule in (pad_into_conv, norm_into_weight, add_into_weight, clamp_into_bounds):
+    for rule in RULES:
         graph = _merge(graph, rule)
     return graph
 
@@ -41,6 +42,30 @@ def norm_into_weight(first: Node, second: Node, index: int, graph: Graph) -> Nod
     return replace(first.with_attrs(**second.attrs), tensors={**first.tensors, **second.tensors})
 
 
+def shift_into_norm(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
+    """Anything that ends in a batch norm -> shift: the bias of the norm takes it."""
+    if "bn_bias" not in first.tensors or "clamp" in first.attrs or not is_shift(second):
+        return None
+    learns = tuple(dict.fromkeys((*first.attrs.get("learns", ()), *second.attrs.get("learns", ()))))
+    merged = first.with_attrs(learns=learns) if learns and first.attrs.get("constant") else first
+    return replace(merged, tensors={**first.tensors, "bn_bias": first.tensors["bn_bias"] + second.tensors["bn_bias"]})
+
+
+def shift_into_prelu(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
+    """shift -> prelu, and prelu -> shift."""
+    if is_shift(first) and second.op == "prelu" and "before" not in second.tensors:
+        return replace(second, inputs=first.inputs, tensors={**second.tensors, "before": first.tensors["bn_bias"]})
+    if first.op == "prelu" and is_shift(second) and "after" not in first.tensors:
+        return replace(first, tensors={**first.tensors, "after": second.tensors["bn_bias"]})
+    return None
+
+
+def is_shift(node: Node) -> bool:
+    """True for the addition of a constant for each channel, and nothing more."""
+    plain = node.op == "batch_norm" and node.attrs.get("constant") and "clamp" not in node.attrs
+    return bool(plain and (node.tensors["bn_weight"] == 1).all() and "bn_weight" not in node.attrs.get("learns", ()))
+
+
 def add_into_weight(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
     """conv2d or linear -> add: the other summand becomes its second input, the residual."""
     if first.op not in WITH_WEIGHT or second.op != "add" or len(first.inputs) == 2:
@@ -61,6 +86,16 @@ def clamp_into_bounds(first: Node, second: Node, index: int, graph: Graph) -> No
     if first.op not in WITH_BOUNDS or second.op != "clamp" or "clamp" in first.attrs:
         return None
     return first.with_attrs(clamp=second.attrs["clamp"])
+
+
+RULES = (
+    pad_into_conv,
+    norm_into_weight,
+    add_into_weight,
+    shift_into_norm,
+    shift_into_prelu,
+    clamp_into_bounds,
+)
 
 
 def _merge(graph: Graph, rule: Rule) -> Graph:

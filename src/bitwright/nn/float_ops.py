@@ -91,6 +91,13 @@ def concat(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs
     return torch.cat(xs, attrs["axis"] + 1)
 
 
+def prelu(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+    column = (-1,) + (1,) * (xs[0].dim() - 2)
+    x = xs[0] + t["before"].reshape(column) if "before" in t else xs[0]
+    y = F.prelu(x, t["slope"])
+    return y + t["after"].reshape(column) if "after" in t else y
+
+
 def unary(function: Callable[[Tensor, Mapping[str, Any]], Tensor]) -> FloatFunction:
     return lambda attrs, t, training, xs: function(xs[0], attrs)
 
@@ -116,6 +123,7 @@ FLOAT_FUNCTIONS: dict[str, FloatFunction] = {
     "silu": unary(lambda x, _: F.silu(x)),
     "gelu": unary(lambda x, attrs: F.gelu(x, approximate=attrs["approximate"])),
     "leaky_relu": unary(lambda x, attrs: F.leaky_relu(x, attrs["slope"])),
+    "prelu": prelu,
     "quantize": unary(lambda x, _: x),
     "dequantize": unary(lambda x, _: x),
 }

@@ -12,7 +12,7 @@ from bitwright.nn.quantizers import WeightQuantizer
 from bitwright.ops.conv2d import image_scale
 from bitwright.qtensor import QType
 
-PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias")
+PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias", "slope", "before", "after")
 
 
 class Layer(nn.Module):
@@ -30,7 +30,10 @@ class Layer(nn.Module):
         self.names = tuple(node.tensors)
         for name, array in node.tensors.items():
             tensor = torch.from_numpy(np.array(array))
-            if name in PARAMETERS and not (name.startswith("bn_") and node.attrs.get("constant")):
+            constant = (
+                name.startswith("bn_") and node.attrs.get("constant") and name not in node.attrs.get("learns", ())
+            )
+            if name in PARAMETERS and not constant:
                 self.register_parameter(name, nn.Parameter(tensor))
             else:
                 self.register_buffer(name, tensor)

@@ -119,7 +119,7 @@ class PreparedModel(nn.Module):
         readers = self.graph.consumers()[name]
         shared = sum(owner == name for owner in self.owner.values()) > 1
         op = FLOAT_OPS[readers[0].op] if len(readers) == 1 and not shared else None
-        if not isinstance(op, Unary):
+        if not isinstance(op, Unary) or op.per_channel:
             return identity
         return partial(op.function, node=readers[0])
 

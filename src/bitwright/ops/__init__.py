@@ -18,6 +18,7 @@ from bitwright.ops.mul import Mul
 from bitwright.ops.op import FloatOp, IntegerOp, Op
 from bitwright.ops.pad import Pad
 from bitwright.ops.permute import Permute
+from bitwright.ops.prelu import Prelu
 from bitwright.ops.quantize import Quantize
 from bitwright.ops.reshape import Reshape
 from bitwright.ops.sigmoid import Sigmoid
@@ -48,6 +49,7 @@ OPS: dict[str, Op] = {
         Silu(),
         Gelu(),
         LeakyRelu(),
+        Prelu(),
         Quantize(),
         Table(),
         Dequantize(),

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,12 @@ from bitwright.ops.table import make_table
 class Unary(FloatOp):
     """A real function, given in float64; lowers to `table`."""
 
+    per_channel: ClassVar[bool] = False
+    """True where each channel may have a function of its own."""
+
     @abstractmethod
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
-        """The real function, elementwise."""
+        """The real function of x [K], elementwise: [K], or [C, K] where it is `per_channel`. x may be [C, K] already."""
 
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
         return shapes[0]
