@@ -18,7 +18,7 @@ struct DepthwiseParams {
 KernelTable<DepthwiseParams> depthwise_kernels();
 
 #ifdef BITWRIGHT_X86
-extern const KernelRow<DepthwiseParams> depthwise_avx512vnni, depthwise_avxvnni, depthwise_avx2;
+extern const KernelRow<DepthwiseParams> depthwise_avx512vnni_3x3, depthwise_avx512vnni, depthwise_avxvnni, depthwise_avx2;
 #endif
 extern const KernelRow<DepthwiseParams> depthwise_scalar;
 
