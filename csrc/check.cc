@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kMostElements = int64_t{1} << 28;
 constexpr int kMostWindow = 1 << 12;
+constexpr int kMostGroups = 1 << 16;
 
 // Checks one node; `fail` names it.
 class NodeCheck {
@@ -152,8 +153,12 @@ class NodeCheck {
     expect(in().shape.size() == 1 && out_.shape.size() == 1, "expected an input and an output of shape F");
     if (in().zero_points.size() != 1) one_zero_point(0);
     const Tensor& weight = tensor("weight", Type::int8, {out_.shape[0], in().shape[0]});
-    tensor("m", Type::float32, {out_.shape[0]}), tensor("b", Type::float32, {out_.shape[0]}), residual(1);
-    accumulator(weight, out_.shape[0], in().shape[0], 1, out_.shape[0]);
+    int groups = groups_of(node_);
+    expect(groups >= 1 && groups <= kMostGroups && in().shape[0] % groups == 0, "groups do not divide the inputs");
+    std::vector<int64_t> multipliers = {out_.shape[0]};
+    if (groups > 1) multipliers.push_back(groups);
+    tensor("m", Type::float32, multipliers), tensor("b", Type::float32, {out_.shape[0]}), residual(1);
+    accumulator(weight, static_cast<int64_t>(out_.shape[0]) * groups, in().shape[0] / groups, 1, out_.shape[0] * groups);
   }
 
   void batch_norm() {
@@ -287,6 +292,12 @@ int64_t Value::count() const {
   int64_t n = 1;
   for (int d : shape) n *= d;
   return n;
+}
+
+int groups_of(const Node& node) {
+  auto m = node.tensors.find("m");
+  bool grouped = node.op == "linear" && m != node.tensors.end() && m->second.shape.size() == 2;
+  return grouped ? static_cast<int>(std::clamp<int64_t>(m->second.shape[1], 0, kMostGroups + 1)) : 1;
 }
 
 void check(const Graph& graph) {

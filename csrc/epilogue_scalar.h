@@ -13,10 +13,8 @@ inline uint8_t clipped_code(float t, float lo, float hi) {
   return static_cast<uint8_t>(t < lo ? lo : t > hi ? hi : t);
 }
 
-// Writes output channel c of the pixel at `out`; `second` is the residual's pixel, if there is one.
-inline void finish(const Epilogue& e, int c, int32_t acc, const uint8_t* second, uint8_t* out) {
-  float t = static_cast<float>(acc) * e.m[c];
-  t = t + e.b[c];
+// What follows m and b, for output channel c of the pixel at `out`; `second` is the residual's pixel, if there is one.
+inline void finish_float(const Epilogue& e, int c, float t, const uint8_t* second, uint8_t* out) {
   if (e.residual) {
     float r = static_cast<float>(second[c] - e.r_zp) * e.m_r;
     t = t + r;
@@ -27,6 +25,12 @@ inline void finish(const Epilogue& e, int c, int32_t acc, const uint8_t* second,
   }
   uint8_t code = clipped_code(t, e.lo, e.hi);
   out[c] = e.table ? e.table[code] : code;
+}
+
+inline void finish(const Epilogue& e, int c, int32_t acc, const uint8_t* second, uint8_t* out) {
+  float t = static_cast<float>(acc) * e.m[c];
+  t = t + e.b[c];
+  finish_float(e, c, t, second, out);
 }
 
 }  // namespace

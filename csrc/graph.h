@@ -48,6 +48,9 @@ struct Node {
   std::map<std::string, Tensor> tensors;
 };
 
+// How many groups of inputs with multipliers of their own a linear node has: m is [O, groups], or [O] for one.
+int groups_of(const Node& node);
+
 // Value 0 is the image. Nodes are in topological order and each writes a value of its own.
 struct Graph {
   std::vector<Value> values;

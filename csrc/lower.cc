@@ -53,6 +53,7 @@ class Lowering {
       if (before == layers_.end() || before->node->op != "reshape") continue;
       int source = before->node->inputs[0];
       if (graph_.values[source].shape.size() != 3) continue;
+      if (is_grouped(*layer.node)) continue;  // its groups are of inputs in PyTorch's order
       rewritten_.push_back(*layer.node);
       rewritten_.back().inputs[0] = source;
       layer.node = &rewritten_.back();

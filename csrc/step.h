@@ -47,6 +47,9 @@ std::unique_ptr<Step> make_copy(const Graph&, const Layout&, const Layer&, int i
 // Copies the user's image, C bytes a pixel without gaps, to where the graph reads it.
 std::unique_ptr<Step> make_image(const Layout&);
 
+// Is it a linear node whose inputs come in groups?
+bool is_grouped(const Node&);
+
 // The halo that the window of a conv2d node needs around its input.
 Halo window_halo(const Graph&, const Node&);
 

@@ -4,6 +4,7 @@
 
 #include "depthwise/depthwise.h"
 #include "elementwise/elementwise.h"
+#include "grouped/grouped.h"
 #include "igemm/igemm.h"
 #include "pool/pool.h"
 #include "step.h"
@@ -183,8 +184,35 @@ std::unique_ptr<Step> make_conv2d(const Graph& graph, const Layout& layout, cons
   return make_convolution<IgemmParams>(graph, layout, layer, isa, window, groups, igemm_kernels());
 }
 
+bool is_grouped(const Node& node) { return node.op == "linear" && node.tensors.at("m").shape.size() == 2; }
+
+std::unique_ptr<Step> make_grouped(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+  auto step = std::make_unique<KernelStep<GroupedParams>>(graph, layout, layer);
+  const Node& node = *layer.node;
+  auto weights = node.tensors.at("weight").as<int8_t>();
+  auto m = node.tensors.at("m").as<float>();
+  GroupedParams& p = step->params;
+  p.groups = groups_of(node);
+  if (step->second >= 0) p.second = layout.place(step->second).map;
+  int depth = depth_of(p), outs = padded_outs(p);
+  std::vector<int32_t> start(static_cast<size_t>(p.groups) * outs);
+  std::vector<float> scales(start.size());
+  auto starts_of = starts(graph.values[step->in], weights, p.out.c * p.groups, depth, 1, p.out.c * p.groups);
+  for (int o = 0; o < p.out.c; ++o)
+    for (int g = 0; g < p.groups; ++g) {
+      start[static_cast<size_t>(g) * outs + o] = starts_of[o * p.groups + g];
+      scales[static_cast<size_t>(g) * outs + o] = m[o * p.groups + g];
+    }
+  p.start = step->keep(start), p.m = step->keep(scales);
+  p.epilogue = step->epilogue(graph, node, {}, floats(node, "b"));
+  step->macs = static_cast<int64_t>(p.out.c) * p.in.c;
+  step->bind(grouped_kernels(), isa, weights.data());
+  return step;
+}
+
 // Its input may still be C, H, W: a flatten before it is gone, and weights [O, C * H * W] are those of an H x W window.
 std::unique_ptr<Step> make_linear(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+  if (is_grouped(*layer.node)) return make_grouped(graph, layout, layer, isa);
   Extent in = extent(graph.values[layer.node->inputs[0]]);
   Window window = {in.h, in.w, 1, 1, 0, 0, 1, 1};
   return make_convolution<IgemmParams>(graph, layout, layer, isa, window, 1, igemm_kernels());

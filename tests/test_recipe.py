@@ -14,14 +14,16 @@ FULL = Recipe(
     activations="uint5",
     range="percentile",
     first=Rule(weights="int8"),
-    last=Rule(weights="int7", activations="uint8"),
+    last=Rule(weights="int7", activations="uint8", group=0),
     layers=(
         Rule("layer3.*", weights="int3"),
         Rule("layer3.1", activations="uint2"),
         Rule("*.norm"),
         Rule("layer4.*", weights="binary", inputs="1bit"),
         Rule("layer4.1", inputs="bit"),
+        Rule("head.*", group=64),
     ),
+    group=32,
 )
 
 
@@ -98,6 +100,14 @@ def test_patterns(pattern: str, name: str, matches: bool) -> None:
     assert (recipe.schemes(name)[0] == "int2") == matches
 
 
+def test_groups_of_inputs() -> None:
+    assert Recipe().groups("fc", 100) == 1
+    assert [FULL.groups(name, 128) for name in ("layer1", "head.1")] == [4, 2]
+    assert FULL.groups("fc", 128, last=True) == 1
+    with pytest.raises(RecipeError, match=r"layer 'fc' has 100 inputs, .* group = 0"):
+        FULL.groups("fc", 100)
+
+
 def test_a_pattern_that_matches_nothing_is_refused() -> None:
     Recipe(layers=(Rule("layer*"),)).check_matches(["layer1", "fc"])
     with pytest.raises(RecipeError, match=r"'layr\*' matches no layer; layers: layer1, fc"):
@@ -159,6 +169,11 @@ BAD: list[Any] = [
     {"inputs": "ternary"},
     {"inputs": "2bit"},
     {"inputs": 1},
+    {"group": -1},
+    {"group": 32.0},
+    {"group": "32"},
+    {"group": True},
+    {"last": {"group": [32]}},
     {"activations": "float32"},
     {"name": 3},
     {"range": 1},

@@ -16,6 +16,10 @@ A recipe file says anything else:
     match = "layer3.*.conv2"
     weights = "int3"
     inputs = "uint4"
+    [[layers]]
+    match = "classifier.*"
+    weights = "int4"
+    group = 64
 """
 
 import os
@@ -31,6 +35,7 @@ from bitwright.errors import MissingExtraError, RecipeError
 from bitwright.schemes import SCHEMES, scheme
 
 SCHEME_KEYS = {"weights", "activations", "inputs"}
+RULE_KEYS = SCHEME_KEYS | {"group"}
 ONE_BIT = "1bit"
 """As `inputs`: `bit` where the value is never negative (behind a relu), else `binary`; decided by `prepare` from the graph."""
 
@@ -46,23 +51,33 @@ def _expect_schemes(weights: Any, activations: Any, inputs: Any) -> None:
         raise RecipeError(f"expected a scheme for inputs, one of {ONE_BIT}, {known}; found {inputs!r}")
 
 
+def _expect_group(group: Any) -> None:
+    if group is not None and not (type(group) is int and 0 <= group <= 2**20):
+        raise RecipeError(
+            f"expected 'group' to be a number of inputs such as 32, 64 or 128, or 0; found {group!r:.100}"
+        )
+
+
 @dataclass(frozen=True)
 class Rule:
     """Schemes for the layers whose name matches; None leaves what stood before.
 
     `activations` is the scheme of the codes that a layer writes; for the last layer, which writes float32, of those it reads.
     `inputs` is the scheme in which a convolution or linear layer reads its codes, whatever their producer writes for others.
+    `group` is how many neighbouring inputs of a linear layer's channel share a scale; 0: all of them, as for convolutions.
     """
 
     match: str = "*"
     weights: str | None = None
     activations: str | None = None
     inputs: str | None = None
+    group: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
             raise RecipeError(f"expected 'match' to be a pattern like 'layer1.*', found {self.match!r:.100}")
         _expect_schemes(self.weights, self.activations, self.inputs)
+        _expect_group(self.group)
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,7 @@ class Recipe:
     weights: str = "int8"
     activations: str = "uint8"
     inputs: str | None = None
+    group: int | None = None
     range: str = "mse"
     algorithms: tuple[str, ...] = ("equalize", "bias_correct")
     first: Rule = Rule()
@@ -81,6 +97,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _expect_schemes(self.weights, self.activations, self.inputs)
+        _expect_group(self.group)
 
     def schemes(self, layer: str, *, first: bool = False, last: bool = False) -> tuple[str, str]:
         """(weights, activations) for the layer called `layer`."""
@@ -95,6 +112,23 @@ class Recipe:
         for rule in self._rules(layer, first, last):
             inputs = rule.inputs or inputs
         return inputs
+
+    def groups(self, layer: str, inputs: int, *, first: bool = False, last: bool = False) -> int:
+        """How many groups of inputs with a scale of their own the linear layer called `layer` has, of `inputs` in all.
+
+        RecipeError where the group does not divide them.
+        """
+        group = self.group
+        for rule in self._rules(layer, first, last):
+            group = group if rule.group is None else rule.group
+        if not group:
+            return 1
+        if inputs % group:
+            raise RecipeError(
+                f"layer {layer!r} has {inputs} inputs, which groups of {group} do not divide; "
+                "give it another group in [[layers]], or group = 0 for one scale per channel"
+            )
+        return inputs // group
 
     def _rules(self, layer: str, first: bool, last: bool) -> list[Rule]:
         matching = [rule for rule in self.layers if fnmatchcase(layer, rule.match)]
@@ -113,7 +147,7 @@ class Recipe:
         record["first"], record["last"] = _set_only(record["first"]), _set_only(record["last"])
         record["layers"] = [{"match": rule["match"], **_set_only(rule)} for rule in record["layers"]]
         record["algorithms"] = list(record["algorithms"])
-        return {key: value for key, value in record.items() if value or key == "algorithms"}
+        return {key: value for key, value in record.items() if value not in (None, {}, []) or key == "algorithms"}
 
     @classmethod
     def from_json(cls, record: Any) -> "Recipe":
@@ -122,14 +156,14 @@ class Recipe:
         rules = record.get("layers", [])
         if not isinstance(rules, list | tuple):
             raise RecipeError(f"expected 'layers' to be a list of tables, found {rules!r:.100}")
-        record["layers"] = tuple(Rule(**_table(rule, "a layer's rule", {"match", *SCHEME_KEYS})) for rule in rules)
+        record["layers"] = tuple(Rule(**_table(rule, "a layer's rule", {"match", *RULE_KEYS})) for rule in rules)
         names = record.get("algorithms", [])
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise RecipeError(f"expected 'algorithms' to be a list of names, found {names!r:.100}")
         if "algorithms" in record:
             record["algorithms"] = tuple(names)
         for side in ("first", "last"):
-            record[side] = Rule(**_table(record.get(side, {}), side, SCHEME_KEYS))
+            record[side] = Rule(**_table(record.get(side, {}), side, RULE_KEYS))
         for key in ("name", "range", *SCHEME_KEYS):
             if not isinstance(record.get(key, ""), str):
                 raise RecipeError(f"expected {key!r} to be a string, found {record[key]!r:.100}")

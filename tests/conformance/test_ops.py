@@ -175,6 +175,10 @@ def linear_cases(rng) -> Iterator[tuple[str, Case]]:
     yield "residual", make(Value((6,), U8), 3, residual=QType("uint8", 1.0, 255))
     yield "float32-residual", make(Value((6,), U8), 3, y=None, residual=U8)
     yield "past-2**24", make(Value((700,), U8), 3, y=None, size=1.0)
+    for scales in (2, 3, 6):
+        c = make(Value((6,), U8), 4, y=None if scales == 2 else U8, residual=U8 if scales == 3 else None)
+        m = signs(rng, 4 * scales, 1 / 300).reshape(4, scales)
+        yield f"groups-{scales}", c.with_tensors(m=m)
     ties = make(Value((4,), QType("uint8", 1.0, 0)), 3)
     yield "ties", ties.with_tensors(weight=np.ones((3, 4), np.int8), m=f32(0.5, -0.5, 0.25), b=f32(0, 255, 7))
 
@@ -420,9 +424,12 @@ def epilogue(case: Case, acc: int, index: tuple[int, ...]) -> Any:
     tensors, channel = case.node.tensors, index[1]
     assert abs(acc) < 2**31
     t = np.float32(np.int32(acc)) * tensors["m"][channel]
-    t = t + tensors["b"][channel]
+    return with_residual(case, t + tensors["b"][channel], index)
+
+
+def with_residual(case: Case, t: np.float32, index: tuple[int, ...]) -> Any:
     if len(case.inputs) == 2:
-        t = t + np.float32(real_code(case, 1, index)) * tensors["m_r"][0]
+        t = t + np.float32(real_code(case, 1, index)) * case.node.tensors["m_r"][0]
     return finish(case, t, add_zero_point=False)
 
 
@@ -451,8 +458,14 @@ def slow_conv2d(case: Case, index) -> Any:
 
 def slow_linear(case: Case, index) -> Any:
     n, o = index
-    row = case.node.tensors["weight"][o].tolist()
-    return epilogue(case, sum(real_code(case, 0, (n, i)) * w for i, w in enumerate(row)), index)
+    products = [real_code(case, 0, (n, i)) * w for i, w in enumerate(case.node.tensors["weight"][o].tolist())]
+    m = case.node.tensors["m"]
+    if m.ndim == 1:
+        return epilogue(case, sum(products), index)
+    t, size = case.node.tensors["b"][o], len(products) // m.shape[1]
+    for g in range(m.shape[1]):
+        t = t + np.float32(sum(products[g * size : (g + 1) * size])) * m[o, g]
+    return with_residual(case, t, index)
 
 
 def slow_batch_norm(case: Case, index) -> Any:
@@ -669,6 +682,23 @@ CASES_WITH_ALL_TENSORS = FIRST | {
 def test_a_missing_attribute_is_refused(case, key):
     attrs = {k: v for k, v in case.node.attrs.items() if k != key}
     refuse(replace(case, node=replace(case.node, attrs=attrs)))
+
+
+def test_groups_of_a_linear_layer_must_divide_its_inputs():
+    c = CASES["linear-groups-2"]
+    for shape in ((4, 4), (4, 0), (4, 1), (4, 7), (3, 2), (4, 2, 1)):
+        refuse(c.with_tensors(m=np.ones(shape, np.float32)))
+    conv = FIRST["conv2d"]
+    refuse(conv.with_tensors(m=conv.node.tensors["m"][:, None]), "m must be")
+
+
+def test_the_overflow_bound_is_that_of_a_group():
+    c = wide_linear(40_000, 0, 1, 255)
+    halves = c.with_tensors(weight=np.full((1, 80_000), 127, np.int8), m=np.ones((1, 2), np.float32))
+    halves = replace(halves, inputs=(Value((80_000,), c.inputs[0].type),))
+    halves.validate()
+    with pytest.raises(OverflowBoundError):
+        halves.with_tensors(m=np.ones(1, np.float32)).validate()
 
 
 @every_op
@@ -1177,8 +1207,9 @@ def float_conv2d(rng) -> Iterator[tuple[str, FloatCase]]:
 
 
 def float_linear(rng) -> Iterator[tuple[str, FloatCase]]:
-    def make(*, y=Y, bits="int8", bias=False, bn=False, residual=None, clamp=None):
-        weight, scale = weight_on_the_grid(rng, (5, 9), bits)
+    def make(*, y=Y, bits="int8", bias=False, bn=False, residual=None, clamp=None, groups=1):
+        weight, scale = weight_on_the_grid(rng, (5 * groups, 9 // groups), bits)
+        weight, scale = weight.reshape(5, 9), scale.reshape(5, groups) if groups > 1 else scale
         tensors, attrs = {"weight": weight, "weight_scale": scale}, {"weights": bits}
         if bias:
             tensors["bias"] = rng.normal(size=5).astype(np.float32)
@@ -1201,6 +1232,7 @@ def float_linear(rng) -> Iterator[tuple[str, FloatCase]]:
     yield "plain", make()
     yield "bias-relu", make(bias=True, clamp=(0, None))
     yield "int2-batch-norm", make(bits="int2", bn=True)
+    yield "int4-groups-batch-norm", make(bits="int4", bn=True, groups=3, residual=QType("uint4", 0.1, 7))
     yield "residual", make(bias=True, residual=QType("uint4", 0.1, 7))
     yield "float32", make(y=None, bias=True)
 

@@ -38,8 +38,14 @@ class RandomGraph:
         weight = self._codes((out, depth, kh, kw))
         return self._weighted("conv2d", x, residual, weight, windows, attrs)
 
-    def linear(self, x: str, out: int, residual: str | None = None, **attrs: Any) -> str:
-        return self._weighted("linear", x, residual, self._codes((out, self.values[x].shape[0])), {}, attrs)
+    def linear(self, x: str, out: int, residual: str | None = None, scales: int = 1, **attrs: Any) -> str:
+        """`scales` > 1: as many groups of inputs, each with multipliers of its own."""
+        name = self._weighted("linear", x, residual, self._codes((out, self.values[x].shape[0])), {}, attrs)
+        if scales > 1:
+            tensors = self.nodes[-1].tensors
+            m = tensors["m"][:, None] * self.rng.uniform(0.5, 1.5, (out, scales)).astype(np.float32)
+            tensors["m"] = m.astype(np.float32)  # type: ignore[index]
+        return name
 
     def batch_norm(self, x: str, **attrs: Any) -> str:
         channels, zp = self.values[x].shape[0], attrs.get("zp", 128)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from bitwright.algorithms.ranges import RANGES
 from bitwright.capture import capture, fuse
 from bitwright.engine.reference import Reference
+from bitwright.errors import RecipeError
 from bitwright.graph import Graph
 from bitwright.nn import PreparedModel
 from bitwright.nn.edges import never_negative, place
@@ -86,6 +87,41 @@ def test_every_scheme_between_the_layers(graph: Graph, activations: str) -> None
     prepared = PreparedModel(graph, PREPROCESS, recipe)
     calibrate(prepared, pictures(PREPROCESS, 3))
     assert_equal_codes(prepared, pictures(PREPROCESS, 2, seed=1))
+
+
+# --- groups of a linear layer's inputs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("group", [1, 3, 8, 24])
+def test_groups(graph: Graph, weights: str, group: int) -> None:
+    recipe = Recipe(weights=weights, group=group, last=Rule(group=0), range="mse", algorithms=("bias_correct",))
+    prepared = PreparedModel(graph, PREPROCESS, recipe)
+    calibrate(prepared, pictures(PREPROCESS, 3))
+    assert_equal_codes(prepared, pictures(PREPROCESS, 2, seed=1))
+    lowered = convert(prepared).graph
+    assert lowered["hidden"].tensors["m"].shape == (9, 48 // group)
+    assert lowered["fc"].tensors["m"].shape == (5,)
+    assert lowered["a"].tensors["m"].shape == (8,)
+
+
+def test_more_scales_are_closer_to_the_float_weight(graph: Graph) -> None:
+    errors = []
+    for group in (0, 24, 8, 2):
+        layer = PreparedModel(graph, PREPROCESS, Recipe(weights="int4", group=group, last=Rule(group=0))).layer(
+            "hidden"
+        )
+        weight = layer.tensors()["weight"].detach()
+        assert layer.quantizer is not None
+        layer.quantizer.choose_range(RANGES["mse"], weight)
+        errors.append(float((layer.quantizer(weight) - weight).square().sum()))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.7 * errors[0]
+
+
+def test_a_group_that_does_not_divide_the_inputs_is_refused(graph: Graph) -> None:
+    with pytest.raises(RecipeError, match="layer 'hidden' has 48 inputs, which groups of 32 do not divide"):
+        PreparedModel(graph, PREPROCESS, Recipe(group=32))
 
 
 # --- where the inputs' schemes go -------------------------------------------------------------------------------------

@@ -48,7 +48,9 @@ class Call:
     def epilogue(self, acc: Tensor) -> Tensor:
         column = (-1,) + (1,) * (acc.dim() - 2)
         t = acc.to(torch.float32) * self.tensors["m"].reshape(column)
-        t = t + self.tensors["b"].reshape(column)
+        return self.finish(t + self.tensors["b"].reshape(column))
+
+    def finish(self, t: Tensor) -> Tensor:
         if len(self.xs) == 2:
             t = t + self.centred(1) * self.tensors["m_r"]
         return self.store(t)
@@ -71,7 +73,13 @@ def conv2d(call: Call) -> Tensor:
 
 
 def linear(call: Call) -> Tensor:
-    return call.epilogue(call.centred(0).double() @ call.tensors["weight"].double().T)
+    x, weight, m = call.centred(0).double(), call.tensors["weight"].double(), call.tensors["m"]
+    if m.dim() == 1:
+        return call.epilogue(x @ weight.T)
+    t = call.tensors["b"].expand(len(x), len(weight))
+    for part, w, scale in zip(x.chunk(m.shape[1], 1), weight.chunk(m.shape[1], 1), m.unbind(1), strict=True):
+        t = t + (part @ w.T).to(torch.float32) * scale
+    return call.finish(t)
 
 
 def batch_norm(call: Call) -> Tensor:

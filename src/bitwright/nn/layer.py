@@ -24,7 +24,7 @@ class Layer(nn.Module):
     rounding: Tensor
     equalized: Tensor
 
-    def __init__(self, node: Node, weights: str | None, image: QType | None) -> None:
+    def __init__(self, node: Node, weights: str | None, image: QType | None, groups: int = 1) -> None:
         super().__init__()
         self.node = Node(node.name, node.op, node.inputs, node.attrs, {}, node.origin)
         self.names = tuple(node.tensors)
@@ -43,7 +43,7 @@ class Layer(nn.Module):
             scale = (
                 np.ones((1,) * weight.ndim) if image is None else image_scale(image, len(weight), node.attrs["groups"])
             )
-            self.quantizer = WeightQuantizer(weights, torch.from_numpy(scale), len(weight))
+            self.quantizer = WeightQuantizer(weights, torch.from_numpy(scale), len(weight), groups)
             self.register_buffer("correction", torch.zeros(len(weight)))
             self.register_buffer("rounding", torch.zeros(weight.shape))
             self.register_buffer("equalized", torch.ones(len(weight)))

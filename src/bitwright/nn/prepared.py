@@ -50,7 +50,12 @@ class PreparedModel(nn.Module):
         for node in self.graph.nodes:
             weights = recipe.schemes(node.name, **sides.of(node.name))[0] if node.op in WITH_WEIGHT else None
             image = self.image if INPUT in node.inputs and node.op == "conv2d" else None
-            self.layers[_key(node.name)] = Layer(node, weights, image)
+            groups = (
+                recipe.groups(node.name, node.tensors["weight"].shape[1], **sides.of(node.name))
+                if node.op == "linear"
+                else 1
+            )
+            self.layers[_key(node.name)] = Layer(node, weights, image, groups)
         for name in dict.fromkeys(self.owner.values()):
             self.edges[_key(name)] = Edge(name, edges.schemes[name])
         self._lowered: tuple[int, Graph, dict[str, dict[str, Tensor]]] | None = None

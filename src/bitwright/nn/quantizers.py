@@ -78,28 +78,33 @@ class Edge(nn.Module):
 
 
 class WeightQuantizer(nn.Module):
-    """Numbers of a scheme with one scale per output channel, for a weight [O, ...] times `image_scale`."""
+    """Numbers of a scheme with one scale per output channel, for a weight [O, ...] times `image_scale`.
+
+    `groups` > 1, for a weight [O, I]: one scale for each I / groups neighbouring inputs of a channel, [O, groups].
+    """
 
     scale: Tensor
     image_scale: Tensor
 
-    def __init__(self, scheme: str, image_scale: Tensor, channels: int) -> None:
+    def __init__(self, scheme: str, image_scale: Tensor, channels: int, groups: int = 1) -> None:
         super().__init__()
         self.scheme = scheme
         self.register_buffer("image_scale", image_scale)
-        self.register_buffer("scale", torch.full((channels,), math.nan))
+        self.register_buffer("scale", torch.full((channels,) if groups == 1 else (channels, groups), math.nan))
 
     def choose_range(self, algorithm: Range, weight: Tensor) -> None:
         """Set the scales from the weight; a channel of zeros gets scale 1."""
         codes = SCHEMES[self.scheme]
-        real = (weight.detach().double() * self.image_scale).cpu().numpy().reshape(len(weight), -1)
+        real = (weight.detach().double() * self.image_scale).cpu().numpy().reshape(self.scale.numel(), -1)
         found = codes.weight_scale(real)
         scale = (algorithm.weight(real, codes) / codes.hi if found is None else found).astype(np.float32)
         scale[scale < TINY] = 1.0
-        self.scale.copy_(torch.from_numpy(scale))
+        self.scale.copy_(torch.from_numpy(scale).reshape(self.scale.shape))
 
     def step(self, weight: Tensor) -> Tensor:
         """What one code of a weight [O, ...] is worth, to be broadcast against it."""
+        if self.scale.dim() == 2:
+            return self.scale.repeat_interleave(weight.shape[1] // self.scale.shape[1], dim=1)
         return self.scale.reshape((-1,) + (1,) * (weight.dim() - 1)) / self.image_scale.to(weight.dtype)
 
     def forward(self, weight: Tensor) -> Tensor:

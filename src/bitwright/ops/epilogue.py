@@ -38,8 +38,13 @@ def per_channel(acc: Array, node: Node, xs: Sequence[Array], inputs: Sequence[Va
     shape = (1, -1) + (1,) * (acc.ndim - 2)
     t = acc.astype(np.float32) * node.tensors["m"].reshape(shape)
     t += node.tensors["b"].reshape(shape)
+    return finish(t, node, xs, inputs, output)
+
+
+def finish(t: Array, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
+    """What follows m and b: the residual xs[1] if there is one, then codes or float32."""
     if len(xs) == 2:
-        t += centred(xs[1], codes_of(inputs[1]), np.float32) * node.tensors["m_r"]
+        t = t + centred(xs[1], codes_of(inputs[1]), np.float32) * node.tensors["m_r"]
     return store(t, node, output)
 
 

@@ -3,7 +3,12 @@
     acc[n, o] = sum over i of x * w                  exact in int32; x centred
     code      = epilogue(acc)                         see epilogue.py
 
-Tensors as in conv2d, with a weight of [O, I]. The last layer leaves float32: the logits.
+Tensors as in conv2d, with a weight of [O, I]. The last layer leaves float32: the logits. A weight may have scales for groups of
+neighbouring inputs, each group I / G of them: then m is [O, G], and the groups are added up in order,
+
+    t = b[o];  for each g in order:  t = t + f32(acc_g) * m[o, g]        each product and each sum rounded to float32
+
+before the residual. Dettmers & Zettlemoyer 2023, "The case for 4-bit precision: k-bit Inference Scaling Laws" (block-wise).
 """
 
 from collections.abc import Sequence
@@ -42,10 +47,12 @@ class Linear(FloatOp, IntegerOp):
         return weight.shape[:1]
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
-        s_w = node.tensors["weight_scale"]
-        codes = quantize_weight(np.asarray(node.tensors["weight"], np.float64), s_w, node.attrs["weights"])
+        s_w = np.asarray(node.tensors["weight_scale"], np.float64)
+        weight = np.asarray(node.tensors["weight"], np.float64)
+        parts = quantize_weight(weight.reshape(s_w.size, -1), s_w.reshape(-1), node.attrs["weights"])
+        codes = parts.reshape(weight.shape)
         gain, shift = epilogue.channel_affine(node, len(codes))
-        gain = gain * s_w * codes_of(inputs[0]).one_scale
+        gain = (gain * s_w.T).T * codes_of(inputs[0]).one_scale
         return Node(
             node.name,
             self.name,
@@ -59,7 +66,13 @@ class Linear(FloatOp, IntegerOp):
         check_layer(node, inputs, output, where)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-        x_type, weight = codes_of(inputs[0]), node.tensors["weight"]
+        x_type, weight, m = codes_of(inputs[0]), node.tensors["weight"], node.tensors["m"]
         dtype = exact_dtype(worst_case(weight, x_type))
-        acc = epilogue.centred(xs[0], x_type, dtype) @ weight.T.astype(dtype)
-        return epilogue.per_channel(acc, node, xs, inputs, output)
+        x = epilogue.centred(xs[0], x_type, dtype)
+        if m.ndim == 1:
+            return epilogue.per_channel(x @ weight.T.astype(dtype), node, xs, inputs, output)
+        t = np.broadcast_to(node.tensors["b"], (len(x), len(weight)))
+        for g, part in enumerate(np.split(np.arange(weight.shape[1]), m.shape[1])):
+            acc = x[:, part] @ weight[:, part].T.astype(dtype)
+            t = t + acc.astype(np.float32) * m[:, g]
+        return epilogue.finish(t, node, xs, inputs, output)

@@ -1,5 +1,6 @@
 """Weight codes, shared by conv2d and linear: rounding at convert time, checking at load time."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from bitwright.graph import Node, Shape, Value
 from bitwright.ops import epilogue
 from bitwright.ops.op import check_overflow, codes_of, expect_tensors
 from bitwright.schemes import SCHEMES
+
+MAX_GROUPS = 2**16
+"""Of one layer: so many sums of the largest multipliers stay within float32."""
 
 
 def WEIGHTS(value: Any) -> bool:  # noqa: N802 - an attribute rule, like its neighbours
@@ -30,10 +34,16 @@ def check_layer(node: Node, inputs: Sequence[Value], output: Value, where: str) 
     """Raise GraphError unless tensors, weight codes, bounds and the accumulator of a conv2d or linear node are right."""
     shape = node.tensors["weight"].shape
     expected: dict[str, tuple[str, Shape]] = {"weight": ("int8", shape)}
-    expected |= dict.fromkeys(("m", "b"), ("float32", shape[:1]))
+    grouped = node.op == "linear" and node.tensors.get("m", np.empty(0)).ndim == 2
+    groups = node.tensors["m"].shape[1] if grouped else 1
+    if not int(grouped) < groups <= MAX_GROUPS or math.prod(shape[1:]) % groups:
+        raise GraphError(
+            f"{where}: {groups} groups do not divide the {math.prod(shape[1:])} inputs of a weight of {shape}"
+        )
+    expected |= {"m": ("float32", (*shape[:1], groups) if grouped else shape[:1]), "b": ("float32", shape[:1])}
     expect_tensors(node, where, expected | ({"m_r": ("float32", (1,))} if len(inputs) == 2 else {}))
     weight = node.tensors["weight"]
     if not SCHEMES[node.attrs["weights"]].holds(weight):
         raise GraphError(f"{where}: weight codes {weight.min()}..{weight.max()} are not all {node.attrs['weights']}")
     epilogue.check_bounds(node, output, where)
-    check_overflow(weight, codes_of(inputs[0]), where)
+    check_overflow(weight.reshape(shape[0] * groups, -1), codes_of(inputs[0]), where)

@@ -1,0 +1,29 @@
+// Linear layers whose weights have scales for groups of inputs: t = b; for each group in order t += f32(acc_g) * m_g. One
+// pixel, so there is nothing to share the weights with: they are read once, in panels of output channels.
+#pragma once
+
+#include "../kernel.h"
+
+namespace bitwright {
+
+struct GroupedParams {
+  Map in, out, second;   // one pixel each; second: the residual
+  int groups;            // of in.c / groups inputs each
+  const int32_t* start;  // per group and output channel, -zero_point * sum of its weights
+  const float* m;        // likewise; both [groups][channels rounded up to 64]
+  const void* weights;   // what `pack` wrote
+  Epilogue epilogue;     // its b is where t begins
+};
+
+inline int depth_of(const GroupedParams& p) { return p.in.c / p.groups; }
+inline int padded_outs(const GroupedParams& p) { return (p.out.c + 63) / 64 * 64; }
+
+// Weights to pack: [O][I]. Units are panels of output channels.
+KernelTable<GroupedParams> grouped_kernels();
+
+#ifdef BITWRIGHT_X86
+extern const KernelRow<GroupedParams> grouped_avx512vnni, grouped_avx2;
+#endif
+extern const KernelRow<GroupedParams> grouped_scalar;
+
+}  // namespace bitwright

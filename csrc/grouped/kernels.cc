@@ -1,0 +1,15 @@
+#include "grouped.h"
+
+namespace bitwright {
+
+KernelTable<GroupedParams> grouped_kernels() {
+  static const KernelRow<GroupedParams> rows[] = {
+#ifdef BITWRIGHT_X86
+      grouped_avx512vnni, grouped_avx2,
+#endif
+      grouped_scalar,
+  };
+  return {rows, static_cast<int>(sizeof(rows) / sizeof(rows[0]))};
+}
+
+}  // namespace bitwright
