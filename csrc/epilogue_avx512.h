@@ -69,7 +69,7 @@ class Codes512 {
 
   // `sum(r, v)` are those of 16 channels of row r.
   template <class Sum>
-  __attribute__((always_inline)) void store(const Row512 (&rows)[kTogether], const Sum& sum) const {
+  __attribute__((always_inline)) void store(const Row512* rows, const Sum& sum) const {
     __m512i codes[4] = {};
 #pragma GCC unroll 4
     for (int r = 0; r < kTogether; ++r)
@@ -85,6 +85,7 @@ class Codes512 {
     bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, lo_), hi_);
     if (look_up_) bytes = table_.look_up(bytes);
     if constexpr (kTogether == 1) _mm512_mask_storeu_epi8(rows[0].out + channel_, mask_, bytes);
+    if (kTogether > 1 && are_neighbours(rows)) return _mm512_storeu_si512(rows[0].out, bytes);
     if constexpr (kTogether == 2) {
       auto mask = static_cast<__mmask32>(mask_);
       _mm256_mask_storeu_epi8(rows[0].out + channel_, mask, _mm512_castsi512_si256(bytes));
@@ -100,6 +101,13 @@ class Codes512 {
   }
 
  private:
+  // Whole pixels that follow each other, so that all is one store. Rows are in order; the last may be there twice.
+  bool are_neighbours(const Row512* rows) const {
+    constexpr int kLast = kTogether - 1, kPixel = 16 * kVectors;
+    return rows[kLast].out - rows[0].out == kLast * kPixel && rows[kLast].out != rows[kTogether > 1 ? kLast - 1 : 0].out &&
+           mask_ == first_lanes(kPixel);
+  }
+
   __m512 residual(const uint8_t* codes) const {
     __m512i r = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
     return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r, r_zp_)), m_r_);
@@ -140,11 +148,15 @@ __attribute__((noinline)) void finish_rows(const Epilogue& e, int c, int count, 
     return;
   }
   const Codes codes(e, c, count);
-  for (int r = 0; r < row_count; r += Codes::kTogether) {
-    Row512 together[Codes::kTogether];
-    for (int i = 0; i < Codes::kTogether; ++i) together[i] = rows[r + i < row_count ? r + i : row_count - 1];
+  auto store = [&](const Row512* together) {
     codes.store(together, [&](int i, int v) { return _mm512_load_si512(together[i].sums + 16 * v); });
-  }
+  };
+  int r = 0;
+  for (; r + Codes::kTogether <= row_count; r += Codes::kTogether) store(rows + r);
+  if (r == row_count) return;
+  Row512 last[Codes::kTogether];
+  for (int i = 0; i < Codes::kTogether; ++i) last[i] = rows[r + i < row_count ? r + i : row_count - 1];
+  store(last);
 }
 
 using FinishRows = void (*)(const Epilogue&, int, int, const Row512*, int);
