@@ -10,6 +10,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bitwright.artifact import Artifact, load
+    from bitwright.budget.search import search
+    from bitwright.budget.sensitivities import sensitivity
     from bitwright.engine import Engine
     from bitwright.evaluation import evaluate
     from bitwright.preprocess import Preprocess
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Artifact": "bitwright.artifact",
     "load": "bitwright.artifact",
+    "search": "bitwright.budget.search",
+    "sensitivity": "bitwright.budget.sensitivities",
     "Engine": "bitwright.engine",
     "evaluate": "bitwright.evaluation",
     "Preprocess": "bitwright.preprocess",
@@ -43,6 +47,8 @@ __all__ = [
     "open_source",
     "prepare",
     "quantize",
+    "search",
+    "sensitivity",
 ]
 
 

@@ -11,6 +11,7 @@ BitwrightError
 ├── CaptureError           a PyTorch model could not be captured; names op, module and source line
 ├── CalibrationError       ranges are missing or not finite
 ├── ArtifactError          a file is damaged, foreign or inconsistent
+├── BudgetError            no model that was tried keeps the accuracy asked for
 ├── ModelError             a model or its weights could not be loaded
 └── EngineError            an engine was given input that it cannot run
 
@@ -66,6 +67,10 @@ class CalibrationError(BitwrightError):
 
 class ArtifactError(BitwrightError):
     """An artifact file is damaged, foreign or inconsistent."""
+
+
+class BudgetError(BitwrightError):
+    """No model that was tried keeps the accuracy asked for."""
 
 
 class ModelError(BitwrightError):

@@ -12,6 +12,7 @@ import bitwright
 from bitwright.cli import main
 from tests.cli.conftest import QUANTIZE, Run
 
+COMMANDS = ["bench", "classify", "evaluate", "inspect", "quantize", "search", "sensitivity"]
 SOURCES = str(Path(bitwright.__file__).parent.parent)
 WITHOUT_TORCH = """
 import sys
@@ -46,7 +47,7 @@ def test_help_lists_the_commands(run: Run):
     result = run("--help")
     assert result.code == 0
     listed = result.out.partition("Commands:\n")[2].split("\n")
-    assert [line.split()[0] for line in listed if line] == ["bench", "classify", "evaluate", "inspect", "quantize"]
+    assert [line.split()[0] for line in listed if line] == COMMANDS
 
 
 @pytest.mark.parametrize("arguments", [["no-such-command"], ["inspect"], ["inspect", "--no-such-option"], ["quantize"]])

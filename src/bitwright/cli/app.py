@@ -13,6 +13,8 @@ from bitwright.cli.evaluate import evaluate
 from bitwright.cli.inspect import inspect
 from bitwright.cli.output import printable, report
 from bitwright.cli.quantize import quantize
+from bitwright.cli.search import search
+from bitwright.cli.sensitivity import sensitivity
 from bitwright.errors import BitwrightError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -24,7 +26,7 @@ def bitwright() -> None:
     """Make few-bit integer models of PyTorch image classifiers; evaluate, run and inspect them without PyTorch."""
 
 
-for command in (quantize, evaluate, classify, inspect, bench):
+for command in (quantize, search, sensitivity, evaluate, classify, inspect, bench):
     bitwright.add_command(command)
 
 

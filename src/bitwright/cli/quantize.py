@@ -86,7 +86,7 @@ def quantize(
     MODEL is torchvision:NAME, timm:NAME, package.module:factory or a .pt2 file. SRC is a folder of class folders, a
     folder of images, a .csv with path and label, a .npz, an IDX file, or the word digits; slices may follow it: data.csv[::5].
     """
-    _expect_writable(output)
+    expect_writable(output)
     plan = Recipe.parse(recipe)
     plan = plan if range_ is None else replace(plan, range=range_)
     source = open_source(data)
@@ -94,11 +94,11 @@ def quantize(
     loaded = open_model(model, weights)
     preprocess = resolve(loaded.preprocess, given)
     images = source.sample(min(calibrate, len(source)), seed)
-    provenance = {"model": _model_record(model, weights), "data": data}
+    provenance = {"model": model_record(model, weights), "data": data}
     artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, memory, strict, provenance)
-    artifact = _with_classes(artifact, source)
+    artifact = with_classes(artifact, source)
     if tested is not None and test is not None:
-        measured = _measure(artifact, loaded, Measurement(tested, preprocess, strict=strict), test)
+        measured = measure(artifact, loaded, Measurement(tested, preprocess, strict=strict), test)
         artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
     artifact.save(output)
     record = _record(artifact, loaded, bad, output)
@@ -138,7 +138,7 @@ def _calibrated(
         report_bad(batches.bad)
 
 
-def _with_classes(artifact: Artifact, source: ImageSource) -> Artifact:
+def with_classes(artifact: Artifact, source: ImageSource) -> Artifact:
     """The artifact with the class names of the source, if it has one for each output."""
     outputs = artifact.graph.values[artifact.graph.output].shape[0]
     if source.classes is None:
@@ -152,7 +152,7 @@ def _with_classes(artifact: Artifact, source: ImageSource) -> Artifact:
     return replace(artifact, classes=source.classes)
 
 
-def _measure(artifact: Artifact, loaded: "LoadedModel", measurement: Measurement, data: str) -> dict[str, Any]:
+def measure(artifact: Artifact, loaded: "LoadedModel", measurement: Measurement, data: str) -> dict[str, Any]:
     """The accuracy of the integer model, which is the one that ships, and of the float model."""
     integer = measurement.of(artifact, "testing both models", loaded.module)
     report_bad(integer.bad)
@@ -168,7 +168,7 @@ def _measure(artifact: Artifact, loaded: "LoadedModel", measurement: Measurement
     }
 
 
-def _model_record(model: str, weights: Path | None) -> dict[str, Any]:
+def model_record(model: str, weights: Path | None) -> dict[str, Any]:
     file = Path(model) if model.endswith(".pt2") else weights
     found = None if file is None else {"file": file.name, "sha256": digest_of(file)}
     return {"spec": model, "weights": found}
@@ -211,13 +211,13 @@ def _rows(record: dict[str, Any]) -> list[tuple[str, object]]:
             "artifact",
             f"{byte_count(record['bytes'])}, {percent(100 * record['bytes'] / record['float_bytes'])} of that",
         ),
-        *_measured_rows(measured),
+        *measured_rows(measured),
         ("written to", record["artifact"]),
         ("sha256", record["sha256"]),
     ]
 
 
-def _measured_rows(measured: dict[str, Any]) -> list[tuple[str, object]]:
+def measured_rows(measured: dict[str, Any]) -> list[tuple[str, object]]:
     if not measured:
         return []
     pairs = [("top-1", "top1"), ("top-5", "top5")]
@@ -236,7 +236,7 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {scheme}" for scheme, count in counts.items()) or "none"
 
 
-def _expect_writable(output: Path) -> None:
+def expect_writable(output: Path) -> None:
     """Find out before the work is done, not behind it."""
     if output.is_dir():
         raise ArtifactError(f"cannot write {output}: it is a folder")

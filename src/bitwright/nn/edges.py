@@ -22,12 +22,14 @@ WITH_WEIGHT = ("conv2d", "linear")
 class Edges:
     """A graph with its changes of type made explicit.
 
-    For each value of codes, the name of the value that owns its type; for each owner, the scheme of that type.
+    For each value of codes, the name of the value that owns its type; for each owner, the scheme of that type, and the layer
+    whose rule in the recipe says what is written there.
     """
 
     graph: Graph
     owner: Mapping[str, str]
     schemes: Mapping[str, str]
+    ruled_by: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ def place(graph: Graph, recipe: Recipe | None = None) -> Edges:
     graph = _end_in_float(graph)
     graph = _quantize_concat_inputs(graph)
     owner = _owners(graph)
-    written = _written(graph, owner, recipe)
-    return _quantize_inputs(graph, owner, written, recipe)
+    ruled_by = _ruled_by(graph, owner)
+    written = _written(graph, ruled_by, recipe)
+    return _quantize_inputs(graph, owner, written, ruled_by, recipe)
 
 
 def _owners(graph: Graph) -> dict[str, str]:
@@ -71,20 +74,26 @@ def _owners(graph: Graph) -> dict[str, str]:
     return owner
 
 
-def _written(graph: Graph, owner: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
-    """For each owner the scheme that the recipe has its producer write; what the last layer reads is the last layer's."""
-    found, ends_ = {}, ends(graph)
+def _ruled_by(graph: Graph, owner: Mapping[str, str]) -> dict[str, str]:
+    """For each owner the layer whose rule it follows: its producer, but for what the last layer reads the last layer."""
+    last = ends(graph).last
     logits = next(node.name for node in graph.nodes if node.name not in owner)
-    read_by_last = {owner.get(graph[name].inputs[0]) for name in (ends_.last, logits) if name}
-    for name in dict.fromkeys(owner.values()):
-        if name in read_by_last and ends_.last:
-            found[name] = recipe.schemes(ends_.last, last=True)[1]
-        else:
-            found[name] = recipe.schemes(name, first=name == ends_.first)[1]
+    read_by_last = {owner.get(graph[name].inputs[0]) for name in (last, logits) if name}
+    return {name: last if name in read_by_last and last else name for name in dict.fromkeys(owner.values())}
+
+
+def _written(graph: Graph, ruled_by: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
+    """For each owner the scheme that the recipe has its producer write."""
+    found, ends_ = {}, ends(graph)
+    for name, rule in ruled_by.items():
+        at_end = {"last": True} if rule == ends_.last else {"first": name == ends_.first}
+        found[name] = recipe.schemes(rule, **at_end)[1]
     return found
 
 
-def _quantize_inputs(graph: Graph, owner: dict[str, str], written: dict[str, str], recipe: Recipe) -> Edges:
+def _quantize_inputs(
+    graph: Graph, owner: dict[str, str], written: dict[str, str], ruled_by: dict[str, str], recipe: Recipe
+) -> Edges:
     """Give each convolution and linear layer its codes in the scheme that it wants to read."""
     wanted = {
         node.name: scheme
@@ -108,7 +117,7 @@ def _quantize_inputs(graph: Graph, owner: dict[str, str], written: dict[str, str
         change = Node(name, "quantize", (value,), origin=graph[first].origin)
         graph = _insert(graph, change, first, {reader: {0} for reader in readers})
         owner[name], schemes[name] = name, scheme
-    return Edges(graph, owner, schemes)
+    return Edges(graph, owner, schemes, ruled_by)
 
 
 def _wanted(graph: Graph, node: Node, owner: Mapping[str, str], recipe: Recipe) -> str | None:

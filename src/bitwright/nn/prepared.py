@@ -29,6 +29,7 @@ class PreparedModel(nn.Module):
     """A fused float graph with quantizers on its edges and weights.
 
     `layers` has a `Layer` for each node, `edges` an `Edge` for each type; their keys are module paths with `/` for `.`.
+    `ruled_by` has, for each edge, the layer whose rule in the recipe says what is written to it.
     """
 
     image_scale: Tensor
@@ -58,6 +59,7 @@ class PreparedModel(nn.Module):
             self.layers[_key(node.name)] = Layer(node, weights, image, groups)
         for name in dict.fromkeys(self.owner.values()):
             self.edges[_key(name)] = Edge(name, edges.schemes[name])
+        self.ruled_by = dict(edges.ruled_by)
         self._lowered: tuple[int, Graph, dict[str, dict[str, Tensor]]] | None = None
 
     def layer(self, name: str) -> Layer:
@@ -113,13 +115,13 @@ class PreparedModel(nn.Module):
         """Set every scale from the histograms and the weights."""
         for edge in self.edges.values():
             assert isinstance(edge, Edge)
-            edge.choose_range(algorithm, self._read_through(edge.name))
+            edge.choose_range(algorithm, self.read_through(edge.name))
         for layer in self.layers.values():
             assert isinstance(layer, Layer)
             if layer.quantizer is not None:
                 layer.quantizer.choose_range(algorithm, layer.tensors()["weight"])
 
-    def _read_through(self, name: str) -> Function:
+    def read_through(self, name: str) -> Function:
         """The function through which alone a value is read, where it is one of one number; else the identity."""
         readers = self.graph.consumers()[name]
         shared = sum(owner == name for owner in self.owner.values()) > 1

@@ -91,8 +91,24 @@ class ImageSource:
             raise SourceError(f"{self.where}: can't sample {n} images; expected 1..{len(self)}, the number there are")
         if not 0 <= seed < 2**32:
             raise SourceError(f"{self.where}: expected a seed in 0..{2**32 - 1}; found {seed}")
+        return self.subset(np.sort(self._shuffled(seed)[:n]))
+
+    def split(self, n: int, others: int, seed: int) -> "tuple[ImageSource, ImageSource]":
+        """Return `sample(n, seed)`, and `others` images that are not in it, drawn at random too.
+
+        Raises:
+            SourceError: `n` or `others` is below 1, or they are more than there are; or `seed` is not in 0..2**32-1.
+        """
+        if others < 1 or n + others > len(self):
+            raise SourceError(
+                f"{self.where}: can't split {len(self)} images into {n} and {others} others; expected at least 1 of "
+                f"each, and {len(self)} at most in all"
+            )
+        return self.sample(n, seed), self.subset(np.sort(self._shuffled(seed)[n : n + others]))
+
+    def _shuffled(self, seed: int) -> npt.NDArray[np.integer]:
         # RandomState, because NumPy promises never to change its stream; artifacts have to come out the same for ever.
-        return self.subset(np.sort(np.random.RandomState(seed).permutation(len(self))[:n]))
+        return np.random.RandomState(seed).permutation(len(self))
 
     def batches(self, preprocess: Preprocess, batch_size: int, strict: bool = False, workers: int = 4) -> Batches:
         """Iterate over all images, preprocessed, in order; see `Batches`."""

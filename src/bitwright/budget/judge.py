@@ -1,0 +1,76 @@
+"""`Judge`: makes the integer model of a recipe, and measures what it loses on held-out images. It remembers both."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bitwright.artifact import Artifact, from_bytes
+from bitwright.budget.cache import Cache
+from bitwright.budget.drop import Drop
+from bitwright.budget.held_out import HeldOut
+from bitwright.errors import ArtifactError
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import quantize
+from bitwright.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What the integer model of a recipe lost, and its bytes."""
+
+    recipe: Recipe
+    drop: Drop
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.bytes:,} bytes, drop {self.drop}"
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Fits a float model to `pixels`, uint8 [N, H, W, C], and verifies it on `held_out`. `key` tells both from others."""
+
+    model: "torch.nn.Module | torch.export.ExportedProgram"
+    key: dict[str, Any]
+    preprocess: Preprocess
+    pixels: npt.NDArray[np.uint8]
+    held_out: HeldOut
+    seed: int
+    cache: Cache
+    _made: dict[Recipe, Artifact] = field(default_factory=dict)
+
+    def verify(self, recipe: Recipe) -> Verified:
+        """Measure the drop of a recipe, unless the cache knows it."""
+        key = self._key(recipe)
+        record = self.cache.get(**key)
+        if record is None:
+            artifact = self._artifact(recipe)
+            record = {"drop": asdict(self.held_out.drop(artifact)), "bytes": len(artifact.data)}
+            self.cache.put(record, **key)
+        return Verified(recipe, Drop(**record["drop"]), record["bytes"])
+
+    def artifact(self, recipe: Recipe) -> Artifact:
+        """The integer model of a recipe: the one that was verified."""
+        artifact = self._artifact(recipe)
+        self.cache.put_bytes(artifact.data, ".bw.safetensors", **self._key(recipe))
+        return artifact
+
+    def _artifact(self, recipe: Recipe) -> Artifact:
+        if recipe not in self._made:
+            self._made[recipe] = self._remembered(recipe) or quantize(
+                self.model, self.pixels, preprocess=self.preprocess, recipe=recipe, seed=self.seed
+            )
+        return self._made[recipe]
+
+    def _remembered(self, recipe: Recipe) -> Artifact | None:
+        data = self.cache.get_bytes(".bw.safetensors", **self._key(recipe))
+        try:
+            return None if data is None else from_bytes(data)
+        except ArtifactError:
+            return None
+
+    def _key(self, recipe: Recipe) -> dict[str, Any]:
+        return {**self.key, "held out": self.held_out.digest, "recipe": recipe.to_json(), "seed": self.seed}

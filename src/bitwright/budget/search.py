@@ -1,0 +1,212 @@
+"""`search`: the widths that make a model smallest or fastest while it loses no more accuracy than allowed.
+
+Sensitivities and costs are measured, an integer programme gives the cheapest choice for each of many budgets of loss, and
+bisection over these finds the cheapest one whose drop, measured on the integer model and on images that nothing was fitted
+on, is within bounds.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from typing import Any
+
+import torch
+
+from bitwright.artifact import Artifact
+from bitwright.budget.cache import Cache
+from bitwright.budget.held_out import IMAGES, hold_out, read, split
+from bitwright.budget.judge import Judge, Verified
+from bitwright.budget.programme import Choice, front
+from bitwright.budget.race import Latency, race
+from bitwright.budget.sensitivities import WIDTHS, Study, cheap, eight_bits
+from bitwright.budget.widths import Aim, codes_matter, problem, recipe_of
+from bitwright.errors import BudgetError
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import prepare
+from bitwright.recipe import Recipe
+from bitwright.sources import BadImage, ImageSource
+
+CHOICES = 48
+"""Of the front, at most; bisection looks at six of them or so."""
+FASTER = 0.99
+"""A choice is cheaper than 8 bits everywhere where it takes less than this much of their bytes or time."""
+Say = Callable[[str], None]
+Bar = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A choice of widths on the front: what it should cost and lose, and, where it was verified, what it did."""
+
+    recipe: Recipe
+    predicted_cost: float
+    predicted_loss: float
+    verified: Verified | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        record = {"recipe": self.recipe.to_json(), "predicted_cost": self.predicted_cost}
+        return {**record, "predicted_loss": self.predicted_loss, "verified": _verified(self.verified)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Fields:
+        artifact: the integer model; it keeps the budget on the held-out images.
+        verified: its recipe, drop and bytes.
+        uniform: 8 bits everywhere, verified.
+        front: all choices from the least loss to the least cost.
+        latency: of the artifact and of the uniform model, measured in turns; None unless latency was to be minimised.
+        bad: the images that could not be read.
+    """
+
+    artifact: Artifact
+    verified: Verified
+    uniform: Point
+    front: tuple[Point, ...]
+    minimize: Aim
+    max_drop: float
+    latency: tuple[Latency, Latency] | None
+    bad: tuple[BadImage, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, without the artifact."""
+        times = None if self.latency is None else [asdict(latency) for latency in self.latency]
+        return {
+            "minimize": self.minimize,
+            "max_drop": self.max_drop,
+            "found": _verified(self.verified),
+            "uniform": self.uniform.to_json(),
+            "latency": None if times is None else {"found": times[0], "uniform": times[1]},
+            "front": [point.to_json() for point in self.front],
+        }
+
+
+def search(
+    model: "torch.nn.Module | torch.export.ExportedProgram",
+    source: ImageSource,
+    *,
+    preprocess: Preprocess,
+    max_drop: float = 0.5,
+    minimize: Aim = "bytes",
+    bits: Sequence[int] = WIDTHS,
+    recipe: str | PathLike[str] | Recipe = "w8a8",
+    held_out: ImageSource | None = None,
+    calibrate: int = 512,
+    verify: int = IMAGES,
+    seed: int = 0,
+    threads: int | None = None,
+    jobs: int = 1,
+    cache: str | PathLike[str] | None = None,
+    classes: Iterable[str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    say: Say = lambda text: None,
+    progress: Bar = lambda what, done, total: None,
+) -> Found:
+    """Find the smallest or the fastest integer model that loses at most `max_drop` points of accuracy.
+
+    `calibrate` images of the source are fitted on, those that `quantize` would draw with this seed; `verify` others, or those
+    of `held_out`, measure the drop: against their labels, else against the float model's classes. `recipe` gives ranges and
+    algorithms; its widths do not count. `jobs` processes share the measuring of sensitivities; `cache` is a folder that
+    remembers whatever was measured. `say` hears of each step, `progress` is called with (what, done, all).
+    Raises BudgetError where 8 bits everywhere lose more than that; CaptureError, RecipeError, CalibrationError, SourceError.
+    """
+    store, base = Cache(cache), eight_bits(Recipe.parse(recipe))
+    fitted, others = split(source, calibrate, verify, seed, held_out)
+    pixels, bad = read(fitted, preprocess)
+    study = Study(prepare(model, preprocess=preprocess, recipe=cheap(base)), pixels, store, bits, threads)
+    verified = hold_out(
+        others, model, study.key, preprocess, store, lambda done: progress("float model", done, len(others))
+    )
+    judge = Judge(model, study.key, preprocess, pixels, verified, seed, store)
+    uniform = judge.verify(base)
+    say(f"8 bits everywhere: {uniform}")
+    expect_within(max_drop, uniform)
+    warn_where_unsure(max_drop, uniform, say)
+
+    def bar(done: int, total: int) -> None:
+        progress("sensitivity", done, total)
+
+    measured = study.measure(["weights"], minimize == "latency", jobs, bar)
+    if minimize == "latency" and codes_matter(measured):
+        measured = study.measure(["weights", "activations"], True, jobs, bar)
+    posed = problem(study.prepared, measured, minimize)
+    eight = Choice(dict.fromkeys(posed.reads, 8), dict.fromkeys((group for group, _ in posed.code_loss), 8))
+    plain = Point(base, *posed.predicted(eight), uniform)
+    points = [Point(recipe_of(choice, base), *posed.predicted(choice)) for choice in front(posed, CHOICES)]
+    points = [point for point in points if point.predicted_cost < FASTER * plain.predicted_cost]
+    points = _bisect(points, judge, max_drop, say)
+    best = next((p.verified for p in reversed(points) if p.verified and p.verified.drop.points <= max_drop), uniform)
+    latency = None
+    if minimize == "latency":
+        best, latency = _faster(best, uniform, judge, threads, say)
+    artifact = judge.artifact(best.recipe)
+    searched = {"minimize": minimize, "max_drop": max_drop, "bits": study.bits, "drop": best.drop.to_json()}
+    named = tuple(classes) if classes is not None else source.classes
+    record = {**artifact.provenance, "search": searched, **(provenance or {})}
+    artifact = replace(artifact, classes=fitting(named, artifact), provenance=record)
+    return Found(artifact, best, plain, tuple(points), minimize, max_drop, latency, (*bad, *verified.bad))
+
+
+def expect_within(max_drop: float, verified: Verified) -> None:
+    """Raise BudgetError unless a model keeps the budget."""
+    if verified.drop.points > max_drop:
+        raise BudgetError(
+            f"expected a drop of {max_drop:g} at most; the best model that was tried has {verified.drop}. Nothing was "
+            "written; allow a greater drop, or give more images to calibrate on, or other algorithms in the recipe"
+        )
+
+
+def warn_where_unsure(max_drop: float, verified: Verified, say: Say) -> None:
+    """Say so where there are too few held-out images to tell a drop of `max_drop` from none."""
+    drop = verified.drop
+    if max_drop > 0 and drop.uncertainty > max_drop:
+        say(
+            f"warning: {drop.images:,} held-out images tell a drop to +-{drop.uncertainty:.2f} points only; "
+            f"about {drop.images_for(max_drop):,} would tell it to +-{max_drop:g}"
+        )
+
+
+def fitting(classes: tuple[str, ...] | None, artifact: Artifact) -> tuple[str, ...] | None:
+    """The class names, if there is one for each output; else what the artifact has."""
+    outputs = artifact.graph.values[artifact.graph.output].shape[0]
+    return classes if classes is not None and len(classes) == outputs else artifact.classes
+
+
+def _bisect(points: list[Point], judge: Judge, max_drop: float, say: Say) -> list[Point]:
+    """Verify points until one within bounds stands beside one that is not; the last holds, or none does."""
+    points, holds, fails = list(points), -1, len(points)
+    while fails - holds > 1:
+        middle = (holds + fails) // 2
+        verified = judge.verify(points[middle].recipe)
+        points[middle] = replace(points[middle], verified=verified)
+        within = verified.drop.points <= max_drop
+        holds, fails = (middle, fails) if within else (holds, middle)
+        say(f"{_widths(verified.recipe)}: {verified}, {'within' if within else 'not within'} {max_drop:g}")
+    return points
+
+
+def _faster(
+    best: Verified, uniform: Verified, judge: Judge, threads: int | None, say: Say
+) -> tuple[Verified, tuple[Latency, Latency]]:
+    """`best` if it is measurably faster than 8 bits everywhere, else `uniform`; and the latency of both."""
+    plain, found = race([judge.artifact(uniform.recipe), judge.artifact(best.recipe)], threads)
+    if best is not uniform:
+        say(f"{found.median_ms:.4f} ms, 8 bits everywhere {plain.median_ms:.4f} ms, in turns; ratio {found.ratio:.3f}")
+        if found.ratio < FASTER:
+            return best, (found, plain)
+    say("no choice of widths is measurably faster here than 8 bits everywhere, so these are kept")
+    return uniform, (plain, plain)
+
+
+def _widths(recipe: Recipe) -> str:
+    weights = [rule.weights for rule in recipe.layers if rule.weights]
+    return f"{recipe.weights}, but {len(weights)} layers" if weights else recipe.weights
+
+
+def _verified(verified: Verified | None) -> dict[str, Any] | None:
+    if verified is None:
+        return None
+    return {"recipe": verified.recipe.to_json(), "bytes": verified.bytes, "drop": verified.drop.to_json()}

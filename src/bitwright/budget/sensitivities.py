@@ -1,0 +1,193 @@
+"""`sensitivity`: what each layer's weights, and the codes it writes, cost in accuracy at each width, and what they save.
+
+All layers but the one in question have 8 bits; every figure is measured on the integers, in the engine. `probe.py` has the
+formulas. The idea is as old as HAWQ (Dong et al. 2019); measuring the loss itself, layer by layer, is section 3.5 of
+Hubara et al. 2020, "Improving Post Training Neural Quantization: Layer-wise Calibration and Integer Programming".
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bitwright.algorithms.correction import corrections
+from bitwright.budget.cache import Cache, graph_digest, pixels_digest
+from bitwright.budget.costs import Cost, layer_costs
+from bitwright.budget.probe import Found, Probe
+from bitwright.budget.variants import Base, Wanted, rules, tasks
+from bitwright.budget.workers import measure_all
+from bitwright.errors import RecipeError
+from bitwright.graph import INPUT
+from bitwright.nn import PreparedModel
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import calibrate, prepare
+from bitwright.recipe import Recipe, Rule
+
+WIDTHS = (8, 6, 4, 3, 2)
+MEASURED_IMAGES = 256
+COMPARED_BYTES = 2**22
+"""Of one layer's result, for the SQNR."""
+WALKED_BYTES = 2**27
+"""Of the largest value of the float model, on the images that correct means."""
+Pixels = npt.NDArray[np.uint8]
+Model = "torch.nn.Module | torch.export.ExportedProgram"
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What was measured: the loss of each layer at each width, and its cost.
+
+    Fields:
+        found: for each layer, kind and width: the loss in nats, and the SQNR in dB.
+        costs: for each layer with weights and pair of widths (its weights, the codes it reads): bytes and seconds.
+        base_loss: KL(float || all at 8 bits), in nats; the losses of `found` come on top of it.
+        images: how many the losses are the mean of.
+    """
+
+    found: tuple[Found, ...]
+    costs: tuple[Cost, ...]
+    base_loss: float
+    images: int
+
+    def loss(self, layer: str, kind: str, bits: int) -> float:
+        """The loss of one layer at a width; 0 at 8 bits, which all losses are relative to."""
+        if bits == 8:
+            return 0.0
+        return next(f.loss for f in self.found if (f.layer, f.kind, f.bits) == (layer, kind, bits))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "images": self.images,
+            "base_loss": self.base_loss,
+            "layers": [asdict(found) for found in self.found],
+            "costs": [asdict(cost) for cost in self.costs],
+        }
+
+
+def sensitivity(
+    model: "torch.nn.Module | torch.export.ExportedProgram",
+    images: Pixels,
+    *,
+    preprocess: Preprocess,
+    recipe: str | PathLike[str] | Recipe = "w8a8",
+    bits: Sequence[int] = WIDTHS,
+    kinds: Sequence[str] = ("weights", "activations"),
+    latency: bool = True,
+    threads: int | None = None,
+    jobs: int = 1,
+    cache: str | PathLike[str] | Cache | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sensitivity:
+    """Measure every layer at every width on uint8 images [N, H, W, C]; no labels are used.
+
+    `recipe` gives ranges and the cheap ones of the algorithms; its widths do not count. `threads` are the engine's, for latency; `jobs` is the
+    number of processes that share the rest. In the folder `cache` every figure is kept as soon as it is measured, under the
+    digest of all that it depends on; what is there is not measured again. `progress` is called with (done, all) widths.
+    Raises CaptureError, RecipeError, CalibrationError, EngineError; ArtifactError where the cache cannot be written.
+    """
+    store = cache if isinstance(cache, Cache) else Cache(cache)
+    prepared = prepare(model, preprocess=preprocess, recipe=cheap(eight_bits(Recipe.parse(recipe))))
+    study = Study(prepared, images, store, bits, threads)
+    return study.measure(kinds, latency, jobs, progress or (lambda done, total: None))
+
+
+def eight_bits(recipe: Recipe) -> Recipe:
+    """A recipe with 8 bits everywhere, and the ranges and algorithms of another."""
+    plain = replace(recipe, inputs=None, first=Rule(), last=Rule(), layers=())
+    return replace(plain, name="w8a8", weights="int8", activations="uint8")
+
+
+def cheap(recipe: Recipe) -> Recipe:
+    """A recipe without the algorithms that choose codes or scales: what layers are compared with, one at a time."""
+    kept = [step.name for step in corrections(recipe.algorithms) if step.before_ranges or step.name == "bias_correct"]
+    return replace(recipe, algorithms=tuple(kept))
+
+
+class Study:
+    """One model on some images: what is known of it in the cache, and what is still to be measured."""
+
+    def __init__(
+        self, prepared: PreparedModel, images: Pixels, cache: Cache, bits: Sequence[int], threads: int | None
+    ) -> None:
+        if not all(2 <= b <= 8 for b in bits):
+            raise RecipeError(f"expected widths of 2 to 8 bits, found {', '.join(map(str, bits))}")
+        self.prepared, self.images, self.cache, self.threads = prepared, images, cache, threads
+        self.bits = tuple(sorted({8, *bits}, reverse=True))
+        self.layers = {
+            "weights": [name for name, layer in _layers(prepared) if layer.quantizer is not None],
+            "activations": list(rules(prepared)),
+        }
+        self.key = {
+            "model": graph_digest(prepared.graph),
+            "preprocess": prepared.preprocess.to_json(),
+            "recipe": prepared.recipe.to_json(),
+            "images": pixels_digest(images),
+        }
+        self._base: Base | None = None
+
+    def base(self) -> Base:
+        """The model at 8 bits, calibrated when it is first needed."""
+        if self._base is None:
+            calibrate(self.prepared, self.images)
+            self._base = Base(self.prepared, self.prepared.lower())
+        return self._base
+
+    def measure(
+        self, kinds: Sequence[str], latency: bool, jobs: int, progress: Callable[[int, int], None]
+    ) -> Sensitivity:
+        """Measure what the cache does not know."""
+        layers = [(node.name, kind) for node in self.prepared.graph.nodes for kind in kinds]
+        units = [(layer, kind, b) for layer, kind in layers if layer in self.layers[kind] for b in self.bits]
+        records = {unit: self.cache.get(**self.key, unit=unit) for unit in units}
+        missing: dict[tuple[str, str], tuple[int, ...]] = {}
+        for (layer, kind, b), record in records.items():
+            if record is None:
+                missing[layer, kind] = (*missing.get((layer, kind), ()), b)
+        done = sum(record is not None for record in records.values())
+        progress(done, len(units))
+        base_loss = self.cache.get(**self.key, unit="base")
+        if missing or base_loss is None:
+            probe = self._probe()
+            base_loss = probe.base
+            self.cache.put(base_loss, **self.key, unit="base")
+            for found in measure_all(probe, self._tasks(missing), jobs):
+                for one in found:
+                    records[one.layer, one.kind, one.bits] = record = asdict(one)
+                    self.cache.put(record, **self.key, unit=(one.layer, one.kind, one.bits))
+                done += len(found)
+                progress(done, len(units))
+        costs = layer_costs(self, latency)
+        images = min(MEASURED_IMAGES, len(self.images))
+        return Sensitivity(tuple(Found(**records[unit]) for unit in units), costs, base_loss, images)
+
+    def _probe(self) -> Probe:
+        images = self.images[:MEASURED_IMAGES]
+        parts = [images[i : i + 32] for i in range(0, len(images), 32)]
+        logits = np.concatenate([_float_logits(self.prepared, torch.from_numpy(part)) for part in parts])
+        return Probe(self.base().graph, self.prepared.preprocess, images, logits)
+
+    def _tasks(self, missing: Wanted) -> Any:
+        largest = max(int(np.prod(value.shape)) for value in self.prepared.graph.values.values())
+        walked = max(1, min(128, WALKED_BYTES // (4 * largest)))
+        compared = max(1, min(16, COMPARED_BYTES // (4 * largest)))
+        return tasks(self.base(), missing, torch.from_numpy(self.images[:walked]), compared)
+
+
+def _layers(prepared: PreparedModel) -> list[tuple[str, Any]]:
+    return [(node.name, prepared.layer(node.name)) for node in prepared.graph.nodes]
+
+
+@torch.no_grad()
+def _float_logits(prepared: PreparedModel, images: torch.Tensor) -> npt.NDArray[np.float32]:
+    values = {INPUT: prepared.real_input(images)}
+    for node, done in prepared.steps():
+        values[node.name] = prepared.layer(node.name)([values[name] for name in node.inputs], quantized=False)
+        for name in done:
+            del values[name]
+    logits: npt.NDArray[np.float32] = values[prepared.graph.output].numpy()
+    return logits

@@ -1,0 +1,96 @@
+"""Variants: the integer model with one layer's weights, or one value's codes, at another width and all else as it was.
+
+A variant is a few integer nodes that take the place of the base's, so that measuring it needs no torch.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from bitwright.algorithms.ranges import range_algorithm
+from bitwright.budget.probe import Task, Variant
+from bitwright.graph import INPUT, Graph
+from bitwright.nn import PreparedModel
+from bitwright.nn.layer import Layer
+from bitwright.nn.quantizers import Edge
+from bitwright.ops import FLOAT_OPS
+
+Wanted = Mapping[tuple[str, str], tuple[int, ...]]
+"""The widths to measure of each (layer, "weights" or "activations")."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A calibrated model, and its integers."""
+
+    prepared: PreparedModel
+    graph: Graph
+
+
+def tasks(base: Base, wanted: Wanted, images: Tensor, compared: int) -> Iterator[Task]:
+    """What to measure, layer by layer, in one walk through the float model on `images`, uint8 [N, H, W, C].
+
+    A layer's result on the first `compared` images goes along, to compare with. Weights get back the mean of their layer's
+    result on all of `images`, where the recipe corrects means.
+    """
+    prepared = base.prepared
+    values = {INPUT: prepared.real_input(images)}
+    for node, done in prepared.steps():
+        layer, xs = prepared.layer(node.name), [values[name] for name in node.inputs]
+        with torch.no_grad():
+            values[node.name] = layer(xs, quantized=False)
+        y = values[node.name][:compared].numpy().copy()
+        if bits := wanted.get((node.name, "weights")):
+            yield Task(node.name, "weights", node.name, y, [_weights(base, layer, b, xs) for b in bits])
+        for rule, edges in rules(prepared).items():
+            if edges[-1] == node.name and (bits := wanted.get((rule, "activations"))):
+                yield Task(rule, "activations", node.name, y, [_activations(base, edges, b) for b in bits])
+        for name in done:
+            del values[name]
+
+
+def rules(prepared: PreparedModel) -> dict[str, list[str]]:
+    """The edges that each layer's rule gives a scheme to, in order."""
+    found: dict[str, list[str]] = {}
+    for edge, rule in prepared.ruled_by.items():
+        found.setdefault(rule, []).append(edge)
+    return found
+
+
+@torch.no_grad()
+def _weights(base: Base, layer: Layer, bits: int, xs: list[Tensor]) -> Variant:
+    changed, algorithm = copy.deepcopy(layer), range_algorithm(base.prepared.recipe.range)
+    assert changed.quantizer is not None
+    changed.quantizer.scheme = f"int{bits}"
+    changed.quantizer.choose_range(algorithm, changed.tensors()["weight"])
+    if "bias_correct" in base.prepared.recipe.algorithms:
+        moved = layer(xs, quantized=True, clamped=False) - changed(xs, quantized=True, clamped=False)
+        changed.correction.add_(moved.double().mean([axis for axis in range(moved.dim()) if axis != 1]))
+    node, values = changed.float_node(), base.graph.values
+    lowered = FLOAT_OPS[node.op].lower(node, [values[name] for name in node.inputs], values[node.name])
+    return Variant(bits, (lowered,), {})
+
+
+def _activations(base: Base, edges: list[str], bits: int) -> Variant:
+    prepared, algorithm = base.prepared, range_algorithm(base.prepared.recipe.range)
+    types = {}
+    for name in edges:
+        edge = copy.deepcopy(prepared.edge(name))
+        assert isinstance(edge, Edge)
+        edge.scheme = f"uint{bits}"
+        edge.choose_range(algorithm, prepared.read_through(name))
+        types[name] = edge.qtype
+    changed = {
+        name: replace(value, type=types[prepared.owner[name]])
+        for name, value in base.graph.values.items()
+        if prepared.owner.get(name) in types
+    }
+    values, nodes = {**base.graph.values, **changed}, []
+    for node in prepared.graph.nodes:
+        if node.name in changed or changed.keys() & set(node.inputs):
+            inputs = [values[name] for name in node.inputs]
+            nodes.append(FLOAT_OPS[node.op].lower(prepared.layer(node.name).float_node(), inputs, values[node.name]))
+    return Variant(bits, tuple(nodes), changed)

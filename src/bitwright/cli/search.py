@@ -1,0 +1,141 @@
+"""`bitwright search`: the widths that make a model smallest or fastest within a budget of accuracy."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bitwright.artifact import write_atomically
+from bitwright.cli.float_model import open_model
+from bitwright.cli.measure import Measurement
+from bitwright.cli.measuring_options import bits_option, measuring_options
+from bitwright.cli.output import (
+    bars,
+    byte_count,
+    json_option,
+    percent,
+    print_json,
+    print_pairs,
+    quiet_libraries,
+    report,
+    report_bad,
+)
+from bitwright.cli.preprocess_options import preprocess_options, resolve
+from bitwright.cli.quantize import expect_writable, measure, measured_rows, model_record, with_classes
+from bitwright.recipe import Recipe
+from bitwright.sources import open_source
+
+if TYPE_CHECKING:
+    from bitwright.budget.search import Found
+
+SUFFIXES = (".safetensors", ".bw")
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", required=True, metavar="SRC", help="Images to fit on, and to verify on others of them.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint for MODEL.")
+@click.option(
+    "--max-drop", default=0.5, show_default=True, metavar="POINTS", type=click.FloatRange(0, 100), help="The budget."
+)
+@click.option("--minimize", default="bytes", show_default=True, type=click.Choice(["bytes", "latency"]))
+@bits_option
+@click.option("--recipe", default="w8a8", show_default=True, help="Gives ranges and algorithms, not widths.")
+@click.option("--held-out", metavar="SRC", help="Images to verify on; else others of --data.")
+@click.option(
+    "--verify",
+    default=5000,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="So many of them, at most.",
+)
+@click.option("--test", metavar="SRC", help="Measure what was found on these, and record it.")
+@measuring_options
+@preprocess_options
+@json_option
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
+def search(
+    model: str,
+    data: str,
+    weights: Path | None,
+    recipe: str,
+    held_out: str | None,
+    test: str | None,
+    as_json: bool,
+    output: Path,
+    given: dict[str, Any],
+    **options: Any,
+) -> None:
+    """Find the smallest or fastest integer model of MODEL that loses at most --max-drop points of accuracy.
+
+    The drop is measured on held-out images that nothing was fitted on: against labels where there are some, else against the
+    float model's classes. Beside the artifact NAME.bw.safetensors go NAME.recipe.toml, NAME.front.json and NAME.front.svg.
+    """
+    from bitwright.budget.picture import picture
+    from bitwright.budget.search import search as find
+
+    expect_writable(output)
+    plan, source = Recipe.parse(recipe), open_source(data)
+    tested = None if test is None else open_source(test)
+    loaded = open_model(model, weights)
+    preprocess = resolve(loaded.preprocess, given)
+    with bars() as show, quiet_libraries():
+        found = find(
+            loaded.model,
+            source,
+            preprocess=preprocess,
+            recipe=plan,
+            held_out=None if held_out is None else open_source(held_out),
+            provenance={"model": model_record(model, weights), "data": data},
+            say=report,
+            progress=show,
+            **options,
+        )
+    report_bad(found.bad)
+    artifact = with_classes(found.artifact, source)
+    if tested is not None and test is not None:
+        measured = measure(artifact, loaded, Measurement(tested, preprocess), test)
+        artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
+    artifact.save(output)
+    name = str(output)
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    record = {"model": model, "data": data, **found.to_json(), "bytes": len(artifact.data), "artifact": str(output)}
+    record |= {
+        "float_bytes": loaded.float_bytes,
+        "sha256": artifact.digest,
+        "measured": artifact.provenance.get("measured"),
+    }
+    write_atomically(Path(f"{name}.recipe.toml"), found.verified.recipe.to_toml().encode())
+    write_atomically(Path(f"{name}.front.json"), json.dumps(record, indent=2, allow_nan=False).encode())
+    write_atomically(Path(f"{name}.front.svg"), picture(found, loaded.float_bytes).encode())
+    if as_json:
+        print_json(record)
+    else:
+        print_pairs(_rows(found, record, name))
+
+
+def _rows(found: "Found", record: dict[str, Any], name: str) -> list[tuple[str, object]]:
+    drop, share = found.verified.drop, percent(100 * record["bytes"] / record["float_bytes"])
+    verified = sum(point.verified is not None for point in found.front)
+    times = None
+    if found.latency is not None:
+        times = f"{found.latency[0].median_ms:.4f} ms, 8 bits everywhere {found.latency[1].median_ms:.4f} ms"
+    return [
+        ("model", record["model"]),
+        ("minimized", f"{found.minimize}, with a drop of {found.max_drop:g} at most"),
+        ("drop", drop),
+        ("against", "labels" if drop.labelled else "the float model's classes"),
+        ("front", f"{len(found.front)} choices, {verified} verified"),
+        ("float model", byte_count(record["float_bytes"])),
+        ("8 bits", byte_count(found.uniform.verified.bytes) if found.uniform.verified else None),
+        ("artifact", f"{byte_count(record['bytes'])}, {share} of the float model"),
+        ("latency", times),
+        *measured_rows(record["measured"]),
+        ("written to", record["artifact"]),
+        ("beside it", f"{name}.recipe.toml, {name}.front.json, {name}.front.svg"),
+        ("sha256", record["sha256"]),
+    ]

@@ -1,0 +1,125 @@
+"""`search`: what it finds keeps the budget on images that nothing was fitted on, and is cheaper than 8 bits."""
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bitwright as bw
+from bitwright.budget.held_out import split
+from bitwright.budget.picture import picture
+from bitwright.budget.search import Found
+from bitwright.errors import BudgetError
+from tests.budget.conftest import PREPROCESS, Digits
+
+pytest.importorskip("scipy")
+
+
+def find(digits: Digits, cache: Any = None, **options: Any) -> Found:
+    given: dict[str, Any] = {"max_drop": 1.0, "bits": (4, 3, 2), "calibrate": 128, **options}
+    return bw.search(digits.model, digits.source, preprocess=PREPROCESS, cache=cache, **given)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def found(digits: Digits, cache: Path) -> Found:
+    return find(digits, cache)
+
+
+def test_it_is_smaller_and_within_the_budget(digits: Digits, found: Found):
+    uniform = bw.quantize(digits.model, digits.source.sample(128, 0), preprocess=PREPROCESS)
+    assert len(found.artifact.data) < len(uniform.data)
+    _, held_out = split(digits.source, 128, 5000, 0, None)
+    measured = bw.evaluate(found.artifact, held_out, reference=digits.model)
+    assert measured.images == found.verified.drop.images == len(digits.source) - 128
+    assert measured.top1 is not None
+    assert measured.reference_top1 is not None
+    assert measured.reference_top1 - measured.top1 == pytest.approx(found.verified.drop.points)
+    assert found.verified.drop.points <= 1.0
+
+
+def test_its_recipe_makes_it_again(digits: Digits, found: Found, tmp_path: Path):
+    path = tmp_path / "mine.toml"
+    path.write_text(found.verified.recipe.to_toml())
+    again = bw.quantize(digits.model, digits.source.sample(128, 0), preprocess=PREPROCESS, recipe=path)
+    assert again.graph.nodes[0].tensors["weight"].tobytes() == found.artifact.graph.nodes[0].tensors["weight"].tobytes()
+    pixels = digits.pixels[:64]
+    np.testing.assert_array_equal(bw.Engine(again)(pixels), bw.Engine(found.artifact)(pixels))
+
+
+def test_nothing_is_fitted_on_what_it_is_verified_on(digits: Digits):
+    for held_out in (None, digits.source.subset(range(7))):
+        fitted, others = split(digits.source, 128, 300, 5, held_out)
+        assert len(fitted) == 128
+        assert len(others) == (300 if held_out is None else 7)
+    names = [{part.name(i) for i in range(len(part))} for part in split(digits.source, 128, 300, 5, None)]
+    assert not names[0] & names[1]
+    assert [len(part) for part in split(digits.source.subset(range(11)), 512, 5000, 0, None)] == [5, 6]
+
+
+def test_the_front_says_what_was_tried(found: Found):
+    costs = [point.predicted_cost for point in found.front]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] < found.uniform.predicted_cost
+    verified = [point.verified for point in found.front if point.verified]
+    assert found.verified in [*verified, found.uniform.verified]
+    cheaper = [v for v in verified if v.bytes < found.verified.bytes]
+    assert all(v.drop.points > found.max_drop for v in cheaper)
+
+
+def test_the_artifact_says_how_it_was_found(found: Found):
+    record = found.artifact.provenance["search"]
+    assert (record["minimize"], record["max_drop"]) == ("bytes", 1.0)
+    assert record["drop"]["points"] == found.verified.drop.points
+    assert found.artifact.classes == tuple("0123456789")
+
+
+def test_a_second_search_makes_nothing(digits: Digits, found: Found, cache: Path, monkeypatch: pytest.MonkeyPatch):
+    def never(*arguments: object, **options: object) -> None:
+        raise AssertionError("it was made before")
+
+    for name in ("judge.quantize", "judge.HeldOut.drop", "sensitivities.calibrate", "held_out.torch_predictor"):
+        monkeypatch.setattr(f"bitwright.budget.{name}", never)
+    assert find(digits, cache).artifact.data == found.artifact.data
+
+
+def test_without_labels_changed_classes_are_counted(digits: Digits, cache: Path):
+    unlabelled = digits._replace(source=replace(digits.source, labels=None, classes=None))
+    found = find(unlabelled, cache, max_drop=3.0)
+    assert not found.verified.drop.labelled
+    assert found.verified.drop.gained == 0
+    assert found.verified.drop.points <= 3.0
+
+
+def test_few_images_are_warned_of(digits: Digits):
+    said: list[str] = []
+    find(digits, verify=40, say=said.append)
+    assert [text for text in said if text.startswith("warning: 40 held-out images tell a drop to +-")]
+
+
+def test_a_budget_that_8_bits_break_is_an_error(digits: Digits, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bitwright.budget.drop.Drop.points", 2.0)
+    with pytest.raises(BudgetError, match="expected a drop of 1 at most"):
+        find(digits)
+
+
+def test_for_latency_8_bits_are_kept_where_nothing_is_faster(digits: Digits, cache: Path):
+    pytest.importorskip("bitwright._native")
+    found = find(digits, cache, minimize="latency", threads=1)
+    assert found.uniform.verified is not None
+    assert found.latency is not None
+    assert found.latency[0].ratio < 0.99 or found.verified.recipe == found.uniform.recipe
+
+
+def test_the_picture_is_svg_with_a_mark_for_each_choice(found: Found):
+    root = ElementTree.fromstring(picture(found, 100_000))
+    circles = [element for element in root.iter() if element.tag.endswith("circle")]
+    verified = [point for point in found.front if point.verified]
+    assert len(circles) == len(found.front) + len(verified) + 1
