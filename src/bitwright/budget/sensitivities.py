@@ -85,9 +85,10 @@ def sensitivity(
 ) -> Sensitivity:
     """Measure every layer at every width on uint8 images [N, H, W, C]; no labels are used.
 
-    `recipe` gives ranges and the cheap ones of the algorithms; its widths do not count. `threads` are the engine's, for latency; `jobs` is the
-    number of processes that share the rest. In the folder `cache` every figure is kept as soon as it is measured, under the
-    digest of all that it depends on; what is there is not measured again. `progress` is called with (done, all) widths.
+    `recipe` gives ranges and the cheap ones of the algorithms; its widths do not count. `threads` are the engine's, for
+    latency; `jobs` is the number of processes that share the rest. In the folder `cache` every figure is kept as soon as it
+    is measured, under the digest of all that it depends on; what is there is not measured again. `progress` is called with
+    (done, all) widths.
     Raises CaptureError, RecipeError, CalibrationError, EngineError; ArtifactError where the cache cannot be written.
     """
     store = cache if isinstance(cache, Cache) else Cache(cache)
