@@ -186,6 +186,12 @@ std::unique_ptr<Step> make_conv2d(const Graph& graph, const Layout& layout, cons
 
 bool is_grouped(const Node& node) { return node.op == "linear" && node.tensors.at("m").shape.size() == 2; }
 
+// Do its weights fit four bits? Then they stay packed in memory, of which a linear layer of one pixel reads all.
+bool has_few_bits(const Node& node) {
+  auto weights = node.tensors.at("weight").as<int8_t>();
+  return std::all_of(weights.begin(), weights.end(), [](int w) { return w >= -7 && w <= 7; });
+}
+
 std::unique_ptr<Step> make_grouped(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
   auto step = std::make_unique<KernelStep<GroupedParams>>(graph, layout, layer);
   const Node& node = *layer.node;
@@ -193,6 +199,7 @@ std::unique_ptr<Step> make_grouped(const Graph& graph, const Layout& layout, con
   auto m = node.tensors.at("m").as<float>();
   GroupedParams& p = step->params;
   p.groups = groups_of(node);
+  p.few_bits = has_few_bits(node);
   if (step->second >= 0) p.second = layout.place(step->second).map;
   int depth = depth_of(p), outs = padded_outs(p);
   std::vector<int32_t> start(static_cast<size_t>(p.groups) * outs);
@@ -212,8 +219,9 @@ std::unique_ptr<Step> make_grouped(const Graph& graph, const Layout& layout, con
 
 // Its input may still be C, H, W: a flatten before it is gone, and weights [O, C * H * W] are those of an H x W window.
 std::unique_ptr<Step> make_linear(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
-  if (is_grouped(*layer.node)) return make_grouped(graph, layout, layer, isa);
   Extent in = extent(graph.values[layer.node->inputs[0]]);
+  bool packs = in.h == 1 && in.w == 1 && has_few_bits(*layer.node) && isa != Isa::scalar;
+  if (packs || is_grouped(*layer.node)) return make_grouped(graph, layout, layer, isa);
   Window window = {in.h, in.w, 1, 1, 0, 0, 1, 1};
   return make_convolution<IgemmParams>(graph, layout, layer, isa, window, 1, igemm_kernels());
 }

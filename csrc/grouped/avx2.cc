@@ -6,25 +6,36 @@
 namespace bitwright {
 namespace {
 
-constexpr int kLanes = 8;
-using Layout = Panels<kLanes, 2>;
+constexpr int kLanes = 8, kTaps = 2;
 
-// Codes i and i + 1 of a group of `depth`, as 16 bits each, in every lane.
+// Codes i and i + 1 of a group of `depth`, as 16 bits each, in every lane; 0 beyond the group.
 __m256i pair(const uint8_t* x, int i, int depth) {
-  int second = i + 1 < depth ? x[i + 1] : 0;
-  return _mm256_set1_epi32(x[i] | second << 16);
+  int first = i < depth ? x[i] : 0, second = i + 1 < depth ? x[i + 1] : 0;
+  return _mm256_set1_epi32(first | second << 16);
 }
 
+template <bool kNibbles>
 void run(const GroupedParams& p, const Buffers& at, int begin, int end) {
-  int depth = depth_of(p), outs = padded_outs(p);
-  Layout::run(p, at, begin, end, [&](const uint8_t* x, const int8_t* w, int panel, float* t) {
+  using Layout = Panels<kLanes, kTaps, kNibbles>;
+  const __m128i low = _mm_set1_epi8(15);
+  int depth = depth_of(p), outs = padded_outs(p), rows = Layout::rows(p);
+  Layout::run(p, at, begin, end, [&](const uint8_t* x, const int8_t* w, int panel, const int32_t* start, float* t) {
     __m256 sum = _mm256_load_ps(t);
     for (int g = 0; g < p.groups; ++g, x += depth) {
       ptrdiff_t at_group = static_cast<ptrdiff_t>(g) * outs + panel * kLanes;
       __m256i acc = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.start + at_group));
-      for (int i = 0; i < depth; i += 2, w += 2 * kLanes) {
-        __m256i weights = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
-        acc = _mm256_add_epi32(acc, _mm256_madd_epi16(pair(x, i, depth), weights));
+      if (kNibbles) acc = _mm256_add_epi32(acc, _mm256_set1_epi32(start[g]));
+      auto multiply_add = [&](int i, __m128i weights) {
+        acc = _mm256_add_epi32(acc, _mm256_madd_epi16(pair(x, i, depth), _mm256_cvtepi8_epi16(weights)));
+      };
+      for (int row = 0; row < rows; ++row, w += kLanes * kTaps) {
+        __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(w));
+        if (!kNibbles) {
+          multiply_add(kTaps * row, bytes);
+          continue;
+        }
+        multiply_add(2 * kTaps * row, _mm_and_si128(bytes, low));
+        multiply_add(2 * kTaps * row + kTaps, _mm_and_si128(_mm_srli_epi16(bytes, 4), low));
       }
       sum = _mm256_add_ps(sum, _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(p.m + at_group)));
     }
@@ -32,9 +43,17 @@ void run(const GroupedParams& p, const Buffers& at, int begin, int end) {
   });
 }
 
+bool few_bits(const GroupedParams& p) { return p.few_bits; }
+
+using Bytes = Panels<kLanes, kTaps>;
+using Nibbles = Panels<kLanes, kTaps, true>;
+
 }  // namespace
 
 const KernelRow<GroupedParams> grouped_avx2 = {
-    "grouped, 8 channels", Isa::avx2, nullptr, Layout::count, Layout::bytes, Layout::pack, nullptr, run};
+    "grouped, 8 channels", Isa::avx2, nullptr, Bytes::count, Bytes::bytes, Bytes::pack, nullptr, run<false>};
+const KernelRow<GroupedParams> grouped4_avx2 = {
+    "grouped, 8 channels of 4 bits", Isa::avx2, few_bits, Nibbles::count, Nibbles::bytes, Nibbles::pack, Nibbles::scratch_bytes,
+    run<true>};
 
 }  // namespace bitwright

@@ -1,5 +1,5 @@
-// Linear layers whose weights have scales for groups of inputs: t = b; for each group in order t += f32(acc_g) * m_g. One
-// pixel, so there is nothing to share the weights with: they are read once, in panels of output channels.
+// Linear layers whose weights have scales for groups of inputs: t = b; for each group in order t += f32(acc_g) * m_g; or
+// whose weights fit four bits, where one group of all inputs gives t = f32(acc) * m + b, the same to the bit. One pixel, so there is nothing to share the weights with: they are read once, in panels of output channels.
 #pragma once
 
 #include "../kernel.h"
@@ -9,6 +9,7 @@ namespace bitwright {
 struct GroupedParams {
   Map in, out, second;   // one pixel each; second: the residual
   int groups;            // of in.c / groups inputs each
+  bool few_bits;         // all weights are in -7..7
   const int32_t* start;  // per group and output channel, -zero_point * sum of its weights
   const float* m;        // likewise; both [groups][channels rounded up to 64]
   const void* weights;   // what `pack` wrote
@@ -22,7 +23,7 @@ inline int padded_outs(const GroupedParams& p) { return (p.out.c + 63) / 64 * 64
 KernelTable<GroupedParams> grouped_kernels();
 
 #ifdef BITWRIGHT_X86
-extern const KernelRow<GroupedParams> grouped_avx512vnni, grouped_avx2;
+extern const KernelRow<GroupedParams> grouped4_avx512vnni, grouped4_avx2, grouped_avx512vnni, grouped_avx2;
 #endif
 extern const KernelRow<GroupedParams> grouped_scalar;
 

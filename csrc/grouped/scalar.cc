@@ -8,7 +8,7 @@ using Layout = Panels<16, 1>;
 
 void run(const GroupedParams& p, const Buffers& at, int begin, int end) {
   int depth = depth_of(p), outs = padded_outs(p);
-  Layout::run(p, at, begin, end, [&](const uint8_t* x, const int8_t* w, int panel, float* t) {
+  Layout::run(p, at, begin, end, [&](const uint8_t* x, const int8_t* w, int panel, const int32_t*, float* t) {
     for (int g = 0; g < p.groups; ++g) {
       ptrdiff_t at_group = static_cast<ptrdiff_t>(g) * outs + panel * 16;
       uint32_t acc[16];  // partial sums may wrap; the whole fits int32

@@ -39,8 +39,9 @@ class RandomGraph:
         return self._weighted("conv2d", x, residual, weight, windows, attrs)
 
     def linear(self, x: str, out: int, residual: str | None = None, scales: int = 1, **attrs: Any) -> str:
-        """`scales` > 1: as many groups of inputs, each with multipliers of its own."""
-        name = self._weighted("linear", x, residual, self._codes((out, self.values[x].shape[0])), {}, attrs)
+        """`scales` > 1: as many groups of inputs, each with multipliers of its own. attrs as of conv2d, and `most`, a weight."""
+        weight = self._codes((out, self.values[x].shape[0]), attrs.pop("most", 127))
+        name = self._weighted("linear", x, residual, weight, {}, attrs)
         if scales > 1:
             tensors = self.nodes[-1].tensors
             m = tensors["m"][:, None] * self.rng.uniform(0.5, 1.5, (out, scales)).astype(np.float32)
@@ -119,8 +120,8 @@ class RandomGraph:
     def _infer(self, node: Node) -> Shape:
         return INTEGER_OPS[node.op].infer(node, [self.values[i].shape for i in node.inputs])
 
-    def _codes(self, shape: Shape) -> np.ndarray:
-        return self.rng.integers(-127, 128, shape).astype(np.int8)
+    def _codes(self, shape: Shape, most: int = 127) -> np.ndarray:
+        return self.rng.integers(-most, most + 1, shape).astype(np.int8)
 
     def _type(self, attrs: dict[str, Any]) -> QType | None:
         if attrs.get("to_float"):
@@ -139,7 +140,7 @@ class RandomGraph:
     ) -> str:
         out, terms = weight.shape[0], weight[0].size
         m = self.rng.uniform(0.5, 1.0, out) * SPREAD / (70 * 70 * np.sqrt(terms))
-        m *= self.rng.choice([-1, 1, 1, 1], out)
+        m *= self.rng.choice([-1, 1, 1, 1], out) * (127 / max(1, int(np.abs(weight).max(initial=0))))
         b = attrs.get("zp", 128) + self.rng.normal(0, 10, out)
         tensors = {"weight": weight, "m": m.astype(np.float32), "b": b.astype(np.float32)}
         inputs: tuple[str, ...] = (x,)

@@ -17,6 +17,16 @@ def test_linear(outs: int, zp: int) -> None:
     assert_agreement(graph.build(), graph.images(2))
 
 
+@pytest.mark.parametrize("most", [1, 7, 8])
+@pytest.mark.parametrize("outs", [1, 16, 65, 130])
+def test_linear_of_few_bits(outs: int, most: int) -> None:
+    graph = RandomGraph((37, 1, 1), seed=outs)
+    x = graph.flatten(graph.conv2d("input", 53, 1, zp=77))
+    y = graph.linear(x, outs, residual=graph.linear(x, outs, zp=9, most=most), lo=20, hi=230, most=most)
+    graph.linear(graph.table(y), outs, to_float=True, most=most)
+    assert_agreement(graph.build(), graph.images(2))
+
+
 @pytest.mark.parametrize("groups", [1, 2, 3])
 @pytest.mark.parametrize("size", [1, 3])
 def test_window_as_large_as_the_plane(groups: int, size: int) -> None:

@@ -9,15 +9,16 @@ from tests.kernels.agreement import assert_agreement
 from tests.kernels.random_graph import RandomGraph
 
 
-@pytest.mark.parametrize("outs", [1, 15, 16, 17, 63, 64, 65, 130])
-@pytest.mark.parametrize(("inputs", "scales"), [(60, 2), (60, 60), (64, 1), (96, 3), (35, 5), (256, 8)])
-def test_linear(inputs: int, scales: int, outs: int) -> None:
+@pytest.mark.parametrize("most", [127, 7, 8])
+@pytest.mark.parametrize("outs", [1, 15, 16, 17, 64, 65, 130])
+@pytest.mark.parametrize(("inputs", "scales"), [(60, 2), (60, 60), (96, 3), (35, 5), (256, 8), (54, 6)])
+def test_linear(inputs: int, scales: int, outs: int, most: int) -> None:
     graph = RandomGraph((7, 1, 1), seed=outs)
     x = graph.flatten(graph.conv2d("input", inputs, 1, zp=outs % 256))
     other = graph.linear(x, outs, zp=100)
-    y = graph.linear(x, outs, residual=other, scales=scales, lo=20, hi=230)
+    y = graph.linear(x, outs, residual=other, scales=scales, most=most, lo=20, hi=230)
     y = graph.linear(graph.table(y), 40, scales=outs if outs <= 17 else 1)
-    graph.linear(y, 9, to_float=True, scales=4)
+    graph.linear(y, 9, to_float=True, scales=4, most=most)
     assert_agreement(graph.build(), graph.images(2))
 
 
@@ -37,7 +38,7 @@ def test_binary_values() -> None:
 
 
 @pytest.mark.parametrize("pixel", [0, 255])
-@pytest.mark.parametrize("weight", [-127, 127])
+@pytest.mark.parametrize("weight", [-127, 127, -7, 7])
 def test_extreme_codes(pixel: int, weight: int) -> None:
     graph = RandomGraph((5000, 1, 1))
     x = graph.table("input", per_channel=True, zp=255 - pixel)
