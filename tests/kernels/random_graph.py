@@ -39,7 +39,7 @@ class RandomGraph:
         return self._weighted("conv2d", x, residual, weight, windows, attrs)
 
     def linear(self, x: str, out: int, residual: str | None = None, scales: int = 1, **attrs: Any) -> str:
-        """`scales` > 1: as many groups of inputs, each with multipliers of its own. attrs as of conv2d, and `most`, a weight."""
+        """`scales` > 1: as many groups of inputs, each with its own multipliers. attrs as of conv2d, and `most` of a weight."""
         weight = self._codes((out, self.values[x].shape[0]), attrs.pop("most", 127))
         name = self._weighted("linear", x, residual, weight, {}, attrs)
         if scales > 1:

@@ -40,9 +40,7 @@ BATCH = 32
 @click.option(
     "--weights", type=click.Path(path_type=Path), help="A checkpoint: .safetensors, or a .pth of tensors alone."
 )
-@click.option(
-    "--recipe", default="w8a8", show_default=True, help="Bits, as in w4a8, w1a1 or wta8 (ternary), or a .toml file."
-)
+@click.option("--recipe", default="w8a8", show_default=True, help="Bits, as in w4a8, w1a1, wta8, or a .toml file.")
 @click.option(
     "--calibrate",
     default=512,
