@@ -1,0 +1,86 @@
+"""table, and the functions of one number that lower to it: cases, the contract, and their real functions."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from bitwright.graph import Node, Value
+from bitwright.qtensor import QType
+from tests.conformance.ops.case import IMAGE3, U8, Case, case
+from tests.conformance.ops.float_case import FloatCase, X, Y, column
+
+
+def table_cases(rng) -> Iterator[tuple[str, Case]]:
+    def make(shape, x, y):
+        shape_of_table = (*shape[: int(x.per_channel)], 256)
+        table = rng.integers(0, y.codes.hi + 1, shape_of_table).astype(np.uint8)
+        table.flat[0], table.flat[-1] = y.codes.hi, 0
+        return case(rng, "table", [Value(shape, x)], Value(shape, y), {}, {"table": table})
+
+    yield "planes", make((3, 4, 4), U8, QType("uint8", 0.1, 3))
+    yield "features", make((9,), U8, U8)
+    yield "uint4-to-uint2", make((3, 4, 4), QType("uint4", 1.0, 0), QType("uint2", 1.0, 3))
+    yield "image", make((3, 4, 4), IMAGE3, QType("uint4", 1.0, 3))
+
+
+def slow_table(case: Case, index) -> Any:
+    table = case.node.tensors["table"]
+    return (table if table.ndim == 1 else table[index[1]])[case.xs[0][index]]
+
+
+def float_prelu(rng) -> Iterator[tuple[str, FloatCase]]:
+    def make(shape, slope, *shifts):
+        tensors = {"slope": slope.astype(np.float32)}
+        tensors |= {key: rng.normal(size=shape[0]).astype(np.float32) for key in shifts}
+
+        def function(x):
+            y = x + column(tensors.get("before", 0), x.ndim)
+            return np.where(y > 0, y, y * column(tensors["slope"], x.ndim)) + column(tensors.get("after", 0), x.ndim)
+
+        return FloatCase(Node("it", "prelu", ("x0",), {}, tensors), (Value(shape, X),), Value(shape, Y), function)
+
+    yield "planes", make((3, 4, 4), rng.normal(size=3))
+    yield "one-slope", make((3, 4, 4), rng.normal(size=1))
+    yield "features", make((5,), rng.normal(size=5), "before")
+    yield "rprelu", make((3, 4, 4), rng.normal(size=3), "before", "after")
+    yield "one-slope-shifted", make((3, 4, 4), rng.normal(size=1), "after")
+
+
+def float_unary(op: str, function: Callable[..., float], variants: tuple[dict[str, Any], ...] = ({},)):
+    def make(rng) -> Iterator[tuple[str, FloatCase]]:
+        for attrs in variants:
+            for x, y in (
+                (X, Y),
+                (QType("uint8", 0.2, 128), QType("uint8", 0.1, 20)),
+                (QType("uint3", 1.0, 4), QType("uint4", 0.2, 2)),
+            ):
+                real = np.vectorize(lambda v, attrs=attrs: function(v, **attrs), otypes=[float])
+                label = f"{x.scheme}-{x.scale}-{'-'.join(map(str, attrs.values()))}"
+                yield label, FloatCase(Node("it", op, ("x0",), attrs), (Value((300,), x),), Value((300,), y), real)
+        real = np.vectorize(lambda v: function(v, **variants[0]), otypes=[float])
+        image = (Value((3, 8, 8), IMAGE3),)
+        yield "image", FloatCase(Node("it", op, ("x0",), variants[0]), image, Value((3, 8, 8), Y), real)
+
+    return make
+
+
+def relu6(v: float) -> float:
+    return min(max(v, 0.0), 6.0)
+
+
+def sigmoid(v: float) -> float:
+    return 1 / (1 + math.exp(-v))
+
+
+def clamp_real(v: float, clamp) -> float:
+    lo, hi = clamp
+    v = v if lo is None else max(v, lo)
+    return v if hi is None else min(v, hi)
+
+
+def gelu(v: float, approximate: str) -> float:
+    if approximate == "none":
+        return v * 0.5 * math.erfc(-v / math.sqrt(2))
+    return 0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
