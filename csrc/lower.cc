@@ -1,5 +1,7 @@
 #include "lower.h"
 
+#include <atomic>
+#include <exception>
 #include <list>
 #include <string_view>
 
@@ -14,8 +16,8 @@ bool any_of(std::string_view op, std::initializer_list<std::string_view> ops) {
 
 class Lowering {
  public:
-  Lowering(const Graph& graph, Isa isa, bool keep_values)
-      : graph_(graph), isa_(isa), keep_values_(keep_values), layout_(graph), readers_(graph.values.size(), 0) {}
+  Lowering(const Graph& graph, Isa isa, bool keep_values, ThreadPool& pool)
+      : graph_(graph), isa_(isa), keep_values_(keep_values), pool_(pool), layout_(graph), readers_(graph.values.size(), 0) {}
 
   Lowered run() {
     list_layers();
@@ -138,7 +140,8 @@ class Lowering {
   std::vector<std::unique_ptr<Step>> make_steps() {
     std::vector<std::unique_ptr<Step>> steps;
     steps.push_back(make_image(layout_));
-    for (const Layer& layer : layers_) append(steps, layer);
+    for (auto& of_layer : make_layers())
+      for (auto& step : of_layer) steps.push_back(std::move(step));
     std::vector<bool> filled(graph_.values.size(), false);
     for (auto& step : steps) {
       int buffer = layout_.place(step->out).buffer;
@@ -148,7 +151,26 @@ class Lowering {
     return steps;
   }
 
-  void append(std::vector<std::unique_ptr<Step>>& steps, const Layer& layer) {
+  // The steps of each layer; all threads take part, since packing weights is most of the time it takes to load a network.
+  std::vector<std::vector<std::unique_ptr<Step>>> make_layers() {
+    std::vector<const Layer*> layers;
+    for (const Layer& layer : layers_) layers.push_back(&layer);
+    std::vector<std::vector<std::unique_ptr<Step>>> steps(layers.size());
+    std::vector<std::exception_ptr> failures(pool_.threads());
+    std::atomic<size_t> next{0};
+    pool_.try_run([&](int thread) {
+      try {
+        for (size_t i = next++; i < layers.size(); i = next++) append(steps[i], *layers[i]);
+      } catch (...) {
+        failures[thread] = std::current_exception();
+      }
+    });
+    for (const auto& failure : failures)
+      if (failure) std::rethrow_exception(failure);
+    return steps;
+  }
+
+  void append(std::vector<std::unique_ptr<Step>>& steps, const Layer& layer) const {
     const std::string& op = layer.node->op;
     if (any_of(op, {"reshape", "permute", "slice", "pad", "concat"})) {
       int parts = static_cast<int>(layer.node->inputs.size());
@@ -180,6 +202,7 @@ class Lowering {
   const Graph& graph_;
   Isa isa_;
   bool keep_values_;
+  ThreadPool& pool_;
   Layout layout_;
   std::vector<int> readers_;
   std::list<Layer> layers_;
@@ -188,6 +211,8 @@ class Lowering {
 
 }  // namespace
 
-Lowered lower(const Graph& graph, Isa isa, bool keep_values) { return Lowering(graph, isa, keep_values).run(); }
+Lowered lower(const Graph& graph, Isa isa, bool keep_values, ThreadPool& pool) {
+  return Lowering(graph, isa, keep_values, pool).run();
+}
 
 }  // namespace bitwright

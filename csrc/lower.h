@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "step.h"
+#include "threads.h"
 
 namespace bitwright {
 
@@ -14,6 +15,6 @@ struct Lowered {
 };
 
 // With `keep_values` nothing is fused and no value's memory is used again, so that all can be read after a run.
-Lowered lower(const Graph& graph, Isa isa, bool keep_values);
+Lowered lower(const Graph& graph, Isa isa, bool keep_values, ThreadPool& pool);
 
 }  // namespace bitwright

@@ -70,8 +70,8 @@ class Plan::Lease {
 Plan::Plan(Graph graph, Isa isa, int threads, bool keep_values)
     : graph_(checked(std::move(graph))),
       isa_(isa),
-      lowered_(lower(graph_, isa, keep_values)),
-      pool_(threads > 0 ? threads : available_threads()) {
+      pool_(threads > 0 ? threads : available_threads()),
+      lowered_(lower(graph_, isa, keep_values, pool_)) {
   for (const auto& step : lowered_.steps) scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes);
   graph_.nodes.clear();  // the steps have packed copies
   Lease ready(*this);

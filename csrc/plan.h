@@ -51,9 +51,9 @@ class Plan {
 
   Graph graph_;
   Isa isa_;
+  mutable ThreadPool pool_;
   Lowered lowered_;
   size_t scratch_bytes_ = 0;
-  mutable ThreadPool pool_;
   mutable std::mutex contexts_mutex_;
   mutable std::vector<std::unique_ptr<Context>> free_contexts_;
 };

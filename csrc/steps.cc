@@ -1,6 +1,7 @@
 // Binds nodes to kernels: parameters from attributes, epilogues from tensors, packed weights.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "depthwise/depthwise.h"
 #include "elementwise/elementwise.h"
@@ -136,12 +137,16 @@ Window conv_window(const Node& node) {
 std::vector<int32_t> starts(const Value& in, std::span<const int8_t> w, int outs, int depth, int taps, int group_outs) {
   std::vector<int32_t> start(outs);
   for (int o = 0; o < outs; ++o) {
+    auto sum_of = [&](int first, int count) {
+      auto part = w.subspan((static_cast<size_t>(o) * depth + first) * taps, static_cast<size_t>(count) * taps);
+      return static_cast<uint32_t>(std::accumulate(part.begin(), part.end(), 0));
+    };
     uint32_t sum = 0;
-    for (int i = 0; i < depth; ++i)
-      for (int t = 0; t < taps; ++t)
-        sum -= static_cast<uint32_t>(in.zero_point(in.zero_points.size() == 1 ? 0 : o / group_outs * depth + i) *
-                                     w[(static_cast<size_t>(o) * depth + i) * taps + t]);
-    start[o] = static_cast<int32_t>(sum);
+    if (in.zero_points.size() == 1)
+      sum = static_cast<uint32_t>(in.zero_points[0]) * sum_of(0, depth);
+    else
+      for (int i = 0; i < depth; ++i) sum += static_cast<uint32_t>(in.zero_points[o / group_outs * depth + i]) * sum_of(i, 1);
+    start[o] = static_cast<int32_t>(-sum);
   }
   return start;
 }

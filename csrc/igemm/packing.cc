@@ -60,11 +60,14 @@ size_t packed_bytes(const IgemmParams& p, int step_bytes) {
 // One output channel: `from` is [depth][taps], `to` its lane of the panel.
 void pack_channel(const std::vector<TapRun>& runs, int depth, int taps, const int8_t* from, int8_t* to) {
   for (const TapRun& run : runs) {
-    for (int tap = 0; tap < run.taps; ++tap)
-      for (int i = 0; i < depth; ++i) {
-        int k = tap * run.stride + i;
-        to[k / 4 * 4 * kPanel + k % 4] = from[i * taps + run.first + tap];
-      }
+    for (int tap = 0; tap < run.taps; ++tap) {
+      const int8_t* of_tap = from + run.first + tap;
+      int i = 0, k = tap * run.stride;
+      if (k % 4 == 0)
+        for (; i + 4 <= depth; i += 4, k += 4)
+          for (int j = 0; j < 4; ++j) to[k * kPanel + j] = of_tap[(i + j) * taps];
+      for (; i < depth; ++i, ++k) to[k / 4 * 4 * kPanel + k % 4] = of_tap[i * taps];
+    }
     to += run.bytes * kPanel;
   }
 }

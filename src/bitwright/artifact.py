@@ -5,11 +5,9 @@ the graph, the preprocessing, the class names and the provenance. A file is chec
 index, shape, range, scale and overflow bound. The same contents give the same bytes.
 """
 
-import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -89,6 +87,8 @@ class Artifact:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the file, as hexadecimal."""
+        import hashlib  # here and not above: engines only read
+
         return hashlib.sha256(self.data).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -98,6 +98,8 @@ class Artifact:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` through a temporary file in the same folder; ArtifactError if that cannot be done."""
+    import tempfile
+
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

@@ -4,7 +4,6 @@ Its results are those of the reference, to the bit, on every instruction set and
 """
 
 from collections.abc import Iterator
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,7 @@ class Native:
         """The steps of the plan, each with its median time over ROUNDS runs of one image [1, H, W, C]."""
         image = np.ascontiguousarray(image)
         runs = [self._plan.time_steps(image) for _ in range(ROUNDS)]
-        seconds = [median(run[i][-1] for run in runs) for i in range(len(runs[0]))]
+        seconds = [float(t) for t in np.median([[step[-1] for step in run] for run in runs], axis=0)]
         peak = _native.measured_peak() * self.threads
         return [
             Layer(*step[:-1], seconds=t, share=t / sum(seconds), percent_of_peak=100 * step[4] / t / peak)

@@ -33,7 +33,7 @@ class Affine(Scheme):
         if not self.weights:
             return raw
         shift = 8 - self.width
-        codes: npt.NDArray[np.int8] = (raw << shift).view(np.int8) >> shift
+        codes: npt.NDArray[np.int8] = (raw << shift).view(np.int8) >> shift if shift else raw.view(np.int8)
         if not self.holds(codes):
             raise ValueError(f"a code is {int(codes.min())}, below the least {self.name} code {self.lo}")
         return codes
