@@ -30,8 +30,7 @@ Tensor tensor_of(const Array& array) {
   Tensor tensor;
   for (size_t d = 0; d < array.ndim(); ++d) tensor.shape.push_back(static_cast<int64_t>(array.shape(d)));
   tensor.type = type_of(array);
-  const auto* data = static_cast<const uint8_t*>(array.data());
-  tensor.bytes.assign(data, data + array.nbytes());
+  tensor.bytes = {static_cast<const uint8_t*>(array.data()), array.nbytes()};
   return tensor;
 }
 
@@ -46,20 +45,24 @@ Value value_of(nb::tuple t) {
   return value;
 }
 
-// (name, op, inputs, output, attrs, tensors)
-Node node_of(nb::tuple t) {
+// (name, op, inputs, output, attrs, tensors); `arrays` keeps what the tensors point to.
+Node node_of(nb::tuple t, std::vector<Array>& arrays) {
   Node node;
   node.name = nb::cast<std::string>(t[0]), node.op = nb::cast<std::string>(t[1]);
   node.inputs = nb::cast<std::vector<int>>(t[2]), node.output = nb::cast<int>(t[3]);
   node.attrs = nb::cast<std::map<std::string, std::vector<int>>>(t[4]);
-  for (auto [key, array] : nb::cast<nb::dict>(t[5])) node.tensors[nb::cast<std::string>(key)] = tensor_of(nb::cast<Array>(array));
+  for (auto [key, array] : nb::cast<nb::dict>(t[5])) {
+    arrays.push_back(nb::cast<Array>(array));
+    node.tensors[nb::cast<std::string>(key)] = tensor_of(arrays.back());
+  }
   return node;
 }
 
 Plan* make_plan(nb::list values, nb::list nodes, int output, int threads, bool keep_values) {
+  std::vector<Array> arrays;
   Graph graph;
   for (nb::handle v : values) graph.values.push_back(value_of(nb::cast<nb::tuple>(v)));
-  for (nb::handle n : nodes) graph.nodes.push_back(node_of(nb::cast<nb::tuple>(n)));
+  for (nb::handle n : nodes) graph.nodes.push_back(node_of(nb::cast<nb::tuple>(n), arrays));
   graph.output = output;
   nb::gil_scoped_release release;
   return new Plan(std::move(graph), chosen_isa(), threads, keep_values);

@@ -30,7 +30,7 @@ enum class Type { int8, uint8, float32 };
 struct Tensor {
   std::vector<int64_t> shape;
   Type type = Type::float32;
-  std::vector<uint8_t> bytes;
+  std::span<const uint8_t> bytes;  // of whoever made the graph; it must outlive the planning
 
   template <class T>
   std::span<const T> as() const {
