@@ -179,8 +179,9 @@ class NodeCheck {
   void mul() {
     inputs(2, 2), range(), one_zero_point(0), one_zero_point(1), shape(in(0).shape);
     const auto &a = in(0).shape, &b = in(1).shape;
-    bool scales = a.size() == 3 && b.size() == 3 && b[0] == a[0] && b[1] == 1 && b[2] == 1;
-    expect(a == b || scales, "the shapes of its inputs do not fit");
+    std::vector<int> of_channels(a.size(), 1);
+    of_channels[0] = a[0];
+    expect(a == b || b == of_channels, "the shapes of its inputs do not fit");
     tensor("m", Type::float32, {1});
   }
 

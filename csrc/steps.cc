@@ -261,6 +261,7 @@ std::unique_ptr<Step> make_elementwise(const Graph& graph, const Layout& layout,
   p.op = node.op == "add" ? Elementwise::add : Elementwise::mul;
   p.second = layout.place(step->second).map;
   p.per_channel = a.shape != b.shape;
+  p.repeat = a.shape.size() == 3 ? 1 : static_cast<int>(a.count() / b.count());
   p.zp = a.zero_point(0), p.second_zp = b.zero_point(0);
   p.m = floats(node, p.op == Elementwise::add ? "m_a" : "m")[0];
   if (p.op == Elementwise::add) p.m_second = floats(node, "m_b")[0];
@@ -276,7 +277,7 @@ std::unique_ptr<Step> make_affine(const Graph& graph, const Layout& layout, cons
   const Node& node = *layer.node;
   const Value& in = graph.values[step->in];
   ElementwiseParams& p = step->params;
-  p.op = Elementwise::affine, p.zp = in.zero_point(0);
+  p.op = Elementwise::affine, p.repeat = 1, p.zp = in.zero_point(0);
   std::vector<float> m = floats(node, "m"), b;
   if (node.op == "batch_norm") b = floats(node, "b");
   m.resize(p.in.c, m[0]);
