@@ -5,7 +5,7 @@ namespace bitwright {
 KernelTable<TableParams> table_kernels() {
   static const KernelRow<TableParams> rows[] = {
 #ifdef BITWRIGHT_X86
-      table_avx512vnni, table_avx2,
+      table_avx512vnni, table_channels_avx512vnni, table_avx2,
 #endif
       table_scalar,
   };

@@ -16,7 +16,7 @@ struct TableParams {
 KernelTable<TableParams> table_kernels();
 
 #ifdef BITWRIGHT_X86
-extern const KernelRow<TableParams> table_avx512vnni, table_avx2;
+extern const KernelRow<TableParams> table_avx512vnni, table_channels_avx512vnni, table_avx2;
 #endif
 extern const KernelRow<TableParams> table_scalar;
 

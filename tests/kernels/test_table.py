@@ -27,6 +27,25 @@ def test_per_channel_of_the_image(channels: int, width: int) -> None:
     assert_agreement(graph.build(), graph.images(2))
 
 
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("width", [1, 7, 16])
+def test_per_channel(channels: int, width: int) -> None:
+    graph = RandomGraph((3, 5, width), seed=channels)
+    x = graph.conv2d("input", channels, 1)
+    y = graph.add(graph.table(x, per_channel=True), x)
+    graph.dequantize(graph.conv2d(graph.table(y, per_channel=True, scheme="uint3", zp=2), 8, 3))
+    assert_agreement(graph.build(), graph.images(2))
+
+
+def test_per_channel_of_features_and_views() -> None:
+    graph = RandomGraph((3, 4, 4))
+    x = graph.table(graph.flatten(graph.conv2d("input", 10, 1)), per_channel=True)
+    parts = [graph.moved("slice", x, axis=0, start=start, stop=start + 23, step=1) for start in (0, 37)]
+    x = graph.moved("concat", *(graph.table(part, per_channel=True) for part in parts), axis=0)
+    graph.linear(x, 5, to_float=True)
+    assert_agreement(graph.build(), graph.images(2))
+
+
 def test_views() -> None:
     graph = RandomGraph((3, 9, 8))
     x = graph.conv2d("input", 60, 3)
