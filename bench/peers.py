@@ -20,7 +20,8 @@ import numpy.typing as npt
 import torch
 
 from bench.floats import FACTORIES, FloatNetwork, float_network
-from bench.runners import Models, runners
+from bench.inductor import RefusedError
+from bench.runners import Models, Prepared, runners
 from bitwright import _native
 
 LEAST_CORRELATION = 0.5
@@ -48,7 +49,7 @@ def compare(
     network: FloatNetwork, models: Models, threads: int, batch: int, rounds: int, repeats: int
 ) -> dict[str, Any]:
     images = np.resize(network.images, (batch, *network.images.shape[1:]))
-    runs = {name: prepared(images) for name, prepared in runners(models, threads).items()}
+    runs, refused = willing(runners(models, threads), images)
     agreement = {name: correlation(network, images, run()) for name, run in runs.items()}
     kept = {name: run for name, run in runs.items() if agreement[name] >= LEAST_CORRELATION}
     if "bitwright" not in kept:
@@ -67,8 +68,22 @@ def compare(
         "milliseconds": times,
         "median": medians,
         "correlation": agreement,
+        "refused": refused,
         **ratios(times),
     }
+
+
+def willing(
+    prepared: dict[str, Prepared], images: npt.NDArray[np.uint8]
+) -> tuple[dict[str, Callable[[], npt.NDArray[np.float32]]], dict[str, str]]:
+    """Those that take the network, ready to run; and why the others do not."""
+    runs, refused = {}, {}
+    for name, prepare in prepared.items():
+        try:
+            runs[name] = prepare(images)
+        except RefusedError as error:
+            refused[name] = str(error)
+    return runs, refused
 
 
 def ratios(times: dict[str, list[float]]) -> dict[str, Any]:
@@ -94,6 +109,8 @@ def show(result: dict[str, Any]) -> None:
         print(
             f"  {name:20s} {result['median'][name]:8.3f} ms   {min(found):8.3f} .. {max(found):8.3f}   r = {agreement:.4f}"
         )
+    for name, reason in result["refused"].items():
+        print(f"  {name:20s} refused: {reason}")
     low, high = result["ratio_by_round"]
     print(f"  ratio to {result['best_peer']}: {result['ratio']:.2f}   ({low:.2f} .. {high:.2f})")
     print(f"  ratio of least times: {result['ratio_of_least']:.2f}", flush=True)
@@ -101,7 +118,7 @@ def show(result: dict[str, Any]) -> None:
 
 def table(results: list[dict[str, Any]]) -> str:
     """Markdown: milliseconds and ratio, a line for each network, number of threads and batch."""
-    names = list(results[0]["correlation"])
+    names = list(dict.fromkeys(name for result in results for name in (*result["correlation"], *result["refused"])))
     lines = [
         f"| network | threads | batch | {' | '.join(names)} | ratio | of least times |",
         "| --- " * (len(names) + 5) + "|",
@@ -114,7 +131,12 @@ def table(results: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {result['network']} | {result['threads']} | {result['batch']} | {' | '.join(times)} | {ratio} | {least} |"
         )
-    return "\n".join(lines) + "\n"
+    reasons = dict.fromkeys(
+        f"{name} does not take {result['network']}: {reason}"
+        for result in results
+        for name, reason in result["refused"].items()
+    )
+    return "\n".join([*lines, *(f"\n{reason}" for reason in reasons)]) + "\n"
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from bench.floats import FloatNetwork
+from bench.inductor import inductor
 from bitwright.artifact import load
 from bitwright.engine import Engine
 from bitwright.quantization import quantize
@@ -109,4 +110,5 @@ def runners(models: Models, threads: int) -> dict[str, Prepared]:
         "openvino int8": openvino(models, threads, models.openvino_int8, None),
         "openvino bfloat16": openvino(models, threads, models.onnx, "bf16"),
         "openvino float32": openvino(models, threads, models.onnx, "f32"),
+        "inductor int8": inductor(models.network, threads),
     }
