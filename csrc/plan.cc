@@ -1,13 +1,17 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <optional>
 
 namespace bitwright {
 namespace {
 
 constexpr size_t kBefore = 64;  // kernels may load a little before the first pixel
 constexpr int kPiecesPerThread = 4;
+constexpr int kMostInGroup = 4;
+constexpr int64_t kGroupedBytes = 1 << 18;  // of weights that all images of a group use before the next
 
 // Those of the kernel, and one more for the halo.
 int all_units(const Step& step) { return step.units + (step.fills_halo ? 1 : 0); }
@@ -74,6 +78,7 @@ Plan::Plan(Graph graph, Isa isa, int threads, bool keep_values)
       lowered_(lower(graph_, isa, keep_values, pool_)) {
   for (const auto& step : lowered_.steps) scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes);
   graph_.nodes.clear();  // the steps have packed copies
+  find_group();
   Lease ready(*this);
 }
 
@@ -106,15 +111,19 @@ void Plan::run_units(const Step& step, const Buffers& at, uint8_t* arena, int be
   if (begin < step.units) step.run(at, begin, std::min(end, step.units));
 }
 
+Buffers Plan::buffers(Context& context, const Step& step, const uint8_t* image, int thread) const {
+  auto at = [&](int value) { return context.arena.data() + kBefore + lowered_.layout.place(value).offset; };
+  return {step.in >= 0 ? at(step.in) : image, step.second >= 0 ? at(step.second) : nullptr, at(step.out),
+          context.scratch[thread].data()};
+}
+
 // Each thread works through its own share of the units, where it also was in the layer before, then helps the others.
 // Returns when all units are done.
 void Plan::run_step(Context& context, const Step& step, size_t index, const uint8_t* image, int thread, int threads) const {
   uint8_t* arena = context.arena.data() + kBefore;
-  auto at = [&](int value) { return arena + lowered_.layout.place(value).offset; };
-  Buffers buffers = {step.in >= 0 ? at(step.in) : image, step.second >= 0 ? at(step.second) : nullptr, at(step.out),
-                     context.scratch[thread].data()};
+  Buffers at = buffers(context, step, image, thread);
   int units = all_units(step);
-  if (threads == 1) return run_units(step, buffers, arena, 0, units);
+  if (threads == 1) return run_units(step, at, arena, 0, units);
   int piece = std::max(1, units / (threads * kPiecesPerThread));
   std::atomic<int>& left = context.left[index].value;
   for (int i = 0; i < threads; ++i) {
@@ -125,7 +134,7 @@ void Plan::run_step(Context& context, const Step& step, size_t index, const uint
     while (first + taken.load(std::memory_order_relaxed) < last) {
       int begin = first + taken.fetch_add(piece, std::memory_order_relaxed), end = std::min(begin + piece, last);
       if (begin >= last) break;
-      run_units(step, buffers, arena, begin, end);
+      run_units(step, at, arena, begin, end);
       left.fetch_sub(end - begin, std::memory_order_acq_rel);
     }
   }
@@ -149,24 +158,55 @@ void Plan::read_value(const uint8_t* arena, int value, uint8_t* to) const {
   for (uint8_t* code = to - v.count(); code < to; ++code) *code /= static_cast<uint8_t>(v.step);
 }
 
-void Plan::run_alone(const uint8_t* images, int64_t count, uint8_t* outputs) const {
-  Lease lease(*this);
-  for (int64_t i = 0; i < count; ++i) {
-    run_image(*lease, images + i * image_bytes(), 0, 1);
-    read_value((*lease).arena.data() + kBefore, graph_.output, outputs + i * output_bytes());
+// Weights are streamed once for a group from where on there are more bytes of them than of values.
+void Plan::find_group() {
+  int64_t saved = 0, most = 0;
+  group_from_ = lowered_.steps.size();
+  for (size_t i = lowered_.steps.size(); i-- > 0;) {
+    const Step& step = *lowered_.steps[i];
+    saved += step.weight_bytes - (step.bytes - step.weight_bytes);
+    if (saved > most) most = saved, group_from_ = i;
   }
 }
 
-// Threads take whole images while there is one for each, and share the layers of those that are left.
+void Plan::run_group(const uint8_t* images, int count, uint8_t* outputs) const {
+  std::array<std::optional<Lease>, kMostInGroup> leases;
+  for (int i = 0; i < count; ++i) {
+    leases[i].emplace(*this);
+    for (size_t s = 0; s < group_from_; ++s) run_step(**leases[i], *lowered_.steps[s], s, images + i * image_bytes(), 0, 1);
+  }
+  for (size_t s = group_from_; s < lowered_.steps.size(); ++s) {
+    const Step& step = *lowered_.steps[s];
+    int units = all_units(step), pieces = static_cast<int>(step.weight_bytes / kGroupedBytes) + 1;
+    int piece = std::max(1, units / pieces);
+    for (int begin = 0; begin < units; begin += piece)
+      for (int i = 0; i < count; ++i) {
+        Context& context = **leases[i];
+        Buffers at = buffers(context, step, images + i * image_bytes(), 0);
+        run_units(step, at, context.arena.data() + kBefore, begin, std::min(begin + piece, units));
+      }
+  }
+  for (int i = 0; i < count; ++i)
+    read_value((**leases[i]).arena.data() + kBefore, graph_.output, outputs + i * output_bytes());
+}
+
+void Plan::run_alone(const uint8_t* images, int64_t count, uint8_t* outputs) const {
+  for (int64_t i = 0; i < count; i += kMostInGroup)
+    run_group(images + i * image_bytes(), static_cast<int>(std::min<int64_t>(kMostInGroup, count - i)), outputs + i * output_bytes());
+}
+
+// Threads take whole images, in groups where there are enough, while there is one for each, and share the layers of those
+// that are left.
 void Plan::run(const uint8_t* images, int64_t count, uint8_t* outputs) const {
   if (threads() == 1) return run_alone(images, count, outputs);
   int64_t apart = count / threads() * threads();
+  int64_t group = std::clamp<int64_t>(count / threads() / 2, 1, kMostInGroup);
   std::atomic<int64_t> next{0};
-  auto one_by_one = [&](int) {
-    for (int64_t i = next.fetch_add(1); i < apart; i = next.fetch_add(1))
-      run_alone(images + i * image_bytes(), 1, outputs + i * output_bytes());
+  auto by_groups = [&](int) {
+    for (int64_t i = next.fetch_add(group); i < apart; i = next.fetch_add(group))
+      run_alone(images + i * image_bytes(), std::min(group, apart - i), outputs + i * output_bytes());
   };
-  if (apart > 0 && !pool_.try_run(one_by_one)) return run_alone(images, count, outputs);
+  if (apart > 0 && !pool_.try_run(by_groups)) return run_alone(images, count, outputs);
   for (int64_t i = apart; i < count; ++i) {
     Lease lease(*this);
     (*lease).reset(lowered_.steps);

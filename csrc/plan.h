@@ -47,13 +47,17 @@ class Plan {
   void run_units(const Step& step, const Buffers& at, uint8_t* arena, int begin, int end) const;
   void fill_halo(uint8_t* arena, const Buffer& buffer) const;
   void read_value(const uint8_t* arena, int value, uint8_t* to) const;
+  void find_group();
+  void run_group(const uint8_t* images, int count, uint8_t* outputs) const;
   void run_alone(const uint8_t* images, int64_t count, uint8_t* outputs) const;
+  Buffers buffers(Context& context, const Step& step, const uint8_t* image, int thread) const;
 
   Graph graph_;
   Isa isa_;
   mutable ThreadPool pool_;
   Lowered lowered_;
   size_t scratch_bytes_ = 0;
+  size_t group_from_ = 0;  // the step from which on the images of a group go together
   mutable std::mutex contexts_mutex_;
   mutable std::vector<std::unique_ptr<Context>> free_contexts_;
 };

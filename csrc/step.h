@@ -20,7 +20,7 @@ class Step {
 
   std::string name, op, kernel;
   Isa isa = Isa::scalar;
-  int64_t macs = 0, bytes = 0;
+  int64_t macs = 0, bytes = 0, weight_bytes = 0;
   int in = 0, second = -1, out = 0;  // values
   int units = 1;
   size_t scratch_bytes = 0;

@@ -101,7 +101,8 @@ class KernelStep : public Step {
       packed_ = AlignedBytes(row_->packed_bytes(params));
       row_->pack(params, weights, packed_.data());
       params.weights = packed_.data();
-      bytes += static_cast<int64_t>(packed_.size());
+      weight_bytes = static_cast<int64_t>(packed_.size());
+      bytes += weight_bytes;
     }
   }
 

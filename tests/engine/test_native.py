@@ -46,6 +46,21 @@ def test_batches_are_images_one_by_one(count: int) -> None:
     np.testing.assert_array_equal(plan.run(images), expected)
 
 
+@pytest.mark.parametrize("count", [2, 4, 9, 16])
+def test_images_in_groups_are_images_one_by_one(count: int) -> None:
+    """Layers with more weights than values do several images before the next weights; a padded one fills its halos too."""
+    graph = RandomGraph((3, 8, 8))
+    x = graph.conv2d("input", 300, 3, stride=(2, 2))
+    x = graph.conv2d(graph.conv2d(x, 300, 3), 300, 3, residual=x)
+    graph.linear(graph.flatten(x), 50, to_float=True)
+    built, images = graph.build(), graph.images(count)
+    expected = Reference(built).run(images).tobytes()
+    for isa in available():
+        with forced(isa):
+            for threads in (1, 2, 3):
+                assert make_plan(built, threads).run(images).tobytes() == expected, f"{isa}, {threads} threads"
+
+
 def test_many_callers_share_one_plan() -> None:
     g = small_network()
     graph, images = g.build(), g.images(12)
