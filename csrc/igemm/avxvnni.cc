@@ -5,6 +5,7 @@ namespace bitwright {
 namespace {
 
 struct Dpbusd {
+  static constexpr bool kExcess = false;
   using Weights = __m256i;
   using Codes = __m256i;
   static __m256i multiply_add(__m256i acc, __m256i codes, __m256i weights) {

@@ -1,5 +1,6 @@
 // Register tiles of up to 6 pixels x 16 channels in 256-bit registers. How a quad of codes is multiplied is left to
-// `Quad`, the one thing in which AVX2 and AVX-VNNI differ; each includes this with its own flags.
+// `Quad`, the one thing in which AVX2 and AVX-VNNI differ, and whether there are excess quads; each includes this with its
+// own flags.
 #pragma once
 
 #include <immintrin.h>
@@ -18,8 +19,16 @@ struct Tile {
   uint8_t* out[kMostPixels];
   const uint8_t* second[kMostPixels];
   const int8_t* weights;
+  Excess excess[2];
   int channel, count;  // the first output channel, and how many lanes to store
 };
+
+template <class Quad>
+typename Quad::Codes quad_of(const uint8_t* x) {
+  int codes;
+  __builtin_memcpy(&codes, x, 4);
+  return typename Quad::Codes(_mm256_set1_epi32(codes));
+}
 
 template <class Quad, int kPixels>
 void tile(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& epilogue, const Tile& t) {
@@ -37,13 +46,23 @@ void tile(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& ep
       typename Quad::Weights low(_mm256_load_si256(reinterpret_cast<const __m256i*>(w)));
       typename Quad::Weights high(_mm256_load_si256(reinterpret_cast<const __m256i*>(w + 32)));
       for (int r = 0; r < kPixels; ++r) {
-        int codes;
-        __builtin_memcpy(&codes, x[r] + 4 * quad, 4);
-        typename Quad::Codes broadcast(_mm256_set1_epi32(codes));
-        acc[r][0] = Quad::multiply_add(acc[r][0], broadcast, low);
-        acc[r][1] = Quad::multiply_add(acc[r][1], broadcast, high);
+        typename Quad::Codes codes = quad_of<Quad>(x[r] + 4 * quad);
+        acc[r][0] = Quad::multiply_add(acc[r][0], codes, low);
+        acc[r][1] = Quad::multiply_add(acc[r][1], codes, high);
       }
     }
+  }
+  if constexpr (Quad::kExcess) {
+    const uint8_t* x[kPixels];
+    for (int r = 0; r < kPixels; ++r) x[r] = t.x[r];
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half)
+      for (int i = 0; i < t.excess[half].count; ++i) {
+        const int8_t* w = t.excess[half].weights + 32 * i;
+        typename Quad::Weights weights(_mm256_load_si256(reinterpret_cast<const __m256i*>(w)));
+        for (int r = 0; r < kPixels; ++r)
+          acc[r][half] = Quad::multiply_add(acc[r][half], quad_of<Quad>(x[r] + t.excess[half].offsets[i]), weights);
+      }
   }
   for (int r = 0; r < kPixels; ++r) epilogue.store(acc[r], t.channel, t.second[r], t.out[r], t.count);
 }
@@ -66,6 +85,9 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Epilogue25
   t.channel = piece.group * packed.outs + piece.first_panel * kPanel;
   t.count = lanes_to_store(p, packed, piece, t.channel);
   t.weights = packed.panel(piece.group, piece.first_panel);
+  if constexpr (Quad::kExcess)
+    for (int half = 0; half < 2; ++half)
+      t.excess[half] = excess_of(packed, 2 * (piece.group * packed.panels + piece.first_panel) + half);
   int y = first / p.out.w, x = first % p.out.w;
   while (first < last) {
     int pixels = last - first < kMostPixels ? last - first : kMostPixels;
