@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bitwright.artifact import Artifact, load
+    from bitwright.budget.ladder import quantize_within
     from bitwright.budget.search import search
     from bitwright.budget.sensitivities import sensitivity
     from bitwright.engine import Engine
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Artifact": "bitwright.artifact",
     "load": "bitwright.artifact",
+    "quantize_within": "bitwright.budget.ladder",
     "search": "bitwright.budget.search",
     "sensitivity": "bitwright.budget.sensitivities",
     "Engine": "bitwright.engine",
@@ -47,6 +49,7 @@ __all__ = [
     "open_source",
     "prepare",
     "quantize",
+    "quantize_within",
     "search",
     "sensitivity",
 ]

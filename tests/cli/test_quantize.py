@@ -208,3 +208,31 @@ def test_what_cannot_work_stops_before_any_work(changes: list[str], message: str
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith(f"bitwright: error: {message}")
     assert not out.exists()
+
+
+def test_auto_stops_at_what_keeps_the_budget(run: Run, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BITWRIGHT_CACHE", str(tmp_path / "cache"))
+    result = run(*QUANTIZE, "--auto", "--max-drop", 1, "--recipe", "w4a8", "-o", out)
+    assert result.code == 0
+    assert result.err.startswith(RANDOM + "bitwright: mse ranges: ")
+    assert "points (" in result.err
+    assert "steps          1, the last with ranges alone\ndrop           0.00 (" in result.out
+    steps = load(out).provenance["auto"]["steps"]
+    assert [(step["algorithms"], step["why"]) for step in steps] == [([], "ranges alone")]
+    again = tmp_path / "again"
+    assert run(*QUANTIZE, "--auto", "--max-drop", 1, "--recipe", "w4a8", "--json", "-o", again).code == 0
+    assert again.read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-drop", "1"], "--max-drop needs --auto"),
+        (["--verify", "5"], "--verify needs --auto"),
+        (["--auto", "--strict"], "--auto leaves out images that cannot be read"),
+    ],
+)
+def test_options_of_auto_that_do_not_fit(options: list[str], message: str, run: Run, out: Path):
+    result = run(*QUANTIZE, *options, "-o", out)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err

@@ -1,5 +1,6 @@
 """`Judge`: makes the integer model of a recipe, and measures what it loses on held-out images. It remembers both."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from bitwright.budget.drop import Drop
 from bitwright.budget.held_out import HeldOut
 from bitwright.errors import ArtifactError
 from bitwright.preprocess import Preprocess
-from bitwright.quantization import quantize
+from bitwright.quantization import MEMORY_BYTES, quantize
 from bitwright.recipe import Recipe
 
 
@@ -40,6 +41,9 @@ class Judge:
     held_out: HeldOut
     seed: int
     cache: Cache
+    memory: int = MEMORY_BYTES
+    threads: int | None = None
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None
     _made: dict[Recipe, Artifact] = field(default_factory=dict)
 
     def verify(self, recipe: Recipe) -> Verified:
@@ -48,7 +52,7 @@ class Judge:
         record = self.cache.get(**key)
         if record is None:
             artifact = self._artifact(recipe)
-            record = {"drop": asdict(self.held_out.drop(artifact)), "bytes": len(artifact.data)}
+            record = {"drop": asdict(self.held_out.drop(artifact, self.threads)), "bytes": len(artifact.data)}
             self.cache.put(record, **key)
         return Verified(recipe, Drop(**record["drop"]), record["bytes"])
 
@@ -61,7 +65,13 @@ class Judge:
     def _artifact(self, recipe: Recipe) -> Artifact:
         if recipe not in self._made:
             self._made[recipe] = self._remembered(recipe) or quantize(
-                self.model, self.pixels, preprocess=self.preprocess, recipe=recipe, seed=self.seed
+                self.model,
+                self.pixels,
+                preprocess=self.preprocess,
+                recipe=recipe,
+                seed=self.seed,
+                memory=self.memory,
+                stages=lambda name, share: self.progress(name, round(100 * share), 100),
             )
         return self._made[recipe]
 
@@ -74,3 +84,19 @@ class Judge:
 
     def _key(self, recipe: Recipe) -> dict[str, Any]:
         return {**self.key, "held out": self.held_out.digest, "recipe": recipe.to_json(), "seed": self.seed}
+
+
+def warn_where_unsure(max_drop: float, verified: Verified, say: Callable[[str], None]) -> None:
+    """Say so where there are too few held-out images to tell a drop of `max_drop` from none."""
+    drop = verified.drop
+    if max_drop > 0 and drop.uncertainty > max_drop:
+        say(
+            f"warning: {drop.images:,} held-out images tell a drop to +-{drop.uncertainty:.2f} points only; "
+            f"about {drop.images_for(max_drop):,} would tell it to +-{max_drop:g}"
+        )
+
+
+def fitting(classes: tuple[str, ...] | None, artifact: Artifact) -> tuple[str, ...] | None:
+    """The class names, if there is one for each output; else what the artifact has."""
+    outputs = artifact.graph.values[artifact.graph.output].shape[0]
+    return classes if classes is not None and len(classes) == outputs else artifact.classes

@@ -15,14 +15,14 @@ import torch
 from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache
 from bitwright.budget.held_out import IMAGES, hold_out, read, split
-from bitwright.budget.judge import Judge, Verified
+from bitwright.budget.judge import Judge, Verified, fitting, warn_where_unsure
 from bitwright.budget.programme import Choice, front
 from bitwright.budget.race import Latency, race
 from bitwright.budget.sensitivities import WIDTHS, Study, cheap, eight_bits
 from bitwright.budget.widths import Aim, codes_matter, problem, recipe_of
 from bitwright.errors import BudgetError
 from bitwright.preprocess import Preprocess
-from bitwright.quantization import prepare
+from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
 from bitwright.sources import BadImage, ImageSource
 
@@ -30,6 +30,8 @@ CHOICES = 48
 """Of the front, at most; bisection looks at six of them or so."""
 FASTER = 0.99
 """A choice is cheaper than 8 bits everywhere where it takes less than this much of their bytes or time."""
+RECIPE = Recipe(algorithms=("equalize", "adaround", "bias_correct"))
+"""Few bits need the rounding chosen with care."""
 Say = Callable[[str], None]
 Bar = Callable[[str, int, int], None]
 
@@ -92,11 +94,12 @@ def search(
     max_drop: float = 0.5,
     minimize: Aim = "bytes",
     bits: Sequence[int] = WIDTHS,
-    recipe: str | PathLike[str] | Recipe = "w8a8",
+    recipe: str | PathLike[str] | Recipe = RECIPE,
     held_out: ImageSource | None = None,
     calibrate: int = 512,
     verify: int = IMAGES,
     seed: int = 0,
+    memory: int = MEMORY_BYTES,
     threads: int | None = None,
     jobs: int = 1,
     cache: str | PathLike[str] | None = None,
@@ -120,7 +123,7 @@ def search(
     verified = hold_out(
         others, model, study.key, preprocess, store, lambda done: progress("float model", done, len(others))
     )
-    judge = Judge(model, study.key, preprocess, pixels, verified, seed, store)
+    judge = Judge(model, study.key, preprocess, pixels, verified, seed, store, memory, threads, progress)
     uniform = judge.verify(base)
     say(f"8 bits everywhere: {uniform}")
     expect_within(max_drop, uniform)
@@ -157,22 +160,6 @@ def expect_within(max_drop: float, verified: Verified) -> None:
             f"expected a drop of {max_drop:g} at most; the best model that was tried has {verified.drop}. Nothing was "
             "written; allow a greater drop, or give more images to calibrate on, or other algorithms in the recipe"
         )
-
-
-def warn_where_unsure(max_drop: float, verified: Verified, say: Say) -> None:
-    """Say so where there are too few held-out images to tell a drop of `max_drop` from none."""
-    drop = verified.drop
-    if max_drop > 0 and drop.uncertainty > max_drop:
-        say(
-            f"warning: {drop.images:,} held-out images tell a drop to +-{drop.uncertainty:.2f} points only; "
-            f"about {drop.images_for(max_drop):,} would tell it to +-{max_drop:g}"
-        )
-
-
-def fitting(classes: tuple[str, ...] | None, artifact: Artifact) -> tuple[str, ...] | None:
-    """The class names, if there is one for each output; else what the artifact has."""
-    outputs = artifact.graph.values[artifact.graph.output].shape[0]
-    return classes if classes is not None and len(classes) == outputs else artifact.classes
 
 
 def _bisect(points: list[Point], judge: Judge, max_drop: float, say: Say) -> list[Point]:

@@ -109,6 +109,16 @@ def cheap(recipe: Recipe) -> Recipe:
     return replace(recipe, algorithms=tuple(kept))
 
 
+def study_key(prepared: PreparedModel, pixels: Pixels) -> dict[str, Any]:
+    """What tells a model, with its recipe and the images that it is fitted on, from others."""
+    return {
+        "model": graph_digest(prepared.graph),
+        "preprocess": prepared.preprocess.to_json(),
+        "recipe": prepared.recipe.to_json(),
+        "images": pixels_digest(pixels),
+    }
+
+
 class Study:
     """One model on some images: what is known of it in the cache, and what is still to be measured."""
 
@@ -123,12 +133,7 @@ class Study:
             "weights": [name for name, layer in _layers(prepared) if layer.quantizer is not None],
             "activations": list(rules(prepared)),
         }
-        self.key = {
-            "model": graph_digest(prepared.graph),
-            "preprocess": prepared.preprocess.to_json(),
-            "recipe": prepared.recipe.to_json(),
-            "images": pixels_digest(images),
-        }
+        self.key = study_key(prepared, images)
         self._base: Base | None = None
 
     def base(self) -> Base:

@@ -9,6 +9,7 @@ import click
 
 from bitwright.algorithms.ranges import RANGES
 from bitwright.artifact import Artifact
+from bitwright.cli.auto import auto_options, auto_rows, within_budget
 from bitwright.cli.float_model import open_model
 from bitwright.cli.measure import Measurement
 from bitwright.cli.output import (
@@ -21,6 +22,7 @@ from bitwright.cli.output import (
     report,
     report_bad,
     stages,
+    usage_error,
 )
 from bitwright.cli.preprocess_options import preprocess_options, resolve
 from bitwright.errors import ArtifactError
@@ -63,6 +65,7 @@ BATCH = 32
 )
 @click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
+@auto_options
 @preprocess_options
 @json_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
@@ -79,6 +82,7 @@ def quantize(
     strict: bool,
     as_json: bool,
     output: Path,
+    auto: dict[str, Any] | None,
     given: dict[str, Any],
 ) -> None:
     """Make an integer model of MODEL and write it to a file.
@@ -86,6 +90,8 @@ def quantize(
     MODEL is torchvision:NAME, timm:NAME, package.module:factory or a .pt2 file. SRC is a folder of class folders, a
     folder of images, a .csv with path and label, a .npz, an IDX file, or the word digits; slices may follow it: data.csv[::5].
     """
+    if auto is not None and strict:
+        raise usage_error("--auto leaves out images that cannot be read; leave out --strict")
     expect_writable(output)
     plan = Recipe.parse(recipe)
     plan = plan if range_ is None else replace(plan, range=range_)
@@ -95,7 +101,11 @@ def quantize(
     preprocess = resolve(loaded.preprocess, given)
     images = source.sample(min(calibrate, len(source)), seed)
     provenance = {"model": model_record(model, weights), "data": data}
-    artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, memory, strict, provenance)
+    if auto is None:
+        artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, memory, strict, provenance)
+    else:
+        common = {"preprocess": preprocess, "recipe": plan, "seed": seed, "memory": memory, "provenance": provenance}
+        artifact, bad = within_budget(loaded, source, auto, calibrate=calibrate, **common)
     artifact = with_classes(artifact, source)
     if tested is not None and test is not None:
         measured = measure(artifact, loaded, Measurement(tested, preprocess, strict=strict), test)
@@ -211,6 +221,7 @@ def _rows(record: dict[str, Any]) -> list[tuple[str, object]]:
             "artifact",
             f"{byte_count(record['bytes'])}, {percent(100 * record['bytes'] / record['float_bytes'])} of that",
         ),
+        *auto_rows(provenance),
         *measured_rows(measured),
         ("written to", record["artifact"]),
         ("sha256", record["sha256"]),

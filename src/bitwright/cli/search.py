@@ -42,7 +42,7 @@ SUFFIXES = (".safetensors", ".bw")
 )
 @click.option("--minimize", default="bytes", show_default=True, type=click.Choice(["bytes", "latency"]))
 @bits_option
-@click.option("--recipe", default="w8a8", show_default=True, help="Gives ranges and algorithms, not widths.")
+@click.option("--recipe", help="Gives ranges and algorithms, not widths; else mse, equalize, adaround, bias_correct.")
 @click.option("--held-out", metavar="SRC", help="Images to verify on; else others of --data.")
 @click.option(
     "--verify",
@@ -61,7 +61,7 @@ def search(
     model: str,
     data: str,
     weights: Path | None,
-    recipe: str,
+    recipe: str | None,
     held_out: str | None,
     test: str | None,
     as_json: bool,
@@ -75,10 +75,11 @@ def search(
     float model's classes. Beside the artifact NAME.bw.safetensors go NAME.recipe.toml, NAME.front.json and NAME.front.svg.
     """
     from bitwright.budget.picture import picture
+    from bitwright.budget.search import RECIPE
     from bitwright.budget.search import search as find
 
     expect_writable(output)
-    plan, source = Recipe.parse(recipe), open_source(data)
+    plan, source = None if recipe is None else Recipe.parse(recipe), open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
     preprocess = resolve(loaded.preprocess, given)
@@ -87,7 +88,7 @@ def search(
             loaded.model,
             source,
             preprocess=preprocess,
-            recipe=plan,
+            recipe=plan or RECIPE,
             held_out=None if held_out is None else open_source(held_out),
             provenance={"model": model_record(model, weights), "data": data},
             say=report,

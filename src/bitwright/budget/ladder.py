@@ -1,0 +1,115 @@
+"""`quantize_within`: what `quantize --auto` does. It tries the cheap algorithms first and the dear ones after them, measures
+each integer model on images that nothing was fitted on, and stops at the first that keeps the budget.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Any
+
+import torch
+
+from bitwright.algorithms.correction import CORRECTIONS
+from bitwright.artifact import Artifact
+from bitwright.budget.cache import Cache
+from bitwright.budget.held_out import IMAGES, hold_out, read, split
+from bitwright.budget.judge import Judge, Verified, fitting, warn_where_unsure
+from bitwright.budget.sensitivities import study_key
+from bitwright.errors import BudgetError
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import MEMORY_BYTES, prepare
+from bitwright.recipe import Recipe
+from bitwright.sources import BadImage, ImageSource
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Algorithms to try, and what the last of them is for."""
+
+    algorithms: tuple[str, ...]
+    why: str
+
+
+RUNGS = (
+    Rung((), "ranges alone"),
+    Rung(("equalize",), "channels share the codes better"),
+    Rung(("equalize", "bias_correct"), "each channel gets back its mean"),
+    Rung(("equalize", "adaround", "bias_correct"), "weights are rounded to what leaves a layer's result closest"),
+    Rung(("equalize", "reconstruct", "bias_correct"), "blocks of layers learn to give the float model's results"),
+)
+"""From cheap to dear."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The first integer model that kept the budget, and all that were tried on the way: `steps` ends with it."""
+
+    artifact: Artifact
+    steps: tuple[tuple[Rung, Verified], ...]
+    max_drop: float
+    bad: tuple[BadImage, ...]
+
+    @property
+    def verified(self) -> Verified:
+        return self.steps[-1][1]
+
+
+def quantize_within(
+    model: "torch.nn.Module | torch.export.ExportedProgram",
+    source: ImageSource,
+    *,
+    preprocess: Preprocess,
+    max_drop: float = 0.5,
+    recipe: str | PathLike[str] | Recipe = "w8a8",
+    held_out: ImageSource | None = None,
+    calibrate: int = 512,
+    verify: int = IMAGES,
+    seed: int = 0,
+    memory: int = MEMORY_BYTES,
+    threads: int | None = None,
+    cache: str | PathLike[str] | None = None,
+    classes: Iterable[str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Tuned:
+    """Quantize a float model with the cheapest of RUNGS that loses at most `max_drop` points of accuracy.
+
+    `recipe` gives widths and ranges; its algorithms do not count. `calibrate` images of the source are fitted on, those that
+    `quantize` would draw with this seed; `verify` others, or those of `held_out`, measure the drop: against their labels,
+    else against the float model's classes. `say` hears of each step, `progress` is called with (what, done, all).
+    The artifact's provenance tells the steps. Raises BudgetError where no rung keeps the budget; else what `quantize` raises.
+    """
+    plan, store = Recipe.parse(recipe), Cache(cache)
+    fitted, others = split(source, calibrate, verify, seed, held_out)
+    pixels, bad = read(fitted, preprocess)
+    key = study_key(prepare(model, preprocess=preprocess, recipe=plan), pixels)
+    verified = hold_out(others, model, key, preprocess, store, lambda done: progress("float model", done, len(others)))
+    judge = Judge(model, key, preprocess, pixels, verified, seed, store, memory, threads, progress)
+    steps: list[tuple[Rung, Verified]] = []
+    for rung in (rung for rung in RUNGS if CORRECTIONS.keys() >= set(rung.algorithms)):
+        tried = judge.verify(replace(plan, algorithms=rung.algorithms))
+        steps.append((rung, tried))
+        within = tried.drop.points <= max_drop
+        name = f"{plan.range} ranges" + "".join(f", {name}" for name in rung.algorithms)
+        say(f"{name}: {tried}, {'within' if within else 'not within'} {max_drop:g}")
+        if within:
+            break
+    else:
+        best = min(steps, key=lambda step: step[1].drop.points)[1]
+        raise BudgetError(
+            f"expected a drop of {max_drop:g} at most; of {len(steps)} ways the best one, with "
+            f"{', '.join(best.recipe.algorithms) or 'ranges alone'}, has {best.drop}. Nothing was written; allow a greater "
+            "drop, take a recipe of more bits, or let bitwright search find the layers that need them"
+        )
+    warn_where_unsure(max_drop, steps[-1][1], say)
+    artifact = judge.artifact(steps[-1][1].recipe)
+    record = {"max_drop": max_drop, "steps": [_told(rung, tried) for rung, tried in steps]}
+    named = tuple(classes) if classes is not None else source.classes
+    told = {**artifact.provenance, "auto": record, **(provenance or {})}
+    artifact = replace(artifact, classes=fitting(named, artifact), provenance=told)
+    return Tuned(artifact, tuple(steps), max_drop, (*bad, *verified.bad))
+
+
+def _told(rung: Rung, tried: Verified) -> dict[str, Any]:
+    return {"algorithms": list(rung.algorithms), "why": rung.why, "bytes": tried.bytes, "drop": tried.drop.to_json()}

@@ -1,0 +1,53 @@
+"""`quantize_within`: it stops at the first algorithms that keep the budget, and tells what it tried."""
+
+from typing import Any
+
+import pytest
+
+import bitwright as bw
+from bitwright.budget.drop import Drop
+from bitwright.budget.judge import Judge, Verified
+from bitwright.budget.ladder import RUNGS, Tuned
+from bitwright.errors import BudgetError
+from bitwright.recipe import Recipe
+from tests.budget.conftest import PREPROCESS, Digits
+
+
+def tune(digits: Digits, **options: Any) -> Tuned:
+    return bw.quantize_within(digits.model, digits.source, preprocess=PREPROCESS, calibrate=128, **options)
+
+
+def test_eight_bits_need_ranges_alone_and_are_what_quantize_makes(digits: Digits):
+    tuned = tune(digits, max_drop=1.0)
+    assert [rung.algorithms for rung, _ in tuned.steps] == [()]
+    same = bw.quantize(digits.model, digits.source.sample(128, 0), preprocess=PREPROCESS, recipe=Recipe(algorithms=()))
+    assert [node.tensors["weight"].tobytes() for node in same.graph.nodes if "weight" in node.tensors] == [
+        node.tensors["weight"].tobytes() for node in tuned.artifact.graph.nodes if "weight" in node.tensors
+    ]
+
+
+def test_it_climbs_as_far_as_it_must_and_tells_it(digits: Digits, monkeypatch: pytest.MonkeyPatch):
+    drops = iter([60, 50, 5, 0])
+
+    def verify(self: Judge, recipe: Recipe) -> Verified:
+        return Verified(recipe, Drop(1000, next(drops), 0, labelled=True, float_right=990), 1234)
+
+    monkeypatch.setattr(Judge, "verify", verify)
+    said: list[str] = []
+    tuned = tune(digits, max_drop=0.5, recipe="w3a8", say=said.append)
+    assert [rung for rung, _ in tuned.steps] == list(RUNGS[:3])
+    record = tuned.artifact.provenance["auto"]
+    assert [step["algorithms"] for step in record["steps"]] == [list(rung.algorithms) for rung in RUNGS[:3]]
+    assert [step["drop"]["points"] for step in record["steps"]] == [6.0, 5.0, 0.5]
+    assert all(step["why"] for step in record["steps"])
+    assert tuned.artifact.provenance["recipe"]["algorithms"] == ["equalize", "bias_correct"]
+    assert [text.rpartition(", ")[2] for text in said[:3]] == ["not within 0.5", "not within 0.5", "within 0.5"]
+
+
+def test_where_nothing_helps_it_says_so(digits: Digits, monkeypatch: pytest.MonkeyPatch):
+    def verify(self: Judge, recipe: Recipe) -> Verified:
+        return Verified(recipe, Drop(100, 30 - len(recipe.algorithms), 0, labelled=True, float_right=99), 1234)
+
+    monkeypatch.setattr(Judge, "verify", verify)
+    with pytest.raises(BudgetError, match=r"the best one, with equalize, adaround, bias_correct, has 27.00 points"):
+        tune(digits, recipe="w2a2")
