@@ -89,59 +89,7 @@ void pack(const IgemmParams& p, const int8_t* weights, void* packed, int step_by
 
 }  // namespace
 
-constexpr int kHalfQuad = 2 * kPanel;  // bytes: four of each of 8 channels
-
-// For each half panel: the count, the offsets, the weights; each begins at a multiple of 64 bytes.
-namespace {
-
-ptrdiff_t excess_offsets_bytes(const PackedIgemm& h) { return round_up(h.quads * 4, 64); }
-
-ptrdiff_t excess_bytes(const PackedIgemm& h) { return 64 + excess_offsets_bytes(h) + round_up(h.quads * kHalfQuad, 64); }
-
-// Takes from two weights what is more than 128 of either sign together; it is the greater one that gives.
-void split_pair(int8_t* pair, int8_t* excess) {
-  for (int sign : {1, -1}) {
-    int sizes[2] = {std::max(0, sign * pair[0]), std::max(0, sign * pair[1])};
-    int beyond = sizes[0] + sizes[1] - 128, greater = sizes[1] > sizes[0];
-    if (beyond <= 0) continue;
-    pair[greater] = static_cast<int8_t>(pair[greater] - sign * beyond);
-    excess[greater] = static_cast<int8_t>(sign * beyond);
-  }
-}
-
-}  // namespace
-
-Excess excess_of(const PackedIgemm& packed, int half_panel) {
-  const auto* all = reinterpret_cast<const uint8_t*>(packed.panel(packed.groups, 0)) + half_panel * excess_bytes(packed);
-  const auto* offsets = reinterpret_cast<const int32_t*>(all + 64);
-  return {*reinterpret_cast<const int32_t*>(all), offsets,
-          reinterpret_cast<const int8_t*>(all + 64 + excess_offsets_bytes(packed))};
-}
-
-size_t packed_pairs_bytes(const IgemmParams& p) {
-  PackedIgemm h = header(p, tap_runs(p, 4), 4);
-  return packed_quads_bytes(p) + static_cast<size_t>(p.groups) * h.panels * 2 * excess_bytes(h);
-}
-
-void pack_pairs(const IgemmParams& p, const int8_t* weights, void* packed) {
-  pack_quads(p, weights, packed);
-  auto& h = *static_cast<const PackedIgemm*>(packed);
-  for (int half = 0; half < p.groups * h.panels * 2; ++half) {
-    auto* quad = const_cast<int8_t*>(h.panel(0, half / 2)) + half % 2 * kHalfQuad;
-    Excess excess = excess_of(h, half);
-    auto* offsets = const_cast<int32_t*>(excess.offsets);
-    int count = 0;
-    for (const Run* run = h.run_table(); run < h.run_table() + h.runs; ++run)
-      for (ptrdiff_t i = 0; i < run->quads; ++i, quad += 4 * kPanel) {
-        int8_t more[kHalfQuad] = {};
-        for (int pair = 0; pair < kPanel; ++pair) split_pair(quad + 2 * pair, more + 2 * pair);
-        if (std::all_of(std::begin(more), std::end(more), [](int8_t w) { return w == 0; })) continue;
-        std::memcpy(const_cast<int8_t*>(excess.weights) + count * kHalfQuad, more, sizeof(more));
-        offsets[count++] = static_cast<int32_t>(run->offset + 4 * i);
-      }
-    *const_cast<int32_t*>(offsets - 16) = count;
-  }
-}
+PackedIgemm quads_header(const IgemmParams& p) { return header(p, tap_runs(p, 4), 4); }
 
 size_t packed_quads_bytes(const IgemmParams& p) { return packed_bytes(p, 4); }
 size_t packed_tiles_bytes(const IgemmParams& p) { return packed_bytes(p, tile_step(p)); }

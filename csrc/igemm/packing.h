@@ -32,24 +32,11 @@ struct PackedIgemm {
 
 // A step is one quad where inputs are broadcast; where tiles are loaded, the longest run but at most 64 bytes, since rows
 // of a tile that cross a cache line are slow to load.
+PackedIgemm quads_header(const IgemmParams& p);  // what pack_quads writes first
 size_t packed_quads_bytes(const IgemmParams& p);
 size_t packed_tiles_bytes(const IgemmParams& p);
-size_t packed_pairs_bytes(const IgemmParams& p);
 void pack_quads(const IgemmParams& p, const int8_t* weights, void* packed);
 void pack_tiles(const IgemmParams& p, const int8_t* weights, void* packed);
-
-// Quads for VPMADDUBSW, which adds two products in 16 bits with saturation: two weights of one sign may not exceed 128
-// together, as 255 * 128 still fits. What is beyond that in some of 8 channels of a quad becomes a quad of its own, multiplied
-// with the same codes; there are as many for each half of a panel as it takes, at most one for each quad.
-void pack_pairs(const IgemmParams& p, const int8_t* weights, void* packed);
-
-// Those of one half panel of all groups.
-struct Excess {
-  int count;
-  const int32_t* offsets;  // of the four codes, from the window's first byte
-  const int8_t* weights;   // [count][channel in half panel][4]
-};
-Excess excess_of(const PackedIgemm& packed, int half_panel);
 
 // The pieces of work: blocks of output pixels times blocks of up to `most_panels` panels. The operand that is larger
 // is walked in the outer loop, that is once.

@@ -6,7 +6,7 @@
 #include <immintrin.h>
 
 #include "../epilogue_avx2.h"
-#include "packing.h"
+#include "pairs.h"
 
 namespace bitwright {
 namespace {
