@@ -207,7 +207,8 @@ def _short(name: str, weight_bits: str, activation_bits: int) -> Recipe:
         return Recipe(name, weights, f"uint{activation_bits}", first=edge, last=last)
     reads = ONE_BIT if activation_bits == 1 else f"uint{activation_bits}" if activation_bits < 8 else None
     edge = Rule(weights=edge.weights, inputs="uint8" if reads else None)
-    return Recipe(name, weights, "uint8", reads, algorithms=("bias_correct",), first=edge, last=edge)
+    rounding = "adaround" if weights == "ternary" else "bias_correct"  # nothing but training saves binary weights
+    return Recipe(name, weights, "uint8", reads, algorithms=(rounding,), first=edge, last=edge)
 
 
 def _table(value: Any, where: str, keys: set[str]) -> dict[str, Any]:

@@ -34,17 +34,24 @@ class Moments:
 
     @classmethod
     def of(cls, node: Node, exact: Path, rounded: Path) -> "Moments":
-        """Of everything that both paths bring in front of a node."""
+        """Of everything that both paths bring in front of a node.
+
+        Sums are of what is left of the first images' mean, or the difference would be what float32 left of large numbers.
+        """
         sums = [torch.zeros((), dtype=torch.float64)] * 4
         count = 0
+        origins: list[Tensor] = []
         for rows in exact.rows:
             x, q = (windows(node, path.inputs(node, rows)[0]) for path in (exact, rounded))
+            origins = origins or [x.mean(2, keepdim=True), q.mean(2, keepdim=True)]
+            x, q = x - origins[0], q - origins[1]
             found = [q @ q.mT, x @ q.mT, x.sum(2), q.sum(2)]
             sums = [total + part.double() for total, part in zip(sums, found, strict=True)]
             count += x.shape[2]
         gram, cross, mean, mean_q = (total / count for total in sums)
         outer = mean_q[:, None, :]
-        return cls(gram - mean_q[:, :, None] * outer, cross - mean[:, :, None] * outer, mean, mean_q)
+        gram, cross = gram - mean_q[:, :, None] * outer, cross - mean[:, :, None] * outer
+        return cls(gram, cross, mean + origins[0][:, :, 0], mean_q + origins[1][:, :, 0])
 
     def damped(self) -> Tensor:
         """G + ridge: positive definite."""
