@@ -53,9 +53,9 @@ struct Panels {
     const auto* weights = static_cast<const int8_t*>(p.weights);
     auto* start = reinterpret_cast<int32_t*>(at.scratch);
     for (int g = 0, depth = depth_of(p); kNibbles && g < p.groups; ++g) {
-      int32_t sum = 0;
+      uint32_t sum = 0;  // eight times it may wrap; the sums that it is part of fit int32
       for (int i = 0; i < depth; ++i) sum += at.in[g * depth + i];
-      start[g] = -kNibbleZero * sum;
+      start[g] = static_cast<int32_t>(0u - kNibbleZero * sum);
     }
     for (int panel = begin; panel < end; ++panel) {
       alignas(64) float t[kLanes];
