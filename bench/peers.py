@@ -2,7 +2,7 @@
 
 The runners take turns for several rounds, so that whatever else the machine does hits all of them; each round gives the
 median of its repeats. Printed are the median over the rounds, its spread, and the ratio of bitwright to the best peer;
-on a busy machine the ratio of the least times says more.
+on a busy machine the ratio of the least times of any run says more.
 Every runner must first give logits close to the float network's, or it is not timed.
 """
 
@@ -28,15 +28,15 @@ LEAST_CORRELATION = 0.5
 """Of logits with those of the float network. With random weights int8 is not as close as with trained ones."""
 
 
-def timed(run: Callable[[], Any], repeats: int) -> float:
-    """The median in milliseconds, after one run that is not counted."""
+def timed(run: Callable[[], Any], repeats: int) -> list[float]:
+    """Milliseconds, after one run that is not counted."""
     run()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3
+        times.append((time.perf_counter() - start) * 1e3)
+    return times
 
 
 def correlation(network: FloatNetwork, images: npt.NDArray[np.uint8], logits: npt.NDArray[np.float32]) -> float:
@@ -57,19 +57,23 @@ def compare(
             f"{network.name}: bitwright's logits correlate only {agreement['bitwright']:.3f} with the float network's"
         )
     times: dict[str, list[float]] = {name: [] for name in kept}
+    least = dict.fromkeys(kept, float("inf"))
     for _ in range(rounds):
         for name, run in kept.items():
-            times[name].append(timed(run, repeats))
-    medians = {name: statistics.median(found) for name, found in times.items()}
+            found = timed(run, repeats)
+            times[name].append(statistics.median(found))
+            least[name] = min(least[name], *found)
+    medians = {name: statistics.median(rounds_of) for name, rounds_of in times.items()}
     return {
         "network": network.name,
         "threads": threads,
         "batch": batch,
         "milliseconds": times,
         "median": medians,
+        "least": least,
         "correlation": agreement,
         "refused": refused,
-        **ratios(times),
+        **ratios(times, least),
     }
 
 
@@ -86,15 +90,15 @@ def willing(
     return runs, refused
 
 
-def ratios(times: dict[str, list[float]]) -> dict[str, Any]:
-    """Of bitwright to the best peer: of the medians over the rounds, of the least times, and the extremes of any round."""
+def ratios(times: dict[str, list[float]], least: dict[str, float]) -> dict[str, Any]:
+    """Of bitwright to the best peer: of the medians of rounds, of the least times of any run, and the extremes of any round."""
     peers = [name for name in times if name != "bitwright"]
     best = min(peers, key=lambda name: statistics.median(times[name]))
     pairs = [ours / theirs for ours, theirs in zip(times["bitwright"], times[best], strict=True)]
     return {
         "best_peer": best,
         "ratio": statistics.median(times["bitwright"]) / statistics.median(times[best]),
-        "ratio_of_least": min(times["bitwright"]) / min(min(times[name]) for name in peers),
+        "ratio_of_least": least["bitwright"] / min(least[name] for name in peers),
         "ratio_by_round": [min(pairs), max(pairs)],
     }
 
@@ -106,9 +110,9 @@ def show(result: dict[str, Any]) -> None:
         if found is None:
             print(f"  {name:20s} not timed: its logits correlate only {agreement:.3f} with the float network's")
             continue
-        print(
-            f"  {name:20s} {result['median'][name]:8.3f} ms   {min(found):8.3f} .. {max(found):8.3f}   r = {agreement:.4f}"
-        )
+        median, least = result["median"][name], result["least"][name]
+        spread = f"{min(found):8.3f} .. {max(found):8.3f}   least {least:8.3f}"
+        print(f"  {name:20s} {median:8.3f} ms   {spread}   r = {agreement:.4f}")
     for name, reason in result["refused"].items():
         print(f"  {name:20s} refused: {reason}")
     low, high = result["ratio_by_round"]
@@ -117,14 +121,15 @@ def show(result: dict[str, Any]) -> None:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """Markdown: milliseconds and ratio, a line for each network, number of threads and batch."""
+    """Markdown: milliseconds (least of any run) and ratio, a line for each network, number of threads and batch."""
     names = list(dict.fromkeys(name for result in results for name in (*result["correlation"], *result["refused"])))
     lines = [
         f"| network | threads | batch | {' | '.join(names)} | ratio | of least times |",
         "| --- " * (len(names) + 5) + "|",
     ]
     for result in results:
-        times = [f"{result['median'][name]:.2f}" if name in result["median"] else "-" for name in names]
+        median, least_of = result["median"], result["least"]
+        times = [f"{median[name]:.2f} ({least_of[name]:.2f})" if name in median else "-" for name in names]
         low, high = result["ratio_by_round"]
         ratio = f"**{result['ratio']:.2f}** ({low:.2f} .. {high:.2f})"
         least = f"{result['ratio_of_least']:.2f}"
