@@ -10,16 +10,19 @@
 namespace bitwright {
 
 // Codes of 0..max_code with one zero point (the image: one per channel), or float32. A code stands for the number
-// step * code - zero_point; step is 2 for binary {-1, +1}, else 1. In memory lies step * code, so kernels see a step of 1.
+// step * code - zero_point; step is 2 for binary {-1, +1}, else 1. In memory lies step * code, so kernels see a step of 1;
+// or, where planning set `planes`, the code as so many bit planes, packed.
 struct Value {
   std::vector<int> shape;  // PyTorch's order, without the batch
   bool is_float = false;
   int max_code = 255;
   int step = 1;
+  int planes = 0;
   std::vector<int> zero_points;
 
   int64_t count() const;
-  int max_stored() const { return step * max_code; }
+  int max_stored() const { return stored_step() * max_code; }
+  int stored_step() const { return planes ? 1 : step; }
   // Where zero is among the codes: what is added to t before it is rounded to one.
   float shift() const { return static_cast<float>(zero_points[0]) / static_cast<float>(step); }
   int zero_point(int channel) const { return zero_points[zero_points.size() == 1 ? 0 : channel]; }

@@ -82,6 +82,15 @@ Isa chosen_isa() {
                            ": expected scalar, avx2, avxvnni, avx512vnni or amx");
 }
 
+bool has_vpopcntdq() {
+#ifdef BITWRIGHT_X86
+  unsigned a, b, c = 0, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && bit(c, 14);
+#else
+  return false;
+#endif
+}
+
 const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
 
 }  // namespace bitwright

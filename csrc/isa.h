@@ -11,6 +11,9 @@ Isa detected_isa();
 // detected_isa(), or BITWRIGHT_ISA; throws std::runtime_error if that is unknown or not to be had here.
 Isa chosen_isa();
 
+// VPOPCNTDQ, which not every machine of `avx512vnni` need have.
+bool has_vpopcntdq();
+
 const char* isa_name(Isa isa);
 
 }  // namespace bitwright

@@ -18,6 +18,8 @@ enum class Isa { scalar, avx2, avxvnni, avx512vnni, amx };
 //   y, x and beyond h, w that hold the zero point; the runtime fills it, kernels only read it.
 // - Any 64-byte load that begins inside the map or its halo is safe; stores must stay inside.
 // A value of shape [F] is h = w = 1, c = F. A float32 map has 4-byte lanes, strides still in bytes.
+// A packed map holds codes as bit planes: a pixel is words of 32 channels, plane after plane, `lanes` bits each; bits beyond the
+// last channel are 0.
 struct Map {
   int h, w, c, lanes;
   ptrdiff_t row, pixel;

@@ -22,6 +22,8 @@ Extent extent(const Value& value) {
 Layout::Layout(const Graph& graph)
     : graph_(graph), links_(graph.values.size()), buffers_(graph.values.size()), places_(graph.values.size()) {}
 
+void Layout::add_value() { links_.emplace_back(), buffers_.emplace_back(), places_.emplace_back(); }
+
 int Layout::root(int value) const {
   while (links_[value].parent >= 0) value = links_[value].parent;
   return value;
@@ -62,9 +64,16 @@ void Layout::shape_buffer(int value) {
   int lanes = e.c >= 16 ? round_up(e.c, 16) : round_up(e.c, 4);
   if (round_up(e.c, 64) <= e.c + e.c / 8) lanes = round_up(e.c, 64);  // whole cache lines, where that costs little
   if (value == 0 && e.c < 4) lanes = e.c;  // pixels stay as they come, so a row of taps is one run of bytes
-  ptrdiff_t pixel = v.is_float ? 4 * lanes : lanes;
+  if (v.planes) lanes = round_up(e.c, 32);
+  ptrdiff_t pixel = v.is_float ? 4 * lanes : v.planes ? v.planes * lanes / 8 : lanes;
   b.map = {e.h, e.w, e.c, lanes, pixel * (b.halo.left + e.w + b.halo.right), pixel};
-  if (!v.is_float) {
+  if (v.planes) {
+    b.zero_pixel.resize(pixel);
+    for (int c = 0; v.step == 1 && c < v.planes * e.c; ++c) {  // zero is no code of binary values: see bitgemm.h
+      int plane = c / e.c, bit = plane * lanes + c % e.c;
+      b.zero_pixel[bit / 8] |= static_cast<uint8_t>((v.zero_point(0) >> plane & 1) << bit % 8);
+    }
+  } else if (!v.is_float) {
     b.zero_pixel.resize(lanes, static_cast<uint8_t>(v.zero_point(0)));
     for (int c = 0; c < e.c; ++c) b.zero_pixel[c] = static_cast<uint8_t>(v.zero_point(v.zero_points.size() == 1 ? 0 : c));
   }

@@ -35,6 +35,10 @@ class Layout {
  public:
   explicit Layout(const Graph& graph);
 
+  // Of the graph, to which one has been added since.
+  void add_value();
+  size_t size() const { return places_.size(); }
+
   // `child` is channels [channel, ...) of `parent`. False if `child` has a parent already or it would be its own.
   bool make_view(int child, int parent, int channel);
   bool is_view(int child, int parent) const;

@@ -5,6 +5,8 @@
 #include <list>
 #include <string_view>
 
+#include "planes.h"
+
 namespace bitwright {
 namespace {
 
@@ -16,12 +18,14 @@ bool any_of(std::string_view op, std::initializer_list<std::string_view> ops) {
 
 class Lowering {
  public:
-  Lowering(const Graph& graph, Isa isa, bool keep_values, ThreadPool& pool)
+  Lowering(Graph& graph, Isa isa, bool keep_values, ThreadPool& pool)
       : graph_(graph), isa_(isa), keep_values_(keep_values), pool_(pool), layout_(graph), readers_(graph.values.size(), 0) {}
 
   Lowered run() {
     list_layers();
     if (!keep_values_) fuse_flattens(), drop_unread(), fuse_tables();
+    pack_values(graph_, layers_, rewritten_, isa_, keep_values_);
+    while (layout_.size() < graph_.values.size()) layout_.add_value();
     make_views();
     place_values();
     std::vector<std::unique_ptr<Step>> steps = make_steps();
@@ -186,7 +190,7 @@ class Lowering {
         {"conv2d", make_conv2d},         {"linear", make_linear},         {"add", make_elementwise},
         {"mul", make_elementwise},       {"batch_norm", make_affine},     {"dequantize", make_affine},
         {"table", make_table},           {"max_pool2d", make_pool},       {"avg_pool2d", make_pool},
-        {"global_avg_pool2d", make_pool},
+        {"global_avg_pool2d", make_pool}, {"pack", make_bitpack},
     };
     for (const auto& [name, make] : makers)
       if (op == name) steps.push_back(make(graph_, layout_, layer, isa_));
@@ -199,7 +203,7 @@ class Lowering {
            layout_.place(input).offset == layout_.place(layer.output).offset + channel;
   }
 
-  const Graph& graph_;
+  Graph& graph_;
   Isa isa_;
   bool keep_values_;
   ThreadPool& pool_;
@@ -211,7 +215,7 @@ class Lowering {
 
 }  // namespace
 
-Lowered lower(const Graph& graph, Isa isa, bool keep_values, ThreadPool& pool) {
+Lowered lower(Graph& graph, Isa isa, bool keep_values, ThreadPool& pool) {
   return Lowering(graph, isa, keep_values, pool).run();
 }
 

@@ -241,6 +241,7 @@ std::vector<std::vector<uint8_t>> Plan::values(const uint8_t* image) const {
   std::vector<std::vector<uint8_t>> all;
   for (size_t i = 0; i < graph_.values.size(); ++i) {
     const Value& v = graph_.values[i];
+    if (v.planes) break;  // packed copies of others come last
     all.emplace_back(v.count() * (v.is_float ? 4 : 1));
     read_value((*lease).arena.data() + kBefore, static_cast<int>(i), all.back().data());
   }

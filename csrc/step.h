@@ -41,6 +41,9 @@ std::unique_ptr<Step> make_elementwise(const Graph&, const Layout&, const Layer&
 std::unique_ptr<Step> make_affine(const Graph&, const Layout&, const Layer&, Isa);
 std::unique_ptr<Step> make_table(const Graph&, const Layout&, const Layer&, Isa);
 
+// To bit planes: a `table` whose output is packed, or op `pack`, which only packs.
+std::unique_ptr<Step> make_bitpack(const Graph&, const Layout&, const Layer&, Isa);
+
 // concat, slice, pad, reshape, permute: moves the codes of input `input` of the node to where they belong.
 std::unique_ptr<Step> make_copy(const Graph&, const Layout&, const Layer&, int input);
 

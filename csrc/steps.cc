@@ -3,10 +3,14 @@
 #include <cmath>
 #include <numeric>
 
+#include "bitgemm/bitgemm.h"
+#include "bitpack/bitpack.h"
 #include "depthwise/depthwise.h"
 #include "elementwise/elementwise.h"
+#include "epilogue_scalar.h"
 #include "grouped/grouped.h"
 #include "igemm/igemm.h"
+#include "planes.h"
 #include "pool/pool.h"
 #include "step.h"
 #include "table/table.h"
@@ -44,11 +48,11 @@ class KernelStep : public Step {
     bytes = graph.values[in].count() + graph.values[out].count();
     const Value &from = graph.values[in], &to = graph.values[out];
     if (op == "table") {
-      set_table(node.tensors.at("table"), from.step, to.step);
+      set_table(node.tensors.at("table"), from.stored_step(), to.stored_step());
     } else if (layer.table) {
-      set_table(*layer.table, op == "max_pool2d" ? from.step : 1, to.step);
-    } else if (!to.is_float && to.step != 1 && op != "max_pool2d") {
-      for (int code = 0; code < 256; ++code) table_.push_back(static_cast<uint8_t>(std::min(code, to.max_code) * to.step));
+      set_table(*layer.table, op == "max_pool2d" ? from.stored_step() : 1, to.stored_step());
+    } else if (!to.is_float && to.stored_step() != 1 && op != "max_pool2d") {
+      for (int code = 0; code < 256; ++code) table_.push_back(static_cast<uint8_t>(std::min(code, to.max_code) * to.stored_step()));
     }
   }
 
@@ -170,6 +174,100 @@ std::unique_ptr<Step> make_convolution(const Graph& graph, const Layout& layout,
   return step;
 }
 
+// start of every output channel, for each way in which windows may reach beyond the border: see bitgemm.h.
+void set_starts(KernelStep<BitgemmParams>& step, const Value& in, std::span<const int8_t> w) {
+  BitgemmParams& p = step.params;
+  const Window& window = p.window;
+  int taps = window.kh * window.kw, stride = (p.out.c + 63) / 64 * 64;
+  std::vector<std::vector<bool>> rows, columns;  // the taps inside the input
+  auto number = [&](std::vector<std::vector<bool>>& known, int taken, int dilation, int first, int size) {
+    std::vector<bool> inside(taken, true);
+    for (int k = 0; k < taken && p.doubled; ++k) inside[k] = first + k * dilation >= 0 && first + k * dilation < size;
+    auto found = std::find(known.begin(), known.end(), inside);
+    if (found == known.end()) found = known.insert(found, inside);
+    return static_cast<int32_t>(found - known.begin());
+  };
+  std::vector<int32_t> of_row, of_column, start;
+  for (int y = 0; y < p.out.h; ++y)
+    of_row.push_back(number(rows, window.kh, window.dilation_h, y * window.stride_h - window.pad_top, p.in.h));
+  for (int x = 0; x < p.out.w; ++x)
+    of_column.push_back(number(columns, window.kw, window.dilation_w, x * window.stride_w - window.pad_left, p.in.w));
+  for (int32_t& row : of_row) row *= static_cast<int32_t>(columns.size()) * stride;
+  for (int32_t& column : of_column) column *= stride;
+  std::vector<int32_t> sums(static_cast<size_t>(p.out.c) * taps), ones(p.out.c);
+  for (int o = 0; o < p.out.c; ++o)
+    for (int i = 0; i < p.in.c; ++i)
+      for (int t = 0; t < taps; ++t) {
+        int weight = w[(static_cast<size_t>(o) * p.in.c + i) * taps + t];
+        sums[static_cast<size_t>(o) * taps + t] += weight, ones[o] += weight > 0;
+      }
+  start.resize(rows.size() * columns.size() * stride);
+  for (size_t place = 0; place < rows.size() * columns.size(); ++place)
+    for (int o = 0; o < p.out.c; ++o) {
+      int32_t sum = 0;
+      for (int t = 0; t < taps; ++t)
+        if (rows[place / columns.size()][t / window.kw] && columns[place % columns.size()][t % window.kw])
+          sum += sums[static_cast<size_t>(o) * taps + t];
+      start[place * stride + o] = ones[o] * ((1 << p.planes) - 1) * (1 << p.doubled) - in.zero_points[0] * sum;
+    }
+  p.start = step.keep(start), p.start_rows = step.keep(of_row), p.start_columns = step.keep(of_column);
+}
+
+// acc to bit is monotone, since every rounding is; so where it changes is found by halving.
+void set_thresholds(KernelStep<BitgemmParams>& step, const Tensor* table) {
+  BitgemmParams& p = step.params;
+  const Epilogue& e = p.epilogue;
+  std::vector<int32_t> thresholds((p.out.c + 63) / 64 * 64, INT32_MIN);
+  std::vector<uint32_t> flips(thresholds.size() / 32, ~uint32_t{0});
+  for (int c = 0; c < p.out.c; ++c) {
+    auto bit = [&](int64_t acc) {
+      float t = static_cast<float>(static_cast<int32_t>(acc)) * e.m[c];
+      t = t + e.b[c];
+      uint8_t code = clipped_code(t, e.lo, e.hi);
+      return (table ? table->as<uint8_t>()[(table->shape.size() == 2 ? 256 * c : 0) + code] : code) != 0;
+    };
+    int64_t below = INT32_MIN, above = INT32_MAX;  // bit(above) is the one that holds from the threshold on
+    bool last = bit(above);
+    if (bit(below) == last) {
+      above = below;
+    } else {
+      while (above - below > 1) {
+        int64_t middle = (above + below) >> 1;
+        (bit(middle) == last ? above : below) = middle;
+      }
+    }
+    thresholds[c] = static_cast<int32_t>(above);
+    if (last) flips[c / 32] &= ~(uint32_t{1} << c % 32);
+  }
+  p.thresholds = step.keep(thresholds), p.flips = step.keep(flips);
+}
+
+bool compares(const Tensor& table, const Epilogue& e) {
+  auto codes = table.as<uint8_t>();
+  Comparison ignored;
+  for (size_t i = 0; i < codes.size(); i += 256)
+    if (!is_comparison(codes.data() + i + static_cast<int>(e.lo), static_cast<int>(e.hi - e.lo), ignored)) return false;
+  return true;
+}
+
+std::unique_ptr<Step> make_bitgemm(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa, const Window& window) {
+  auto step = std::make_unique<KernelStep<BitgemmParams>>(graph, layout, layer);
+  const Node& node = *layer.node;
+  const Value &in = graph.values[step->in], &out = graph.values[step->out];
+  auto weights = node.tensors.at("weight").as<int8_t>();
+  BitgemmParams& p = step->params;
+  p.window = window, p.planes = in.planes, p.doubled = in.step == 2, p.packed_planes = out.planes;
+  p.masked = std::find(weights.begin(), weights.end(), 0) != weights.end();
+  if (step->second >= 0) p.second = layout.place(step->second).map;
+  set_starts(*step, in, weights);
+  p.epilogue = step->epilogue(graph, node, floats(node, "m"), floats(node, "b"));
+  if (out.planes == 1 && !p.epilogue.residual && (!layer.table || compares(*layer.table, p.epilogue)))
+    set_thresholds(*step, layer.table);
+  step->macs = static_cast<int64_t>(p.out.h) * p.out.w * p.out.c * p.in.c * window.kh * window.kw;
+  step->bind(bitgemm_kernels(), isa, weights.data());
+  return step;
+}
+
 }  // namespace
 
 Halo window_halo(const Graph& graph, const Node& node) {
@@ -184,6 +282,7 @@ Halo window_halo(const Graph& graph, const Node& node) {
 
 std::unique_ptr<Step> make_conv2d(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
   Window window = conv_window(*layer.node);
+  if (graph.values[layer.node->inputs[0]].planes) return make_bitgemm(graph, layout, layer, isa, window);
   int groups = layer.node->attrs.at("groups")[0], channels = extent(graph.values[layer.node->inputs[0]]).c;
   if (groups == channels && groups == extent(graph.values[layer.output]).c && groups > 1)
     return make_convolution<DepthwiseParams>(graph, layout, layer, isa, window, groups, depthwise_kernels());
@@ -226,9 +325,10 @@ std::unique_ptr<Step> make_grouped(const Graph& graph, const Layout& layout, con
 // Its input may still be C, H, W: a flatten before it is gone, and weights [O, C * H * W] are those of an H x W window.
 std::unique_ptr<Step> make_linear(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
   Extent in = extent(graph.values[layer.node->inputs[0]]);
+  Window window = {in.h, in.w, 1, 1, 0, 0, 1, 1};
+  if (graph.values[layer.node->inputs[0]].planes) return make_bitgemm(graph, layout, layer, isa, window);
   bool packs = in.h == 1 && in.w == 1 && has_few_bits(*layer.node) && isa != Isa::scalar;
   if (packs || is_grouped(*layer.node)) return make_grouped(graph, layout, layer, isa);
-  Window window = {in.h, in.w, 1, 1, 0, 0, 1, 1};
   return make_convolution<IgemmParams>(graph, layout, layer, isa, window, 1, igemm_kernels());
 }
 
@@ -290,10 +390,32 @@ std::unique_ptr<Step> make_affine(const Graph& graph, const Layout& layout, cons
 }
 
 std::unique_ptr<Step> make_table(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+  if (graph.values[layer.output].planes) return make_bitpack(graph, layout, layer, isa);
   auto step = std::make_unique<KernelStep<TableParams>>(graph, layout, layer);
   const Tensor& table = layer.node->tensors.at("table");
   step->params.table = step->table(), step->params.per_channel = table.shape.size() == 2;
   step->bind(table_kernels(), isa);
+  return step;
+}
+
+std::unique_ptr<Step> make_bitpack(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+  auto step = std::make_unique<KernelStep<BitpackParams>>(graph, layout, layer);
+  BitpackParams& p = step->params;
+  p.planes = graph.values[step->out].planes, p.table = step->table();
+  p.per_channel = p.table && layer.node->tensors.at("table").shape.size() == 2;
+  int last = graph.values[step->in].max_stored();
+  std::vector<uint8_t> thresholds((p.out.c + 63) / 64 * 64), identity(256, 1);
+  std::vector<uint32_t> flips(thresholds.size() / 32);
+  identity[0] = 0;
+  bool compares = p.planes == 1;
+  for (int c = 0; c < p.out.c && compares; ++c) {
+    Comparison found = {};
+    compares = is_comparison(p.table ? p.table + (p.per_channel ? 256 * c : 0) : identity.data(), last, found);
+    thresholds[c] = found.threshold;
+    flips[c / 32] |= uint32_t{found.flip} << c % 32;
+  }
+  if (compares) p.thresholds = step->keep(thresholds), p.flips = step->keep(flips);
+  step->bind(bitpack_kernels(), isa);
   return step;
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 from bitwright.graph import INPUT, Graph, Node, Shape, Value
 from bitwright.ops import INTEGER_OPS
 from bitwright.qtensor import QType
+from bitwright.schemes import SCHEMES
 
 SPREAD = 40.0
 """Standard deviation of the codes that an accumulator is scaled to."""
@@ -24,7 +25,7 @@ class RandomGraph:
         self.nodes: list[Node] = []
 
     def conv2d(self, x: str, out: int, kernel: int | tuple[int, int], residual: str | None = None, **attrs: Any) -> str:
-        """attrs: stride, padding (4), dilation, groups, zp, lo, hi, scheme; padding defaults to 'same'."""
+        """attrs: stride, padding (4), dilation, groups, zp, lo, hi, scheme, weights; padding defaults to 'same'."""
         kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
         groups = attrs.pop("groups", 1)
         same = (kh // 2, kw // 2, kh // 2, kw // 2)
@@ -35,12 +36,12 @@ class RandomGraph:
             "groups": groups,
         }
         depth = self.values[x].shape[0] // groups
-        weight = self._codes((out, depth, kh, kw))
+        weight = self._weight((out, depth, kh, kw), attrs)
         return self._weighted("conv2d", x, residual, weight, windows, attrs)
 
     def linear(self, x: str, out: int, residual: str | None = None, scales: int = 1, **attrs: Any) -> str:
         """`scales` > 1: as many groups of inputs, each with its own multipliers. attrs as of conv2d, and `most` of a weight."""
-        weight = self._codes((out, self.values[x].shape[0]), attrs.pop("most", 127))
+        weight = self._weight((out, self.values[x].shape[0]), attrs)
         name = self._weighted("linear", x, residual, weight, {}, attrs)
         if scales > 1:
             tensors = self.nodes[-1].tensors
@@ -65,6 +66,16 @@ class RandomGraph:
         shape = (self.values[x].shape[0], 256) if per_channel else (256,)
         table = self.rng.integers(0, QType(scheme, 1.0, 0).codes.hi + 1, shape).astype(np.uint8)
         return self.node("table", (x,), {}, {"table": table}, QType(scheme, 0.02, zp))
+
+    def quantize(self, x: str, scheme: str, per_channel: bool = False) -> str:
+        """To `bit` or `binary` by a threshold, of each channel its own where `per_channel`; some are upside down."""
+        type_ = QType(scheme, 0.02, 1 if scheme == "binary" else 0)
+        highest = self._codes_of(x).codes.hi
+        shape = (self.values[x].shape[0],) if per_channel else (1,)
+        thresholds = np.clip(self.rng.normal(highest / 2, highest / 6, (*shape, 1)), 0, highest + 1)
+        table = (np.arange(256) >= thresholds) ^ (self.rng.random((*shape, 1)) < 0.3)
+        table = np.where(np.arange(256) <= highest, table, False).astype(np.uint8)
+        return self.node("table", (x,), {}, {"table": table if per_channel else table[0]}, type_)
 
     def max_pool2d(
         self, x: str, kernel: int, stride: int, padding: tuple[int, ...] = (0, 0, 0, 0), dilation: int = 1
@@ -120,13 +131,25 @@ class RandomGraph:
     def _infer(self, node: Node) -> Shape:
         return INTEGER_OPS[node.op].infer(node, [self.values[i].shape for i in node.inputs])
 
-    def _codes(self, shape: Shape, most: int = 127) -> np.ndarray:
-        return self.rng.integers(-most, most + 1, shape).astype(np.int8)
+    def _weight(self, shape: Shape, attrs: dict[str, Any]) -> np.ndarray:
+        """Of a scheme, or of at most `most`."""
+        if attrs.get("weights") == "binary":
+            return self.rng.choice([-1, 1], shape).astype(np.int8)
+        codes = SCHEMES[attrs.get("weights", "int8")]
+        most = attrs.pop("most", codes.hi)
+        return self.rng.integers(max(codes.lo, -most), most + 1, shape).astype(np.int8)
+
+    def _codes_of(self, x: str) -> QType:
+        type_ = self.values[x].type
+        assert type_ is not None
+        return type_
 
     def _type(self, attrs: dict[str, Any]) -> QType | None:
         if attrs.get("to_float"):
             return None
-        return QType(attrs.get("scheme", "uint8"), 0.02, attrs.get("zp", 128))
+        scheme = attrs.get("scheme", "uint8")
+        middle = {"binary": 1, "bit": 0}.get(scheme, (SCHEMES[scheme].hi + 1) // 2)
+        return QType(scheme, 0.02, attrs.get("zp", middle))
 
     def _ranged(
         self, op: str, inputs: tuple[str, ...], more: dict[str, Any], tensors: dict[str, Any], attrs: dict[str, Any]
@@ -139,11 +162,18 @@ class RandomGraph:
         self, op: str, x: str, residual: str | None, weight: np.ndarray, more: dict[str, Any], attrs: dict[str, Any]
     ) -> str:
         out, terms = weight.shape[0], weight[0].size
-        m = self.rng.uniform(0.5, 1.0, out) * SPREAD / (70 * 70 * np.sqrt(terms))
+        type_ = self._type(attrs)
+        highest = type_.codes.hi if type_ else 255
+        m = (
+            self.rng.uniform(0.5, 1.0, out)
+            * SPREAD
+            / (70 * 70 * np.sqrt(terms))
+            * (highest / self._codes_of(x).codes.hi)
+        )
         m *= self.rng.choice([-1, 1, 1, 1], out) * (127 / max(1, int(np.abs(weight).max(initial=0))))
-        b = attrs.get("zp", 128) + self.rng.normal(0, 10, out)
+        b = np.float64(type_.one_shift if type_ else 128) + self.rng.normal(0.0, 10 * highest / 255, out)
         tensors = {"weight": weight, "m": m.astype(np.float32), "b": b.astype(np.float32)}
         inputs: tuple[str, ...] = (x,)
         if residual is not None:
             inputs, tensors["m_r"] = (x, residual), np.array([0.61], np.float32)
-        return self._ranged(op, inputs, {**more, "weights": "int8"}, tensors, attrs)
+        return self._ranged(op, inputs, {**more, "weights": attrs.get("weights", "int8")}, tensors, attrs)

@@ -1,0 +1,58 @@
+// How bit weights are packed, and how a layer is cut into pieces of work: the same for every instruction set.
+//
+// A window is a list of words of 32 input channels, each somewhere in the packed input. Output channels come in blocks of
+// 32: for each word of the window 32 words of weights, behind which lie, where weights may be 0, 32 words of masks.
+#pragma once
+
+#include "bitgemm.h"
+
+namespace bitwright {
+
+// The packed memory: this, the offsets, then the weights.
+struct PackedBits {
+  int words;                          // of a window, in one plane
+  ptrdiff_t plane_bytes;              // from a plane of the input to the next
+  ptrdiff_t block_words, weights;     // words of a block; bytes from here to the first
+
+  // Of each word from the window's first byte.
+  const int32_t* offsets() const { return reinterpret_cast<const int32_t*>(this + 1); }
+  const uint32_t* block(int index) const {
+    return reinterpret_cast<const uint32_t*>(reinterpret_cast<const uint8_t*>(this) + weights) + index * block_words;
+  }
+};
+
+size_t packed_bits_bytes(const BitgemmParams& p);
+void pack_bits(const BitgemmParams& p, const int8_t* weights, void* packed);
+
+// The pieces of work: output pixels [first, last) of a block of output channels.
+struct BitPiece {
+  int block, first, last;
+};
+int bit_pieces(const BitgemmParams& p);
+BitPiece bit_piece(const BitgemmParams& p, int index);
+
+// Where an output pixel's operands lie.
+struct BitPixel {
+  const uint8_t* in;      // the window's first byte, in plane 0
+  const int32_t* start;
+  const uint8_t* second;
+  uint8_t* out;
+};
+inline BitPixel bit_pixel(const BitgemmParams& p, const Buffers& at, int y, int x) {
+  ptrdiff_t top = y * p.window.stride_h - p.window.pad_top, left = x * p.window.stride_w - p.window.pad_left;
+  return {at.in + top * p.in.row + left * p.in.pixel, p.start + p.start_rows[y] + p.start_columns[x],
+          at.second + y * p.second.row + x * p.second.pixel, at.out + y * p.out.row + x * p.out.pixel};
+}
+
+// Bits of block `block` that are channels of the output.
+inline uint32_t real_channels(const BitgemmParams& p, int block) {
+  int count = p.out.c - block * kBitBlock;
+  return count >= 32 ? ~uint32_t{0} : (uint32_t{1} << count) - 1;
+}
+
+// Stores word `block` of plane `plane` of a packed pixel.
+inline void store_bits(const BitgemmParams& p, int plane, int block, uint32_t bits, uint8_t* pixel) {
+  __builtin_memcpy(pixel + (static_cast<ptrdiff_t>(plane) * p.out.lanes / kBitBlock + block) * 4, &bits, 4);
+}
+
+}  // namespace bitwright
