@@ -19,6 +19,8 @@ from bitwright.artifact import write_atomically
 from bitwright.graph import Graph
 
 VARIABLE = "BITWRIGHT_CACHE"
+SHOWS = {"cli", "picture.py"}
+"""What shows figures and cannot change them."""
 
 
 class Cache:
@@ -75,7 +77,7 @@ def code_digest() -> str:
     native = importlib.util.find_spec("bitwright._native")
     files = [] if native is None or native.origin is None else [Path(native.origin)]
     for root in bitwright.__path__:
-        files += sorted(path for path in Path(root).rglob("*.py") if "cli" not in path.relative_to(root).parts)
+        files += sorted(path for path in Path(root).rglob("*.py") if not SHOWS & {*path.relative_to(root).parts})
     for path in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()

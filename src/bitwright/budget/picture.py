@@ -75,7 +75,7 @@ def _verified(point: Point, x: float, y: Axis, chosen: bool) -> Iterable[str]:
     yield from (_line(x - 4, y.at(end), x + 4, y.at(end), colour, width=1.5) for end in (lo, hi))
     yield f'<circle cx="{x:.1f}" cy="{y.at(_drop(point)):.1f}" r="{6 if chosen else 4}" fill="{colour}"/>'
     if chosen:
-        yield _text(x - 10, y.at(_drop(point)) + 4, "found", 12, anchor="end", colour=OURS)
+        yield _text(x, y.at(lo) + 15, "found", 12, anchor="middle", colour=OURS)
 
 
 def _dot(x: float, y: float, point: Point, chosen: object) -> str:
