@@ -76,10 +76,13 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
   const uint8_t* windows[kPixelBlock];
   Row512 rows[kPixelBlock];
   int y = first / p.out.w, x = first % p.out.w, count = last - first;
-  for (int r = 0; r < count; ++r) {
-    windows[r] = in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel;
-    rows[r] = {sums[r], at.second + y * p.second.row + x * p.second.pixel, at.out + y * p.out.row + x * p.out.pixel};
-    if (++x == p.out.w) x = 0, ++y;
+  for (int r = 0; r < count; x = 0, ++y) {
+    const uint8_t* window = in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel;
+    Row512 row = {nullptr, at.second + y * p.second.row + x * p.second.pixel, at.out + y * p.out.row + x * p.out.pixel};
+    for (; r < count && x < p.out.w; ++r, ++x) {
+      windows[r] = window, rows[r] = {sums[r], row.second, row.out};
+      window += p.window.stride_w * p.in.pixel, row.second += p.second.pixel, row.out += p.out.pixel;
+    }
   }
   int channel = piece.group * packed.outs + piece.first_panel * kPanel;
   const int8_t* weights = packed.panel(piece.group, piece.first_panel);
