@@ -62,6 +62,14 @@ class Layer(nn.Module):
         return tensors
 
     @torch.no_grad()
+    def codes(self) -> Tensor:
+        """The numbers that the weight is rounded to, [O, ...]."""
+        assert self.quantizer is not None
+        weight = self.corrected()["weight"]
+        rounded: Tensor = self.quantizer(weight)
+        return (rounded / self.quantizer.step(weight)).round()
+
+    @torch.no_grad()
     def set_codes(self, codes: Tensor) -> None:
         """Round the weight to these codes [O, ...] from now on, whichever are nearest."""
         assert self.quantizer is not None

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 
 from bitwright.algorithms.correction.adaround import AdaRound
 from bitwright.algorithms.correction.bias_correct import BiasCorrect
+from bitwright.algorithms.correction.bn_restat import BnRestat
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.equalize import Equalize
+from bitwright.algorithms.correction.finetune_scales import FinetuneScales
 from bitwright.algorithms.correction.gptq import Gptq
+from bitwright.algorithms.correction.reconstruct import Reconstruct
 from bitwright.errors import RecipeError
 
 CORRECTIONS: dict[str, Correction] = {
-    algorithm.name: algorithm for algorithm in (Equalize(), BiasCorrect(), AdaRound(), Gptq())
+    algorithm.name: algorithm
+    for algorithm in (Equalize(), BiasCorrect(), AdaRound(), Gptq(), Reconstruct(), FinetuneScales(), BnRestat())
 }
 
 

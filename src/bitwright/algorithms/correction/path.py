@@ -23,6 +23,7 @@ class Path:
         self.count = self.rows[-1].stop
         self._prepared, self._calibration, self._quantized = prepared, calibration, quantized
         self._last_use = {name: i for i, node in enumerate(prepared.graph.nodes) for name in node.inputs}
+        self._last_use[prepared.graph.output] = len(prepared.graph.nodes)
         self._position = {node.name: i for i, node in enumerate(prepared.graph.nodes)}
         self._values: dict[str, Values] = {}
 
@@ -38,9 +39,14 @@ class Path:
         """What a node reads, if it is there already."""
         return [self.read(name, rows) for name in node.inputs]
 
-    @torch.no_grad()
     def advance(self, nodes: Sequence[Node]) -> None:
-        """Compute these nodes, which come next, with the weights and scales of this moment."""
+        """Compute these nodes, which come next, with the weights and scales of this moment; drop what nothing reads then."""
+        self.compute(nodes)
+        self.drop(nodes)
+
+    @torch.no_grad()
+    def compute(self, nodes: Sequence[Node]) -> None:
+        """Compute what is read behind these nodes, which come next."""
         end = self._position[nodes[-1].name]
         kept = [node.name for node in nodes if self._last_use.get(node.name, -1) > end]
         for rows in self.rows:
@@ -50,6 +56,10 @@ class Path:
                     shape = (self.count, *found[name].shape[1:])
                     self._values[name] = self._calibration.memory.values(shape)
                 self._values[name][rows] = found[name]
+
+    def drop(self, nodes: Sequence[Node]) -> None:
+        """Drop what only these nodes read."""
+        end = self._position[nodes[-1].name]
         for name in [name for name in self._values if self._last_use[name] <= end]:
             self._values.pop(name).close()
 

@@ -1,0 +1,77 @@
+"""`finetune_scales`: learn every scale and correction of the network together, codes of weights as they are.
+
+    minimise  KL(softmax(float logits) || softmax(logits)) + mean (logits - float logits)**2 / signal
+The scale of a channel's weights is multiplied by a gain, which leaves its codes; scales of activations have LSQ's gradient. The
+float model is the teacher, so no labels are needed.
+Esser et al. 2020, "Learned Step Size Quantization"; Finkelstein et al. 2022, "QFT: Post-training quantization via fast joint
+finetuning of all degrees of freedom".
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.correction import Correction
+from bitwright.algorithms.correction.learning import run_nodes, run_with, shared_parameters, weighted
+from bitwright.algorithms.correction.path import Path
+from bitwright.graph import INPUT
+from bitwright.nn import PreparedModel
+from bitwright.nn.layer import Layer
+
+STEPS = 200
+BATCH = 16
+RATE = 0.001
+
+
+class FinetuneScales(Correction):
+    name = "finetune_scales"
+    most_images = 1024
+
+    def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
+        nodes = prepared.graph.nodes
+        teacher = Path(prepared, calibration, self.most_images, quantized=False)
+        teacher.compute(nodes)
+        gains = {layer.node.name: Gain(layer) for layer in weighted(prepared, nodes)}
+        generator, output = calibration.generator(), prepared.graph.output
+        signal = teacher.read(output, slice(0, teacher.count)).var().item() + 1e-12
+        with shared_parameters(prepared, nodes, RATE) as groups:
+            learned = [{"params": [gain.log for gain in gains.values()], "lr": RATE}, *groups]
+            optimizer = torch.optim.Adam(learned)
+            rates = [group["lr"] for group in optimizer.param_groups]
+            for step in range(STEPS):
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * (1 - step / STEPS)
+                rows = torch.randint(teacher.count, (min(BATCH, teacher.count),), generator=generator)
+                logits = run_nodes(prepared, nodes, {INPUT: teacher.read(INPUT, rows)}, gains)
+                wanted = teacher.read(output, rows)
+                apart = F.kl_div(logits.log_softmax(1), wanted.log_softmax(1), log_target=True, reduction="batchmean")
+                loss = apart + F.mse_loss(logits, wanted) / signal
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                calibration.progress((step + 1) / STEPS)
+        teacher.drop(nodes)
+        for gain in gains.values():
+            gain.settle()
+
+
+class Gain:
+    """A layer whose weight's scales are multiplied by exp(log), its codes left."""
+
+    def __init__(self, layer: Layer) -> None:
+        assert layer.quantizer is not None
+        self.layer, self.quantizer = layer, layer.quantizer
+        self.codes = layer.codes()
+        self.weight = self.codes * self.quantizer.step(self.codes)
+        self.log = torch.zeros(len(self.codes), requires_grad=True)
+
+    def __call__(self, xs: list[Tensor]) -> Tensor:
+        column = (-1,) + (1,) * (self.weight.dim() - 1)
+        return run_with(self.layer, self.weight * self.log.exp().reshape(column), xs)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Give the layer the scales that were learned."""
+        self.quantizer.scale.mul_(self.log.exp())
+        self.layer.set_codes(self.codes)

@@ -1,0 +1,77 @@
+"""What algorithms that learn by gradient share: a run of nodes with stand-ins for its layers, and what is learned of it.
+
+Products run in bfloat16, which is a few times as fast; what they are rounded to is float32.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from bitwright.algorithms.correction.drop_round import Masks, drop_round
+from bitwright.graph import Node
+from bitwright.nn import PreparedModel
+from bitwright.nn.float_ops import FLOAT_FUNCTIONS
+from bitwright.nn.layer import Layer
+from bitwright.nn.quantizers import Edge
+
+Run = Callable[[list[Tensor]], Tensor]
+
+
+def run_with(layer: Layer, weight: Tensor, xs: list[Tensor]) -> Tensor:
+    """A layer's result with another weight, its correction included."""
+    return FLOAT_FUNCTIONS[layer.node.op](layer.node.attrs, {**layer.corrected(), "weight": weight}, False, xs)
+
+
+def run_nodes(
+    prepared: PreparedModel,
+    nodes: Sequence[Node],
+    values: dict[str, Tensor],
+    stand_ins: Mapping[str, Run],
+    masks: Masks | None = None,
+) -> Tensor:
+    """Compute the nodes into `values` and return the last result; `masks` say which numbers are rounded, else all."""
+    for node in nodes:
+        run = stand_ins.get(node.name)
+        xs = [values[name] for name in node.inputs]
+        with torch.autocast("cpu", torch.bfloat16):
+            y = run(xs) if run is not None else prepared.layer(node.name)(xs, quantized=True)
+        y = y.float()
+        edge = prepared.edge(node.name)
+        values[node.name] = y if edge is None else drop_round(y, edge, None if masks is None else masks.like(y))
+    return values[nodes[-1].name]
+
+
+def edges_of(prepared: PreparedModel, nodes: Iterable[Node]) -> list[Edge]:
+    """The types that these nodes write, each once."""
+    found = (prepared.edge(node.name) for node in nodes)
+    return list({edge.name: edge for edge in found if edge is not None}.values())
+
+
+def weighted(prepared: PreparedModel, nodes: Iterable[Node]) -> list[Layer]:
+    """The layers of these nodes that have a weight."""
+    layers = (prepared.layer(node.name) for node in nodes)
+    return [layer for layer in layers if layer.quantizer is not None]
+
+
+@contextmanager
+def shared_parameters(prepared: PreparedModel, nodes: Sequence[Node], rate: float) -> Iterator[list[dict[str, object]]]:
+    """For Adam: the scales of activations and the corrections of these nodes, at `rate` of what each is worth."""
+    groups: list[dict[str, object]] = [
+        {"params": [edge.scale], "lr": rate * edge.scale.item()} for edge in edges_of(prepared, nodes)
+    ]
+    for layer in weighted(prepared, nodes):
+        tensors = layer.tensors()
+        size = tensors["bn_weight"] if "bn_weight" in tensors else tensors["weight"].detach().flatten(1).norm(dim=1)
+        groups.append({"params": [layer.correction], "lr": rate * size.detach().abs().mean().item()})
+    learned: list[Tensor] = [tensor for group in groups for tensor in group["params"]]  # type: ignore[attr-defined]
+    least = {edge.name: edge.scale.item() / 4 for edge in edges_of(prepared, nodes)}
+    for tensor in learned:
+        tensor.requires_grad_(True)
+    yield groups
+    for tensor in learned:
+        tensor.requires_grad_(False)
+        tensor.grad = None
+    for edge in edges_of(prepared, nodes):
+        edge.scale.clamp_(min=least[edge.name])
