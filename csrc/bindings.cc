@@ -135,6 +135,8 @@ NB_MODULE(_native, m) {
   m.def("available_threads", &available_threads);
   m.def("measured_peak", [] { return measured_peak(chosen_isa()); }, nb::call_guard<nb::gil_scoped_release>(),
         "int8 multiply-adds a second of one thread");
+  m.def("measured_bit_peak", [] { return measured_bit_peak(chosen_isa()); }, nb::call_guard<nb::gil_scoped_release>(),
+        "1-bit multiply-adds a second of one thread by XOR, VPOPCNTD and VPADDD; 0 without them");
   nb::class_<Plan>(m, "Plan")
       .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("threads") = 0,
            nb::arg("keep_values") = false)

@@ -17,10 +17,11 @@ bool is_bitwise(const Tensor& weight) {
 
 int planes_of(const Value& value) { return value.max_code == 1 ? 1 : 2; }
 
-// Does counting bits beat multiplying bytes? The tile unit multiplies as many bytes as VPOPCNTD counts bits.
-bool is_faster(const Value& in, Isa isa) {
-  if (isa == Isa::amx) return false;
-  if (isa == Isa::avx512vnni) return has_vpopcntdq();
+// Does counting bits beat multiplying bytes? The tile unit multiplies more bytes than VPOPCNTD counts bits, where pixels are many.
+bool is_faster(const Value& in, const Value& out, Isa isa) {
+  bool one_pixel = extent(out).h * extent(out).w == 1;
+  if (isa == Isa::amx && !one_pixel) return false;
+  if (isa >= Isa::avx512vnni) return has_vpopcntdq();
   return isa != Isa::avxvnni || planes_of(in) == 1;
 }
 
@@ -28,7 +29,7 @@ bool runs_on_planes(const Graph& graph, const Node& node, Isa isa) {
   if (node.op != "conv2d" && node.op != "linear") return false;
   if (node.op == "conv2d" ? node.attrs.at("groups")[0] != 1 : is_grouped(node)) return false;
   const Value& in = graph.values[node.inputs[0]];
-  if (in.max_code >= 1 << kMostPlanes || extent(in).c < kLeastChannels || !is_faster(in, isa)) return false;
+  if (in.max_code >= 1 << kMostPlanes || extent(in).c < kLeastChannels || !is_faster(in, graph.values[node.output], isa)) return false;
   bool one_zero = std::all_of(in.zero_points.begin(), in.zero_points.end(), [&](int z) { return z == in.zero_points[0]; });
   return one_zero && is_bitwise(node.tensors.at("weight"));
 }

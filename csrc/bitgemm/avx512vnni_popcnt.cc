@@ -178,10 +178,14 @@ void run_piece(const BitgemmParams& p, const PackedBits& packed, const Buffers& 
   alignas(64) int32_t sums[kMostPixels * kBitBlock] = {};
   bool narrow = p.out.c - piece.block * kBitBlock <= 16;
   const CountBits* counts = p.masked ? (narrow ? kCounts<1, true> : kCounts<2, true>) : narrow ? kCounts<1, false> : kCounts<2, false>;
+  int y = piece.first / p.out.w, x = piece.first % p.out.w;
   for (int n = piece.first; n < piece.last;) {
     int left = piece.last - n, steps = (left + kMostPixels - 1) / kMostPixels, count = (left + steps - 1) / steps;
     BitPixel pixels[kMostPixels];
-    for (int r = 0; r < count; ++r) pixels[r] = bit_pixel(p, at, (n + r) / p.out.w, (n + r) % p.out.w);
+    for (int r = 0; r < count; ++r) {
+      pixels[r] = bit_pixel(p, at, y, x);
+      if (++x == p.out.w) x = 0, ++y;
+    }
     counts[count - 1](p, packed, packed.block(piece.block), pixels, sums);
     finish_pixels(p, pixels, count, piece.block, sums);
     n += count;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "../isa.h"
+
 namespace bitwright {
 namespace {
 
@@ -18,11 +20,8 @@ PeakLoop loop_of(Isa isa) {
 #endif
 }
 
-}  // namespace
-
-double measured_peak(Isa isa) {
+double fastest(PeakLoop loop) {
   using Clock = std::chrono::steady_clock;
-  PeakLoop loop = loop_of(isa);
   double best = 0;
   for (int i = 0; i < kRepeats; ++i) {
     auto begin = Clock::now();
@@ -30,6 +29,18 @@ double measured_peak(Isa isa) {
     best = std::max(best, macs / std::chrono::duration<double>(Clock::now() - begin).count());
   }
   return best;
+}
+
+}  // namespace
+
+double measured_peak(Isa isa) { return fastest(loop_of(isa)); }
+
+double measured_bit_peak(Isa isa) {
+#ifdef BITWRIGHT_X86
+  if (isa >= Isa::avx512vnni && has_vpopcntdq()) return fastest(peak_avx512vnni_popcnt);
+#endif
+  static_cast<void>(isa);
+  return 0;
 }
 
 }  // namespace bitwright
