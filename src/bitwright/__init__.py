@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bitwright.quantization import calibrate, convert, prepare, quantize
     from bitwright.recipe import Recipe
     from bitwright.sources import open_source
+    from bitwright.training import prepare_qat, train
 
 _HOMES = {
     "Artifact": "bitwright.artifact",
@@ -35,6 +36,8 @@ _HOMES = {
     "quantize": "bitwright.quantization",
     "Recipe": "bitwright.recipe",
     "open_source": "bitwright.sources",
+    "prepare_qat": "bitwright.training",
+    "train": "bitwright.training",
 }
 
 __all__ = [
@@ -48,10 +51,12 @@ __all__ = [
     "load",
     "open_source",
     "prepare",
+    "prepare_qat",
     "quantize",
     "quantize_within",
     "search",
     "sensitivity",
+    "train",
 ]
 
 

@@ -10,6 +10,7 @@ BitwrightError
 │   └── OverflowBoundError a layer could overflow its int32 accumulator
 ├── CaptureError           a PyTorch model could not be captured; names op, module and source line
 ├── CalibrationError       ranges are missing or not finite
+├── TrainingError          training cannot start, go on or be resumed
 ├── ArtifactError          a file is damaged, foreign or inconsistent
 ├── BudgetError            no model that was tried keeps the accuracy asked for
 ├── ModelError             a model or its weights could not be loaded
@@ -63,6 +64,10 @@ class CaptureError(BitwrightError):
 
 class CalibrationError(BitwrightError):
     """Ranges are missing or not finite."""
+
+
+class TrainingError(BitwrightError, ValueError):
+    """Training cannot start, go on or be resumed."""
 
 
 class ArtifactError(BitwrightError):

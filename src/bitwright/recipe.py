@@ -10,6 +10,7 @@ A recipe file says anything else:
     activations = "uint8"
     range = "mse"
     algorithms = ["equalize", "bias_correct"]
+    training = "lsq"
     first = { weights = "int8" }
     last = { weights = "int8", activations = "uint8" }
     [[layers]]
@@ -91,6 +92,7 @@ class Recipe:
     group: int | None = None
     range: str = "mse"
     algorithms: tuple[str, ...] = ("equalize", "bias_correct")
+    training: str | None = None
     first: Rule = Rule()
     last: Rule = Rule()
     layers: tuple[Rule, ...] = ()
@@ -164,7 +166,7 @@ class Recipe:
             record["algorithms"] = tuple(names)
         for side in ("first", "last"):
             record[side] = Rule(**_table(record.get(side, {}), side, RULE_KEYS))
-        for key in ("name", "range", *SCHEME_KEYS):
+        for key in ("name", "range", "training", *SCHEME_KEYS):
             if not isinstance(record.get(key, ""), str):
                 raise RecipeError(f"expected {key!r} to be a string, found {record[key]!r:.100}")
         return cls(**record)

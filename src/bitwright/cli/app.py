@@ -15,6 +15,7 @@ from bitwright.cli.output import printable, report
 from bitwright.cli.quantize import quantize
 from bitwright.cli.search import search
 from bitwright.cli.sensitivity import sensitivity
+from bitwright.cli.train import train
 from bitwright.errors import BitwrightError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -26,7 +27,7 @@ def bitwright() -> None:
     """Make few-bit integer models of PyTorch image classifiers; evaluate, run and inspect them without PyTorch."""
 
 
-for command in (quantize, search, sensitivity, evaluate, classify, inspect, bench):
+for command in (quantize, train, search, sensitivity, evaluate, classify, inspect, bench):
     bitwright.add_command(command)
 
 

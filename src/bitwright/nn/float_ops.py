@@ -43,7 +43,8 @@ def _finish(y: Tensor, attrs: Mapping[str, Any], t: Mapping[str, Tensor], traini
     """Batch norm, residual and clamp, in this order."""
     if "bn_mean" in t:
         training = training and not attrs.get("constant", False)
-        y = F.batch_norm(y, t["bn_mean"], t["bn_var"], t["bn_weight"], t["bn_bias"], training, eps=attrs["eps"])
+        momentum = attrs.get("momentum", 0.0)
+        y = F.batch_norm(y, t["bn_mean"], t["bn_var"], t["bn_weight"], t["bn_bias"], training, momentum, attrs["eps"])
     if len(xs) == 2:
         y = y + xs[1]
     return _clamp(y, attrs)

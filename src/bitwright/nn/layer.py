@@ -18,6 +18,7 @@ PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias", "slope", "before", "afte
 class Layer(nn.Module):
     """Runs a float node. One with a weight has a `quantizer`; a `correction` [O], added to the quantized result; a
     `rounding`, added to the weight before it is rounded; and `equalized` [O], what its channels were multiplied by.
+    `momentum` is how much of a batch's statistics a batch norm learns in train mode; None freezes them.
     """
 
     correction: Tensor
@@ -28,6 +29,7 @@ class Layer(nn.Module):
         super().__init__()
         self.node = Node(node.name, node.op, node.inputs, node.attrs, {}, node.origin)
         self.names = tuple(node.tensors)
+        self.momentum: float | None = 0.1
         for name, array in node.tensors.items():
             tensor = torch.from_numpy(np.array(array))
             constant = (
@@ -89,7 +91,10 @@ class Layer(nn.Module):
             tensors["weight"] = self.quantizer(tensors["weight"])
         if not clamped:
             attrs = {key: value for key, value in attrs.items() if key != "clamp"}
-        return FLOAT_FUNCTIONS[self.node.op](attrs, tensors, quantized and self.training, xs)
+        if self.momentum is not None:
+            attrs = {**attrs, "momentum": self.momentum}
+        batch_statistics = quantized and self.training and self.momentum is not None
+        return FLOAT_FUNCTIONS[self.node.op](attrs, tensors, batch_statistics, xs)
 
     def float_node(self) -> Node:
         """The node with the tensors of this moment, and the scales that its weight will be rounded with."""
@@ -97,5 +102,7 @@ class Layer(nn.Module):
         node = self.node
         if self.quantizer is not None:
             node = node.with_attrs(weights=self.quantizer.scheme)
-            tensors["weight_scale"] = self.quantizer.scale.detach().cpu().double().numpy()
+            weight, scale = self.quantizer.effective(self.corrected()["weight"])
+            tensors["weight"] = weight.detach().cpu().numpy()
+            tensors["weight_scale"] = scale.detach().cpu().double().numpy()
         return Node(node.name, node.op, node.inputs, node.attrs, tensors, node.origin)

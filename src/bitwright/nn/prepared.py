@@ -17,7 +17,7 @@ from bitwright.nn.edges import WITH_WEIGHT, ends, place
 from bitwright.nn.histogram import Histogram
 from bitwright.nn.integer_ops import INTEGER_FUNCTIONS, Call
 from bitwright.nn.layer import Layer
-from bitwright.nn.quantizers import Edge
+from bitwright.nn.quantizers import Edge, WeightQuantizer
 from bitwright.ops import FLOAT_OPS
 from bitwright.ops.unary import Unary
 from bitwright.preprocess import Preprocess
@@ -92,6 +92,17 @@ class PreparedModel(nn.Module):
     def real_input(self, images: Tensor) -> Tensor:
         """What uint8 images [N, H, W, C] mean: the float model's input, float32 [N, C, H, W]."""
         return images.permute(0, 3, 1, 2).float().contiguous() * self.image_scale + self.image_offset
+
+    def float_logits(self, x: Tensor) -> Tensor:
+        """What the float model says of normalised images [N, C, H, W]."""
+        return self._float(x, lambda name, value: value)
+
+    def set_progress(self, share: float) -> None:
+        """Tell the quantizers how much of the training is done, 0 to 1: some training algorithms follow a schedule."""
+        self._lowered = None
+        for module in self.modules():
+            if isinstance(module, Edge | WeightQuantizer):
+                module.progress = share
 
     def steps(self) -> Iterator[tuple[Node, list[str]]]:
         """Every node of the float graph in order, each with the values that nothing reads after it."""
@@ -193,8 +204,8 @@ class PreparedModel(nn.Module):
         return self._lowered[1], self._lowered[2]
 
     def _expect_calibrated(self) -> None:
-        for name, buffer in self.named_buffers():
-            if name.endswith(".scale") and not torch.isfinite(buffer).all():
+        for name, scale in [*self.named_buffers(), *self.named_parameters()]:
+            if name.endswith(".scale") and not torch.isfinite(scale).all():
                 raise CalibrationError("the model has no ranges yet; call bitwright.calibrate(prepared, images) first")
 
 

@@ -1,0 +1,36 @@
+"""`lsq`: the scales are learned, by the gradient that the rounding error leaves.
+
+    y = s * clip(round(x / s), lo, hi)                     for codes with a zero point z: round(x / s + z) - z
+    dy/ds = round(x/s) - x/s inside, lo or hi outside,     times g = 1 / sqrt(count * hi)
+where count is the numbers that share s: the weights of a channel, or the features of an activation. The paper starts at
+s = 2 * mean|x| / sqrt(hi); here s starts where calibration put it, which the range algorithm decides.
+Esser et al. 2020, "Learned Step Size Quantization".
+"""
+
+from torch import Tensor
+
+from bitwright.algorithms.training.straight_through import lsq_factor, round_activation, round_weight, scale_gradient
+from bitwright.nn.estimator import Estimator
+from bitwright.nn.quantizers import Edge, WeightQuantizer, learn
+from bitwright.schemes import SCHEMES
+
+
+class Lsq(Estimator):
+    name = "lsq"
+
+    def learn_activation(self, edge: Edge) -> None:
+        learn(edge, "scale")
+
+    def learn_weight(self, quantizer: WeightQuantizer) -> None:
+        learn(quantizer, "scale")
+
+    def activation(self, edge: Edge, x: Tensor) -> Tensor:
+        factor = lsq_factor(x[0].numel(), SCHEMES[edge.scheme].hi)
+        return round_activation(edge, x, scale_gradient(edge.step, factor))
+
+    def effective(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
+        count = weight.numel() // quantizer.scale.numel()
+        return weight, scale_gradient(quantizer.scales, lsq_factor(count, SCHEMES[quantizer.scheme].hi))
+
+    def rounded(self, quantizer: WeightQuantizer, effective: Tensor, scale: Tensor) -> Tensor:
+        return round_weight(quantizer, effective, scale)

@@ -1,0 +1,81 @@
+"""What the algorithms for 1-bit networks share: they train `binary`, and leave every other scheme to `lsq`."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from bitwright.algorithms.training.lsq import Lsq
+from bitwright.algorithms.training.straight_through import sign
+from bitwright.nn.estimator import Estimator
+from bitwright.nn.quantizers import Edge, WeightQuantizer, rows, spread
+from bitwright.qtensor import TINY
+
+OTHERS = Lsq()
+
+
+class OneBit(Estimator):
+    """sign(x) in forward; `soft_activation` and `soft_weight` are what is differentiated in its place."""
+
+    def learn_activation(self, edge: Edge) -> None:
+        OTHERS.learn_activation(edge)
+
+    def learn_weight(self, quantizer: WeightQuantizer) -> None:
+        if quantizer.scheme != "binary":
+            OTHERS.learn_weight(quantizer)
+
+    def activation(self, edge: Edge, x: Tensor) -> Tensor:
+        if edge.scheme != "binary":
+            return OTHERS.activation(edge, x)
+        scale = edge.step.detach()
+        return harden(self.soft_activation(edge, x / scale), x) * scale
+
+    def effective(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
+        if quantizer.scheme != "binary":
+            return OTHERS.effective(quantizer, weight)
+        return self.binary(quantizer, weight)
+
+    def rounded(self, quantizer: WeightQuantizer, effective: Tensor, scale: Tensor) -> Tensor:
+        if quantizer.scheme != "binary":
+            return OTHERS.rounded(quantizer, effective, scale)
+        return harden(self.soft_weight(quantizer, effective), effective) * scale
+
+    @abstractmethod
+    def binary(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """`effective` for binary weights."""
+
+    @abstractmethod
+    def soft_activation(self, edge: Edge, x: Tensor) -> Tensor:
+        """A smooth sign of x, in units of the scale."""
+
+    @abstractmethod
+    def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:
+        """A smooth sign of an effective weight."""
+
+
+def harden(soft: Tensor, x: Tensor) -> Tensor:
+    """sign(x), with the gradient of `soft`."""
+    return soft + (sign(x) - soft).detach()
+
+
+def hard_tanh(x: Tensor) -> Tensor:
+    """clip(x, -1, 1): its derivative is 1 where |x| < 1, the straight-through estimator of XNOR-Net."""
+    return x.clamp(-1, 1)
+
+
+def approx_sign(x: Tensor) -> Tensor:
+    """x * (2 - |x|) in -1..1: derivative 2 - 2|x|. Liu et al. 2018, "Bi-Real Net", section 3.3."""
+    x = x.clamp(-1, 1)
+    return x * (2 - x.abs())
+
+
+def mean_size(quantizer: WeightQuantizer, weight: Tensor) -> Tensor:
+    """mean |w| of the numbers that share a scale."""
+    return rows(weight, quantizer.scale).abs().mean(-1).clamp_min(TINY)
+
+
+def standardised(quantizer: WeightQuantizer, weight: Tensor) -> Tensor:
+    """(w - mean) / deviation of the numbers that share a scale: as many of either sign, roughly."""
+    parts = rows(weight, quantizer.scale)
+    mean, deviation = parts.mean(-1), parts.std(-1, correction=0).clamp_min(TINY)
+    return torch.div(weight - spread(mean, weight), spread(deviation, weight))

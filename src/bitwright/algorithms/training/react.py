@@ -1,0 +1,25 @@
+"""`react`: ReActNet's binary layers: a sign whose threshold is learned, in front of weights scaled by mean |w|.
+
+    activations  sign(x - a[c]),  d sign(x)/dx = 2 - 2|x| in -1..1                  weights  a * sign(w), a = mean |w|
+The learned thresholds a[c] and the shifted PReLU are parameters of the network (`x + parameter`, `nn.PReLU`), which capture
+knows and the lowering folds into integers exactly; a gives no gradient to w. With Bi-Real Net's gradient of the sign.
+Liu et al. 2020, "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions".
+"""
+
+from torch import Tensor
+
+from bitwright.algorithms.training.one_bit import OneBit, approx_sign, hard_tanh, mean_size
+from bitwright.nn.quantizers import Edge, WeightQuantizer
+
+
+class React(OneBit):
+    name = "react"
+
+    def binary(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
+        return weight, mean_size(quantizer, weight).detach()
+
+    def soft_activation(self, edge: Edge, x: Tensor) -> Tensor:
+        return approx_sign(x)
+
+    def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:
+        return hard_tanh(weight)

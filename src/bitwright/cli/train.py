@@ -1,0 +1,189 @@
+"""`bitwright train`: a float model and labelled images in, an artifact out, by quantization-aware training."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from bitwright.artifact import Artifact
+from bitwright.cli.float_model import open_model
+from bitwright.cli.measure import Measurement
+from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report, report_bad
+from bitwright.cli.preprocess_options import preprocess_options, resolve
+from bitwright.errors import ArtifactError
+from bitwright.sources import open_source
+
+if TYPE_CHECKING:
+    from bitwright.training.trainer import Progress
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", required=True, metavar="SRC", help="Labelled images to train on.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint of the float model to start from.")
+@click.option(
+    "--recipe",
+    "recipes",
+    multiple=True,
+    default=["w4a4"],
+    help="Bits, as in w4a4, or a .toml file; several are stages.",
+)
+@click.option("--training", metavar="NAME", help="The algorithm, such as lsq; else the recipe says.")
+@click.option("--epochs", default=4.0, show_default=True, type=click.FloatRange(min=0, min_open=True))
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop by then; the schedule follows the clock."
+)
+@click.option("--batch", default=128, show_default=True, type=click.IntRange(min=1))
+@click.option("--optimizer", default="sgd", show_default=True, type=click.Choice(("sgd", "adamw")))
+@click.option("--lr", default=0.02, show_default=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--weight-decay", default=1e-4, show_default=True, type=click.FloatRange(min=0))
+@click.option(
+    "--augment", default="crop,flip", show_default=True, help="Any of crop, flip, randaugment, mixup, cutmix."
+)
+@click.option("--label-smoothing", default=0.0, show_default=True, type=click.FloatRange(0, 1))
+@click.option(
+    "--distill", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share of the teacher in the loss."
+)
+@click.option(
+    "--features", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Weight of the layers' distance."
+)
+@click.option(
+    "--ema", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Decay of the averaged weights."
+)
+@click.option("--freeze-bn", is_flag=True, help="Batch norms keep their statistics.")
+@click.option("--no-amp", is_flag=True, help="Compute in float32, not bfloat16.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of PyTorch.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**16 - 1))
+@click.option(
+    "--resume", type=click.Path(path_type=Path), help="Save the run here as it goes; go on from here where it exists."
+)
+@click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
+@preprocess_options
+@json_option
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
+def train(
+    model: str,
+    data: str,
+    weights: Path | None,
+    recipes: tuple[str, ...],
+    training: str | None,
+    augment: str,
+    no_amp: bool,
+    threads: int | None,
+    resume: Path | None,
+    test: str | None,
+    as_json: bool,
+    output: Path,
+    given: dict[str, Any],
+    **numbers: Any,
+) -> None:
+    """Train MODEL quantized and write the integer model to a file. MODEL and SRC are those of `bitwright quantize`.
+
+    What is reported is measured on the integer model, by the engine.
+    """
+    if not output.absolute().parent.is_dir():
+        raise ArtifactError(f"cannot write {output}: there is no folder {output.parent}")
+    source = open_source(data)
+    tested = None if test is None else open_source(test)
+    loaded = open_model(model, weights)
+    preprocess = resolve(loaded.preprocess, given)
+    import torch
+
+    from bitwright.training import Options
+    from bitwright.training import train as train_model
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    options = Options(**numbers, amp=not no_amp, augment=tuple(name for name in augment.split(",") if name))
+    with _shown() as show:
+        artifact = train_model(
+            loaded.model,
+            source,
+            preprocess=preprocess,
+            recipe=recipes,
+            training=training,
+            options=options,
+            resume=resume,
+            progress=show,
+        )
+    provenance = {**artifact.provenance, "model": {"spec": model}, "data": data}
+    artifact = replace(artifact, provenance=provenance)
+    measured = None
+    if tested is not None:
+        result = Measurement(tested, preprocess).of(artifact, "testing both models", loaded.module)
+        report_bad(result.bad)
+        measured = {
+            "data": test,
+            "images": result.images,
+            "top1": result.top1,
+            "float_top1": result.reference_top1,
+            "agreement": result.agreement,
+        }
+        artifact = replace(artifact, provenance={**provenance, "measured": measured})
+    artifact.save(output)
+    _print(artifact, measured, output, as_json)
+
+
+def _print(artifact: Artifact, measured: dict[str, Any] | None, output: Path, as_json: bool) -> None:
+    training = artifact.provenance["training"]
+    record = {
+        "artifact": str(output),
+        "sha256": artifact.digest,
+        "bytes": len(artifact.data),
+        "training": training,
+        "measured": measured,
+    }
+    if as_json:
+        print_json(record)
+        return
+    tested = measured or {}
+    print_pairs(
+        [
+            ("recipe", " then ".join(training["stages"]) + f", by {training['algorithm']}"),
+            ("trained on", f"{training['images_seen']:,} images in {training['minutes']} minutes"),
+            ("tested on", None if measured is None else f"{tested['images']:,} images of {tested['data']}"),
+            (
+                "top-1",
+                None if measured is None else f"{percent(tested['top1'])}, float {percent(tested['float_top1'])}",
+            ),
+            ("agreement", percent(tested.get("agreement"))),
+            ("artifact", byte_count(len(artifact.data))),
+            ("written to", output),
+            ("sha256", artifact.digest),
+        ]
+    )
+
+
+@contextmanager
+def _shown() -> Iterator["Callable[[Progress], None]"]:
+    """Show how far training is: a bar on a terminal, else a line on stderr at every twentieth of the way."""
+    if not sys.stderr.isatty():
+        shown = -1
+
+        def line(at: "Progress") -> None:
+            nonlocal shown
+            if int(at.share * 20) > shown:
+                shown = int(at.share * 20)
+                report(
+                    f"{at.stage}: {100 * at.share:.0f} %, {at.images:,} images, loss {at.loss:.4f}, "
+                    f"accuracy {at.accuracy:.2f} %, lr {at.lr:.2g}, {at.minutes:.1f} min"
+                )
+
+        yield line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=1.0)
+
+        def update(at: "Progress") -> None:
+            text = f"{at.stage} loss {at.loss:.3f} acc {at.accuracy:.1f} %"
+            bar.update(task, completed=at.share, description=text)
+
+        yield update

@@ -1,0 +1,64 @@
+"""A checkpoint of a training run: one safetensors file, tensors and JSON, written beside and renamed. No pickle.
+
+The order of the images and the augmentation follow from the seed and the step, so a resumed run goes on to the bit.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bitwright.errors import TrainingError
+
+Tensors = dict[str, Tensor]
+
+
+def save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Tensors, record: dict[str, Any]
+) -> None:
+    """Write everything that the run needs to go on."""
+    tensors = {f"model:{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"average:{name}": tensor for name, tensor in average.items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer:{index}:{name}": value for name, value in state.items() if torch.is_tensor(value)}
+    copies = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    beside = path.with_name(path.name + ".part")
+    save_file(copies, beside, {"training": json.dumps(record)})
+    os.replace(beside, path)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What the run had noted; TrainingError where the file is no checkpoint."""
+    try:
+        with safe_open(path, "pt") as file:
+            record: dict[str, Any] = json.loads((file.metadata() or {})["training"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise TrainingError(
+            f"cannot resume from {path}: it is not a checkpoint of bitwright train ({error})"
+        ) from error
+    return record
+
+
+def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Tensors) -> None:
+    """Put everything back; TrainingError where the tensors do not fit this model."""
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        model.load_state_dict(_part(tensors, "model:"))
+    except RuntimeError as error:
+        raise TrainingError(f"cannot resume from {path}: it is of another model or recipe") from error
+    average |= _part(tensors, "average:")
+    state: dict[int, Tensors] = {}
+    for name, tensor in _part(tensors, "optimizer:").items():
+        index, key = name.split(":")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _part(tensors: Tensors, prefix: str) -> Tensors:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,45 @@
+"""What a teacher adds to the loss.
+
+logits      T**2 * KL(softmax(teacher / T) || softmax(student / T))
+            Hinton et al. 2015, "Distilling the Knowledge in a Neural Network"
+features    mean over layers of |a_t / |a_t| - a_s / |a_s||**2,  a = mean over channels of x**2, at every place
+            Zagoruyko and Komodakis 2017, "Paying More Attention to Attention"
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bitwright.nn import PreparedModel
+
+
+def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """The KL divergence of logits [N, classes], scaled so that its gradient does not depend on the temperature."""
+    target, found = F.log_softmax(teacher / temperature, 1), F.log_softmax(student / temperature, 1)
+    return F.kl_div(found, target, reduction="batchmean", log_target=True) * temperature**2
+
+
+class Features:
+    """Notes what the last layer at each size of the plane computes, until `take` is called."""
+
+    def __init__(self, prepared: PreparedModel) -> None:
+        shapes = {node.name: prepared.graph.values[node.name].shape for node in prepared.graph.nodes}
+        last = {shape[1:]: name for name, shape in shapes.items() if len(shape) == 3 and shape[1] > 1}
+        self.seen: list[Tensor] = []
+        for name in last.values():
+            prepared.layer(name).register_forward_hook(lambda module, inputs, output: self.seen.append(output))
+
+    def take(self) -> list[Tensor]:
+        """What was noted since."""
+        seen, self.seen = self.seen, []
+        return seen
+
+
+def distance(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+    """How far the attention maps of layers [N, C, H, W] are from each other."""
+    pairs = zip(student, teacher, strict=True)
+    return torch.stack([(_attention(s) - _attention(t)).pow(2).sum(1).mean() for s, t in pairs]).mean()
+
+
+def _attention(x: Tensor) -> Tensor:
+    return F.normalize(x.float().pow(2).mean(1).flatten(1), dim=1)

@@ -1,0 +1,49 @@
+"""`prepare_qat`: a float model as a module that trains quantized, in a loop of the user's."""
+
+from dataclasses import replace
+from os import PathLike
+
+import torch
+from torch import nn
+
+from bitwright.algorithms.training import training_algorithm
+from bitwright.nn import PreparedModel
+from bitwright.nn.layer import Layer
+from bitwright.nn.quantizers import Edge
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import Images, calibrate, prepare
+from bitwright.recipe import Recipe
+
+
+def prepare_qat(
+    model: "nn.Module | torch.export.ExportedProgram",
+    *,
+    preprocess: Preprocess,
+    recipe: str | PathLike[str] | Recipe = "w4a4",
+    training: str | None = None,
+    images: Images | None = None,
+) -> PreparedModel:
+    """A module with the signature of `model` (normalised float32 [N, C, H, W] -> logits), ready to be trained.
+
+    In train mode it computes differentiable fake quantization, by the recipe's training algorithm or `training` (default:
+    lsq); in eval mode, the integers. `convert` makes the artifact. Scales start where calibration on `images` puts them;
+    without images, call `calibrate` before the first step. Corrections of the recipe are left out: training does their part.
+
+    Raises what `prepare` raises, and RecipeError where the algorithm is unknown.
+    """
+    plan = Recipe.parse(recipe)
+    plan = replace(plan, algorithms=(), training=training or plan.training or "lsq")
+    algorithm = training_algorithm(plan.training or "lsq")
+    prepared = prepare(model, preprocess=preprocess, recipe=plan)
+    for edge in prepared.edges.values():
+        assert isinstance(edge, Edge)
+        edge.estimator = algorithm
+        algorithm.learn_activation(edge)
+    for layer in prepared.layers.values():
+        assert isinstance(layer, Layer)
+        if layer.quantizer is not None:
+            layer.quantizer.estimator = algorithm
+            algorithm.learn_weight(layer.quantizer)
+    if images is not None:
+        calibrate(prepared, images)
+    return prepared

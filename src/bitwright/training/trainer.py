@@ -1,0 +1,338 @@
+"""`train`: a float model and labelled images in, an artifact out, by quantization-aware training in one or more stages."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bitwright.artifact import Artifact
+from bitwright.errors import TrainingError
+from bitwright.nn import PreparedModel
+from bitwright.nn.layer import Layer
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import calibrate, convert
+from bitwright.recipe import Recipe
+from bitwright.sources import ImageSource
+from bitwright.training import checkpoint
+from bitwright.training.augmentation import augment
+from bitwright.training.distillation import Features, distance, divergence
+from bitwright.training.options import Options
+from bitwright.training.pixels import Pixels
+from bitwright.training.qat import prepare_qat
+
+CALIBRATION = 512
+SAVE_EVERY_S = 120.0
+Spec = str | PathLike[str] | Recipe
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: `share` of all stages together (0..1), images seen, the mean loss and accuracy since the last one."""
+
+    stage: str
+    share: float
+    images: int
+    loss: float
+    accuracy: float
+    lr: float
+    minutes: float
+
+
+def train(
+    model: "nn.Module | torch.export.ExportedProgram",
+    source: ImageSource,
+    *,
+    preprocess: Preprocess,
+    recipe: Spec | Sequence[Spec] = "w4a4",
+    training: str | None = None,
+    options: Options | None = None,
+    teacher: nn.Module | None = None,
+    resume: str | PathLike[str] | None = None,
+    device: str | torch.device | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Artifact:
+    """Train a float model quantized, and convert it.
+
+    Several recipes are stages, one after the other, each from the weights of the one before: fewer and fewer bits, or, for
+    1-bit networks, activations first (`["w8a1", "w1a1"]`). `training` overrides the recipes' algorithm. `teacher` takes the
+    same images; without one, the float model is its own teacher where the options ask for one. `resume` is a file that the
+    run is saved to as it goes, and goes on from, to the bit, where it exists.
+
+    Raises TrainingError where labels are missing, the loss is not finite, or the checkpoint is of another run; else what
+    `prepare_qat` raises, and ImageError for an image that cannot be read.
+    """
+    run = options or Options()
+    recipes = [recipe] if isinstance(recipe, str | PathLike | Recipe) else list(recipe)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    pixels = Pixels(source, preprocess)
+    saved = None if resume is None else Path(resume)
+    trainer = _Trainer(run, pixels, where, teacher, saved, progress, stages=len(recipes))
+    if isinstance(model, nn.Module):
+        model = model.cpu()
+    prepared: PreparedModel | None = None
+    for stage, spec in enumerate(recipes):
+        following = prepare_qat(model, preprocess=preprocess, recipe=spec, training=training)
+        if prepared is not None:
+            _carry(prepared, following)
+        calibrate(following, pixels.take(_sample(len(pixels), run.seed))[0].numpy())
+        prepared = trainer.run(following.to(where), stage)
+    assert prepared is not None
+    record = {
+        "options": asdict(run),
+        "algorithm": prepared.recipe.training,
+        "stages": [Recipe.parse(spec).name for spec in recipes],
+        "images_seen": trainer.seen,
+        "minutes": round(trainer.elapsed_s / 60, 1),
+    }
+    return convert(prepared.cpu().eval(), classes=source.classes, provenance={"seed": run.seed, "training": record})
+
+
+def _sample(count: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(count, generator=generator)[:CALIBRATION]
+
+
+def _carry(old: PreparedModel, new: PreparedModel) -> None:
+    """What was learned, but the scales, from one stage's model to the next."""
+    learned = old.cpu().state_dict()
+    kept = {
+        name: value
+        for name, value in new.state_dict().items()
+        if name in learned and not name.endswith((".scale", ".zero_point")) and learned[name].shape == value.shape
+    }
+    new.load_state_dict({**new.state_dict(), **{name: learned[name] for name in kept}})
+
+
+class _Trainer:
+    """The loop, over the stages."""
+
+    def __init__(
+        self,
+        options: Options,
+        pixels: Pixels,
+        device: torch.device,
+        teacher: nn.Module | None,
+        saved: Path | None,
+        progress: Callable[[Progress], None] | None,
+        stages: int,
+    ) -> None:
+        self.options, self.pixels, self.device, self.saved, self.progress = options, pixels, device, saved, progress
+        self.teacher = None if teacher is None else teacher.to(device).eval()
+        self.stages = stages
+        self.steps = max(1, round(options.epochs * len(pixels) / options.batch / stages))
+        self.elapsed_s, self.seen = 0.0, 0
+        self.record = None if saved is None or not saved.exists() else checkpoint.read_record(saved)
+        if self.record is not None and self.record["options"] != self._settings():
+            raise TrainingError(
+                f"cannot resume from {saved}: it was saved by a run with other options; remove it, or use those"
+            )
+
+    def run(self, prepared: PreparedModel, stage: int) -> PreparedModel:
+        """Train one stage to its end, from the checkpoint where that is in it or behind it."""
+        record = self.record
+        if record is not None and record["stage"] > stage:
+            return prepared
+        optimizer = _optimizer(prepared, self.options)
+        average: dict[str, Tensor] = {}
+        step, share = 0, 0.0
+        if record is not None and record["stage"] == stage:
+            assert self.saved is not None
+            checkpoint.load(self.saved, prepared, optimizer, average)
+            step, share, self.elapsed_s, self.seen = (
+                record["step"],
+                record["share"],
+                record["elapsed_s"],
+                record["seen"],
+            )
+            self.record = None
+        self._freeze(prepared.train())
+        loss_of = _Loss(prepared, self.options, self.teacher)
+        window, saved_at, last = [0.0, 0.0, 0.0], self.elapsed_s, time.monotonic()
+        while share < 1.0:
+            lr = self._set_lr(optimizer, share)
+            prepared.set_progress(share)
+            loss, correct, count = self._step(prepared, optimizer, loss_of, stage, step)
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"the loss is {loss} in step {step} of stage {stage + 1}; try a smaller lr than {lr:.4g}"
+                )
+            step, self.seen = step + 1, self.seen + count
+            window = [window[0] + loss * count, window[1] + correct, window[2] + count]
+            if self.options.ema:
+                _update(average, prepared, self.options.ema)
+            now = time.monotonic()
+            self.elapsed_s, last = self.elapsed_s + now - last, now
+            share = self._share(step, stage)
+            if self.saved is not None and (self.elapsed_s - saved_at > SAVE_EVERY_S or share >= 1.0):
+                saved_at = self.elapsed_s
+                self._save(prepared, optimizer, average, stage, step, share)
+            if self.progress is not None and (step % 50 == 0 or share >= 1.0):
+                whole, minutes = (stage + share) / self.stages, self.elapsed_s / 60
+                name = prepared.recipe.name
+                self.progress(
+                    Progress(name, whole, self.seen, window[0] / window[2], 100 * window[1] / window[2], lr, minutes)
+                )
+                window = [0.0, 0.0, 0.0]
+        if average:
+            prepared.load_state_dict({**prepared.state_dict(), **average})
+        self._recalibrate(prepared)
+        return prepared
+
+    def _step(
+        self, prepared: PreparedModel, optimizer: torch.optim.Optimizer, loss_of: "_Loss", stage: int, step: int
+    ) -> tuple[float, int, int]:
+        images, labels = self._batch(stage, step)
+        generator = torch.Generator().manual_seed(self._seed(stage, step))
+        mixed = augment(images, labels, self.options.augment, generator)
+        x = _channels_last(prepared.real_input(mixed.images))
+        with self._autocast():
+            logits, loss = loss_of(x, mixed.labels, mixed.others, mixed.lam)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach()), int((logits.detach().argmax(1) == mixed.labels).sum()), len(x)
+
+    def _batch(self, stage: int, step: int) -> tuple[Tensor, Tensor]:
+        """The images of a step: those at its place in the orders of all epochs, one behind the other."""
+        batch, count = min(self.options.batch, len(self.pixels)), len(self.pixels)
+        start, parts = step * batch, []
+        while batch:
+            epoch, offset = divmod(start, count)
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(self._seed(stage, -1 - epoch)))
+            parts.append(order[offset : offset + batch])
+            start, batch = start + len(parts[-1]), batch - len(parts[-1])
+        images, labels = self.pixels.take(torch.cat(parts))
+        return images.to(self.device), labels.to(self.device)
+
+    def _seed(self, stage: int, step: int) -> int:
+        return ((self.options.seed * 64 + stage) << 33) + step + 2**32
+
+    def _share(self, step: int, stage: int) -> float:
+        """How much of the stage is done, by steps or by the clock, whichever is ahead."""
+        share = step / self.steps
+        if self.options.minutes is not None:
+            share = max(share, self.elapsed_s / 60 / self.options.minutes * self.stages - stage)
+        return min(1.0, max(share, 0.0))
+
+    def _set_lr(self, optimizer: torch.optim.Optimizer, share: float) -> float:
+        """Linear warm-up, then a cosine to zero."""
+        warmup = self.options.warmup
+        if share < warmup:
+            factor = (share + 1 / self.steps) / (warmup + 1 / self.steps)
+        else:
+            factor = 0.5 * (1 + math.cos(math.pi * (share - warmup) / max(1 - warmup, 1e-9)))
+        for group in optimizer.param_groups:
+            group["lr"] = self.options.lr * factor
+        return self.options.lr * factor
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.amp)
+
+    def _freeze(self, prepared: PreparedModel) -> None:
+        for layer in _layers(prepared):
+            layer.momentum = None if self.options.freeze_bn else 0.1
+
+    @torch.no_grad()
+    def _recalibrate(self, prepared: PreparedModel) -> None:
+        """Average the batch norms' statistics over some batches, with the weights as they are now."""
+        if self.options.freeze_bn:
+            return
+        for i in range(self.options.recalibrate_bn):
+            for layer in _layers(prepared):
+                layer.momentum = 1 / (i + 1)
+            images, labels = self._batch(self.stages, i)
+            names = tuple(name for name in self.options.augment if name in ("crop", "flip"))
+            mixed = augment(images, labels, names, torch.Generator().manual_seed(self._seed(self.stages, i)))
+            with self._autocast():
+                prepared(_channels_last(prepared.real_input(mixed.images)))
+
+    def _settings(self) -> dict[str, Any]:
+        settings = {**asdict(self.options), "images": len(self.pixels), "stages": self.stages}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+
+    def _save(
+        self,
+        prepared: PreparedModel,
+        optimizer: torch.optim.Optimizer,
+        average: dict[str, Tensor],
+        stage: int,
+        step: int,
+        share: float,
+    ) -> None:
+        assert self.saved is not None
+        record = {"options": self._settings(), "stage": stage, "step": step, "share": share}
+        record |= {"elapsed_s": self.elapsed_s, "seen": self.seen}
+        checkpoint.save(self.saved, prepared, optimizer, average, record)
+
+
+class _Loss:
+    """Cross entropy of the labels, and what a teacher adds."""
+
+    def __init__(self, prepared: PreparedModel, options: Options, teacher: nn.Module | None) -> None:
+        self.prepared, self.options = prepared, options
+        own = teacher is None and (options.distill > 0 or options.features > 0)
+        self.own = copy.deepcopy(prepared).eval() if own else None
+        if options.features and teacher is not None:
+            raise TrainingError(
+                "features are compared with the float model's: leave out the teacher, or set features to 0"
+            )
+        self.teacher = teacher
+        self.watched = [Features(m) for m in (prepared, self.own) if m is not None and options.features]
+
+    def __call__(self, x: Tensor, labels: Tensor, others: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        logits = self.prepared(x).float()
+        smoothing = self.options.label_smoothing
+        loss = lam * F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if lam < 1:
+            loss = loss + (1 - lam) * F.cross_entropy(logits, others, label_smoothing=smoothing)
+        with torch.no_grad():
+            target = self._target(x)
+        if target is not None and self.options.distill:
+            share = self.options.distill
+            loss = (1 - share) * loss + share * divergence(logits, target.float(), self.options.temperature)
+        if self.watched:
+            student, taught = (features.take() for features in self.watched)
+            loss = loss + self.options.features * distance(student, taught)
+        return logits, loss
+
+    def _target(self, x: Tensor) -> Tensor | None:
+        if self.teacher is not None:
+            result: Tensor = self.teacher(x)
+            return result
+        return None if self.own is None else self.own.float_logits(x)
+
+
+def _layers(prepared: PreparedModel) -> list[Layer]:
+    return [layer for layer in prepared.layers.values() if isinstance(layer, Layer)]
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _optimizer(prepared: PreparedModel, options: Options) -> torch.optim.Optimizer:
+    """Weight decay for weights alone: tensors of two axes or more that are not scales."""
+    named = [(name, p) for name, p in prepared.named_parameters() if p.requires_grad]
+    decayed = [p for name, p in named if name.endswith(".weight") and p.dim() > 1]
+    spared = [p for name, p in named if not (name.endswith(".weight") and p.dim() > 1)]
+    groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=options.lr)
+    return torch.optim.SGD(groups, lr=options.lr, momentum=0.9, nesterov=True)
+
+
+@torch.no_grad()
+def _update(average: dict[str, Tensor], prepared: PreparedModel, decay: float) -> None:
+    for name, parameter in prepared.named_parameters():
+        if name in average:
+            average[name].lerp_(parameter.detach(), 1 - decay)
+        else:
+            average[name] = parameter.detach().clone()
