@@ -1,4 +1,4 @@
-// VPOPCNTD over register tiles of up to 6 pixels x 32 channels; CPUID tells of VPOPCNTDQ apart from the rest.
+// VPOPCNTD over register tiles of up to 4 pixels x 32 channels; CPUID tells of VPOPCNTDQ apart from the rest.
 //
 // Two words are counted at the price of one and a half: they and a vector of `ones` left over from before are added bit by
 // bit (Warren, "Hacker's Delight", section 5-1), the sum is the new `ones`, and only the carries are counted, twice each.
@@ -11,7 +11,7 @@
 namespace bitwright {
 namespace {
 
-constexpr int kMostPixels = 6;
+constexpr int kMostPixels = 4;
 
 // Truth tables of VPTERNLOGD, whose operands are the bits 4, 2 and 1 of the index.
 constexpr int truth_table(bool (*f)(bool, bool, bool)) {
@@ -128,8 +128,7 @@ using CountBits = void (*)(const BitgemmParams&, const PackedBits&, const uint32
 // By pixels, where there are up to 16 or up to 32 channels.
 template <int kVectors, bool kMasked>
 constexpr CountBits kCounts[kMostPixels] = {count_bits<1, kVectors, kMasked>, count_bits<2, kVectors, kMasked>,
-                                            count_bits<3, kVectors, kMasked>, count_bits<4, kVectors, kMasked>,
-                                            count_bits<5, kVectors, kMasked>, count_bits<6, kVectors, kMasked>};
+                                            count_bits<3, kVectors, kMasked>, count_bits<4, kVectors, kMasked>};
 
 // From counts to sums, in place.
 void sum_up(const BitgemmParams& p, const BitPixel* pixels, int count, int channel, int32_t* sums) {
