@@ -20,10 +20,12 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 class Features:
-    """Notes what the last layer at each size of the plane computes, until `take` is called."""
+    """Notes what the last convolution at each size of the plane computes, until `take` is called."""
 
     def __init__(self, prepared: PreparedModel) -> None:
-        shapes = {node.name: prepared.graph.values[node.name].shape for node in prepared.graph.nodes}
+        shapes = {
+            node.name: prepared.graph.values[node.name].shape for node in prepared.graph.nodes if node.op == "conv2d"
+        }
         last = {shape[1:]: name for name, shape in shapes.items() if len(shape) == 3 and shape[1] > 1}
         self.seen: list[Tensor] = []
         for name in last.values():

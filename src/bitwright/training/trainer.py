@@ -80,7 +80,9 @@ def train(
     prepared: PreparedModel | None = None
     for stage, spec in enumerate(recipes):
         following = prepare_qat(model, preprocess=preprocess, recipe=spec, training=training)
-        if prepared is not None:
+        if prepared is None:
+            trainer.float_model = copy.deepcopy(following).to(where)
+        else:
             _carry(prepared, following)
         calibrate(following, pixels.take(_sample(len(pixels), run.seed))[0].numpy())
         prepared = trainer.run(following.to(where), stage)
@@ -126,6 +128,7 @@ class _Trainer:
     ) -> None:
         self.options, self.pixels, self.device, self.saved, self.progress = options, pixels, device, saved, progress
         self.teacher = None if teacher is None else teacher.to(device).eval()
+        self.float_model: PreparedModel | None = None
         self.stages = stages
         self.steps = max(1, round(options.epochs * len(pixels) / options.batch / stages))
         self.elapsed_s, self.seen = 0.0, 0
@@ -154,7 +157,7 @@ class _Trainer:
             )
             self.record = None
         self._freeze(prepared.train())
-        loss_of = _Loss(prepared, self.options, self.teacher)
+        loss_of = _Loss(prepared, self.float_model, self.options, self.teacher)
         window, saved_at, last = [0.0, 0.0, 0.0], self.elapsed_s, time.monotonic()
         while share < 1.0:
             lr = self._set_lr(optimizer, share)
@@ -276,10 +279,12 @@ class _Trainer:
 class _Loss:
     """Cross entropy of the labels, and what a teacher adds."""
 
-    def __init__(self, prepared: PreparedModel, options: Options, teacher: nn.Module | None) -> None:
+    def __init__(
+        self, prepared: PreparedModel, float_model: PreparedModel | None, options: Options, teacher: nn.Module | None
+    ) -> None:
         self.prepared, self.options = prepared, options
         own = teacher is None and (options.distill > 0 or options.features > 0)
-        self.own = copy.deepcopy(prepared).eval() if own else None
+        self.own = copy.deepcopy(float_model).eval() if own and float_model is not None else None
         if options.features and teacher is not None:
             raise TrainingError(
                 "features are compared with the float model's: leave out the teacher, or set features to 0"

@@ -1,0 +1,28 @@
+"""`bitwright train`: its report, and what it leaves."""
+
+import json
+from pathlib import Path
+
+import bitwright as bw
+from bitwright.cli import main
+
+ARGUMENTS = ["--data", "digits[:256]", "--test", "digits[256:320]", "--epochs", "1", "--batch", "64", "--size", "28"]
+
+
+def test_train(tmp_path: Path, capsys) -> None:
+    output = tmp_path / "digits.bw.safetensors"
+    code = main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS, "--recipe", "w4a8", "--json", "-o", str(output)])
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    record = json.loads(printed.out)
+    assert record["training"]["images_seen"] == 256
+    assert record["training"]["stages"] == ["w4a8"]
+    assert record["measured"]["images"] == 64
+    assert bw.load(output).digest == record["sha256"]
+    assert "w4a8: 100 %" in printed.err
+
+
+def test_where_there_is_no_folder(tmp_path: Path, capsys) -> None:
+    code = main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS, "-o", str(tmp_path / "no" / "file")])
+    assert code == 1
+    assert "there is no folder" in capsys.readouterr().err

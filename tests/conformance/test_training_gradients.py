@@ -1,0 +1,139 @@
+"""The gradients of the training algorithms against the formulas of their docstrings."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from bitwright.algorithms.training import training_algorithm
+from bitwright.nn.quantizers import Edge, WeightQuantizer
+
+
+def edge(name: str, scheme: str, scale: float, zero_point: int = 0) -> Edge:
+    made = Edge("edge", scheme)
+    made.scale.fill_(scale)
+    made.zero_point.fill_(zero_point)
+    made.estimator = training_algorithm(name)
+    made.estimator.learn_activation(made)
+    return made
+
+
+def weights(name: str, scheme: str, scale: list[float], progress: float = 1.0) -> WeightQuantizer:
+    made = WeightQuantizer(scheme, torch.ones(1, 1), len(scale))
+    made.scale.copy_(torch.tensor(scale))
+    made.progress = progress
+    made.estimator = training_algorithm(name)
+    made.estimator.learn_weight(made)
+    return made
+
+
+def gradient(y: Tensor, *inputs: Tensor, seed: int = 1) -> tuple[Tensor, ...]:
+    """dL/dinputs for L = <y, g> with a fixed g."""
+    return torch.autograd.grad(y, inputs, upstream(y, seed))
+
+
+def upstream(y: Tensor, seed: int = 1) -> Tensor:
+    return torch.randn(y.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def values(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+
+def test_lsq_activations() -> None:
+    x, made = values(2, 50), edge("lsq", "uint3", 0.3, zero_point=2)
+    y = made(x)
+    dx, ds = gradient(y, x, made.scale)
+    t = x.detach() / 0.3
+    inside = (t > -2) & (t < 5)
+    slope = torch.where(inside, t.round() - t, torch.where(t <= -2, -2.0, 5.0))
+    torch.testing.assert_close(dx, upstream(y) * inside)
+    torch.testing.assert_close(ds, (upstream(y) * slope).sum() / math.sqrt(50 * 7))
+
+
+def test_lsq_weights() -> None:
+    w, made = values(3, 20), weights("lsq", "int3", [0.3, 0.4, 0.5])
+    y = made(w)
+    dw, ds = gradient(y, w, made.scale)
+    t = w.detach() / torch.tensor([[0.3], [0.4], [0.5]])
+    inside = t.abs() < 3
+    slope = torch.where(inside, t.round() - t, 3 * t.sign())
+    torch.testing.assert_close(dw, upstream(y) * inside)
+    torch.testing.assert_close(ds, (upstream(y) * slope).sum(1) / math.sqrt(20 * 3))
+
+
+def test_lsq_plus_zero_points() -> None:
+    x, made = values(1, 50), edge("lsq_plus", "uint2", 0.5, zero_point=1)
+    y = made(x)
+    (dz,) = gradient(y, made.zero_point)
+    t = x.detach() / 0.5
+    outside = (t < -1) | (t > 2)
+    torch.testing.assert_close(dz, -0.5 * (upstream(y) * outside).sum() / math.sqrt(50 * 3))
+
+
+def test_pact_learns_from_what_is_clipped() -> None:
+    x, made = values(1, 50), edge("pact", "uint2", 0.2)
+    y = made(x)
+    dx, ds = gradient(y, x, made.scale)
+    clipped = x.detach() >= 0.6
+    torch.testing.assert_close(ds, 3 * (upstream(y) * clipped).sum())
+    torch.testing.assert_close(dx, upstream(y) * ((x.detach() > 0) & ~clipped))
+
+
+def test_dorefa_bends_weights() -> None:
+    w, made = values(2, 20), weights("dorefa", "int2", [1.0, 1.0])
+    effective, scale = made.effective(w)
+    bent, largest = torch.tanh(w), w.abs().amax(1)
+    torch.testing.assert_close(effective, bent / bent.abs().amax(1, keepdim=True) * largest[:, None])
+    torch.testing.assert_close(scale, largest.detach())
+
+
+def test_xnor_gradient_flows_through_the_scale() -> None:
+    w, made = values(2, 20), weights("xnor", "binary", [1.0, 1.0])
+    y = made(w)
+    (dw,) = gradient(y, w)
+    size, g = w.detach().abs().mean(1, keepdim=True), upstream(y)
+    through_scale = w.detach().sign() / 20 * (g * w.detach().sign()).sum(1, keepdim=True)
+    torch.testing.assert_close(y.detach(), w.detach().sign() * size)
+    torch.testing.assert_close(dw, g * size * (w.detach().abs() < 1) + through_scale)
+
+
+def test_irnet_sharpens() -> None:
+    x = values(1, 50)
+    for progress, t, k in ((0.0, 0.1, 10.0), (0.5, 1.0, 1.0), (1.0, 10.0, 1.0)):
+        made = edge("irnet", "binary", 1.0, zero_point=1)
+        made.progress = progress
+        y = made(x)
+        (dx,) = gradient(y, x)
+        torch.testing.assert_close(dx, upstream(y) * k * t * (1 - torch.tanh(t * x.detach()) ** 2))
+    effective, scale = weights("irnet", "binary", [1.0]).effective(values(1, 64))
+    torch.testing.assert_close(effective.mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
+    assert float(torch.log2(scale.detach())) == round(float(torch.log2(scale.detach())))
+
+
+def test_react_and_recu_have_a_triangle_for_the_gradient_of_the_sign() -> None:
+    x = values(1, 50)
+    for name in ("react", "recu"):
+        y = edge(name, "binary", 0.5, zero_point=1)(x)
+        (dx,) = gradient(y, x)
+        triangle = (2 - 2 * (x.detach() / 0.5).abs()).clamp_min(0)
+        torch.testing.assert_close(dx, upstream(y) * triangle)
+        assert set(y.detach().unique().tolist()) == {-0.5, 0.5}
+
+
+def test_recu_pulls_dead_weights_back() -> None:
+    w = values(1, 400)
+    early, _ = weights("recu", "binary", [1.0], progress=0.0).effective(w)
+    late, _ = weights("recu", "binary", [1.0], progress=1.0).effective(w)
+    standard = (w - w.mean()) / w.std(correction=0)
+    size = standard.abs().mean()
+    torch.testing.assert_close(early.abs().max(), -size * math.log(2 - 2 * 0.85))
+    assert float(late.detach().abs().max()) > float(early.detach().abs().max())
+
+
+def test_ste_of_zero_is_negative_for_binary() -> None:
+    x = torch.tensor([[0.0, 0.2, -0.2, 3.0]], requires_grad=True)
+    y = edge("ste", "binary", 0.5, zero_point=1)(x)
+    assert y.tolist() == [[-0.5, 0.5, -0.5, 0.5]]
+    (dx,) = torch.autograd.grad(y.sum(), x)
+    assert dx.tolist() == [[1.0, 1.0, 1.0, 0.0]]

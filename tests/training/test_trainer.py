@@ -1,0 +1,122 @@
+"""`train`: it learns, it stops by the clock, and a run that was interrupted ends as one that was not, to the bit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bitwright as bw
+from bitwright.errors import TrainingError
+from bitwright.training import Options
+from bitwright.training.trainer import Progress
+
+PREPROCESS = bw.Preprocess(size=8, mean=0.5, std=0.25, mode="L")
+OPTIONS = Options(epochs=2, batch=32, lr=0.05, augment=("crop",), recalibrate_bn=2, ema=0.9, distill=0.3)
+
+
+class Stop(Exception):
+    pass
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    body = [
+        nn.Conv2d(1, 8, 3, 1, 1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, 2, 1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+    ]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)).eval()
+
+
+def run(count: int = 320, **arguments) -> bw.Artifact:
+    source = bw.open_source(f"digits[:{count}]")
+    return bw.train(network(), source, preprocess=PREPROCESS, **{"options": OPTIONS, **arguments})
+
+
+def test_training_lowers_the_loss() -> None:
+    seen: list[Progress] = []
+    options = Options(epochs=12, batch=32, lr=0.1, augment=(), recalibrate_bn=5)
+    artifact = run(640, recipe="w4a4", options=options, progress=seen.append)
+    assert seen[-1].loss < 0.7 * seen[0].loss
+    assert seen[-1].share == 1.0
+    accuracy = bw.evaluate(artifact, bw.open_source("digits[:640]")).top1
+    assert accuracy is not None
+    assert accuracy > 50
+
+
+@pytest.mark.parametrize("recipe", ["w4a4", ["w4a8", "w1a1"]], ids=["one stage", "two stages"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_resumed_run_ends_the_same(recipe, optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bitwright.training.trainer.SAVE_EVERY_S", 0.0)
+    options, whole, parts = replace(OPTIONS, optimizer=optimizer), tmp_path / "whole", tmp_path / "parts"
+    expected = run(recipe=recipe, options=options, resume=whole)
+    from bitwright.training import trainer
+
+    step, calls = trainer._Trainer._step, 0
+
+    def interrupted(self, *arguments):
+        nonlocal calls
+        calls += 1
+        if calls == 13:
+            raise Stop
+        return step(self, *arguments)
+
+    monkeypatch.setattr(trainer._Trainer, "_step", interrupted)
+    with pytest.raises(Stop):
+        run(recipe=recipe, options=options, resume=parts)
+    found = run(recipe=recipe, options=options, resume=parts)
+    assert calls > 13
+    for name, node in {node.name: node for node in expected.graph.nodes}.items():
+        for key, tensor in node.tensors.items():
+            assert np.array_equal(tensor, found.graph[name].tensors[key]), f"{name}.{key}"
+
+
+def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
+    run(resume=tmp_path / "run")
+    with pytest.raises(TrainingError, match="with other options"):
+        run(resume=tmp_path / "run", options=replace(OPTIONS, lr=0.01))
+    (tmp_path / "run").write_bytes(b"no checkpoint")
+    with pytest.raises(TrainingError, match="is not a checkpoint"):
+        run(resume=tmp_path / "run")
+
+
+def test_minutes_end_a_run() -> None:
+    seen: list[Progress] = []
+    run(options=replace(OPTIONS, epochs=10_000, minutes=0.01), progress=seen.append)
+    assert seen[-1].share == 1.0
+    assert seen[-1].images < 320 * 10_000
+
+
+def test_every_augmentation_and_feature_distillation() -> None:
+    augment = ("crop", "flip", "randaugment", "mixup", "cutmix")
+    options = replace(OPTIONS, epochs=1, augment=augment, features=1.0, label_smoothing=0.1, freeze_bn=True, amp=False)
+    seen: list[Progress] = []
+    artifact = run(96, options=options, training="ste", progress=seen.append)
+    assert np.isfinite(seen[-1].loss)
+    assert artifact.provenance["training"]["algorithm"] == "ste"
+
+
+def test_a_teacher_of_another_kind_has_no_features() -> None:
+    with pytest.raises(TrainingError, match="leave out the teacher"):
+        run(64, options=replace(OPTIONS, features=1.0), teacher=network())
+
+
+def test_training_needs_labels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "images.npz", images=np.zeros((4, 8, 8), np.uint8))
+    with pytest.raises(TrainingError, match="training needs labels"):
+        bw.train(network(), bw.open_source(tmp_path / "images.npz"), preprocess=PREPROCESS)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [("optimizer", "adam", "among sgd, adamw"), ("augment", ("blur",), "blur"), ("lr", 0.0, "lr above 0")],
+)
+def test_options_that_make_no_sense(field: str, value, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        replace(OPTIONS, **{field: value})
