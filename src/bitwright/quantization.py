@@ -24,10 +24,11 @@ try:
 except ImportError as error:
     raise MissingExtraError("torch", "torch") from error
 
-from bitwright.algorithms.correction import corrections
+from bitwright.algorithms.correction import Correction, corrections
 from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.data_free import expect_norms, observe_noise
 from bitwright.algorithms.correction.values import Memory
-from bitwright.algorithms.ranges import range_algorithm
+from bitwright.algorithms.ranges import Range, range_algorithm
 from bitwright.capture import capture, fuse
 from bitwright.nn import PreparedModel
 
@@ -61,7 +62,7 @@ def prepare(
 
 def calibrate(
     prepared: PreparedModel,
-    images: Images,
+    images: Images | None,
     *,
     range: str | None = None,
     seed: int = 0,
@@ -77,10 +78,13 @@ def calibrate(
     `progress` is called with the number of images of each batch, `stages` with a correction's name and how much of it is done
     (0 to 1). Returns a record of what was seen: the number of images, of images that could not be read (if any), and the
     SHA-256 of the pixels.
+    With None for the images, batch norms have to tell what they were like: the record says `data_free`, and expect less.
     Raises CalibrationError where there are no images, or the float model does not stay finite.
     """
     algorithm = range_algorithm(range or prepared.recipe.range)
     steps = corrections(prepared.recipe.algorithms)
+    if images is None:
+        return _calibrate_without_images(prepared, algorithm, steps, seed)
     training = prepared.training
     prepared.eval().forget()
     digest, count = hashlib.sha256(), 0
@@ -117,6 +121,24 @@ def calibrate(
     return {**record, "bad": unread} if unread else record
 
 
+def _calibrate_without_images(
+    prepared: PreparedModel, algorithm: Range, steps: list[Correction], seed: int
+) -> dict[str, Any]:
+    training = prepared.training
+    expect_norms(prepared)
+    prepared.eval().forget()
+    for step in steps:
+        if step.before_ranges:
+            step.apply_without_images(prepared)
+    observe_noise(prepared, seed)
+    prepared.choose_ranges(algorithm)
+    for step in steps:
+        if not step.before_ranges:
+            step.apply_without_images(prepared)
+    prepared.train(training)
+    return {"images": 0, "data_free": True, "range": algorithm.name}
+
+
 def convert(
     prepared: PreparedModel, *, classes: Iterable[str] | None = None, provenance: Mapping[str, Any] | None = None
 ) -> Artifact:
@@ -128,7 +150,7 @@ def convert(
 
 def quantize(
     model: "nn.Module | torch.export.ExportedProgram",
-    images: Images,
+    images: Images | None,
     *,
     preprocess: Preprocess,
     recipe: str | PathLike[str] | Recipe = "w8a8",

@@ -1,7 +1,8 @@
 """A recipe: plain data that says which layers get which schemes, and which algorithms choose the numbers.
 
 Short form: `w4a8` is int4 weights and uint8 activations. Below 8 bits it leaves the first and the last layer's weights,
-and the codes that the last layer reads, at 8 bits, as the literature does. `w1` is `binary` weights, `wt` `ternary` ones.
+and the codes that the last layer reads, at 8 bits, as the literature does, and `adaround` rounds
+the weights. `w1` is `binary` weights, `wt` `ternary` ones.
 With those, and with `a1`, activations stay uint8 (residual paths, too) and convolutions and linear layers read fewer bits:
 `w1a2` reads uint2, `w1a1` reads `bit` {0, 1} behind a relu and `binary` {-1, +1} where a value may be negative.
 A recipe file says anything else:
@@ -206,7 +207,8 @@ def _short(name: str, weight_bits: str, activation_bits: int) -> Recipe:
     edge = Rule(weights="int8" if weights != "int8" else None)
     if weights.startswith("int") and activation_bits > 1:
         last = Rule(weights=edge.weights, activations="uint8" if activation_bits < 8 else None)
-        return Recipe(name, weights, f"uint{activation_bits}", first=edge, last=last)
+        algorithms = Recipe.algorithms if weights == "int8" else ("equalize", "adaround")
+        return Recipe(name, weights, f"uint{activation_bits}", algorithms=algorithms, first=edge, last=last)
     reads = ONE_BIT if activation_bits == 1 else f"uint{activation_bits}" if activation_bits < 8 else None
     edge = Rule(weights=edge.weights, inputs="uint8" if reads else None)
     rounding = "adaround" if weights == "ternary" else "bias_correct"  # nothing but training saves binary weights

@@ -236,3 +236,15 @@ def test_options_of_auto_that_do_not_fit(options: list[str], message: str, run: 
     result = run(*QUANTIZE, *options, "-o", out)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
+
+
+def test_without_data_the_batch_norms_tell_or_it_says_what_is_missing(run: Run, out: Path):
+    result = run("quantize", QUANTIZE[1], "-o", out)
+    assert (result.code, result.out) == (1, "")
+    assert "this model has none; give it images" in result.err
+
+
+def test_algorithms_in_place_of_the_recipes(run: Run, out: Path):
+    for given, found in (("none", []), ("equalize,adaround", ["equalize", "adaround"])):
+        assert run(*QUANTIZE, "--algorithms", given, "-o", out).code == 0
+        assert load(out).provenance["recipe"]["algorithms"] == found

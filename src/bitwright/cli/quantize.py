@@ -38,7 +38,11 @@ BATCH = 32
 
 @click.command()
 @click.argument("model")
-@click.option("--data", required=True, metavar="SRC", help="Images to calibrate on; labels are not needed.")
+@click.option(
+    "--data",
+    metavar="SRC",
+    help="Images to calibrate on; labels are not needed. Without any, batch norms tell what they were like (data-free).",
+)
 @click.option(
     "--weights", type=click.Path(path_type=Path), help="A checkpoint: .safetensors, or a .pth of tensors alone."
 )
@@ -53,6 +57,11 @@ BATCH = 32
 )
 @click.option(
     "--range", "range_", type=click.Choice(tuple(RANGES)), help="How ranges are chosen; else the recipe says."
+)
+@click.option(
+    "--algorithms",
+    metavar="NAMES",
+    help="Algorithms in place of the recipe's, separated by commas, as in equalize,adaround; or none.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Draws the images.")
 @click.option(
@@ -71,11 +80,12 @@ BATCH = 32
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
 def quantize(
     model: str,
-    data: str,
+    data: str | None,
     weights: Path | None,
     recipe: str,
     calibrate: int,
     range_: str | None,
+    algorithms: str | None,
     seed: int,
     memory: int,
     test: str | None,
@@ -95,18 +105,22 @@ def quantize(
     expect_writable(output)
     plan = Recipe.parse(recipe)
     plan = plan if range_ is None else replace(plan, range=range_)
-    source = open_source(data)
+    if algorithms is not None:
+        plan = replace(plan, algorithms=() if algorithms == "none" else tuple(algorithms.split(",")))
+    if auto is not None and data is None:
+        raise usage_error("--auto needs --data")
+    source = None if data is None else open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
     preprocess = resolve(loaded.preprocess, given)
-    images = source.sample(min(calibrate, len(source)), seed)
+    images = None if source is None else source.sample(min(calibrate, len(source)), seed)
     provenance = {"model": model_record(model, weights), "data": data}
-    if auto is None:
+    if auto is None or source is None:
         artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, memory, strict, provenance)
     else:
         common = {"preprocess": preprocess, "recipe": plan, "seed": seed, "memory": memory, "provenance": provenance}
         artifact, bad = within_budget(loaded, source, auto, calibrate=calibrate, **common)
-    artifact = with_classes(artifact, source)
+    artifact = artifact if source is None else with_classes(artifact, source)
     if tested is not None and test is not None:
         measured = measure(artifact, loaded, Measurement(tested, preprocess, strict=strict), test)
         artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
@@ -120,7 +134,7 @@ def quantize(
 
 def _calibrated(
     loaded: "LoadedModel",
-    images: ImageSource,
+    images: ImageSource | None,
     preprocess: "Preprocess",
     recipe: Recipe,
     seed: int,
@@ -130,6 +144,9 @@ def _calibrated(
 ) -> tuple[Artifact, list[BadImage]]:
     from bitwright.quantization import quantize as quantize_model
 
+    if images is None:
+        common: dict[str, Any] = {"preprocess": preprocess, "recipe": recipe, "seed": seed, "provenance": provenance}
+        return quantize_model(loaded.model, None, **common), []
     batches = images.batches(preprocess, BATCH, strict=strict)
     try:
         with stages("calibrating", len(images)) as (done, stage):
@@ -211,7 +228,7 @@ def _rows(record: dict[str, Any]) -> list[tuple[str, object]]:
     return [
         ("model", provenance["model"]["spec"]),
         ("recipe", recipe),
-        ("calibrated on", f"{record['images']:,} images of {provenance['data']}, seed {provenance['seed']}"),
+        ("calibrated on", _calibrated_on(record)),
         ("bad images", len(record["bad"]) or None),
         ("layers", record["layers"]),
         ("weights", _counts(record["weights"])),
@@ -241,6 +258,13 @@ def measured_rows(measured: dict[str, Any]) -> list[tuple[str, object]]:
         ),
         ("agreement", percent(measured["agreement"])),
     ]
+
+
+def _calibrated_on(record: dict[str, Any]) -> str:
+    provenance = record["provenance"]
+    if provenance["data"] is None:
+        return "no images: data-free, by what batch norms tell"
+    return f"{record['images']:,} images of {provenance['data']}, seed {provenance['seed']}"
 
 
 def _counts(counts: dict[str, int]) -> str:

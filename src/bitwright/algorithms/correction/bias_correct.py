@@ -2,17 +2,21 @@
 
     b[c] += mean over images and places of (y_float[c] - y_quantized[c])
 where y is the result in front of the clamp, and the quantized path has all layers before it quantized and corrected.
-Both paths walk through the network side by side, so one pass corrects every layer.
+Both paths walk through the network side by side, so one pass corrects every layer. Without images, the analytic form:
+    b[c] += gain[c] * sum (w[c] - w_q[c]) * E[x]        where x comes from a batch norm, E[x] as in data_free.py
 Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.2 and appendix D
-(the empirical form); Finkelstein et al. 2019, "Fighting Quantization Bias With Bias".
+(both forms); Finkelstein et al. 2019, "Fighting Quantization Bias With Bias".
 """
 
 import torch
 from torch import Tensor
 
+from bitwright.algorithms.correction import data_free
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
+from bitwright.algorithms.correction.moments import gain, grouped
 from bitwright.algorithms.correction.path import each_layer
+from bitwright.graph import INPUT, Node
 from bitwright.nn import PreparedModel
 
 
@@ -30,6 +34,27 @@ class BiasCorrect(Correction):
                 total += error.double().sum(_all_but_channels(error))
                 count += error.numel() // error.shape[1]
             layer.correction.add_(total / count)
+
+    @torch.no_grad()
+    def apply_without_images(self, prepared: PreparedModel) -> None:
+        for node in prepared.graph.nodes:
+            layer = prepared.layer(node.name)
+            expected = _expected(prepared, node) if layer.quantizer is not None else None
+            if expected is not None and layer.quantizer is not None:
+                weight = layer.tensors()["weight"]
+                lost = grouped(node, weight - layer.codes() * layer.quantizer.step(weight))
+                windows = expected.reshape(len(lost), -1, 1).repeat_interleave(weight[0, 0].numel(), dim=1)
+                layer.correction.add_((lost @ windows).reshape(-1) * gain(layer))
+
+
+def _expected(prepared: PreparedModel, node: Node) -> Tensor | None:
+    """The mean of each channel that a node reads, if it is that of a batch norm's result, pooled perhaps; else None."""
+    name = node.inputs[0]
+    while name != INPUT and prepared.graph[name].op in ("global_avg_pool2d", "avg_pool2d", "reshape", "quantize"):
+        name = prepared.graph[name].inputs[0]
+    expected = None if name == INPUT else data_free.mean(prepared.layer(name))
+    inputs = node.tensors["weight"].shape[1] * node.attrs.get("groups", 1)
+    return expected if expected is not None and len(expected) == inputs else None
 
 
 def _all_but_channels(y: Tensor) -> list[int]:

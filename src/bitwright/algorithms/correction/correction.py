@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.errors import RecipeError
 from bitwright.nn import PreparedModel
 
 
@@ -20,6 +21,12 @@ class Correction(ABC):
 
     def check(self, prepared: PreparedModel) -> None:  # noqa: B027 - most suit every model
         """RecipeError where it makes no sense for this model."""
+
+    def apply_without_images(self, prepared: PreparedModel) -> None:
+        """The same from batch norms alone, for a model without images; RecipeError where there is no such form."""
+        raise RecipeError(
+            f"{self.name!r} needs images; give some, or leave it out: without any, equalize and bias_correct do what they can"
+        )
 
     @abstractmethod
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:

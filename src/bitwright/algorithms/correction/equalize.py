@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from bitwright.algorithms.correction import data_free
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import INPUT, Node
@@ -43,6 +44,13 @@ class Equalize(Correction):
         for name, size in largest.items():
             _equalize(prepared.layer(name), prepared.layer(found[name].name), size)
         calibration.progress(1.0)
+
+    @torch.no_grad()
+    def apply_without_images(self, prepared: PreparedModel) -> None:
+        for name, reader in list(_pairs(prepared)):
+            size = data_free.largest(prepared.layer(name))
+            if size is not None:
+                _equalize(prepared.layer(name), prepared.layer(reader.name), size)
 
 
 def _pairs(prepared: PreparedModel) -> Iterator[tuple[str, Node]]:

@@ -1,0 +1,82 @@
+"""What batch norms know of a network without any image: each channel behind one is about normal, N(beta, gamma**2).
+
+    largest |y| = |beta| + 6 |gamma|                                       for ranges of channels
+    E[clip(y, a, b)] = a F(s) + b (1 - F(t)) + beta (F(t) - F(s)) + |gamma| (f(s) - f(t)),   s, t = (a, b - beta) / |gamma|
+F and f are the normal distribution and its density. The ranges of values are those of noise that runs through the network with
+every batch norm dividing by the deviation of the noise itself, so that each channel gets the mean and the deviation it had.
+Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4 and appendix C.
+"""
+
+import torch
+from torch import Tensor
+
+from bitwright.errors import CalibrationError
+from bitwright.graph import INPUT
+from bitwright.nn import PreparedModel
+from bitwright.nn.float_ops import FLOAT_FUNCTIONS
+from bitwright.nn.layer import Layer
+from bitwright.ops import FLOAT_OPS
+
+BATCHES = 4
+BATCH = 16
+DEVIATIONS = 6.0
+
+
+def expect_norms(prepared: PreparedModel) -> None:
+    """CalibrationError where the model has no batch norm to tell anything."""
+    if not any("bn_mean" in node.tensors and "weight" in node.tensors for node in prepared.graph.nodes):
+        raise CalibrationError(
+            "without images, ranges come from batch norms behind convolutions, and this model has none; give it images"
+        )
+
+
+@torch.no_grad()
+def observe_noise(prepared: PreparedModel, seed: int) -> None:
+    """Add what the batch norms promise to every edge's histogram."""
+    generator = torch.Generator().manual_seed(seed)
+    channels, height, width = prepared.graph.values[INPUT].shape
+    for _ in range(BATCHES):
+        pixels = torch.randint(0, 256, (BATCH, height, width, channels), generator=generator, dtype=torch.uint8)
+        values = {INPUT: prepared.real_input(pixels.to(prepared.image_scale.device))}
+        for node, done in prepared.steps():
+            layer, edge = prepared.layer(node.name), prepared.edge(node.name)
+            tensors = {name: tensor.clone() for name, tensor in layer.tensors().items()}  # running statistics stay
+            y = FLOAT_FUNCTIONS[node.op](node.attrs, tensors, True, [values[name] for name in node.inputs])
+            if edge is not None and not FLOAT_OPS[node.op].passes_type:
+                edge.observe(y)
+            values[node.name] = y
+            for name in done:
+                del values[name]
+
+
+def largest(layer: Layer) -> Tensor | None:
+    """The greatest |y| of each channel of a layer's result; None without a batch norm."""
+    tensors = layer.tensors()
+    if "bn_mean" not in tensors:
+        return None
+    beta, reach = tensors["bn_bias"].detach(), DEVIATIONS * tensors["bn_weight"].detach().abs()
+    lo, hi = layer.node.attrs.get("clamp", (None, None))
+    above, below = beta + reach, beta - reach
+    if lo is not None or hi is not None:
+        above, below = above.clamp(lo, hi), below.clamp(lo, hi)
+    return torch.maximum(above.abs(), below.abs())
+
+
+def mean(layer: Layer) -> Tensor | None:
+    """E[y] of each channel of a layer's result; None without a batch norm, or with a residual."""
+    tensors = layer.tensors()
+    if "bn_mean" not in tensors or len(layer.node.inputs) > 1:
+        return None
+    beta, gamma = tensors["bn_bias"].detach().double(), tensors["bn_weight"].detach().double().abs().clamp_min(1e-12)
+    lo, hi = layer.node.attrs.get("clamp", (None, None))
+    normal = torch.distributions.Normal(0.0, 1.0)
+    result, low, high = torch.zeros_like(beta), torch.zeros_like(beta), torch.ones_like(beta)
+    if lo is not None:
+        s = (lo - beta) / gamma
+        low = normal.cdf(s)
+        result += lo * low + gamma * normal.log_prob(s).exp()
+    if hi is not None:
+        t = (hi - beta) / gamma
+        high = normal.cdf(t)
+        result += hi * (1 - high) - gamma * normal.log_prob(t).exp()
+    return result + beta * (high - low)
