@@ -14,11 +14,14 @@ from safetensors.torch import save_file
 import bitwright as bw
 from bitwright.evaluation import torch_predictor
 from bitwright.sources import ImageSource
+from bitwright.training import Options
 from demo.network import SmallResNet
 from demo.pictures import SIZE, write_pictures
 from demo.train import train
 
-RECIPES = ("w8a8",)  # a row of the table each
+CALIBRATED = ("w8a8",)
+TRAINED = {"w4a4": "lsq", "w1a2": "react", "w1a1": "react"}
+RECIPES = (*CALIBRATED, *TRAINED)  # a row of the table each
 OUT = Path("demo-out")
 PREPROCESS = bw.Preprocess(size=SIZE, mean=0.5, std=0.25)
 CALIBRATION_IMAGES = 512
@@ -42,12 +45,19 @@ def run(out: Path, *, epochs: int = 16, every: int = 1, seed: int = 0) -> None:
 
     calibration = training.sample(min(CALIBRATION_IMAGES, len(training)), seed)
     artifacts = {}
-    for recipe in RECIPES:
+    for recipe in CALIBRATED:
         start = time.perf_counter()
         artifact = bw.quantize(model, calibration, recipe=recipe, preprocess=PREPROCESS, seed=seed)
         artifacts[recipe] = str(out / f"digits-{recipe}.bw.safetensors")
         artifact.save(artifacts[recipe])
         console.print(f"quantized it to {recipe} on {len(calibration)} pictures in {time.perf_counter() - start:.1f} s")
+    for recipe, algorithm in TRAINED.items():
+        start = time.perf_counter()
+        options = Options(epochs=epochs, batch=64, lr=0.02, augment=("crop",), distill=0.5, seed=seed)
+        artifact = bw.train(model, training, recipe=recipe, training=algorithm, preprocess=PREPROCESS, options=options)
+        artifacts[recipe] = str(out / f"digits-{recipe}.bw.safetensors")
+        artifact.save(artifacts[recipe])
+        console.print(f"trained it as {recipe} for {epochs} epochs in {time.perf_counter() - start:.0f} s")
 
     weights = out / "digits-float32.safetensors"
     save_file(model.state_dict(), weights)

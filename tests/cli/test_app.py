@@ -12,7 +12,7 @@ import bitwright
 from bitwright.cli import main
 from tests.cli.conftest import QUANTIZE, Run
 
-COMMANDS = ["bench", "classify", "evaluate", "inspect", "quantize", "search", "sensitivity"]
+COMMANDS = ["bench", "classify", "evaluate", "inspect", "quantize", "search", "sensitivity", "train"]
 SOURCES = str(Path(bitwright.__file__).parent.parent)
 WITHOUT_TORCH = """
 import sys
