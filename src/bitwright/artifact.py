@@ -253,16 +253,15 @@ def _expect_keys(record: Any, keys: set[str], where: str) -> None:
 
 def check_graph(graph: Graph, preprocess: Preprocess) -> None:
     """Raise GraphError unless an integer graph is complete, consistent, safe to allocate and safe from overflow."""
-    height, width, channels = preprocess.shape
-    image = graph.values.get(INPUT)
-    if image is None or image.shape != (channels, height, width):
-        raise GraphError(f"expected an input of {(channels, height, width)}, found {image and image.shape}")
-    if image.type is None or not image.type.per_channel or image.type.scheme != "uint8":
-        raise GraphError(f"expected an input of uint8 with a scale per channel, found {image.type}")
+    image, scheme = graph.values.get(INPUT), "uint8" if preprocess.encoder is None else "bit"
+    if image is None or image.shape != preprocess.codes_shape:
+        raise GraphError(f"expected an input of {preprocess.codes_shape}, found {image and image.shape}")
+    if image.type is None or not image.type.per_channel or image.type.scheme != scheme:
+        raise GraphError(f"expected an input of {scheme} with a scale per channel, found {image.type}")
     if set(graph.values) != {INPUT} | {node.name for node in graph.nodes} or len(graph.values) != len(graph.nodes) + 1:
         raise GraphError("every value must be the input or the result of exactly one node")
     known = {INPUT}
-    image.type.check("input", channels)
+    image.type.check("input", image.shape[0])
     for node in graph.nodes:
         where = f"node {node.name!r} ({node.op})"
         if node.op not in INTEGER_OPS:

@@ -1,4 +1,4 @@
-"""From a picture to the pixels that a model eats: resize, centre crop, uint8; and what the pixels mean as real numbers.
+"""From a picture to what a model eats: resize, centre crop, uint8 pixels, perhaps bits; and what they mean as real numbers.
 
 It is part of the artifact, so that training, evaluation and the engine can't disagree about a single pixel. Resizing is
 PIL's and the sizes are torchvision's, so that a model trained behind torchvision's transforms sees what it was trained on.
@@ -16,6 +16,7 @@ from PIL import Image
 
 from bitwright.colour import WHITE, Colour, Mode, to_mode
 from bitwright.decode import MAX_PIXELS, check_pixels
+from bitwright.encoders import Encoder, encoder
 from bitwright.errors import ImageError, PreprocessError
 
 CHANNELS = {"RGB": 3, "L": 1}
@@ -47,6 +48,8 @@ class Preprocess:
         mode: "RGB", or "L" for grey.
         interpolation: a key of INTERPOLATIONS; PIL's filters, antialiased.
         background: the RGB colour under transparent pixels.
+        encoder: None, or how the pixels become the bits that the integer model reads: `threshold` (`:128`, or any level;
+            `:otsu`), `dither`, `bitplanes` (`:8`) or `thermometer` (`:8`). The float model still gets the pixels.
 
     Raises:
         PreprocessError: when made with values that make no sense; names the field, what it must be and what it is.
@@ -60,6 +63,7 @@ class Preprocess:
     mode: Mode = "RGB"
     interpolation: str = "bilinear"
     background: Colour = WHITE
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
         _check_choice("mode", self.mode, CHANNELS)
@@ -74,8 +78,9 @@ class Preprocess:
         for name, number in (("std", min(std)), ("scale", scale)):
             if number <= 0:
                 raise PreprocessError(f"preprocess: {name} must be above 0; found {number}")
+        bits = None if self.encoder is None else str(encoder(_text("encoder", self.encoder)))
         normal = {"size": size, "resize": resize, "mean": mean, "std": std, "scale": scale}
-        for name, value in (*normal.items(), ("background", _colour(self.background))):
+        for name, value in (*normal.items(), ("background", _colour(self.background)), ("encoder", bits)):
             object.__setattr__(self, name, value)  # the one way to set a field of a frozen record
         if not np.isfinite(self._reals()).all():
             raise PreprocessError(
@@ -87,6 +92,17 @@ class Preprocess:
     def channels(self) -> int:
         """3 for RGB, 1 for L."""
         return CHANNELS[self.mode]
+
+    @property
+    def bits(self) -> Encoder | None:
+        """What makes bits of the pixels; None where the model reads the pixels themselves."""
+        return None if self.encoder is None else encoder(self.encoder)
+
+    @property
+    def codes_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what the integer model reads: C channels of pixels, or C planes of bits."""
+        height, width, channels = self.shape
+        return channels * (1 if self.bits is None else self.bits.planes), height, width
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -113,13 +129,17 @@ class Preprocess:
         picture = picture.crop((left, top, left + out_width, top + out_height))
         return np.array(picture, dtype=np.uint8).reshape(out_height, out_width, channels)
 
+    def encode(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return what the integer model reads of pixels [N, H, W, C]: themselves, or their bits, uint8 [N, H, W, planes]."""
+        return pixels if self.bits is None else self.bits.encode(pixels)
+
     def affine(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return (scale, offset), float64 [C] each, with real = scale * pixel + offset."""
         mean, std = np.array(self.mean, np.float64), np.array(self.std, np.float64)
         return self.scale / std, -mean / std
 
     def zero_point(self) -> npt.NDArray[np.int64]:
-        """Return the pixel nearest to real zero, int64 [C] in 0..255: what the first layer is padded with."""
+        """Return the pixel nearest to real zero, int64 [C] in 0..255: what the first layer is padded with (or its bits)."""
         mean = np.array(self.mean, np.float64)
         with np.errstate(over="ignore"):
             return np.clip(np.rint(mean / self.scale), 0, 255).astype(np.int64)
@@ -145,8 +165,10 @@ class Preprocess:
         return out
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data that JSON can hold; `from_json` gives an equal record back."""
+        """Return plain data that JSON can hold; `from_json` gives an equal record back. No encoder: no such key."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.encoder is None:
+            del plain["encoder"]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
     @classmethod
@@ -159,10 +181,13 @@ class Preprocess:
         if not isinstance(data, Mapping):
             raise PreprocessError(f"preprocess: expected an object, found {type(data).__name__}")
         known = {field.name for field in fields(cls)}
-        if set(data) != known:
+        missing, unknown = known - {"encoder"} - set(data), set(data) - known
+        if missing or unknown:
             raise PreprocessError(
-                f"preprocess: missing keys {sorted(known - set(data))}, unknown keys {sorted(map(str, set(data) - known))}"
+                f"preprocess: missing keys {sorted(missing)}, unknown keys {sorted(map(str, unknown))}"
             )
+        if "encoder" in data:
+            _text("encoder", data["encoder"])
         for name in ("size", "mean", "std", "background"):
             if not isinstance(data[name], list):
                 raise PreprocessError(f"preprocess: {name} must be a list; found {data[name]!r}")
@@ -204,6 +229,12 @@ def _picture(array: npt.NDArray[np.uint8]) -> Image.Image:
 def _check_choice(name: str, value: object, choices: Mapping[str, object]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise PreprocessError(f"preprocess: {name} must be one of {', '.join(choices)}; found {value!r}")
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise PreprocessError(f"preprocess: {name} must be text; found {value!r:.100}")
+    return value
 
 
 def _check_covers(resize: int | tuple[int, int], size: tuple[int, int]) -> None:

@@ -74,6 +74,11 @@ BATCH = 32
 )
 @click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
+@click.option(
+    "--encoder",
+    metavar="NAME[:OPTION]",
+    help="Let the first layer read bits in place of pixels: threshold[:N|:otsu], dither, bitplanes[:K] or thermometer[:K].",
+)
 @auto_options
 @preprocess_options
 @json_option
@@ -90,6 +95,7 @@ def quantize(
     memory: int,
     test: str | None,
     strict: bool,
+    encoder: str | None,
     as_json: bool,
     output: Path,
     auto: dict[str, Any] | None,
@@ -112,7 +118,7 @@ def quantize(
     source = None if data is None else open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
-    preprocess = resolve(loaded.preprocess, given)
+    preprocess = resolve(loaded.preprocess, given if encoder is None else {**given, "encoder": encoder})
     images = None if source is None else source.sample(min(calibrate, len(source)), seed)
     provenance = {"model": model_record(model, weights), "data": data}
     if auto is None or source is None:
@@ -213,6 +219,7 @@ def _record(artifact: Artifact, loaded: "LoadedModel", bad: list[BadImage], outp
         "bytes": len(artifact.data),
         "float_bytes": loaded.float_bytes,
         "layers": len(nodes),
+        "encoder": artifact.preprocess.encoder,
         "weights": dict(sorted(weights.items())),
         "activations": dict(sorted(activations.items())),
         "images": provenance["calibration"]["images"],
@@ -231,6 +238,7 @@ def _rows(record: dict[str, Any]) -> list[tuple[str, object]]:
         ("calibrated on", _calibrated_on(record)),
         ("bad images", len(record["bad"]) or None),
         ("layers", record["layers"]),
+        ("encoder", record["encoder"]),
         ("weights", _counts(record["weights"])),
         ("activations", _counts(record["activations"])),
         ("float model", byte_count(record["float_bytes"])),

@@ -34,18 +34,22 @@ class Engine:
 
         Raises EngineError for an array of another dtype or shape, ImageError for a file that cannot be read.
         """
-        return self._backend.run(self._pixels(images))
+        return self._backend.run(self._codes(images))
 
     def trace(self, images: Images) -> dict[str, npt.NDArray[Any]]:
         """Every value by name: codes uint8 [N, C, H, W] or [N, F], and the logits. Holds all of them at once."""
-        return {name: np.ascontiguousarray(value) for name, value in self._backend.values(self._pixels(images))}
+        return {name: np.ascontiguousarray(value) for name, value in self._backend.values(self._codes(images))}
 
     def explain(self) -> list[Layer]:
         """What runs for one image, layer by layer: the kernel, its time and share, MACs, bytes, percent of measured peak.
 
         Raises EngineError for a backend that has no kernels.
         """
-        return self._backend.layers(np.zeros((1, *self.artifact.preprocess.shape), np.uint8))
+        return self._backend.layers(self._codes(np.zeros((1, *self.artifact.preprocess.shape), np.uint8)))
+
+    def _codes(self, images: Images) -> npt.NDArray[np.uint8]:
+        """What the graph reads: the pixels, or the bits that the preprocessing's encoder makes of them."""
+        return self.artifact.preprocess.encode(self._pixels(images))
 
     def _pixels(self, images: Images) -> npt.NDArray[np.uint8]:
         pre = self.artifact.preprocess

@@ -1,6 +1,7 @@
 """`PreparedModel`: same call signature as the original, normalised float32 NCHW in, logits out.
 
-It rounds its input to pixels. In train mode it is differentiable fake quantization; in eval mode it computes the integers.
+It rounds its input to pixels, and makes bits of them where the preprocessing has an encoder. In train mode it is
+differentiable fake quantization; in eval mode it computes the integers.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +16,13 @@ from bitwright.errors import CalibrationError, EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.nn.edges import WITH_WEIGHT, ends, place
 from bitwright.nn.histogram import Histogram
+from bitwright.nn.image import code_affine, encode, image_type, read_bits
 from bitwright.nn.integer_ops import INTEGER_FUNCTIONS, Call
 from bitwright.nn.layer import Layer
 from bitwright.nn.quantizers import Edge, WeightQuantizer
 from bitwright.ops import FLOAT_OPS
 from bitwright.ops.unary import Unary
 from bitwright.preprocess import Preprocess
-from bitwright.qtensor import QType
 from bitwright.recipe import Recipe
 
 
@@ -34,16 +35,24 @@ class PreparedModel(nn.Module):
 
     image_scale: Tensor
     image_offset: Tensor
+    code_scale: Tensor
+    code_offset: Tensor
 
     def __init__(self, graph: Graph, preprocess: Preprocess, recipe: Recipe) -> None:
         super().__init__()
-        edges = place(graph, recipe)
+        edges = place(read_bits(graph, preprocess), recipe)
         self.graph, self.owner = edges.graph, dict(edges.owner)
         self.preprocess, self.recipe = preprocess, recipe
         scale, offset = preprocess.affine()
-        self.image = QType("uint8", _floats(scale), _ints(preprocess.zero_point()), _residue(preprocess))
-        self.register_buffer("image_scale", torch.from_numpy(scale).float().reshape(1, -1, 1, 1))
-        self.register_buffer("image_offset", torch.from_numpy(offset).float().reshape(1, -1, 1, 1))
+        self.image = image_type(preprocess)
+        code_scale, code_offset = code_affine(preprocess)
+        for name, values in {
+            "image_scale": scale,
+            "image_offset": offset,
+            "code_scale": code_scale,
+            "code_offset": code_offset,
+        }.items():
+            self.register_buffer(name, torch.from_numpy(values).float().reshape(1, -1, 1, 1))
         recipe.check_matches(node.name for node in self.graph.nodes)
         sides = ends(self.graph)
         self.layers = nn.ModuleDict()
@@ -81,17 +90,21 @@ class PreparedModel(nn.Module):
 
         Raises CalibrationError before calibration, EngineError for images of another size than the model was captured with.
         """
-        if x.dim() != 4 or tuple(x.shape[1:]) != self.graph.values[INPUT].shape:
-            raise EngineError(f"expected images of [N, {self.graph.values[INPUT].shape}], found {list(x.shape)}")
+        height, width, channels = self.preprocess.shape
+        if x.dim() != 4 or tuple(x.shape[1:]) != (channels, height, width):
+            raise EngineError(f"expected images of [N, {channels}, {height}, {width}], found {list(x.shape)}")
         pixels = ((x - self.image_offset) / self.image_scale).round().clamp(0, 255)
         if self.training:
             self._expect_calibrated()
-            return self._float(pixels * self.image_scale + self.image_offset, self._fake_quantize)
+            return self._float(self._real(pixels), self._fake_quantize)
         return self.run_integers(pixels)
 
     def real_input(self, images: Tensor) -> Tensor:
-        """What uint8 images [N, H, W, C] mean: the float model's input, float32 [N, C, H, W]."""
-        return images.permute(0, 3, 1, 2).float().contiguous() * self.image_scale + self.image_offset
+        """What uint8 images [N, H, W, C] mean: the float graph's input, float32 [N, C, H, W], or bits [N, planes, H, W]."""
+        return self._real(images.permute(0, 3, 1, 2).float().contiguous())
+
+    def _real(self, pixels: Tensor) -> Tensor:
+        return encode(pixels, self.preprocess) * self.code_scale + self.code_offset
 
     def float_logits(self, x: Tensor) -> Tensor:
         """What the float model says of normalised images [N, C, H, W]."""
@@ -173,7 +186,7 @@ class PreparedModel(nn.Module):
 
         nodes = {node.name: node for node in graph.nodes}
         with torch.no_grad():
-            return _walk(graph, {INPUT: pixels.float()}, run)
+            return _walk(graph, {INPUT: encode(pixels.float(), self.preprocess)}, run)
 
     def lower(self) -> Graph:
         """The integer graph of this moment. CalibrationError before calibration."""
@@ -227,17 +240,3 @@ def _steps(graph: Graph) -> Iterator[tuple[Node, list[str]]]:
 def _key(name: str) -> str:
     """A node's name as a key of a ModuleDict, which knows neither dots nor names like `values`."""
     return "/" + name.replace(".", "/")
-
-
-def _floats(array: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[float, ...]:
-    return tuple(float(v) for v in array)
-
-
-def _ints(array: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> tuple[int, ...]:
-    return tuple(int(v) for v in array)
-
-
-def _residue(preprocess: Preprocess) -> tuple[float, ...]:
-    """What real value the zero point of each channel stands for: near zero, not always zero."""
-    scale, offset = preprocess.affine()
-    return tuple(float(s * z + o) for s, z, o in zip(scale, preprocess.zero_point(), offset, strict=True))

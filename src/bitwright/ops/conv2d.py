@@ -71,7 +71,7 @@ class Conv2d(FloatOp, IntegerOp):
         codes = quantize_weight(weight * image_scale(x, out, node.attrs["groups"]), s_w, node.attrs["weights"])
         if x.per_channel:
             per_pixel = np.asarray(x.offset) / np.asarray(x.scale)
-            shift = shift + gain * s_w * (codes * _per_input(per_pixel, out, node.attrs["groups"])).sum(axis=(1, 2, 3))
+            shift = shift + gain * s_w * (codes * per_input(per_pixel, out, node.attrs["groups"])).sum(axis=(1, 2, 3))
         tensors: dict[str, Array] = {"weight": codes, **epilogue.multipliers(gain * s_w * s_x, shift, inputs, output)}
         kept = {k: node.attrs[k] for k in ("stride", "padding", "dilation", "groups", "weights")}
         return Node(
@@ -98,9 +98,9 @@ class Conv2d(FloatOp, IntegerOp):
 
 def image_scale(x: QType, out: int, groups: int) -> npt.NDArray[np.float64]:
     """What to multiply a weight [O, I/g, kh, kw] by before it is quantized: the image's scales, or 1."""
-    return _per_input(np.asarray(x.scale, np.float64), out, groups) if x.per_channel else np.ones((1, 1, 1, 1))
+    return per_input(np.asarray(x.scale, np.float64), out, groups) if x.per_channel else np.ones((1, 1, 1, 1))
 
 
-def _per_input(values: npt.NDArray[np.float64], out: int, groups: int) -> npt.NDArray[np.float64]:
+def per_input(values: npt.NDArray[np.float64], out: int, groups: int) -> npt.NDArray[np.float64]:
     """Values per input channel [C], laid along a weight: [O, C/g, 1, 1]."""
     return np.repeat(values.reshape(groups, -1), out // groups, axis=0)[:, :, None, None]
