@@ -19,7 +19,7 @@ import safetensors.numpy
 import bitwright.artifact
 from bitwright.artifact import Artifact, from_bytes, load
 from bitwright.engine import Engine
-from bitwright.errors import ArtifactError, GraphError
+from bitwright.errors import ArtifactError, EngineError, GraphError
 from bitwright.graph import Graph, Node, Value
 from bitwright.ops import INTEGER_OPS
 from bitwright.preprocess import Preprocess
@@ -562,6 +562,71 @@ def test_a_number_that_json_does_not_know_is_refused(number):
 )
 def test_a_zero_point_that_is_not_a_code_is_refused(name, zero_point):
     refuse(edited(lambda d: value(d, name)["type"].update(zero_point=zero_point)), "zero point")
+
+
+def bits_of(spec: str) -> Artifact:
+    """A convolution that reads the planes of an encoder, and the logits."""
+    rng, preprocess = np.random.default_rng(3), Preprocess(size=(HEIGHT, WIDTH), mean=(0.1, 0.6, 0.9), encoder=spec)
+    planes = preprocess.codes_shape[0]
+    zero = tuple(rng.integers(0, 2, planes).tolist())
+    image = QType("bit", tuple(rng.uniform(0.1, 1, planes).tolist()), zero, (0.0,) * planes)
+    values = {"input": Value(preprocess.codes_shape, image), "conv": Value((2, HEIGHT, WIDTH), U8)}
+    values |= {"pool": Value((2, 1, 1), U8), "flat": Value((2,), U8), "logits": Value((2,))}
+    attrs = {"stride": (1, 1), "padding": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1, "weights": "int8", **BOUNDS}
+    weight = rng.integers(-127, 128, (2, planes, 3, 3)).astype(np.int8)
+    nodes = (
+        Node("conv", "conv2d", ("input",), attrs, {"weight": weight, "m": f32(0.01, -0.02), "b": f32(100, 90)}),
+        Node("pool", "global_avg_pool2d", ("conv",), {}, {"m": f32(0.03)}),
+        Node("flat", "reshape", ("pool",), {"shape": (2,)}),
+        Node("logits", "dequantize", ("flat",), {}, {"m": f32(0.05)}),
+    )
+    return Artifact(Graph(nodes, values, "logits"), preprocess)
+
+
+@pytest.mark.parametrize("spec", ["threshold:otsu", "threshold:99", "dither", "bitplanes:8", "thermometer:5"])
+def test_an_encoder_is_part_of_the_artifact(spec: str):
+    artifact = bits_of(spec)
+    again = from_bytes(artifact.data)
+    assert (again.data, again.preprocess.encoder) == (artifact.data, spec)
+    traces = [Engine(again, backend=backend).trace(IMAGES) for backend in ("native", "reference")]
+    for name, codes in traces[0].items():
+        assert codes.tobytes() == traces[1][name].tobytes(), name
+    assert set(np.unique(traces[0]["input"])) == {0, 1}
+    assert Engine(again)(IMAGES).tobytes() == traces[0]["logits"].tobytes()
+    with pytest.raises(EngineError, match="expected uint8 images"):
+        Engine(again)(traces[0]["input"])
+
+
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (lambda d: d["preprocess"].update(encoder="thermometer:6"), "input"),
+        (lambda d: d["preprocess"].update(encoder="bitplanes:9"), "a whole number in 1..8"),
+        (lambda d: d["preprocess"].update(encoder="morse"), "encoder must be one of"),
+        (lambda d: d["preprocess"].update(encoder=None), "encoder must be text"),
+        (lambda d: d["preprocess"].update(encoder={"name": "thermometer"}), "encoder must be text"),
+        (lambda d: d["preprocess"].update(encoder="thermometer:" + "9" * 5000), "a whole number in 1..255"),
+        (lambda d: d["preprocess"].pop("encoder"), "input"),
+        (lambda d: value(d, "input")["type"].update(scheme="uint8"), "expected an input of bit"),
+        (lambda d: value(d, "input")["type"]["zero_point"].__setitem__(0, 2), "zero point 2"),
+        (lambda d: value(d, "input")["type"]["scale"].__setitem__(0, 0.0), "scale"),
+        (lambda d: value(d, "input")["type"]["offset"].pop(), "offsets"),
+    ],
+)
+def test_an_encoder_that_does_not_fit_is_refused(edit: Callable[[Any], object], match: str):
+    header, body = header_and_body(bits_of("thermometer:5").data)
+    document = json.loads(header["__metadata__"]["bitwright"])
+    edit(document)
+    with pytest.raises(ArtifactError, match=match):
+        from_bytes(with_header({"__metadata__": {"bitwright": json.dumps(document)}, **rest(header)}, body))
+
+
+def rest(header: dict[str, Any]) -> dict[str, Any]:
+    return {key: entry for key, entry in header.items() if key != "__metadata__"}
+
+
+def test_pixels_do_not_fit_an_encoder():
+    refuse(edited(lambda d: d["preprocess"].update(encoder="threshold:128")), "expected an input of bit")
 
 
 def test_the_image_must_be_what_the_preprocessing_gives():

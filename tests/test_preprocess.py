@@ -52,6 +52,9 @@ def test_numbers_become_tuples() -> None:
         ({"interpolation": "linear"}, "interpolation must be one of"),
         ({"background": (0, 0, 256)}, "background must be three whole numbers"),
         ({"background": 255}, "background must be three whole numbers"),
+        ({"encoder": 8}, "encoder must be text"),
+        ({"encoder": "planes"}, "encoder must be one of threshold"),
+        ({"encoder": "thermometer:0"}, "encoder thermometer takes a whole number in 1..255"),
     ],
 )
 def test_nonsense_is_refused(fields: dict[str, Any], message: str) -> None:
@@ -72,6 +75,26 @@ def test_affine_and_zero_point_of_the_usual_inputs() -> None:
     centred = Preprocess(32, scale=1, mean=128, mode="L")
     assert [array.tolist() for array in centred.affine()] == [[1.0], [-128.0]]
     assert centred.zero_point().tolist() == [128]
+
+
+def test_an_encoder_makes_bits_of_the_pixels() -> None:
+    pre, plain = Preprocess((4, 6), encoder="thermometer"), Preprocess((4, 6))
+    pixels = noise(2, 4, 6, 3)
+    assert (pre.encoder, pre.shape, pre.codes_shape) == ("thermometer:8", (4, 6, 3), (24, 4, 6))
+    assert (plain.codes_shape, plain.bits, plain.encode(pixels).tobytes()) == ((3, 4, 6), None, pixels.tobytes())
+    planes = pre.encode(pixels)
+    assert planes.shape == (2, 4, 6, 24)
+    np.testing.assert_array_equal(planes.reshape(2, 4, 6, 3, 8).sum(axis=-1), pixels.astype(int) * 9 // 256)
+    np.testing.assert_array_equal(pre.normalise(pixels), plain.normalise(pixels))
+
+
+def test_only_an_encoder_is_written() -> None:
+    plain, pre = Preprocess(8), Preprocess(8, encoder="dither")
+    assert set(pre.to_json()) - set(plain.to_json()) == {"encoder"}
+    assert Preprocess.from_json(json.loads(json.dumps(pre.to_json()))) == pre
+    for encoder in (None, 8, ["dither"], "", "dither:2"):
+        with pytest.raises(PreprocessError, match="encoder"):
+            Preprocess.from_json({**plain.to_json(), "encoder": encoder})
 
 
 @pytest.mark.parametrize(("mean", "zero_point"), [(-3.0, 0), (2.0, 255)])

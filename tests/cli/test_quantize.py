@@ -4,8 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bitwright.artifact import load
 from tests.cli.conftest import QUANTIZE, Run
@@ -59,6 +61,7 @@ def test_json_is_the_same_as_one_document(run: Run, out: Path):
         "bytes": out.stat().st_size,
         "float_bytes": 96,
         "layers": 4,
+        "encoder": None,
         "weights": {"int8": 2},
         "activations": {"float32": 1, "uint6": 1, "uint8": 2},  # uint8 is what the last layer reads
         "images": 6,
@@ -68,6 +71,30 @@ def test_json_is_the_same_as_one_document(run: Run, out: Path):
     }
     assert document["provenance"]["seed"] == 7
     assert document["provenance"]["recipe"]["name"] == "w4a6"
+
+
+def test_an_encoder_turns_the_image_into_bits(run: Run, project: Path, out: Path):
+    result = run(*QUANTIZE, "--encoder", "bitplanes", "--test", "images", "-o", out)
+    assert (result.code, result.err) == (0, RANDOM)
+    assert "\nencoder        bitplanes:8\n" in result.out
+    assert "\ntop-1          100.00 %, float 100.00 %\n" in result.out
+    assert load(out).preprocess.encoder == "bitplanes:8"
+    shown = run("inspect", out)
+    assert "preprocess.encoder" in shown.out
+    assert "bitplanes:8" in shown.out
+    Image.fromarray(np.full((20, 30, 3), (250, 6, 6), np.uint8)).save(out.parent / "red.jpg", quality=95)
+    document = json.loads(run("classify", out, out.parent / "red.jpg", "--json").out)
+    assert document["images"][0]["top"][0]["name"] == "red"
+    assert run("evaluate", out, "--data", "images", "--json").code == 0
+    assert json.loads(run("bench", out, "--rounds", 2, "--json").out)["verified_images"] == 4
+
+
+@pytest.mark.parametrize("encoder", ["thermometer:0", "morse"])
+def test_an_unknown_encoder_is_a_usage_error(run: Run, out: Path, encoder: str):
+    result = run(*QUANTIZE, "--encoder", encoder, "-o", out)
+    assert (result.code, out.exists()) == (2, False)
+    assert "encoder" in result.err
+    assert repr(encoder) in result.err
 
 
 def test_the_artifact_knows_how_it_was_made(run: Run, project: Path, out: Path):

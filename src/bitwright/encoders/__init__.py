@@ -23,7 +23,7 @@ def encoder(spec: str) -> Encoder:
         return ENCODERS[name].read(option if colon else None)
     except ValueError as error:
         raise PreprocessError(
-            f"preprocess: encoder must be {ENCODERS[name].usage}, with {error} behind the colon; found {spec!r:.100}"
+            f"preprocess: encoder {name} takes {error}, as in {ENCODERS[name].usage}; found {spec!r:.100}"
         ) from None
 
 

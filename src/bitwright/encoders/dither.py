@@ -22,7 +22,7 @@ class Dither(Encoder):
     @staticmethod
     def read(option: str | None) -> "Dither":
         if option is not None:
-            raise ValueError("no option")
+            raise ValueError("nothing behind the name")
         return Dither()
 
     base = 0.0

@@ -77,6 +77,6 @@ class Pointwise(Encoder):
 
 def whole(option: str, lo: int, hi: int) -> int:
     """Read an option that is a whole number in lo..hi; ValueError where it is not."""
-    if not (option.isascii() and option.isdecimal() and len(option) <= 3 and lo <= int(option) <= hi):
+    if option not in map(str, range(lo, hi + 1)):
         raise ValueError(f"a whole number in {lo}..{hi}")
     return int(option)

@@ -1,7 +1,7 @@
 """`thermometer`: K bits that light up one after the other as a pixel gets brighter.
 
     level = pixel * (K + 1) // 256,   bit[k] = level > k,   weights[k] = 256 / (K + 1),   base = 128 / (K + 1) - 1/2
-so that a level stands for the mean of the pixels in it; with K = 255 nothing is lost. All bits weigh the same, which is
+so that a level stands for the middle of its pixels; with K = 255 nothing is lost. All bits weigh the same, which is
 what coarse weight codes want. Buckman et al. 2018, "Thermometer Encoding: One Hot Way To Resist Adversarial Examples";
 Zhang et al. 2021, "FracBNN", section 3.1, for binary networks.
 """

@@ -27,9 +27,12 @@ class Threshold(Pointwise):
 
     @staticmethod
     def read(option: str | None) -> Encoder:
-        if option == "otsu":
-            return Otsu()
-        return Threshold() if option is None else Threshold(whole(option, 1, 255))
+        if option is None or option == "otsu":
+            return Threshold() if option is None else Otsu()
+        try:
+            return Threshold(whole(option, 1, 255))
+        except ValueError as error:
+            raise ValueError(f"{error}, or otsu") from None
 
     def __str__(self) -> str:
         return f"threshold:{self.at}"
