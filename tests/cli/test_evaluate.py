@@ -111,6 +111,7 @@ def test_a_float_model_that_cannot_run_is_an_error(run: Run):
         ([*FLOAT, "--background", "0,0"], "preprocess: background must be three whole numbers in 0..255; found (0, 0)"),
         ([*FLOAT, "--mean", "1,2"], "preprocess: mean must be one number or 3, one per channel; found 2: (1.0, 2.0)"),
         ([*FLOAT, "--std", "0"], "preprocess: std must be above 0; found 0.0"),
+        ([*FLOAT, "--encoder", "dither"], "a float model sees the pixels, whatever the encoder; leave --encoder out"),
         ([*FLOAT, "--mode", "CMYK"], "Invalid value for '--mode': 'CMYK' is not one of 'RGB', 'L'."),
     ],
 )

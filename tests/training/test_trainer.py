@@ -36,7 +36,7 @@ def network() -> nn.Module:
 
 def run(count: int = 320, **arguments) -> bw.Artifact:
     source = bw.open_source(f"digits[:{count}]")
-    return bw.train(network(), source, preprocess=PREPROCESS, **{"options": OPTIONS, **arguments})
+    return bw.train(network(), source, **{"options": OPTIONS, "preprocess": PREPROCESS, **arguments})
 
 
 def test_training_lowers_the_loss() -> None:
@@ -100,6 +100,18 @@ def test_every_augmentation_and_feature_distillation() -> None:
     artifact = run(96, options=options, training="ste", progress=seen.append)
     assert np.isfinite(seen[-1].loss)
     assert artifact.provenance["training"]["algorithm"] == "ste"
+
+
+@pytest.mark.parametrize("encoder", ["thermometer:3", "dither"])
+def test_images_of_bits(encoder: str) -> None:
+    """Trained with a teacher that sees the pixels; what comes out reads bits."""
+    options = replace(OPTIONS, augment=("crop", "mixup"), features=0.5)
+    artifact = run(96, recipe="w4a4", options=options, preprocess=replace(PREPROCESS, encoder=encoder))
+    assert artifact.preprocess.encoder == encoder
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
+    logits = [bw.Engine(artifact, backend=backend)(images) for backend in ("native", "reference")]
+    assert logits[0].tobytes() == logits[1].tobytes()
+    assert np.ptp(logits[0]) > 0
 
 
 def test_a_teacher_of_another_kind_has_no_features() -> None:

@@ -68,6 +68,8 @@ def _open(
         if weights is not None or given:
             raise usage_error("an artifact holds its weights and its preprocessing; leave those options out")
         return load(model), None
+    if "encoder" in given:
+        raise usage_error("a float model sees the pixels, whatever the encoder; leave --encoder out")
     loaded = open_model(model, weights)
     return loaded, resolve(loaded.preprocess, given)
 

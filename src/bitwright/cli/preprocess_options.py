@@ -72,8 +72,13 @@ OPTIONS = (
     click.option("--mode", type=click.Choice(get_args(Mode)), help="The colours that the model sees."),
     click.option("--interpolation", type=click.Choice(tuple(INTERPOLATIONS)), help="The filter for resizing."),
     click.option("--background", type=Parsed("R,G,B", _colour), help="The colour under transparent pixels."),
+    click.option(
+        "--encoder",
+        metavar="NAME[:N]",
+        help="Let the integer model read bits, not pixels: threshold[:N|:otsu], dither, bitplanes[:N], thermometer[:N].",
+    ),
 )
-NAMES = ("size", "resize", "mean", "std", "scale", "mode", "interpolation", "background")
+NAMES = ("size", "resize", "mean", "std", "scale", "mode", "interpolation", "background", "encoder")
 
 
 def preprocess_options(command: Function) -> Function:

@@ -74,11 +74,6 @@ BATCH = 32
 )
 @click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
-@click.option(
-    "--encoder",
-    metavar="NAME[:OPTION]",
-    help="Let the first layer read bits in place of pixels: threshold[:N|:otsu], dither, bitplanes[:K] or thermometer[:K].",
-)
 @auto_options
 @preprocess_options
 @json_option
@@ -95,7 +90,6 @@ def quantize(
     memory: int,
     test: str | None,
     strict: bool,
-    encoder: str | None,
     as_json: bool,
     output: Path,
     auto: dict[str, Any] | None,
@@ -118,7 +112,7 @@ def quantize(
     source = None if data is None else open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
-    preprocess = resolve(loaded.preprocess, given if encoder is None else {**given, "encoder": encoder})
+    preprocess = resolve(loaded.preprocess, given)
     images = None if source is None else source.sample(min(calibrate, len(source)), seed)
     provenance = {"model": model_record(model, weights), "data": data}
     if auto is None or source is None:

@@ -103,11 +103,15 @@ class PreparedModel(nn.Module):
         """What uint8 images [N, H, W, C] mean: the float graph's input, float32 [N, C, H, W], or bits [N, planes, H, W]."""
         return self._real(images.permute(0, 3, 1, 2).float().contiguous())
 
+    def normalised(self, images: Tensor) -> Tensor:
+        """What this module takes for uint8 images [N, H, W, C]: the float model's input, float32 [N, C, H, W]."""
+        return images.permute(0, 3, 1, 2).float().contiguous() * self.image_scale + self.image_offset
+
     def _real(self, pixels: Tensor) -> Tensor:
         return encode(pixels, self.preprocess) * self.code_scale + self.code_offset
 
     def float_logits(self, x: Tensor) -> Tensor:
-        """What the float model says of normalised images [N, C, H, W]."""
+        """What the float model says of normalised images [N, C, H, W]; of a model without an encoder."""
         return self._float(x, lambda name, value: value)
 
     def set_progress(self, share: float) -> None:

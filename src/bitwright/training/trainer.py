@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,10 @@ def train(
     for stage, spec in enumerate(recipes):
         following = prepare_qat(model, preprocess=preprocess, recipe=spec, training=training)
         if prepared is None:
-            trainer.float_model = copy.deepcopy(following).to(where)
+            pixels_only = replace(preprocess, encoder=None)
+            same = preprocess == pixels_only  # a teacher sees the pixels, whatever its student sees
+            own = following if same else prepare_qat(model, preprocess=pixels_only, recipe=spec, training=training)
+            trainer.float_model = copy.deepcopy(own).to(where)
         else:
             _carry(prepared, following)
         calibrate(following, pixels.take(_sample(len(pixels), run.seed))[0].numpy())
@@ -195,7 +198,7 @@ class _Trainer:
         images, labels = self._batch(stage, step)
         generator = torch.Generator().manual_seed(self._seed(stage, step))
         mixed = augment(images, labels, self.options.augment, generator)
-        x = _channels_last(prepared.real_input(mixed.images))
+        x = _channels_last(prepared.normalised(mixed.images))
         with self._autocast():
             logits, loss = loss_of(x, mixed.labels, mixed.others, mixed.lam)
         optimizer.zero_grad()
@@ -255,7 +258,7 @@ class _Trainer:
             names = tuple(name for name in self.options.augment if name in ("crop", "flip"))
             mixed = augment(images, labels, names, torch.Generator().manual_seed(self._seed(self.stages, i)))
             with self._autocast():
-                prepared(_channels_last(prepared.real_input(mixed.images)))
+                prepared(_channels_last(prepared.normalised(mixed.images)))
 
     def _settings(self) -> dict[str, Any]:
         settings = {**asdict(self.options), "images": len(self.pixels), "stages": self.stages}

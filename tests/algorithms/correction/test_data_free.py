@@ -1,5 +1,7 @@
 """Without images: what batch norms tell, that it is labelled, and what refuses to work on it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,13 @@ def made(*algorithms: str, weights: str = "int8") -> PreparedModel:
     record = calibrate(prepared, None)
     assert (record["images"], record["data_free"]) == (0, True)
     return prepared
+
+
+def test_a_model_that_reads_bits() -> None:
+    prepared = prepare(net(), preprocess=replace(PREPROCESS, encoder="bitplanes"), recipe="w8a8")
+    calibrate(prepared, None)
+    assert_equal_codes(prepared, pictures(PREPROCESS, 2))
+    assert error(prepared) < 2 * error(made("equalize", "bias_correct")) + 1e-3
 
 
 def error(prepared: PreparedModel) -> float:

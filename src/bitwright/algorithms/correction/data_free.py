@@ -34,9 +34,8 @@ def expect_norms(prepared: PreparedModel) -> None:
 def observe_noise(prepared: PreparedModel, seed: int) -> None:
     """Add what the batch norms promise to every edge's histogram."""
     generator = torch.Generator().manual_seed(seed)
-    channels, height, width = prepared.graph.values[INPUT].shape
     for _ in range(BATCHES):
-        pixels = torch.randint(0, 256, (BATCH, height, width, channels), generator=generator, dtype=torch.uint8)
+        pixels = torch.randint(0, 256, (BATCH, *prepared.preprocess.shape), generator=generator, dtype=torch.uint8)
         values = {INPUT: prepared.real_input(pixels.to(prepared.image_scale.device))}
         for node, done in prepared.steps():
             layer, edge = prepared.layer(node.name), prepared.edge(node.name)
