@@ -88,6 +88,32 @@ ResNet-20 with projections, 1,024 images to calibrate on, 10,000 to test on.
 | --- | --- | --- | --- | --- |
 """
 
+ENCODERS_HEAD = """
+## The image as bits
+
+The same network and images at w8a8, not trained again: its first layer reads bits, `NAME-N` planes a channel
+(`threshold` and `dither`: one).
+
+| encoder | float | integer | drop | agreement |
+| --- | --- | --- | --- | --- |
+"""
+ENCODED = tuple(
+    Row(spec.replace(":", "-"), f"{PROJ} --encoder {spec}")
+    for spec in (
+        *(
+            "bitplanes:8",
+            "bitplanes:6",
+            "bitplanes:4",
+            "thermometer:63",
+            "thermometer:31",
+            "thermometer:15",
+            "thermometer:7",
+        ),
+        *("threshold:128", "threshold:otsu", "dither"),
+    )
+)
+TABLES = ((METHODS, METHODS_HEAD), (ENCODED, ENCODERS_HEAD))
+
 
 def measure(row: Row, data: Path) -> dict[str, Any]:
     """Run a row's command in `data`, with the artifact in a temporary folder; returns the record it prints."""
@@ -116,11 +142,11 @@ def table(records: dict[str, dict[str, Any]]) -> str:
     return f"{HEAD}{''.join(lines)}\n```\n{commands}\n```\n"
 
 
-def methods(records: dict[str, dict[str, Any]]) -> str:
-    """The second table: one network by several methods, then the commands."""
+def variants(records: dict[str, dict[str, Any]], rows: tuple[Row, ...], head: str) -> str:
+    """A further table: one network in several ways, then the commands."""
     lines = []
-    for name, record in records.items():
-        measured = record["measured"]
+    for name in [row.network for row in rows if row.network in records]:
+        measured = records[name]["measured"]
         figures = (
             measured["float_top1"],
             measured["top1"],
@@ -128,23 +154,25 @@ def methods(records: dict[str, dict[str, Any]]) -> str:
             measured["agreement"],
         )
         lines.append(f"| {' | '.join([name, *(f'{figure:.2f}' for figure in figures)])} |\n")
-    commands = "\n".join(row.command for row in METHODS if row.network in records)
-    return f"{METHODS_HEAD}{''.join(lines)}\n```\n{commands}\n```\n"
+    commands = "\n".join(row.command for row in rows if row.network in records)
+    return f"{head}{''.join(lines)}\n```\n{commands}\n```\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--only", nargs="+", choices=[row.network for row in (*ROWS, *METHODS)])
+    everything = (*ROWS, *(row for rows, _ in TABLES for row in rows))
+    parser.add_argument("--only", nargs="+", choices=[row.network for row in everything])
     arguments = parser.parse_args()
     records: dict[str, dict[str, Any]] = {}
-    for row in (*ROWS, *METHODS):
+    for row in everything:
         if arguments.only is None or row.network in arguments.only:
             print(row.command, file=sys.stderr, flush=True)
             records[row.network] = measure(row, arguments.data)
-    names = {row.network for row in METHODS}
-    page = table({name: record for name, record in records.items() if name not in names})
-    page += methods({name: record for name, record in records.items() if name in names})
+    page = table({row.network: records[row.network] for row in ROWS if row.network in records})
+    page += "".join(
+        variants(records, rows, head) for rows, head in TABLES if any(row.network in records for row in rows)
+    )
     print(page)
     if arguments.only is None:
         PAGE.write_text(page, "utf-8")
