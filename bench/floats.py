@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-import torchvision
 from torch import nn
 
+from bench.with_torchvision import torchvision
 from bitwright.preprocess import Preprocess
 from bitwright.zoo.cifar_resnet import cifar_resnet20
 

@@ -18,7 +18,10 @@ TORCHVISION = (
     *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "shufflenet_v2_x1_0", "efficientnet_b0"),
     *("mnasnet1_0", "regnet_y_400mf"),
 )
-ZOO = (*("cifar_resnet20", "cifar_resnet20_proj", "cifar_resnet32"), "cifar_resnet8", "cifar_nin", "mnist_lenet")
+ZOO = (
+    *("cifar_resnet18", "cifar_resnet20", "cifar_resnet20_proj", "cifar_resnet32", "cifar_resnet8"),
+    *("cifar_react18", "cifar_react20", "cifar_nin", "mnist_lenet"),
+)
 NETWORKS = (*TORCHVISION, *ZOO)
 
 ARGUMENTS = {"googlenet": {"aux_logits": False, "init_weights": False}}

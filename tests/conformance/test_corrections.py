@@ -120,5 +120,5 @@ def test_bias_correct_takes_the_mean_of_the_error_away() -> None:
 
 
 def test_an_unknown_algorithm_is_refused_before_any_work() -> None:
-    with pytest.raises(RecipeError, match=r"unknown algorithm 'magic'.*equalize, bias_correct"):
+    with pytest.raises(RecipeError, match=r"unknown algorithm 'magic'.*equalize, smooth, bias_correct"):
         prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=("magic",)))

@@ -71,7 +71,7 @@ def test_a_network_of_random_weights(name: str, torchvision: ModuleType) -> None
 
 @every_recipe
 @pytest.mark.parametrize("range_", RANGES)
-@pytest.mark.parametrize("name", ["cifar_resnet20", "cifar_resnet8", "mnist_lenet"])
+@pytest.mark.parametrize("name", ["cifar_resnet20", "cifar_react20", "cifar_resnet8", "mnist_lenet"])
 def test_every_recipe_and_range(name: str, recipe: Recipe, range_: str, graphs: Callable[..., tuple]) -> None:
     graph, preprocess = graphs(name)
     prepared = PreparedModel(graph, preprocess, recipe)

@@ -16,8 +16,9 @@ PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias", "slope", "before", "afte
 
 
 class Layer(nn.Module):
-    """Runs a float node. One with a weight has a `quantizer`; a `correction` [O], added to the quantized result; a
-    `rounding`, added to the weight before it is rounded; and `equalized` [O], what its channels were multiplied by.
+    """Runs a float node. One with a weight has a `quantizer`; a `correction` [O], added to the quantized result; and a
+    `rounding`, added to the weight before it is rounded. It and a batch norm have `equalized` [O], what their channels were
+    multiplied by.
     `momentum` is how much of a batch's statistics a batch norm learns in train mode; None freezes them.
     """
 
@@ -48,7 +49,9 @@ class Layer(nn.Module):
             self.quantizer = WeightQuantizer(weights, torch.from_numpy(scale), len(weight), groups)
             self.register_buffer("correction", torch.zeros(len(weight)))
             self.register_buffer("rounding", torch.zeros(weight.shape))
-            self.register_buffer("equalized", torch.ones(len(weight)))
+        channels = node.tensors.get("weight", node.tensors.get("bn_weight"))
+        if node.op in ("conv2d", "linear", "batch_norm") and channels is not None:
+            self.register_buffer("equalized", torch.ones(len(channels)))
 
     def tensors(self) -> dict[str, Tensor]:
         """The float node's tensors."""

@@ -38,29 +38,26 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """Three stages of `blocks` blocks, 16, 32 and 64 channels wide."""
+    """A stage of `blocks` blocks for each of `widths`, `layer1` and so on."""
 
-    def __init__(self, blocks: int, projection: bool) -> None:
+    def __init__(self, blocks: int, projection: bool, widths: tuple[int, ...] = (16, 32, 64)) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        stages, inputs = [], 16
-        for planes, stride in ((16, 1), (32, 2), (64, 2)):
-            strides = [stride] + [1] * (blocks - 1)
-            stages.append(
-                nn.Sequential(
-                    *(BasicBlock(inputs if i == 0 else planes, planes, s, projection) for i, s in enumerate(strides))
-                )
-            )
+        inputs = widths[0]
+        self.conv1 = nn.Conv2d(3, inputs, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.stages = tuple(f"layer{i}" for i in range(1, len(widths) + 1))
+        for name, planes in zip(self.stages, widths, strict=True):
+            strides = [1 if name == self.stages[0] else 2] + [1] * (blocks - 1)
+            stage = [BasicBlock(planes if i else inputs, planes, s, projection) for i, s in enumerate(strides)]
+            self.add_module(name, nn.Sequential(*stage))
             inputs = planes
-        self.layer1, self.layer2, self.layer3 = stages
-        head = "fc" if projection else "linear"
-        self.add_module(head, nn.Linear(64, 10))
-        self.head = head
+        self.head = "fc" if projection else "linear"
+        self.add_module(self.head, nn.Linear(inputs, 10))
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
-        x = self.layer3(self.layer2(self.layer1(x)))
+        for name in self.stages:
+            x = self.get_submodule(name)(x)
         logits: Tensor = self.get_submodule(self.head)(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
         return logits
 
@@ -81,3 +78,9 @@ def cifar_resnet32() -> nn.Module:
 def cifar_resnet20_proj() -> nn.Module:
     """ResNet-20 with projection shortcuts, 0.27 M parameters."""
     return CifarResNet(3, projection=True)
+
+
+@preprocessed(CIFAR10)
+def cifar_resnet18() -> nn.Module:
+    """ResNet-18 of ImageNet's widths behind a 3x3 stem, 11.2 M parameters."""
+    return CifarResNet(2, projection=True, widths=(64, 128, 256, 512))

@@ -14,11 +14,15 @@ from bitwright.algorithms.correction.equalize import Equalize
 from bitwright.algorithms.correction.finetune_scales import FinetuneScales
 from bitwright.algorithms.correction.gptq import Gptq
 from bitwright.algorithms.correction.reconstruct import Reconstruct
+from bitwright.algorithms.correction.smooth import Smooth
 from bitwright.errors import RecipeError
 
 CORRECTIONS: dict[str, Correction] = {
     algorithm.name: algorithm
-    for algorithm in (Equalize(), BiasCorrect(), AdaRound(), Gptq(), Reconstruct(), FinetuneScales(), BnRestat())
+    for algorithm in (
+        *(Equalize(), Smooth(), BiasCorrect()),
+        *(AdaRound(), Gptq(), Reconstruct(), FinetuneScales(), BnRestat()),
+    )
 }
 
 

@@ -15,12 +15,11 @@ from torch import Tensor
 
 from bitwright.algorithms.correction import data_free
 from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.channels import LARGEST, is_depthwise, largest, rescale
 from bitwright.algorithms.correction.correction import Correction
-from bitwright.graph import INPUT, Node
+from bitwright.graph import Node
 from bitwright.nn import PreparedModel
 from bitwright.nn.layer import Layer
-
-LARGEST = 2.0**12
 
 
 class Equalize(Correction):
@@ -30,18 +29,7 @@ class Equalize(Correction):
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
         found = dict(_pairs(prepared))
-        largest: dict[str, Tensor] = {}
-        for images in calibration.batches(self.most_images):
-            values = {INPUT: prepared.real_input(images.to(prepared.image_scale.device))}
-            for node, done in prepared.steps():
-                y = prepared.layer(node.name)([values[name] for name in node.inputs], quantized=False)
-                values[node.name] = y
-                if node.name in found:
-                    size = y.abs().amax([axis for axis in range(y.dim()) if axis != 1])
-                    largest[node.name] = torch.maximum(size, largest.get(node.name, size))
-                for name in done:
-                    del values[name]
-        for name, size in largest.items():
+        for name, size in largest(prepared, found, calibration, self.most_images).items():
             _equalize(prepared.layer(name), prepared.layer(found[name].name), size)
         calibration.progress(1.0)
 
@@ -66,20 +54,9 @@ def _pairs(prepared: PreparedModel) -> Iterator[tuple[str, Node]]:
             yield node.name, reader
 
 
-def _equalize(layer: Layer, reader: Layer, largest: Tensor) -> None:
+def _equalize(layer: Layer, reader: Layer, size: Tensor) -> None:
     """Scale `layer`'s channels and undo it in `reader`, given the greatest |y| of each channel as it is now."""
-    depthwise = reader.node.attrs.get("groups", 1) > 1
-    original = largest / layer.equalized
+    original = size / layer.equalized
     ratio = (original.max() / original.clamp_min(1e-20)).clamp(1, LARGEST)
-    scale = torch.exp2(torch.floor(torch.log2(ratio) * (1.0 if depthwise else 0.5)))
-    factor = scale / layer.equalized
-    layer.equalized.copy_(scale)
-    tensors = layer.tensors()
-    for name in ("bn_weight", "bn_bias") if "bn_weight" in tensors else ("weight", "bias"):
-        if name in tensors:
-            tensors[name].mul_(factor.reshape(-1, *(1,) * (tensors[name].dim() - 1)))
-    weight = reader.tensors()["weight"]
-    if depthwise:
-        weight.div_(factor.repeat_interleave(len(weight) // len(factor)).reshape(-1, 1, 1, 1))
-    else:
-        weight.div_(factor.reshape(1, -1, *(1,) * (weight.dim() - 2)))
+    share = 1.0 if is_depthwise(reader) else 0.5
+    rescale(layer, [reader], torch.exp2(torch.floor(torch.log2(ratio) * share)))

@@ -1,0 +1,80 @@
+"""`smooth`: move what makes activations hard to round into the weights that read them, channel by channel.
+
+    y[c] *= s[c],  W[:, c] /= s[c]  in every reader,    s[c] = 2**round(log2 (max |w[:, c]|**(1 - p) / max |y[c]|**p)) * k
+where y comes from a convolution, linear layer or batch norm without a residual, which takes s into its own scale and shift,
+and w is W with each row divided by its greatest, since rows have scales of their own. p is 1/2, but 1 where all readers
+are depthwise. k lets the greatest channel keep its size. Behind a clamp from above, s is 1 or more and no channel grows beyond
+the greatest, so that the clamp goes on clipping what it did. Unlike `equalize`, it weighs the weights, lets several layers
+read a value, shrinks channels too, and starts at norms. Where both are in a recipe, the later one's scales count.
+Xiao et al. 2023, "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models", equation 4.
+"""
+
+import torch
+from torch import Tensor
+
+from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.channels import LARGEST, is_depthwise, largest, rescale
+from bitwright.algorithms.correction.correction import Correction
+from bitwright.graph import Node
+from bitwright.nn import PreparedModel
+from bitwright.nn.layer import Layer
+
+TINY = 1e-20
+
+
+class Smooth(Correction):
+    name = "smooth"
+    before_ranges = True
+
+    @torch.no_grad()
+    def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
+        found = {node.name: readers for node in prepared.graph.nodes if (readers := _readers(prepared, node))}
+        for name, size in largest(prepared, found, calibration, self.most_images).items():
+            _smooth(prepared.layer(name), found[name], size)
+        calibration.progress(1.0)
+
+
+def _readers(prepared: PreparedModel, node: Node) -> list[Layer]:
+    """The layers with a weight that read a node's channels, through quantizers perhaps; none if anything else does."""
+    scales = node.op in ("conv2d", "linear", "batch_norm") and len(node.inputs) == 1 and not node.attrs.get("constant")
+    if not scales or node.name == prepared.graph.output:
+        return []
+    consumers, groups = prepared.graph.consumers(), (1, prepared.graph.values[node.name].shape[0])
+    found, names = [], [node.name]
+    while names:
+        name = names.pop()
+        for reader in consumers[name]:
+            weighs = reader.op in ("conv2d", "linear") and name not in reader.inputs[1:]
+            if reader.op == "quantize" and reader.name != prepared.graph.output:
+                names.append(reader.name)
+            elif weighs and reader.attrs.get("groups", 1) in groups:
+                found.append(prepared.layer(reader.name))
+            else:
+                return []
+    return found
+
+
+def _smooth(layer: Layer, readers: list[Layer], size: Tensor) -> None:
+    """Scale `layer`'s channels and undo it in the readers, given the greatest |y| of each channel as it is now."""
+    original = (size / layer.equalized).clamp_min(TINY)
+    mixing = [reader for reader in readers if not is_depthwise(reader)]
+    share = 0.5 if mixing else 1.0
+    weight = torch.ones_like(original)
+    if mixing:
+        weight = torch.stack([_columns(reader, layer.equalized) for reader in mixing]).amax(0).clamp_min(TINY)
+    scale = weight ** (1 - share) / original**share
+    scale = scale * original.max() / (scale * original).max()
+    bound = original.max() / original
+    scale = scale.clamp(1 / LARGEST, LARGEST)
+    if (layer.node.attrs.get("clamp") or (None, None))[1] is not None:
+        rounded = torch.exp2(torch.floor(torch.log2(torch.minimum(scale, bound).clamp_min(1.0))))
+    else:
+        rounded = torch.exp2(torch.round(torch.log2(scale)))
+    rescale(layer, readers, rounded)
+
+
+def _columns(reader: Layer, equalized: Tensor) -> Tensor:
+    """The greatest of each input channel's original weights, in rows divided by their own greatest: [C]."""
+    weight = reader.tensors()["weight"]
+    sizes = weight.abs().reshape(*weight.shape[:2], -1).amax(-1) * equalized
+    return (sizes / sizes.amax(1, keepdim=True).clamp_min(TINY)).amax(0)

@@ -1,0 +1,79 @@
+"""`smooth`: a norm that two layers read gives its outliers to their weights, and the float model stays as it was."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bitwright.nn import PreparedModel
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import calibrate, prepare
+from bitwright.recipe import Recipe
+from tests.networks import assert_equal_codes
+
+PREPROCESS = Preprocess(size=8, mean=0.5, std=0.25)
+IMAGES = np.random.default_rng(0).integers(0, 256, (48, 8, 8, 3), dtype=np.uint8)
+OUTLIER = 3
+
+
+class PreActivation(nn.Module):
+    """conv, max-pool, then a batch norm and a clamp that two convolutions read."""
+
+    def __init__(self, clamp: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.pool = nn.Conv2d(3, 8, 1), nn.MaxPool2d(2)
+        self.norm, self.clamp = nn.BatchNorm2d(8), clamp
+        self.left, self.right = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 4, 3, padding=1)
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.clamp(self.norm(self.pool(self.conv(x))))
+        x = torch.cat([self.left(x), self.right(x)], 1)
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
+def made(clamp: nn.Module, *algorithms: str, outlier: float = 64.0) -> PreparedModel:
+    torch.manual_seed(0)
+    model = PreActivation(clamp)
+    with torch.no_grad():
+        model.norm.weight[OUTLIER] = outlier
+        model.left.weight[:, OUTLIER] /= outlier
+        model.right.weight[:, OUTLIER] /= outlier
+    recipe = Recipe(weights="int8", activations="uint5", algorithms=algorithms)
+    prepared = prepare(model.eval(), preprocess=PREPROCESS, recipe=recipe)
+    calibrate(prepared, IMAGES, range="minmax")
+    return prepared
+
+
+def scales(prepared: PreparedModel) -> Tensor:
+    return next(b for name, b in prepared.named_buffers() if "norm" in name and name.endswith("equalized"))
+
+
+@pytest.mark.parametrize("clamp", [nn.ReLU(), nn.ReLU6(), nn.Identity()], ids=["relu", "relu6", "none"])
+@pytest.mark.parametrize("outlier", [64.0, 1 / 64])
+def test_the_float_model_stays_as_it_was_to_the_bit(clamp: nn.Module, outlier: float) -> None:
+    images = torch.from_numpy(IMAGES)
+    before, after = made(clamp, outlier=outlier), made(clamp, "smooth", outlier=outlier)
+    assert torch.equal(before.observe(images), after.observe(images))
+    assert bool((scales(after) != 1).any())
+    assert_equal_codes(after, IMAGES[:4])
+
+
+def test_an_outlier_moves_into_the_weights_that_read_it() -> None:
+    found = scales(made(nn.ReLU(), "smooth")).tolist()
+    assert found[OUTLIER] == min(found)
+    assert sorted(found)[1] >= 4 * found[OUTLIER]
+
+
+def test_codes_come_closer_and_equalize_does_not_reach_a_norm() -> None:
+    images = torch.from_numpy(IMAGES)
+
+    def error(prepared: PreparedModel) -> float:
+        x = torch.from_numpy(PREPROCESS.normalise(IMAGES))
+        with torch.no_grad():
+            return float((prepared(x) - prepared.observe(images)).square().mean().sqrt())
+
+    plain = error(made(nn.ReLU()))
+    assert error(made(nn.ReLU(), "equalize")) == plain
+    assert error(made(nn.ReLU(), "smooth")) < 0.7 * plain
