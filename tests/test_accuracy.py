@@ -85,3 +85,18 @@ def test_w8a8_is_as_accurate_as_promised(name: str, data_dir: Path, cifar10: Pat
     assert found.reference_top1 == pytest.approx(case.top1, abs=0.03)
     assert found.reference_top1 - found.top1 <= case.drop + 1e-9
     assert found.agreement >= case.agreement
+
+
+TRAINED = {"resnet20-w4a4": 91.4}
+"""Artifacts in examples/cifar10, and the accuracy that each was kept for."""
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_trained_artifact_has_the_accuracy_that_it_records(name: str, cifar10: Path) -> None:
+    artifact = bw.load(Path(__file__).parent.parent / f"examples/cifar10/{name}.bw.safetensors")
+    measured = artifact.provenance["measured"]
+    found = bw.evaluate(artifact, bw.open_source(cifar10 / "cifar10-test.npz"))
+    assert found.top1 == pytest.approx(measured["top1"])
+    assert found.top1 is not None
+    assert found.top1 >= TRAINED[name]
+    assert measured["images"] == 10_000

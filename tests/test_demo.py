@@ -87,7 +87,8 @@ def test_run_leaves_an_artifact_per_recipe_that_knows_its_classes(out):
     for recipe, path in record["artifacts"].items():
         artifact = bw.load(path)
         assert artifact.classes == tuple("0123456789")
-        assert artifact.provenance["recipe"]["name"] == recipe
+        assert artifact.provenance["recipe"]["name"] == recipe.split("-")[0]
+        assert (artifact.preprocess.encoder is None) == ("-" not in recipe)
         assert len(artifact.data) < Path(record["float"]).stat().st_size / 2
 
 
