@@ -2,8 +2,8 @@
 
 The same float network (torchvision's, random weights) and the same images, each toolkit at w8a8 with its defaults, in turns and
 each time in a process of its own. Wall time is from the float module in memory to the file of the integer model, conversion to
-the toolkit's own graph included, imports not; peak memory is that of the whole process. Each integer model must then agree
-with the float network on the classes of 16 images.
+the toolkit's own graph included, imports not; peak memory is that of the whole process. The logits of each integer
+model must then correlate with those of the float network on 16 images.
 """
 
 import argparse

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.graph import INPUT
+from bitwright.graph import INPUT, Node
 from bitwright.nn import PreparedModel
 from bitwright.nn.layer import Layer
 
@@ -32,6 +32,15 @@ def largest(
             for name in done:
                 del values[name]
     return found
+
+
+def commutes(node: Node) -> bool:
+    """Whether a node's clamp clips the same values when channels grow, though none beyond the greatest one.
+
+    It does at zero, in [0, hi] and in [-hi, hi], where a channel that is clipped is a greatest one; elsewhere it may not.
+    """
+    lo, hi = node.attrs.get("clamp", (None, None))
+    return (not lo and not hi) or (hi is not None and lo is not None and lo in (0, -hi))
 
 
 def is_depthwise(reader: Layer) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bitwright.algorithms.correction import data_free
 from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.algorithms.correction.channels import LARGEST, is_depthwise, largest, rescale
+from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, largest, rescale
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import Node
 from bitwright.nn import PreparedModel
@@ -46,7 +46,7 @@ def _pairs(prepared: PreparedModel) -> Iterator[tuple[str, Node]]:
     consumers = prepared.graph.consumers()
     for node in prepared.graph.nodes:
         readers = consumers[node.name]
-        if node.op not in ("conv2d", "linear") or len(node.inputs) != 1 or len(readers) != 1:
+        if node.op not in ("conv2d", "linear") or len(node.inputs) != 1 or len(readers) != 1 or not commutes(node):
             continue
         reader = readers[0]
         grouped = reader.attrs.get("groups", 1) not in (1, prepared.graph.values[node.name].shape[0])

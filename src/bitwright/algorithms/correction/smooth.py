@@ -3,9 +3,9 @@
     y[c] *= s[c],  W[:, c] /= s[c]  in every reader,    s[c] = 2**round(log2 (max |w[:, c]|**(1 - p) / max |y[c]|**p)) * k
 where y comes from a convolution, linear layer or batch norm without a residual, which takes s into its own scale and shift,
 and w is W with each row divided by its greatest, since rows have scales of their own. p is 1/2, but 1 where all readers
-are depthwise. k lets the greatest channel keep its size. Behind a clamp from above, s is 1 or more and no channel grows beyond
-the greatest, so that the clamp goes on clipping what it did. Unlike `equalize`, it weighs the weights, lets several layers
-read a value, shrinks channels too, and starts at norms. Where both are in a recipe, the later one's scales count.
+are depthwise. k lets the greatest channel keep its size. Behind a clamp at anything but zero, s is 1 or more and no channel
+grows beyond the greatest, so that the clamp goes on clipping what it did. Unlike `equalize`, it weighs the weights, lets
+several layers read a value, shrinks channels too, and starts at norms. With both in a recipe, the later one's scales count.
 Xiao et al. 2023, "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models", equation 4.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.algorithms.correction.channels import LARGEST, is_depthwise, largest, rescale
+from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, largest, rescale
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import Node
 from bitwright.nn import PreparedModel
@@ -37,7 +37,7 @@ class Smooth(Correction):
 def _readers(prepared: PreparedModel, node: Node) -> list[Layer]:
     """The layers with a weight that read a node's channels, through quantizers perhaps; none if anything else does."""
     scales = node.op in ("conv2d", "linear", "batch_norm") and len(node.inputs) == 1 and not node.attrs.get("constant")
-    if not scales or node.name == prepared.graph.output:
+    if not scales or not commutes(node) or node.name == prepared.graph.output:
         return []
     consumers, groups = prepared.graph.consumers(), (1, prepared.graph.values[node.name].shape[0])
     found, names = [], [node.name]
@@ -66,7 +66,7 @@ def _smooth(layer: Layer, readers: list[Layer], size: Tensor) -> None:
     scale = scale * original.max() / (scale * original).max()
     bound = original.max() / original
     scale = scale.clamp(1 / LARGEST, LARGEST)
-    if (layer.node.attrs.get("clamp") or (None, None))[1] is not None:
+    if any(layer.node.attrs.get("clamp", ())):  # bounds other than zero
         rounded = torch.exp2(torch.floor(torch.log2(torch.minimum(scale, bound).clamp_min(1.0))))
     else:
         rounded = torch.exp2(torch.round(torch.log2(scale)))
