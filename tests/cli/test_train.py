@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 import bitwright as bw
 from bitwright.cli import main
 
@@ -26,3 +28,27 @@ def test_where_there_is_no_folder(tmp_path: Path, capsys) -> None:
     code = main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS, "-o", str(tmp_path / "no" / "file")])
     assert code == 1
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_a_teacher_is_recorded_and_takes_part(tmp_path: Path, capsys) -> None:
+    digests = []
+    for more in ([], ["--distill", "0.5", "--teacher", "bitwright.zoo:mnist_lenet"]):
+        output = tmp_path / f"{len(more)}.bw.safetensors"
+        assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "--json", "-o", str(output)]) == 0
+        digests.append(json.loads(capsys.readouterr().out)["sha256"])
+    assert digests[0] != digests[1]
+    assert bw.load(output).provenance["teacher"] == {"spec": "bitwright.zoo:mnist_lenet"}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--teacher", "bitwright.zoo:mnist_lenet"], "no part in the loss: give its share with --distill"),
+        (["--teacher", "bitwright.zoo:cifar_resnet20", "--distill", "0.5"], "takes other images than the model"),
+    ],
+)
+def test_a_teacher_that_cannot_teach(tmp_path: Path, capsys, more: list[str], message: str) -> None:
+    output = tmp_path / "digits.bw.safetensors"
+    assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "-o", str(output)]) == 1
+    assert message in capsys.readouterr().err
+    assert not output.exists()

@@ -17,10 +17,13 @@ from bitwright.cli.float_model import open_model
 from bitwright.cli.measure import Measurement
 from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report, report_bad
 from bitwright.cli.preprocess_options import preprocess_options, resolve
-from bitwright.errors import ArtifactError
+from bitwright.errors import ArtifactError, TrainingError
+from bitwright.preprocess import Preprocess
 from bitwright.sources import open_source
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from bitwright.training.trainer import Progress
 
 
@@ -57,6 +60,10 @@ if TYPE_CHECKING:
 @click.option(
     "--ema", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Decay of the averaged weights."
 )
+@click.option(
+    "--teacher", metavar="MODEL", help="Distil from this model, not from MODEL itself; it reads the same pixels."
+)
+@click.option("--teacher-weights", type=click.Path(path_type=Path), help="Its checkpoint.")
 @click.option("--freeze-bn", is_flag=True, help="Batch norms keep their statistics.")
 @click.option("--no-amp", is_flag=True, help="Compute in float32, not bfloat16.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of PyTorch.")
@@ -75,6 +82,8 @@ def train(
     recipes: tuple[str, ...],
     training: str | None,
     augment: str,
+    teacher: str | None,
+    teacher_weights: Path | None,
     no_amp: bool,
     threads: int | None,
     resume: Path | None,
@@ -94,6 +103,7 @@ def train(
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
     preprocess = resolve(loaded.preprocess, given)
+    taught_by = None if teacher is None else _teacher(teacher, teacher_weights, preprocess, numbers["distill"])
     import torch
 
     from bitwright.training import Options
@@ -110,10 +120,13 @@ def train(
             recipe=recipes,
             training=training,
             options=options,
+            teacher=taught_by,
             resume=resume,
             progress=show,
         )
     provenance = {**artifact.provenance, "model": {"spec": model}, "data": data}
+    if teacher is not None:
+        provenance["teacher"] = {"spec": teacher}
     artifact = replace(artifact, provenance=provenance)
     measured = None
     if tested is not None:
@@ -129,6 +142,20 @@ def train(
         artifact = replace(artifact, provenance={**provenance, "measured": measured})
     artifact.save(output)
     _print(artifact, measured, output, as_json)
+
+
+def _teacher(spec: str, weights: Path | None, preprocess: Preprocess, distill: float) -> "nn.Module":
+    """The model that teaches; it has to take what the student's pixels are made of."""
+    if not distill:
+        raise TrainingError(f"--teacher {spec} has no part in the loss: give its share with --distill, such as 0.5")
+    loaded = open_model(spec, weights)
+    expected = replace(preprocess, encoder=None)
+    if loaded.preprocess not in (None, expected):
+        raise TrainingError(
+            f"the teacher {spec} takes other images than the model: expected {expected}, found {loaded.preprocess}; "
+            "choose a teacher of the same preprocessing"
+        )
+    return loaded.module
 
 
 def _print(artifact: Artifact, measured: dict[str, Any] | None, output: Path, as_json: bool) -> None:

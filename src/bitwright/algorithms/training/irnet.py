@@ -20,8 +20,9 @@ class IrNet(OneBit):
         balanced = standardised(quantizer, weight)
         return balanced, torch.exp2(torch.log2(mean_size(quantizer, balanced.detach())).round())
 
-    def soft_activation(self, edge: Edge, x: Tensor) -> Tensor:
-        return _error_decay(x, edge.progress)
+    def slope(self, edge: Edge, x: Tensor) -> Tensor:
+        t = 10 ** (2 * edge.progress - 1)
+        return (max(1 / t, 1.0) * t) * (1 - torch.tanh(t * x) ** 2)
 
     def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:
         return _error_decay(weight, quantizer.progress)

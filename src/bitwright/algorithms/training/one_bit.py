@@ -1,12 +1,13 @@
 """What the algorithms for 1-bit networks share: they train `binary`, and leave every other scheme to `lsq`."""
 
 from abc import abstractmethod
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from bitwright.algorithms.training.lsq import Lsq
-from bitwright.algorithms.training.straight_through import sign
+from bitwright.algorithms.training.straight_through import sign, sign_activation
 from bitwright.nn.estimator import Estimator
 from bitwright.nn.quantizers import Edge, WeightQuantizer, rows, spread
 from bitwright.qtensor import TINY
@@ -15,7 +16,7 @@ OTHERS = Lsq()
 
 
 class OneBit(Estimator):
-    """sign(x) in forward; `soft_activation` and `soft_weight` are what is differentiated in its place."""
+    """sign(x) in forward; `slope` of an activation, and the derivative of a weight's `soft_weight`, stand for its own."""
 
     def learn_activation(self, edge: Edge) -> None:
         OTHERS.learn_activation(edge)
@@ -27,8 +28,7 @@ class OneBit(Estimator):
     def activation(self, edge: Edge, x: Tensor) -> Tensor:
         if edge.scheme != "binary":
             return OTHERS.activation(edge, x)
-        scale = edge.step.detach()
-        return harden(self.soft_activation(edge, x / scale), x) * scale
+        return sign_activation(x, edge.step.detach(), partial(self.slope, edge))
 
     def effective(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         if quantizer.scheme != "binary":
@@ -45,8 +45,8 @@ class OneBit(Estimator):
         """`effective` for binary weights."""
 
     @abstractmethod
-    def soft_activation(self, edge: Edge, x: Tensor) -> Tensor:
-        """A smooth sign of x, in units of the scale."""
+    def slope(self, edge: Edge, x: Tensor) -> Tensor:
+        """The derivative that stands for the sign's, at x in units of the scale; a new tensor."""
 
     @abstractmethod
     def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:
@@ -63,10 +63,9 @@ def hard_tanh(x: Tensor) -> Tensor:
     return x.clamp(-1, 1)
 
 
-def approx_sign(x: Tensor) -> Tensor:
-    """x * (2 - |x|) in -1..1: derivative 2 - 2|x|. Liu et al. 2018, "Bi-Real Net", section 3.3."""
-    x = x.clamp(-1, 1)
-    return x * (2 - x.abs())
+def approx_slope(x: Tensor) -> Tensor:
+    """2 - 2|x| in -1..1, else 0: the derivative of x * (2 - |x|). Liu et al. 2018, "Bi-Real Net", section 3.3."""
+    return x.abs().mul_(-2).add_(2).clamp_min_(0)
 
 
 def mean_size(quantizer: WeightQuantizer, weight: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ Liu et al. 2020, "ReActNet: Towards Precise Binary Neural Network with Generaliz
 
 from torch import Tensor
 
-from bitwright.algorithms.training.one_bit import OneBit, approx_sign, hard_tanh, mean_size
+from bitwright.algorithms.training.one_bit import OneBit, approx_slope, hard_tanh, mean_size
 from bitwright.nn.quantizers import Edge, WeightQuantizer
 
 
@@ -18,8 +18,8 @@ class React(OneBit):
     def binary(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         return weight, mean_size(quantizer, weight).detach()
 
-    def soft_activation(self, edge: Edge, x: Tensor) -> Tensor:
-        return approx_sign(x)
+    def slope(self, edge: Edge, x: Tensor) -> Tensor:
+        return approx_slope(x)
 
     def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:
         return hard_tanh(weight)

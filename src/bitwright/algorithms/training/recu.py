@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from bitwright.algorithms.training.one_bit import OneBit, approx_sign, mean_size, standardised
+from bitwright.algorithms.training.one_bit import OneBit, approx_slope, mean_size, standardised
 from bitwright.nn.quantizers import Edge, WeightQuantizer, spread
 
 FIRST_TAU, LAST_TAU = 0.85, 0.99
@@ -27,8 +27,8 @@ class ReCu(OneBit):
         revived = torch.clamp(balanced, -bound, bound)
         return revived, mean_size(quantizer, revived).detach()
 
-    def soft_activation(self, edge: Edge, x: Tensor) -> Tensor:
-        return approx_sign(x)
+    def slope(self, edge: Edge, x: Tensor) -> Tensor:
+        return approx_slope(x)
 
     def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:
         return weight

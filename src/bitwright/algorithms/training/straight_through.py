@@ -1,6 +1,7 @@
 """Rounding to codes with a gradient for the values and for the scale, as fused functions: what the algorithms share."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -58,6 +59,27 @@ class _Sign(torch.autograd.Function):
         t, y, scale = ctx.saved_tensors
         dx = torch.ops.aten.hardtanh_backward(grads[0], t, -ctx.window, ctx.window)
         return dx, _dot(grads[0], y, scale) / scale if ctx.needs_input_grad[1] else None, None
+
+
+class _SlopedSign(torch.autograd.Function):
+    """y = s * sign(x), where 0 counts as negative;  dy/dx = slope(x / s);  s is a constant."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, slope: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.slope = slope
+        ctx.save_for_backward(x, scale)
+        return (x - LEAST).sign_().mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, scale = ctx.saved_tensors
+        return ctx.slope(x * (1 / scale)).mul_(grads[0]), None, None
+
+
+def sign_activation(x: Tensor, scale: Tensor, slope: Callable[[Tensor], Tensor]) -> Tensor:
+    """scale * sign(x), whose derivative is taken to be slope(x / scale), a new tensor; the scale learns nothing."""
+    result: Tensor = _SlopedSign.apply(x, scale, slope)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _dot(a: Tensor, b: Tensor, like: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ class Xnor(OneBit):
     def binary(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         return weight, mean_size(quantizer, weight)
 
-    def soft_activation(self, edge: Edge, x: Tensor) -> Tensor:
-        return hard_tanh(x)
+    def slope(self, edge: Edge, x: Tensor) -> Tensor:
+        return (x.abs() < 1).to(x.dtype)
 
     def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:
         return hard_tanh(weight)
