@@ -7,6 +7,7 @@
 
 #include <stdexcept>
 
+#include "histogram.h"
 #include "isa.h"
 #include "peak/peak.h"
 #include "plan.h"
@@ -127,6 +128,12 @@ nb::list time_steps(const Plan& plan, const Images& images) {
   return list;
 }
 
+void count(nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu> values, float scale,
+           nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> counts) {
+  nb::gil_scoped_release release;
+  count_bins(values.data(), values.shape(0), scale, counts.data(), static_cast<int>(counts.shape(0) / 2));
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -137,6 +144,8 @@ NB_MODULE(_native, m) {
         "int8 multiply-adds a second of one thread");
   m.def("measured_bit_peak", [] { return measured_bit_peak(chosen_isa()); }, nb::call_guard<nb::gil_scoped_release>(),
         "1-bit multiply-adds a second of one thread by XOR, VPOPCNTD and VPADDD; 0 without them");
+  m.def("count_bins", &count, nb::arg("values"), nb::arg("scale"), nb::arg("counts"),
+        "Add to counts [2 * side] how many of the values lie in each bin, floor(value * scale) + side");
   nb::class_<Plan>(m, "Plan")
       .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("threads") = 0,
            nb::arg("keep_values") = false)

@@ -25,7 +25,7 @@ except ImportError as error:
     raise MissingExtraError("torch", "torch") from error
 
 from bitwright.algorithms.correction import Correction, corrections
-from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.calibration import Calibration, batch_of
 from bitwright.algorithms.correction.data_free import expect_norms, observe_noise
 from bitwright.algorithms.correction.values import Memory
 from bitwright.algorithms.ranges import Range, range_algorithm
@@ -36,7 +36,6 @@ Pixels = npt.NDArray[np.uint8]
 Images = Pixels | Iterable[Pixels] | ImageSource
 Progress = Callable[[int], None]
 Stages = Callable[[str, float], None]
-BATCH = 32
 MEMORY_BYTES = 2**31
 
 
@@ -89,16 +88,17 @@ def calibrate(
     prepared.eval().forget()
     digest, count = hashlib.sha256(), 0
     device = prepared.image_scale.device
-    stream = images.batches(prepared.preprocess, BATCH) if isinstance(images, ImageSource) else images
+    size = batch_of(prepared.preprocess.shape)
+    stream = images.batches(prepared.preprocess, size) if isinstance(images, ImageSource) else images
     batches = _batches(stream, prepared.preprocess)
     most = max((step.most_images for step in steps), default=1)
-    head = list(itertools.islice(batches, -(-most // BATCH)))
+    head = list(itertools.islice(batches, -(-most // size)))
     if not head:
         raise CalibrationError("there are no images to calibrate on")
     room = Memory(memory)
     kept = room.values((min(most, sum(map(len, head))), *head[0].shape[1:]), np.uint8)
     for i, batch in enumerate(head):
-        kept[i * BATCH : (i + 1) * BATCH] = torch.from_numpy(batch[: len(kept) - i * BATCH])
+        kept[i * size : (i + 1) * size] = torch.from_numpy(batch[: len(kept) - i * size])
 
     def correct(*, before_ranges: bool) -> None:
         for step in steps:
@@ -180,20 +180,20 @@ def quantize(
 
 
 def _batches(images: Images | Batches, preprocess: Preprocess) -> Iterator[Pixels]:
-    """The images in contiguous batches of BATCH, the last one shorter, however they came."""
-    waiting: list[Pixels] = []
+    """The images in contiguous batches of `batch_of` their size, the last one shorter, however they came."""
+    size, waiting = batch_of(preprocess.shape), list[Pixels]()
     expected = f"expected uint8 images of [N, {', '.join(map(str, preprocess.shape))}]"
     for part in _parts(images, expected):
         if not isinstance(part, np.ndarray):
             raise CalibrationError(f"{expected}, found {part!r:.100}")
         if part.dtype != np.uint8 or part.ndim != 4 or part.shape[1:] != preprocess.shape:
             raise CalibrationError(f"{expected}, found {part.dtype} {list(part.shape)}")
-        for start in np.arange(0, len(part), BATCH):
-            waiting.append(part[start : start + BATCH])
-            if sum(map(len, waiting)) >= BATCH:
+        for start in np.arange(0, len(part), size):
+            waiting.append(part[start : start + size])
+            if sum(map(len, waiting)) >= size:
                 whole = np.ascontiguousarray(np.concatenate(waiting))
-                yield whole[:BATCH]
-                waiting = [whole[BATCH:]]
+                yield whole[:size]
+                waiting = [whole[size:]]
     if sum(map(len, waiting)):
         yield np.ascontiguousarray(np.concatenate(waiting))
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from bitwright.algorithms.ranges import RANGES
-from bitwright.nn import histogram
 from bitwright.nn.histogram import SIDE, Histogram
 from bitwright.nn.quantizers import Edge
 
@@ -66,12 +65,6 @@ def test_powers_of_two_and_extremes_fall_into_bins(values: list[float]) -> None:
 def test_batches_make_no_difference(pieces: int) -> None:
     values = stream()
     assert_same(of(*values.chunk(pieces)), of(values))
-
-
-def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = of(stream())
-    monkeypatch.setattr(histogram, "CHUNK", 7)
-    assert_same(of(stream()), whole)
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "random"])

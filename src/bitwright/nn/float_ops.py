@@ -20,8 +20,17 @@ def conv2d(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs
     x, padding = xs[0], (top, left)
     if (top, left) != (bottom, right):
         x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
+    if "bn_mean" in t and not training and not torch.is_grad_enabled():
+        t = _folded(t, attrs["eps"])
     y = F.conv2d(x, t["weight"], t.get("bias"), attrs["stride"], padding, attrs["dilation"], attrs["groups"])
     return _finish(y, attrs, t, training, xs)
+
+
+def _folded(t: Mapping[str, Tensor], eps: float) -> dict[str, Tensor]:
+    """The tensors of a convolution without its batch norm, which its weight and bias do."""
+    gain = t["bn_weight"] * torch.rsqrt(t["bn_var"] + eps)
+    bias = t["bias"] - t["bn_mean"] if "bias" in t else -t["bn_mean"]
+    return {"weight": t["weight"] * gain.reshape(-1, 1, 1, 1), "bias": bias * gain + t["bn_bias"]}
 
 
 def linear(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
@@ -33,11 +42,11 @@ def batch_norm(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool
 
 
 def add(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return _clamp(xs[0] + xs[1], attrs)
+    return clamp(xs[0] + xs[1], attrs)
 
 
 def mul(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return _clamp(xs[0] * xs[1], attrs)
+    return clamp(xs[0] * xs[1], attrs)
 
 
 def _finish(y: Tensor, attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
@@ -46,19 +55,20 @@ def _finish(y: Tensor, attrs: Mapping[str, Any], t: Mapping[str, Tensor], traini
         training = training and not attrs.get("constant", False)
         momentum = attrs.get("momentum", 0.0)
         y = F.batch_norm(y, t["bn_mean"], t["bn_var"], t["bn_weight"], t["bn_bias"], training, momentum, attrs["eps"])
+    fresh = not torch.is_grad_enabled()  # nobody else needs y, so it is overwritten
     if len(xs) == 2:
-        y = y + xs[1]
-    return _clamp(y, attrs)
+        y = y.add_(xs[1]) if fresh and y.dtype == xs[1].dtype else y + xs[1]
+    return clamp(y, attrs, fresh)
 
 
-def _clamp(y: Tensor, attrs: Mapping[str, Any]) -> Tensor:
+def clamp(y: Tensor, attrs: Mapping[str, Any], inplace: bool = False) -> Tensor:
     """Clamped to [lo, hi] where there are bounds; relu and hardtanh, which their gradients make cheaper than `clamp`."""
     lo, hi = attrs.get("clamp", (None, None))
     if lo is None and hi is None:
         return y
     if hi is None and lo == 0:
-        return F.relu(y)
-    return y.clamp(lo, hi) if lo is None or hi is None else F.hardtanh(y, lo, hi)
+        return F.relu(y, inplace)
+    return y.clamp(lo, hi) if lo is None or hi is None else F.hardtanh(y, lo, hi, inplace)
 
 
 def max_pool2d(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
@@ -102,7 +112,9 @@ def prelu(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs:
     column = (-1,) + (1,) * (xs[0].dim() - 2)
     x = xs[0] + t["before"].reshape(column) if "before" in t else xs[0]
     negative = F.hardtanh(x, -math.inf, 0.0)
-    y = torch.addcmul(x, negative, t["slope"].reshape(column) - 1)  # a third of the time that F.prelu and its gradient take
+    y = torch.addcmul(
+        x, negative, t["slope"].reshape(column) - 1
+    )  # a third of the time that F.prelu and its gradient take
     return y + t["after"].reshape(column) if "after" in t else y
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from bitwright import _native
+
 SIDE = 4096
 """Bins on either side of zero."""
-CHUNK = 2**18
-"""Numbers counted at a time: few enough to stay in the cache."""
 
 
 class Histogram:
@@ -28,21 +28,17 @@ class Histogram:
     def add(self, x: Tensor) -> None:
         """Count every number of x; ValueError where one is not finite."""
         order = sorted(range(x.dim()), key=x.stride, reverse=True)
-        values = x.detach().permute(order).reshape(-1).cpu().numpy()
-        for start in range(0, len(values), CHUNK):
-            self._add(values[start : start + CHUNK])
-
-    def _add(self, values: npt.NDArray[np.float32]) -> None:
-        lo, hi = float(values.min()), float(values.max())
+        values = x.detach().permute(order).reshape(-1).cpu()
+        if not len(values):
+            return
+        numbers = values.float().numpy()
+        lo, hi = float(numbers.min()), float(numbers.max())
         if not (math.isfinite(lo) and math.isfinite(hi)):
             raise ValueError(f"values range over {lo}..{hi}")
         self.lo, self.hi = min(self.lo, lo), max(self.hi, hi)
         self._widen(max(abs(lo), abs(hi)))
         assert self.exponent is not None
-        bins = values * np.float32(2.0**-self.exponent)
-        np.floor(bins, out=bins)
-        bins[(values < 0) & (bins == 0)] = -1  # what is too small to scale still is below zero
-        self.counts += np.bincount(bins.astype(np.int64) + SIDE, minlength=2 * SIDE)
+        _native.count_bins(numbers, 2.0**-self.exponent, self.counts)
 
     def _widen(self, size: float) -> None:
         exponent = max(math.frexp(size)[1] if size else -126, -100) - int(math.log2(SIDE))

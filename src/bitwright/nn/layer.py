@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.graph import Node
-from bitwright.nn.float_ops import FLOAT_FUNCTIONS
+from bitwright.nn.float_ops import FLOAT_FUNCTIONS, clamp
 from bitwright.nn.quantizers import WeightQuantizer
 from bitwright.ops.conv2d import image_scale
 from bitwright.qtensor import QType
@@ -98,6 +98,10 @@ class Layer(nn.Module):
             attrs = {**attrs, "momentum": self.momentum}
         batch_statistics = quantized and self.training and self.momentum is not None
         return FLOAT_FUNCTIONS[self.node.op](attrs, tensors, batch_statistics, xs)
+
+    def clamp(self, y: Tensor) -> Tensor:
+        """What `forward` does in the end, unless `clamped` is False."""
+        return clamp(y, self.node.attrs)
 
     def float_node(self) -> Node:
         """The node with the tensors of this moment, and the scales that its weight will be rounded with."""

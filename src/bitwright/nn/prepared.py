@@ -128,7 +128,7 @@ class PreparedModel(nn.Module):
     def observe(self, images: Tensor) -> Tensor:
         """Run the float model on uint8 images [N, H, W, C] and add to every edge's histogram; returns the float logits."""
         with torch.no_grad():
-            return self._float(self.real_input(images), self._observe)
+            return self._float(self.real_input(images).contiguous(memory_format=torch.channels_last), self._observe)
 
     def forget(self) -> None:
         """Empty every histogram and undo every correction: what calibration starts from."""

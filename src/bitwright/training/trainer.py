@@ -152,6 +152,8 @@ class _Trainer:
         if record is not None and record["stage"] == stage:
             assert self.saved is not None
             checkpoint.load(self.saved, prepared, optimizer, average)
+            for group, share in zip(optimizer.param_groups, record.get("shares", ()), strict=False):
+                group["share"] = share
             step, share, self.elapsed_s, self.seen = (
                 record["step"],
                 record["share"],
@@ -236,7 +238,7 @@ class _Trainer:
         else:
             factor = 0.5 * (1 + math.cos(math.pi * (share - warmup) / max(1 - warmup, 1e-9)))
         for group in optimizer.param_groups:
-            group["lr"] = self.options.lr * factor
+            group["lr"] = self.options.lr * factor * group["share"]
         return self.options.lr * factor
 
     def _autocast(self) -> torch.autocast:
@@ -275,6 +277,7 @@ class _Trainer:
     ) -> None:
         assert self.saved is not None
         record = {"options": self._settings(), "stage": stage, "step": step, "share": share}
+        record |= {"shares": [group["share"] for group in optimizer.param_groups]}
         record |= {"elapsed_s": self.elapsed_s, "seen": self.seen}
         checkpoint.save(self.saved, prepared, optimizer, average, record)
 
@@ -327,11 +330,21 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def _optimizer(prepared: PreparedModel, options: Options) -> torch.optim.Optimizer:
-    """Weight decay for weights alone: tensors of two axes or more that are not scales."""
+    """Weight decay for weights alone: tensors of two axes or more that are not scales.
+
+    AdamW's steps are of the size of the learning rate, whatever the gradient's, and a scale is far smaller than a weight's
+    spread: so each scale's own size (a group's `share`) multiplies its learning rate, which makes the steps relative.
+    """
     named = [(name, p) for name, p in prepared.named_parameters() if p.requires_grad]
     decayed = [p for name, p in named if name.endswith(".weight") and p.dim() > 1]
-    spared = [p for name, p in named if not (name.endswith(".weight") and p.dim() > 1)]
-    groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    relative = [p for name, p in named if name.endswith(".scale") and options.optimizer == "adamw"]
+    chosen = {id(p) for p in (*decayed, *relative)}
+    spared = [p for _, p in named if id(p) not in chosen]
+    groups = [{"params": decayed, "weight_decay": options.weight_decay, "share": 1.0}]
+    groups += [{"params": spared, "weight_decay": 0.0, "share": 1.0}]
+    groups += [
+        {"params": [p], "weight_decay": 0.0, "share": min(1.0, float(p.detach().abs().mean()))} for p in relative
+    ]
     if options.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=options.lr)
     return torch.optim.SGD(groups, lr=options.lr, momentum=0.9, nesterov=True)

@@ -8,6 +8,8 @@ Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias 
 (both forms); Finkelstein et al. 2019, "Fighting Quantization Bias With Bias".
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -15,9 +17,11 @@ from bitwright.algorithms.correction import data_free
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.moments import gain, grouped
-from bitwright.algorithms.correction.path import each_layer
+from bitwright.algorithms.correction.path import Path
 from bitwright.graph import INPUT, Node
 from bitwright.nn import PreparedModel
+
+LEAST_IMAGES, MOST_NUMBERS = 8, 2**23
 
 
 class BiasCorrect(Correction):
@@ -26,15 +30,22 @@ class BiasCorrect(Correction):
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
-        for layer, node, exact, rounded in each_layer(prepared, calibration, self.most_images):
-            total = torch.zeros_like(layer.correction, dtype=torch.float64)
-            count = 0
-            for rows in exact.rows:
-                wanted = layer(exact.inputs(node, rows), quantized=False, clamped=False)
-                error = wanted - layer(rounded.inputs(node, rows), quantized=True, clamped=False)
-                total += error.double().sum(_all_but_channels(error))
-                count += error.numel() // error.shape[1]
-            layer.correction.add_(total / count)
+        nodes, most = prepared.graph.nodes, self._images(prepared)
+        exact, rounded = (Path(prepared, calibration, most, quantized=quantized) for quantized in (False, True))
+        for i, node in enumerate(nodes):
+            if prepared.layer(node.name).quantizer is None:
+                exact.compute([node])
+                rounded.compute([node])
+            else:
+                _correct(prepared, node, exact, rounded)
+            exact.drop([node])
+            rounded.drop([node])
+            calibration.progress((i + 1) / len(nodes))
+
+    def _images(self, prepared: PreparedModel) -> int:
+        """Fewer where values are large: those have more places."""
+        widest = max(math.prod(value.shape) for value in prepared.graph.values.values())
+        return min(self.most_images, max(LEAST_IMAGES, MOST_NUMBERS // widest))
 
     @torch.no_grad()
     def apply_without_images(self, prepared: PreparedModel) -> None:
@@ -46,6 +57,26 @@ class BiasCorrect(Correction):
                 lost = grouped(node, weight - layer.codes() * layer.quantizer.step(weight))
                 windows = expected.reshape(len(lost), -1, 1).repeat_interleave(weight[0, 0].numel(), dim=1)
                 layer.correction.add_((lost @ windows).reshape(-1) * gain(layer))
+
+
+def _correct(prepared: PreparedModel, node: Node, exact: Path, rounded: Path) -> None:
+    """Correct one layer, and take both paths past it: its results are computed once, shifted and clamped where they lie."""
+    layer, edge = prepared.layer(node.name), prepared.edge(node.name)
+    total = torch.zeros_like(layer.correction, dtype=torch.float64)
+    count = 0
+    for rows in exact.rows:
+        wanted = layer(exact.inputs(node, rows), quantized=False, clamped=False)
+        found = layer(rounded.inputs(node, rows), quantized=True, clamped=False)
+        total += (wanted - found).sum(_all_but_channels(found)).double()
+        count += found.numel() // found.shape[1]
+        exact.write(node.name, rows, layer.clamp(wanted))
+        rounded.write(node.name, rows, found)
+    shift = (total / count).to(layer.correction)
+    layer.correction.add_(shift)
+    for rows in rounded.rows:
+        y = rounded.read(node.name, rows)
+        y = layer.clamp(y + shift.reshape(-1, *(1,) * (y.dim() - 2)))
+        rounded.write(node.name, rows, y if edge is None else edge(y))
 
 
 def _expected(prepared: PreparedModel, node: Node) -> Tensor | None:

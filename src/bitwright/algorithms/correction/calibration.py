@@ -1,6 +1,7 @@
 """What a correction works with: the images, room for what it computes from them, a seed, and someone to tell how far it is."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,12 @@ from torch import Tensor
 
 from bitwright.algorithms.correction.values import Memory, Values
 
-BATCH = 32
+MOST_IMAGES, MOST_NUMBERS = 32, 8 * 224 * 224 * 3
+
+
+def batch_of(shape: Sequence[int]) -> int:
+    """How many images [H, W, C] go through a network at a time: few enough that values stay near the cache."""
+    return max(1, min(MOST_IMAGES, MOST_NUMBERS // math.prod(shape)))
 
 
 @dataclass(frozen=True)
@@ -22,8 +28,8 @@ class Calibration:
 
     def rows(self, most: int) -> list[slice]:
         """The first `most` images at most, in batches."""
-        count = min(most, len(self.images))
-        return [slice(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+        count, batch = min(most, len(self.images)), batch_of(self.images.shape[1:])
+        return [slice(start, min(start + batch, count)) for start in range(0, count, batch)]
 
     def batches(self, most: int) -> Iterator[Tensor]:
         """The images of these rows."""

@@ -25,6 +25,7 @@ from bitwright.nn.layer import Layer
 class Equalize(Correction):
     name = "equalize"
     before_ranges = True
+    most_images = 32
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:

@@ -39,6 +39,12 @@ class Path:
         """What a node reads, if it is there already."""
         return [self.read(name, rows) for name in node.inputs]
 
+    def write(self, name: str, rows: slice, value: Tensor) -> None:
+        """Set a value of these images; what `compute` does, for one who has computed it already."""
+        if name not in self._values:
+            self._values[name] = self._calibration.memory.values((self.count, *value.shape[1:]))
+        self._values[name][rows] = value
+
     def advance(self, nodes: Sequence[Node]) -> None:
         """Compute these nodes, which come next, with the weights and scales of this moment; drop what nothing reads then."""
         self.compute(nodes)
@@ -52,10 +58,7 @@ class Path:
         for rows in self.rows:
             found = self.run(nodes, rows)
             for name in kept:
-                if name not in self._values:
-                    shape = (self.count, *found[name].shape[1:])
-                    self._values[name] = self._calibration.memory.values(shape)
-                self._values[name][rows] = found[name]
+                self.write(name, rows, found[name])
 
     def drop(self, nodes: Sequence[Node]) -> None:
         """Drop what only these nodes read."""

@@ -27,6 +27,10 @@ class Values:
     def __len__(self) -> int:
         return len(self._array)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
     def __getitem__(self, rows: Rows) -> Tensor:
         """The rows; to be read only."""
         return torch.from_numpy(self._array[rows])

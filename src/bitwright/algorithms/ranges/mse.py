@@ -51,11 +51,17 @@ def _best_shrink(weight: npt.NDArray[np.float32], largest: npt.NDArray[np.float3
     """The factor from SHRINK with the least squared error, for each row of a weight [O, K]."""
     unit = weight * np.divide(codes.hi, largest, out=np.zeros_like(largest), where=largest > TINY)
     best, least = np.ones(len(weight)), np.full(len(weight), np.inf)
+    scaled, lost = np.empty_like(unit), np.empty_like(unit)
     for shrink in SHRINK:
-        scaled = unit / np.float32(shrink)
-        error = ((scaled - np.clip(np.rint(scaled), codes.lo, codes.hi)) ** 2).sum(axis=1, dtype=np.float64) * shrink**2
+        np.divide(unit, np.float32(shrink), out=scaled)
+        np.clip(np.rint(scaled, out=lost), codes.lo, codes.hi, out=lost)
+        np.subtract(scaled, lost, out=lost)
+        error = np.einsum("ij,ij->i", lost, lost).astype(np.float64) * shrink**2
         better = error < least
         best[better], least[better] = shrink, error[better]
+        rounding = 0.25 * weight.shape[1] * shrink**2  # at most; the rest is clipping, which only grows from here
+        if (error - rounding > least).all():
+            break
     return best
 
 
