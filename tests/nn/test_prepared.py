@@ -300,12 +300,15 @@ def test_codes_that_were_set_are_the_ones_that_run_until_the_next_calibration(re
         layer = prepared.layer(name)
         assert layer.quantizer is not None
         codes = SCHEMES[layer.quantizer.scheme]
-        shape = layer.rounding.shape
+        shape = layer.tensors()["weight"].shape
         wanted[name] = torch.randint(codes.lo, codes.hi + 1, shape, generator=torch.Generator().manual_seed(seed))
         layer.set_codes(wanted[name])
     lowered = prepared.lower()
     for name, found in wanted.items():
         np.testing.assert_array_equal(lowered[name].tensors["weight"], found)
     assert_equal_codes(prepared, IMAGES)
+    loaded = make(recipe=recipe)
+    loaded.load_state_dict(prepared.state_dict())
+    assert convert(loaded).data == convert(prepared).data
     calibrate(prepared, IMAGES, range="minmax")
     assert convert(prepared).data == before

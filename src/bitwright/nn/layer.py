@@ -17,8 +17,8 @@ PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias", "slope", "before", "afte
 
 class Layer(nn.Module):
     """Runs a float node. One with a weight has a `quantizer`; a `correction` [O], added to the quantized result; and a
-    `rounding`, added to the weight before it is rounded. It and a batch norm have `equalized` [O], what their channels were
-    multiplied by.
+    `rounding`, added to the weight before it is rounded (a single zero where nothing is). It and a batch norm have
+    `equalized` [O], what their channels were multiplied by.
     `momentum` is how much of a batch's statistics a batch norm learns in train mode; None freezes them.
     """
 
@@ -48,7 +48,7 @@ class Layer(nn.Module):
             )
             self.quantizer = WeightQuantizer(weights, torch.from_numpy(scale), len(weight), groups)
             self.register_buffer("correction", torch.zeros(len(weight)))
-            self.register_buffer("rounding", torch.zeros(weight.shape))
+            self.register_buffer("rounding", torch.zeros(()))
         channels = node.tensors.get("weight", node.tensors.get("bn_weight"))
         if node.op in ("conv2d", "linear", "batch_norm") and channels is not None:
             self.register_buffer("equalized", torch.ones(len(channels)))
@@ -61,7 +61,8 @@ class Layer(nn.Module):
         """The float node's tensors as the quantized layer has them: the weight about to be rounded, the result shifted."""
         tensors = self.tensors()
         if self.quantizer is not None:
-            tensors["weight"] = tensors["weight"] + self.rounding
+            if self.rounding.dim():
+                tensors["weight"] = tensors["weight"] + self.rounding
             name = "bn_bias" if "bn_bias" in tensors else "bias"
             tensors[name] = tensors[name] + self.correction if name in tensors else self.correction
         return tensors
@@ -79,13 +80,19 @@ class Layer(nn.Module):
         """Round the weight to these codes [O, ...] from now on, whichever are nearest."""
         assert self.quantizer is not None
         weight = self.tensors()["weight"]
-        self.rounding.copy_(codes * self.quantizer.step(weight) - weight)
+        self.rounding = codes * self.quantizer.step(weight) - weight
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        found = state_dict.get(f"{prefix}rounding")
+        if self.quantizer is not None and found is not None:
+            self.rounding = torch.zeros_like(found, device=self.correction.device)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def forget(self) -> None:
         """Undo correction and rounding."""
         if self.quantizer is not None:
             self.correction.zero_()
-            self.rounding = torch.zeros_like(self.rounding)
+            self.rounding = torch.zeros_like(self.correction[0])
 
     def forward(self, xs: list[Tensor], *, quantized: bool, clamped: bool = True) -> Tensor:
         """The float function of inputs [N, ...]: `quantized` with the weight rounded and corrected, else as it was."""

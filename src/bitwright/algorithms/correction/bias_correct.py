@@ -62,21 +62,26 @@ class BiasCorrect(Correction):
 def _correct(prepared: PreparedModel, node: Node, exact: Path, rounded: Path) -> None:
     """Correct one layer, and take both paths past it: its results are computed once, shifted and clamped where they lie."""
     layer, edge = prepared.layer(node.name), prepared.edge(node.name)
-    total = torch.zeros_like(layer.correction, dtype=torch.float64)
-    count = 0
-    for rows in exact.rows:
-        wanted = layer(exact.inputs(node, rows), quantized=False, clamped=False)
+    places = math.prod(prepared.graph.values[node.name].shape[1:])
+
+    def compute(rows: slice) -> Tensor:
         found = layer(rounded.inputs(node, rows), quantized=True, clamped=False)
-        total += (wanted - found).sum(_all_but_channels(found)).double()
-        count += found.numel() // found.shape[1]
-        exact.write(node.name, rows, layer.clamp(wanted))
         rounded.write(node.name, rows, found)
-    shift = (total / count).to(layer.correction)
-    layer.correction.add_(shift)
-    for rows in rounded.rows:
+        wanted = layer(exact.inputs(node, rows), quantized=False, clamped=False)
+        exact.write(node.name, rows, layer.clamp(wanted))
+        total: Tensor = wanted.sub_(found).sum(_all_but_channels(wanted)).double()
+        return total
+
+    def finish(rows: slice) -> None:
         y = rounded.read(node.name, rows)
         y = layer.clamp(y + shift.reshape(-1, *(1,) * (y.dim() - 2)))
         rounded.write(node.name, rows, y if edge is None else edge(y))
+
+    total = torch.stack([compute(rows) for rows in exact.rows]).sum(0)
+    shift = (total / (exact.count * places)).to(layer.correction)
+    layer.correction.add_(shift)
+    for rows in rounded.rows:
+        finish(rows)
 
 
 def _expected(prepared: PreparedModel, node: Node) -> Tensor | None:

@@ -12,9 +12,9 @@ from bitwright.algorithms.correction.values import Memory, Values
 MOST_IMAGES, MOST_NUMBERS = 32, 8 * 224 * 224 * 3
 
 
-def batch_of(shape: Sequence[int]) -> int:
+def batch_of(shape: Sequence[int], most_numbers: int = MOST_NUMBERS) -> int:
     """How many images [H, W, C] go through a network at a time: few enough that values stay near the cache."""
-    return max(1, min(MOST_IMAGES, MOST_NUMBERS // math.prod(shape)))
+    return max(1, min(MOST_IMAGES, most_numbers // math.prod(shape)))
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Calibration:
     progress: Callable[[float], None] = lambda share: None
 
     def rows(self, most: int) -> list[slice]:
-        """The first `most` images at most, in batches."""
-        count, batch = min(most, len(self.images)), batch_of(self.images.shape[1:])
+        """The first `most` images at most, in batches; half as large as for ranges, as two models keep values here."""
+        count, batch = min(most, len(self.images)), batch_of(self.images.shape[1:], MOST_NUMBERS // 2)
         return [slice(start, min(start + batch, count)) for start in range(0, count, batch)]
 
     def batches(self, most: int) -> Iterator[Tensor]:

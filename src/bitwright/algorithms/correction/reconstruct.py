@@ -105,13 +105,15 @@ def _learn_or_leave(
 ) -> None:
     """Learn, and go back to the start if the block is no better for it."""
     layers = weighted(prepared, nodes)
-    state = [edge.scale for edge in edges_of(prepared, nodes)]
-    state += [tensor for layer in layers for tensor in (layer.rounding, layer.correction)]
+    state = [edge.scale for edge in edges_of(prepared, nodes)] + [layer.correction for layer in layers]
+    roundings = [layer.rounding for layer in layers]
     before, error = [tensor.clone() for tensor in state], _error(prepared, nodes, exact, rounded)
     _learn(prepared, nodes, exact, rounded, generator)
     if _error(prepared, nodes, exact, rounded) >= error:
         for tensor, start in zip(state, before, strict=True):
             tensor.copy_(start)
+        for layer, rounding in zip(layers, roundings, strict=True):
+            layer.rounding = rounding
 
 
 @torch.no_grad()
