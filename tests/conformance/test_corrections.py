@@ -122,3 +122,11 @@ def test_bias_correct_takes_the_mean_of_the_error_away() -> None:
 def test_an_unknown_algorithm_is_refused_before_any_work() -> None:
     with pytest.raises(RecipeError, match=r"unknown algorithm 'magic'.*equalize, smooth, bias_correct"):
         prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=("magic",)))
+
+
+def test_scales_that_learning_made_worse_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetune_scales, "RATE", 3.0)
+    before, after = made("equalize", "bias_correct"), made("equalize", "bias_correct", "finetune_scales")
+    for node in before.lower().nodes:
+        for name, tensor in node.tensors.items():
+            np.testing.assert_array_equal(after.lower()[node.name].tensors[name], tensor)

@@ -2,7 +2,8 @@
 
     minimise  KL(softmax(float logits) || softmax(logits)) + mean (logits - float logits)**2 / signal
 The scale of a channel's weights is multiplied by a gain, which leaves its codes; scales of activations have LSQ's gradient. The
-float model is the teacher, so no labels are needed.
+float model is the teacher, so no labels are needed. Where the logits of JUDGED images are no nearer to its own for it, as may
+happen at 8 bits, everything is left as it was.
 Esser et al. 2020, "Learned Step Size Quantization"; Finkelstein et al. 2022, "QFT: Post-training quantization via fast joint
 finetuning of all degrees of freedom".
 """
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
-from bitwright.algorithms.correction.learning import run_nodes, run_with, shared_parameters, weighted
+from bitwright.algorithms.correction.learning import edges_of, run_nodes, run_with, shared_parameters, weighted
 from bitwright.algorithms.correction.path import Path
 from bitwright.graph import INPUT
 from bitwright.nn import PreparedModel
@@ -22,6 +23,7 @@ from bitwright.nn.layer import Layer
 STEPS = 200
 BATCH = 16
 RATE = 0.001
+JUDGED = 128
 
 
 class FinetuneScales(Correction):
@@ -32,6 +34,7 @@ class FinetuneScales(Correction):
         nodes = prepared.graph.nodes
         teacher = Path(prepared, calibration, self.most_images, quantized=False)
         teacher.compute(nodes)
+        before, error = _state(prepared), _error(prepared, calibration, teacher)
         gains = {layer.node.name: Gain(layer) for layer in weighted(prepared, nodes)}
         generator, output = calibration.generator(), prepared.graph.output
         signal = teacher.read(output, slice(0, teacher.count)).var().item() + 1e-12
@@ -51,9 +54,42 @@ class FinetuneScales(Correction):
                 loss.backward()
                 optimizer.step()
                 calibration.progress((step + 1) / STEPS)
-        teacher.drop(nodes)
         for gain in gains.values():
             gain.settle()
+        if not _error(prepared, calibration, teacher) < error:
+            _restore(prepared, before)
+        teacher.drop(nodes)
+
+
+def _state(prepared: PreparedModel) -> list[Tensor]:
+    """Every scale, correction and rounding, as it is now."""
+    found = [edge.scale.detach().clone() for edge in edges_of(prepared, prepared.graph.nodes)]
+    for layer in weighted(prepared, prepared.graph.nodes):
+        assert layer.quantizer is not None
+        found += [layer.quantizer.scale.clone(), layer.correction.detach().clone(), layer.rounding]
+    return found
+
+
+@torch.no_grad()
+def _restore(prepared: PreparedModel, state: list[Tensor]) -> None:
+    values = iter(state)
+    for edge in edges_of(prepared, prepared.graph.nodes):
+        edge.scale.copy_(next(values))
+    for layer in weighted(prepared, prepared.graph.nodes):
+        assert layer.quantizer is not None
+        layer.quantizer.scale.copy_(next(values))
+        layer.correction.copy_(next(values))
+        layer.rounding = next(values)
+
+
+@torch.no_grad()
+def _error(prepared: PreparedModel, calibration: Calibration, teacher: Path) -> float:
+    """The squared error of the logits, with everything rounded."""
+    path, output = Path(prepared, calibration, JUDGED, quantized=True), prepared.graph.output
+    path.compute(prepared.graph.nodes)
+    return sum(
+        F.mse_loss(path.read(output, rows), teacher.read(output, rows), reduction="sum").item() for rows in path.rows
+    )
 
 
 class Gain:

@@ -57,14 +57,17 @@ def weighted(prepared: PreparedModel, nodes: Iterable[Node]) -> list[Layer]:
 
 @contextmanager
 def shared_parameters(prepared: PreparedModel, nodes: Sequence[Node], rate: float) -> Iterator[list[dict[str, object]]]:
-    """For Adam: the scales of activations and the corrections of these nodes, at `rate` of what each is worth."""
+    """For Adam: the scales of activations and the corrections of these nodes, at `rate` of what each is worth.
+
+    That of a layer's corrections is the median of its channels' sizes: `equalize` can make dead ones thousands of times larger.
+    """
     groups: list[dict[str, object]] = [
         {"params": [edge.scale], "lr": rate * edge.scale.item()} for edge in edges_of(prepared, nodes)
     ]
     for layer in weighted(prepared, nodes):
         tensors = layer.tensors()
         size = tensors["bn_weight"] if "bn_weight" in tensors else tensors["weight"].detach().flatten(1).norm(dim=1)
-        groups.append({"params": [layer.correction], "lr": rate * size.detach().abs().mean().item()})
+        groups.append({"params": [layer.correction], "lr": rate * size.detach().abs().median().item()})
     learned: list[Tensor] = [tensor for group in groups for tensor in group["params"]]  # type: ignore[attr-defined]
     least = {edge.name: edge.scale.item() / 4 for edge in edges_of(prepared, nodes)}
     for tensor in learned:
