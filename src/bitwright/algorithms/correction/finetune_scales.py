@@ -14,7 +14,14 @@ from torch.nn import functional as F
 
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
-from bitwright.algorithms.correction.learning import edges_of, run_nodes, run_with, shared_parameters, weighted
+from bitwright.algorithms.correction.learning import (
+    restore,
+    run_nodes,
+    run_with,
+    shared_parameters,
+    state_of,
+    weighted,
+)
 from bitwright.algorithms.correction.path import Path
 from bitwright.graph import INPUT
 from bitwright.nn import PreparedModel
@@ -34,7 +41,7 @@ class FinetuneScales(Correction):
         nodes = prepared.graph.nodes
         teacher = Path(prepared, calibration, self.most_images, quantized=False)
         teacher.compute(nodes)
-        before, error = _state(prepared), _error(prepared, calibration, teacher)
+        before, error = state_of(prepared, nodes), _error(prepared, calibration, teacher)
         gains = {layer.node.name: Gain(layer) for layer in weighted(prepared, nodes)}
         generator, output = calibration.generator(), prepared.graph.output
         signal = teacher.read(output, slice(0, teacher.count)).var().item() + 1e-12
@@ -57,29 +64,8 @@ class FinetuneScales(Correction):
         for gain in gains.values():
             gain.settle()
         if not _error(prepared, calibration, teacher) < error:
-            _restore(prepared, before)
+            restore(prepared, nodes, before)
         teacher.drop(nodes)
-
-
-def _state(prepared: PreparedModel) -> list[Tensor]:
-    """Every scale, correction and rounding, as it is now."""
-    found = [edge.scale.detach().clone() for edge in edges_of(prepared, prepared.graph.nodes)]
-    for layer in weighted(prepared, prepared.graph.nodes):
-        assert layer.quantizer is not None
-        found += [layer.quantizer.scale.clone(), layer.correction.detach().clone(), layer.rounding]
-    return found
-
-
-@torch.no_grad()
-def _restore(prepared: PreparedModel, state: list[Tensor]) -> None:
-    values = iter(state)
-    for edge in edges_of(prepared, prepared.graph.nodes):
-        edge.scale.copy_(next(values))
-    for layer in weighted(prepared, prepared.graph.nodes):
-        assert layer.quantizer is not None
-        layer.quantizer.scale.copy_(next(values))
-        layer.correction.copy_(next(values))
-        layer.rounding = next(values)
 
 
 @torch.no_grad()

@@ -55,6 +55,28 @@ def weighted(prepared: PreparedModel, nodes: Iterable[Node]) -> list[Layer]:
     return [layer for layer in layers if layer.quantizer is not None]
 
 
+def state_of(prepared: PreparedModel, nodes: Sequence[Node]) -> list[Tensor]:
+    """Every scale, correction and rounding of these nodes, as it is now."""
+    found = [edge.scale.detach().clone() for edge in edges_of(prepared, nodes)]
+    for layer in weighted(prepared, nodes):
+        assert layer.quantizer is not None
+        found += [layer.quantizer.scale.clone(), layer.correction.detach().clone(), layer.rounding]
+    return found
+
+
+@torch.no_grad()
+def restore(prepared: PreparedModel, nodes: Sequence[Node], state: list[Tensor]) -> None:
+    """Make it what `state_of` found."""
+    values = iter(state)
+    for edge in edges_of(prepared, nodes):
+        edge.scale.copy_(next(values))
+    for layer in weighted(prepared, nodes):
+        assert layer.quantizer is not None
+        layer.quantizer.scale.copy_(next(values))
+        layer.correction.copy_(next(values))
+        layer.rounding = next(values)
+
+
 @contextmanager
 def shared_parameters(prepared: PreparedModel, nodes: Sequence[Node], rate: float) -> Iterator[list[dict[str, object]]]:
     """For Adam: the scales of activations and the corrections of these nodes, at `rate` of what each is worth.

@@ -21,7 +21,14 @@ from bitwright.algorithms.correction.blocks import blocks
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.drop_round import Masks
-from bitwright.algorithms.correction.learning import edges_of, run_nodes, run_with, shared_parameters, weighted
+from bitwright.algorithms.correction.learning import (
+    restore,
+    run_nodes,
+    run_with,
+    shared_parameters,
+    state_of,
+    weighted,
+)
 from bitwright.algorithms.correction.moments import round_layers
 from bitwright.algorithms.correction.path import Path
 from bitwright.graph import Node
@@ -104,16 +111,10 @@ def _learn_or_leave(
     prepared: PreparedModel, nodes: Sequence[Node], exact: Path, rounded: Path, generator: torch.Generator
 ) -> None:
     """Learn, and go back to the start if the block is no better for it."""
-    layers = weighted(prepared, nodes)
-    state = [edge.scale for edge in edges_of(prepared, nodes)] + [layer.correction for layer in layers]
-    roundings = [layer.rounding for layer in layers]
-    before, error = [tensor.clone() for tensor in state], _error(prepared, nodes, exact, rounded)
+    before, error = state_of(prepared, nodes), _error(prepared, nodes, exact, rounded)
     _learn(prepared, nodes, exact, rounded, generator)
     if _error(prepared, nodes, exact, rounded) >= error:
-        for tensor, start in zip(state, before, strict=True):
-            tensor.copy_(start)
-        for layer, rounding in zip(layers, roundings, strict=True):
-            layer.rounding = rounding
+        restore(prepared, nodes, before)
 
 
 @torch.no_grad()
