@@ -28,8 +28,13 @@ LEAST_CORRELATION = 0.5
 """Of logits with those of the float network. With random weights int8 is not as close as with trained ones."""
 
 
+REST = 0.1
+"""Seconds before a runner's turn: until the threads of the one before it have stopped spinning for work."""
+
+
 def timed(run: Callable[[], Any], repeats: int) -> list[float]:
-    """Milliseconds, after one run that is not counted."""
+    """Milliseconds, after a rest and one run that is not counted."""
+    time.sleep(REST)
     run()
     times = []
     for _ in range(repeats):

@@ -8,6 +8,7 @@
 #include <immintrin.h>
 
 #include "kernel.h"
+#include "unrolled.h"
 
 namespace bitwright {
 namespace {
@@ -27,6 +28,14 @@ struct Table512 {
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high);
   }
 };
+
+// What is known of an epilogue where it is compiled: plain and table have no residual, and nothing out of int32.
+enum class Kind { any, plain, table };
+
+inline Kind kind_of(const Epilogue& e) {
+  if (!e.narrow || e.residual || e.to_float) return Kind::any;
+  return e.table ? Kind::table : Kind::plain;
+}
 
 // Four vectors of int32, channel after channel, to 64 bytes with unsigned saturation.
 inline __m512i pack_bytes(__m512i a, __m512i b, __m512i c, __m512i d) {
@@ -68,22 +77,21 @@ class Codes512 {
   }
 
   // `sum(r, v)` are those of 16 channels of row r.
-  template <class Sum>
-  __attribute__((always_inline)) void store(const Row512* rows, const Sum& sum) const {
+  template <Kind kKind = Kind::any, class Sum>
+  BITWRIGHT_INLINE void store(const Row512* rows, const Sum& sum) const {
     __m512i codes[4] = {};
-#pragma GCC unroll 4
-    for (int r = 0; r < kTogether; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
+    unrolled<kTogether>([&](auto r) BITWRIGHT_INLINE {
+      unrolled<kVectors>([&](auto v) BITWRIGHT_INLINE {
         __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(sum(r, v)), m_[v]);
         t = _mm512_add_ps(t, b_[v]);
-        if (residual_) t = _mm512_add_ps(t, residual(rows[r].second + channel_ + 16 * v));
-        if (!narrow_) t = _mm512_min_ps(t, bound_);
+        if (kKind == Kind::any && residual_) t = _mm512_add_ps(t, residual(rows[r].second + channel_ + 16 * v));
+        if (kKind == Kind::any && !narrow_) t = _mm512_min_ps(t, bound_);
         codes[r * kVectors + v] = _mm512_cvtps_epi32(t);
-      }
+      });
+    });
     __m512i bytes = pack_bytes(codes[0], codes[1], codes[2], codes[3]);
     bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, lo_), hi_);
-    if (look_up_) bytes = table_.look_up(bytes);
+    if (kKind == Kind::table || (kKind == Kind::any && look_up_)) bytes = table_.look_up(bytes);
     if constexpr (kTogether == 1) _mm512_mask_storeu_epi8(rows[0].out + channel_, mask_, bytes);
     if (kTogether > 1 && are_neighbours(rows)) return _mm512_storeu_si512(rows[0].out, bytes);
     if constexpr (kTogether == 2) {

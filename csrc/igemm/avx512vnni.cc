@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "../epilogue_avx512.h"
+#include "../unrolled.h"
 #include "packing.h"
 
 namespace bitwright {
@@ -13,53 +14,85 @@ constexpr int kPixelBlock = 48;
 
 int most_pixels(int panels) { return panels == 4 ? 6 : 8; }
 
-// Multiplies pixels, given by the first byte of each one's window, with panels, and stores the sums.
+// Multiplies pixels, given by the first byte of each one's window, with panels.
 template <int kPixels, int kPanels>
-void tile(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts, int32_t* sums) {
-  __m512i acc[kPixels][kPanels];
-#pragma GCC unroll 8
-  for (int v = 0; v < kPanels; ++v) {
+BITWRIGHT_INLINE inline void multiply(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w,
+                                      const int32_t* starts, __m512i (&acc)[kPixels][kPanels]) {
+  unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE {
     __m512i start = _mm512_loadu_si512(starts + 16 * v);
-#pragma GCC unroll 8
-    for (int r = 0; r < kPixels; ++r) acc[r][v] = start;
-  }
-  const Run* runs = packed.run_table();
-  for (int i = 0; i < packed.runs; ++i) {
+    unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { acc[r][v] = start; });
+  });
+  const Run *run = packed.run_table(), *end = run + packed.runs;
+  do {
     const uint8_t* x[kPixels];
-#pragma GCC unroll 8
-    for (int r = 0; r < kPixels; ++r) x[r] = pixels[r] + runs[i].offset;
-    for (ptrdiff_t quad = 0; quad < runs[i].quads; ++quad, w += 4 * kPanel) {
+    unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { x[r] = pixels[r] + run->offset; });
+    ptrdiff_t quad = 0;
+    do {
       __m512i weights[kPanels];
-#pragma GCC unroll 8
-      for (int v = 0; v < kPanels; ++v) {
+      unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE {
         weights[v] = _mm512_load_si512(w + v * packed.panel_bytes);
         __asm__("" : "+v"(weights[v]));  // or gcc loads it again for each pixel, and loads are what bounds the loop then
-      }
-#pragma GCC unroll 8
-      for (int r = 0; r < kPixels; ++r) {
+      });
+      unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
         int codes;
         __builtin_memcpy(&codes, x[r] + 4 * quad, 4);
         __m512i broadcast = _mm512_set1_epi32(codes);
-#pragma GCC unroll 8
-        for (int v = 0; v < kPanels; ++v) acc[r][v] = _mm512_dpbusd_epi32(acc[r][v], broadcast, weights[v]);
-      }
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < kPixels; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < kPanels; ++v) _mm512_store_si512(sums + (r * kMostPanels + v) * kPanel, acc[r][v]);
+        unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE {
+          __asm__("vpdpbusd %2, %1, %0" : "+v"(acc[r][v]) : "v"(broadcast), "v"(weights[v]));
+        });
+      });
+      w += 4 * kPanel;
+    } while (++quad < run->quads);
+  } while (++run < end);
 }
 
-using TileFunction = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, int32_t*);
+// Multiplies, and leaves the sums to others.
+template <int kPixels, int kPanels>
+void sums_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts, int32_t* sums) {
+  __m512i acc[kPixels][kPanels];
+  multiply<kPixels, kPanels>(packed, pixels, w, starts, acc);
+  unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
+    unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE { _mm512_store_si512(sums + (r * kMostPanels + v) * kPanel, acc[r][v]); });
+  });
+}
+
+// Multiplies, and makes codes of the sums at once.
+template <int kPixels, int kPanels, Kind kKind>
+void codes_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts,
+                const void* finish, const Row512* rows) {
+  using Codes = Codes512<kPanels>;
+  __m512i acc[kPixels][kPanels];
+  multiply<kPixels, kPanels>(packed, pixels, w, starts, acc);
+  unrolled<(kPixels + Codes::kTogether - 1) / Codes::kTogether>([&](auto i) BITWRIGHT_INLINE {
+    constexpr int kFirst = i * Codes::kTogether;
+    static_cast<const Codes*>(finish)->template store<kKind>(rows + kFirst, [&](auto r, auto v) BITWRIGHT_INLINE {
+      return acc[kFirst + r < kPixels ? kFirst + r : kPixels - 1][v];
+    });
+  });
+}
+
+using SumsTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, int32_t*);
+using CodesTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*, const Row512*);
+
+template <int kPixels, int kPanels>
+constexpr SumsTile sums_tile_of = sums_tile<kPixels, kPanels>;
+template <int kPixels, int kPanels>
+constexpr CodesTile plain_tile_of = codes_tile<kPixels, kPanels, Kind::plain>;
+template <int kPixels, int kPanels>
+constexpr CodesTile table_tile_of = codes_tile<kPixels, kPanels, Kind::table>;
 
 // By panels, then pixels.
-constexpr TileFunction kTiles[4][8] = {
-    {tile<1, 1>, tile<2, 1>, tile<3, 1>, tile<4, 1>, tile<5, 1>, tile<6, 1>, tile<7, 1>, tile<8, 1>},
-    {tile<1, 2>, tile<2, 2>, tile<3, 2>, tile<4, 2>, tile<5, 2>, tile<6, 2>, tile<7, 2>, tile<8, 2>},
-    {tile<1, 3>, tile<2, 3>, tile<3, 3>, tile<4, 3>, tile<5, 3>, tile<6, 3>, tile<7, 3>, tile<8, 3>},
-    {tile<1, 4>, tile<2, 4>, tile<3, 4>, tile<4, 4>, tile<5, 4>, tile<6, 4>, nullptr, nullptr},
-};
+#define TILES(of)                                                                    \
+  {                                                                                  \
+    {of<1, 1>, of<2, 1>, of<3, 1>, of<4, 1>, of<5, 1>, of<6, 1>, of<7, 1>, of<8, 1>}, \
+    {of<1, 2>, of<2, 2>, of<3, 2>, of<4, 2>, of<5, 2>, of<6, 2>, of<7, 2>, of<8, 2>}, \
+    {of<1, 3>, of<2, 3>, of<3, 3>, of<4, 3>, of<5, 3>, of<6, 3>, of<7, 3>, of<8, 3>}, \
+    {of<1, 4>, of<2, 4>, of<3, 4>, of<4, 4>, of<5, 4>, of<6, 4>, nullptr, nullptr},   \
+  }
+constexpr SumsTile kSumsTiles[4][8] = TILES(sums_tile_of);
+constexpr CodesTile kPlainTiles[4][8] = TILES(plain_tile_of);
+constexpr CodesTile kTableTiles[4][8] = TILES(table_tile_of);
+#undef TILES
 
 IgemmGrid grid_of(const IgemmParams& p) {
   return igemm_grid(p, (p.out.h * p.out.w + kPixelBlock - 1) / kPixelBlock, kMostPanels);
@@ -86,11 +119,24 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
   }
   int channel = piece.group * packed.outs + piece.first_panel * kPanel;
   const int8_t* weights = packed.panel(piece.group, piece.first_panel);
-  for (int r = 0; r < count; r += step) {
-    int pixels = count - r < step ? count - r : step;
-    kTiles[panels - 1][pixels - 1](packed, windows + r, weights, p.start + channel, sums[r]);
+  int lanes = lanes_to_store(p, packed, piece, channel);
+  auto tiles = [&](auto multiply) {
+    for (int r = 0; r < count; r += step) multiply(r, (count - r < step ? count - r : step) - 1);
+  };
+  auto codes_by = [&]<int kPanels>(Constant<kPanels>, const CodesTile* by_pixels) {
+    const Codes512<kPanels> codes(p.epilogue, channel, lanes);
+    for (int i = count; i % Codes512<kPanels>::kTogether != 0; ++i) rows[i] = rows[count - 1];
+    tiles([&](int r, int pixels) { by_pixels[pixels](packed, windows + r, weights, p.start + channel, &codes, rows + r); });
+  };
+  if (Kind kind = kind_of(p.epilogue); kind != Kind::any) {
+    const CodesTile* by_pixels = (kind == Kind::plain ? kPlainTiles : kTableTiles)[panels - 1];
+    if (panels == 1) return codes_by(Constant<1>(), by_pixels);
+    if (panels == 2) return codes_by(Constant<2>(), by_pixels);
+    if (panels == 3) return codes_by(Constant<3>(), by_pixels);
+    return codes_by(Constant<4>(), by_pixels);
   }
-  kFinishRows[panels - 1](p.epilogue, channel, lanes_to_store(p, packed, piece, channel), rows, count);
+  tiles([&](int r, int pixels) { kSumsTiles[panels - 1][pixels](packed, windows + r, weights, p.start + channel, sums[r]); });
+  kFinishRows[panels - 1](p.epilogue, channel, lanes, rows, count);
 }
 
 void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
