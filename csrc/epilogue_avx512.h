@@ -29,12 +29,13 @@ struct Table512 {
   }
 };
 
-// What is known of an epilogue where it is compiled: plain and table have no residual, and nothing out of int32.
-enum class Kind { any, plain, table };
+// What is known of an epilogue where it is compiled: all but `any` write codes, and nothing is out of int32; at most one of
+// residual and table is there.
+enum class Kind { plain, table, residual, any };
 
 inline Kind kind_of(const Epilogue& e) {
-  if (!e.narrow || e.residual || e.to_float) return Kind::any;
-  return e.table ? Kind::table : Kind::plain;
+  if (!e.narrow || e.to_float || (e.residual && e.table)) return Kind::any;
+  return e.table ? Kind::table : e.residual ? Kind::residual : Kind::plain;
 }
 
 // Four vectors of int32, channel after channel, to 64 bytes with unsigned saturation.
@@ -84,7 +85,7 @@ class Codes512 {
       unrolled<kVectors>([&](auto v) BITWRIGHT_INLINE {
         __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(sum(r, v)), m_[v]);
         t = _mm512_add_ps(t, b_[v]);
-        if (kKind == Kind::any && residual_) t = _mm512_add_ps(t, residual(rows[r].second + channel_ + 16 * v));
+        if (kKind == Kind::residual || (kKind == Kind::any && residual_)) t = _mm512_add_ps(t, residual(rows[r].second + channel_ + 16 * v));
         if (kKind == Kind::any && !narrow_) t = _mm512_min_ps(t, bound_);
         codes[r * kVectors + v] = _mm512_cvtps_epi32(t);
       });

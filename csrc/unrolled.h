@@ -14,7 +14,7 @@ struct Constant {
 
 // Calls f(Constant<0>()) to f(Constant<kCount - 1>()).
 template <int kCount, class F>
-BITWRIGHT_INLINE inline void unrolled(const F& f) {
+BITWRIGHT_INLINE constexpr void unrolled(const F& f) {
   if constexpr (kCount > 0) {
     unrolled<kCount - 1>(f);
     f(Constant<kCount - 1>());

@@ -66,6 +66,8 @@ def make(
     layer("stem", "conv2d", ("input",), (4, 3, 3), (4, 3, 3, 3), **{**convolution, "stride": (2, 2)})
     layer("dw", "conv2d", ("stem", "stem"), (4, 3, 3), (4, 1, 3, 3), **{**convolution, "groups": 4})
     add("pixels", "table", ("input",), (3, HEIGHT, WIDTH), U8, table=rng.integers(0, 256, (3, 256)).astype(np.uint8))
+    bends = {"slope": f32(0.3, -1, 2), "before": f32(-3, 0, 2), "after": f32(1, 0, -1)}
+    add("bent", "prelu", ("pixels",), (3, HEIGHT, WIDTH), U8, **bends)
     add("act", "table", ("dw",), (4, 3, 3), U8, table=rng.integers(0, 256, 256).astype(np.uint8))
     add("squeeze", "global_avg_pool2d", ("act",), (4, 1, 1), U4, m=f32(0.01))
     add("excite", "mul", ("act", "squeeze"), (4, 3, 3), U8, BOUNDS, m=f32(0.05))

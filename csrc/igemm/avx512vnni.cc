@@ -11,88 +11,162 @@ namespace {
 
 constexpr int kMostPanels = 4;
 constexpr int kPixelBlock = 48;
+// Small tiles read the weights again every 2 to 8 pixels, so the block of panels has to stay in L1.
+constexpr int kMostWovenQuads = 160;
 
-int most_pixels(int panels) { return panels == 4 ? 6 : 8; }
+constexpr int most_pixels(int panels) { return panels == 4 ? 6 : 8; }
 
-// Multiplies pixels, given by the first byte of each one's window, with panels.
 template <int kPixels, int kPanels>
-BITWRIGHT_INLINE inline void multiply(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w,
-                                      const int32_t* starts, __m512i (&acc)[kPixels][kPanels]) {
+BITWRIGHT_INLINE inline void begin(const int32_t* starts, __m512i (&acc)[kPixels][kPanels]) {
   unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE {
     __m512i start = _mm512_loadu_si512(starts + 16 * v);
     unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { acc[r][v] = start; });
   });
+}
+
+// Adds a quad of each pixel times the same of the panels.
+template <int kPixels, int kPanels>
+BITWRIGHT_INLINE inline void add_quad(const uint8_t* const (&x)[kPixels], ptrdiff_t quad, const int8_t* w, ptrdiff_t panel_bytes,
+                                      __m512i (&acc)[kPixels][kPanels]) {
+  __m512i weights[kPanels];
+  unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE {
+    weights[v] = _mm512_load_si512(w + v * panel_bytes);
+    __asm__("" : "+v"(weights[v]));  // or gcc loads it again for each pixel, and loads are what bounds the loop then
+  });
+  unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
+    int codes;
+    __builtin_memcpy(&codes, x[r] + 4 * quad, 4);
+    __m512i broadcast = _mm512_set1_epi32(codes);
+    unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE {
+      // As the intrinsic gcc 12 copies each sum to and fro.
+      __asm__("vpdpbusd %2, %1, %0" : "+v"(acc[r][v]) : "v"(broadcast), "v"(weights[v]));
+    });
+  });
+}
+
+// Multiplies pixels, given by the first byte of each one's window, with panels; `first` is called with the number of each of
+// the first kFirst quads of the first run, which has as many.
+template <int kPixels, int kPanels, int kFirst = 0, class First>
+BITWRIGHT_INLINE inline void multiply(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w,
+                                      __m512i (&acc)[kPixels][kPanels], const First& first) {
   const Run *run = packed.run_table(), *end = run + packed.runs;
-  do {
-    const uint8_t* x[kPixels];
+  const uint8_t* x[kPixels];
+  unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { x[r] = pixels[r] + run->offset; });
+  unrolled<kFirst>([&](auto quad) BITWRIGHT_INLINE {
+    add_quad(x, quad, w, packed.panel_bytes, acc);
+    w += 4 * kPanel;
+    first(quad);
+  });
+  ptrdiff_t quad = kFirst;
+  while (true) {
+    for (; quad < run->quads; ++quad, w += 4 * kPanel) add_quad(x, quad, w, packed.panel_bytes, acc);
+    if (++run == end) return;
     unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { x[r] = pixels[r] + run->offset; });
-    ptrdiff_t quad = 0;
-    do {
-      __m512i weights[kPanels];
-      unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE {
-        weights[v] = _mm512_load_si512(w + v * packed.panel_bytes);
-        __asm__("" : "+v"(weights[v]));  // or gcc loads it again for each pixel, and loads are what bounds the loop then
-      });
-      unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
-        int codes;
-        __builtin_memcpy(&codes, x[r] + 4 * quad, 4);
-        __m512i broadcast = _mm512_set1_epi32(codes);
-        unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE {
-          __asm__("vpdpbusd %2, %1, %0" : "+v"(acc[r][v]) : "v"(broadcast), "v"(weights[v]));
-        });
-      });
-      w += 4 * kPanel;
-    } while (++quad < run->quads);
-  } while (++run < end);
+    quad = 0;
+  }
+}
+
+template <int kPixels, int kPanels>
+BITWRIGHT_INLINE inline void multiply(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w,
+                                      __m512i (&acc)[kPixels][kPanels]) {
+  multiply(packed, pixels, w, acc, [](auto) BITWRIGHT_INLINE {});
 }
 
 // Multiplies, and leaves the sums to others.
 template <int kPixels, int kPanels>
 void sums_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts, int32_t* sums) {
   __m512i acc[kPixels][kPanels];
-  multiply<kPixels, kPanels>(packed, pixels, w, starts, acc);
+  begin(starts, acc);
+  multiply(packed, pixels, w, acc);
   unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
     unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE { _mm512_store_si512(sums + (r * kMostPanels + v) * kPanel, acc[r][v]); });
   });
 }
 
-// Multiplies, and makes codes of the sums at once.
+template <int kPixels, int kPanels>
+constexpr int kGroups = (kPixels + Codes512<kPanels>::kTogether - 1) / Codes512<kPanels>::kTogether;
+
+// Makes codes of group kGroup of a tile's pixels, as many as are packed together.
+template <Kind kKind, int kGroup, int kPixels, int kPanels>
+BITWRIGHT_INLINE inline void finish(const Codes512<kPanels>& codes, const Row512* rows, const __m512i (&acc)[kPixels][kPanels]) {
+  constexpr int kFirst = kGroup * Codes512<kPanels>::kTogether;
+  codes.template store<kKind>(rows + kFirst, [&](auto r, auto v) BITWRIGHT_INLINE {
+    return acc[kFirst + r < kPixels ? kFirst + r : kPixels - 1][v];
+  });
+}
+
+// Multiplies a tile and makes codes of its sums at once.
 template <int kPixels, int kPanels, Kind kKind>
 void codes_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts,
-                const void* finish, const Row512* rows) {
-  using Codes = Codes512<kPanels>;
+                const void* codes, const Row512* rows) {
   __m512i acc[kPixels][kPanels];
-  multiply<kPixels, kPanels>(packed, pixels, w, starts, acc);
-  unrolled<(kPixels + Codes::kTogether - 1) / Codes::kTogether>([&](auto i) BITWRIGHT_INLINE {
-    constexpr int kFirst = i * Codes::kTogether;
-    static_cast<const Codes*>(finish)->template store<kKind>(rows + kFirst, [&](auto r, auto v) BITWRIGHT_INLINE {
-      return acc[kFirst + r < kPixels ? kFirst + r : kPixels - 1][v];
-    });
+  begin(starts, acc);
+  multiply(packed, pixels, w, acc);
+  unrolled<kGroups<kPixels, kPanels>>([&](auto group) BITWRIGHT_INLINE {
+    finish<kKind, group>(*static_cast<const Codes512<kPanels>*>(codes), rows, acc);
   });
+}
+
+// Several small tiles, each finished between the quads of the next: out of order a processor does not look far enough ahead
+// to multiply and finish at the same time.
+template <int kPixels, int kPanels, Kind kKind>
+void woven_tiles(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts,
+                 const void* finish_by, const Row512* rows, int tiles) {
+  const auto codes = *static_cast<const Codes512<kPanels>*>(finish_by);
+  constexpr int kCount = kGroups<kPixels, kPanels>;
+  __m512i acc[kPixels][kPanels], before[kPixels][kPanels];
+  begin(starts, acc);
+  multiply(packed, pixels, w, acc);
+  for (; tiles > 1; --tiles, rows += kPixels) {
+    pixels += kPixels;
+    unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
+      unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE { before[r][v] = acc[r][v]; });
+    });
+    begin(starts, acc);
+    multiply<kPixels, kPanels, kCount>(packed, pixels, w, acc, [&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, rows, before); });
+  }
+  unrolled<kCount>([&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, rows, acc); });
 }
 
 using SumsTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, int32_t*);
 using CodesTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*, const Row512*);
+using WovenTiles = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*, const Row512*, int);
 
-template <int kPixels, int kPanels>
-constexpr SumsTile sums_tile_of = sums_tile<kPixels, kPanels>;
-template <int kPixels, int kPanels>
-constexpr CodesTile plain_tile_of = codes_tile<kPixels, kPanels, Kind::plain>;
-template <int kPixels, int kPanels>
-constexpr CodesTile table_tile_of = codes_tile<kPixels, kPanels, Kind::table>;
+template <class Tile>
+struct Tiles {
+  Tile by[4][8];  // by panels, then pixels; each less 1
+};
 
-// By panels, then pixels.
-#define TILES(of)                                                                    \
-  {                                                                                  \
-    {of<1, 1>, of<2, 1>, of<3, 1>, of<4, 1>, of<5, 1>, of<6, 1>, of<7, 1>, of<8, 1>}, \
-    {of<1, 2>, of<2, 2>, of<3, 2>, of<4, 2>, of<5, 2>, of<6, 2>, of<7, 2>, of<8, 2>}, \
-    {of<1, 3>, of<2, 3>, of<3, 3>, of<4, 3>, of<5, 3>, of<6, 3>, of<7, 3>, of<8, 3>}, \
-    {of<1, 4>, of<2, 4>, of<3, 4>, of<4, 4>, of<5, 4>, of<6, 4>, nullptr, nullptr},   \
-  }
-constexpr SumsTile kSumsTiles[4][8] = TILES(sums_tile_of);
-constexpr CodesTile kPlainTiles[4][8] = TILES(plain_tile_of);
-constexpr CodesTile kTableTiles[4][8] = TILES(table_tile_of);
-#undef TILES
+template <class Tile, class Of>
+constexpr Tiles<Tile> tiles_of(const Of& of) {
+  Tiles<Tile> tiles = {};
+  unrolled<4>([&](auto panels) {
+    unrolled<8>([&](auto pixels) {
+      if constexpr (pixels < most_pixels(panels + 1)) tiles.by[panels][pixels] = of(Constant<pixels + 1>(), Constant<panels + 1>());
+    });
+  });
+  return tiles;
+}
+
+constexpr Tiles<SumsTile> kSumsTiles = tiles_of<SumsTile>([](auto pixels, auto panels) { return sums_tile<pixels, panels>; });
+
+// How a kind of epilogue is done with the products.
+struct Finish {
+  Tiles<CodesTile> tiles;
+  WovenTiles woven[4];  // by panels, less 1
+};
+
+constexpr int kWovenPixels[] = {8, 4, 3, 2};  // by panels, less 1
+
+template <Kind kKind>
+constexpr Finish finish_of() {
+  Finish finish = {};
+  finish.tiles = tiles_of<CodesTile>([](auto pixels, auto panels) { return codes_tile<pixels, panels, kKind>; });
+  unrolled<4>([&](auto i) { finish.woven[i] = woven_tiles<kWovenPixels[i], i + 1, kKind>; });
+  return finish;
+}
+
+constexpr Finish kFinish[] = {finish_of<Kind::plain>(), finish_of<Kind::table>(), finish_of<Kind::residual>()};
 
 IgemmGrid grid_of(const IgemmParams& p) {
   return igemm_grid(p, (p.out.h * p.out.w + kPixelBlock - 1) / kPixelBlock, kMostPanels);
@@ -120,23 +194,34 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
   int channel = piece.group * packed.outs + piece.first_panel * kPanel;
   const int8_t* weights = packed.panel(piece.group, piece.first_panel);
   int lanes = lanes_to_store(p, packed, piece, channel);
-  auto tiles = [&](auto multiply) {
-    for (int r = 0; r < count; r += step) multiply(r, (count - r < step ? count - r : step) - 1);
-  };
-  auto codes_by = [&]<int kPanels>(Constant<kPanels>, const CodesTile* by_pixels) {
+  const int32_t* starts = p.start + channel;
+  Kind kind = kind_of(p.epilogue);
+  if (kind == Kind::any) {
+    for (int r = 0, pixels; r < count; r += pixels) {
+      pixels = count - r < step ? count - r : step;
+      kSumsTiles.by[panels - 1][pixels - 1](packed, windows + r, weights, starts, sums[r]);
+    }
+    return kFinishRows[panels - 1](p.epilogue, channel, lanes, rows, count);
+  }
+  auto finish_by = [&]<int kPanels>(Constant<kPanels>) {
     const Codes512<kPanels> codes(p.epilogue, channel, lanes);
     for (int i = count; i % Codes512<kPanels>::kTogether != 0; ++i) rows[i] = rows[count - 1];
-    tiles([&](int r, int pixels) { by_pixels[pixels](packed, windows + r, weights, p.start + channel, &codes, rows + r); });
+    const Finish& finish = kFinish[static_cast<int>(kind)];
+    constexpr int kPixels = kWovenPixels[kPanels - 1];
+    int r = 0;
+    if (count >= kPixels && packed.quads <= kMostWovenQuads && packed.run_table()->quads >= kGroups<kPixels, kPanels>) {
+      finish.woven[kPanels - 1](packed, windows, weights, starts, &codes, rows, count / kPixels);
+      r = count / kPixels * kPixels;
+    }
+    for (int pixels; r < count; r += pixels) {
+      pixels = count - r < step ? count - r : step;
+      finish.tiles.by[kPanels - 1][pixels - 1](packed, windows + r, weights, starts, &codes, rows + r);
+    }
   };
-  if (Kind kind = kind_of(p.epilogue); kind != Kind::any) {
-    const CodesTile* by_pixels = (kind == Kind::plain ? kPlainTiles : kTableTiles)[panels - 1];
-    if (panels == 1) return codes_by(Constant<1>(), by_pixels);
-    if (panels == 2) return codes_by(Constant<2>(), by_pixels);
-    if (panels == 3) return codes_by(Constant<3>(), by_pixels);
-    return codes_by(Constant<4>(), by_pixels);
-  }
-  tiles([&](int r, int pixels) { kSumsTiles[panels - 1][pixels](packed, windows + r, weights, p.start + channel, sums[r]); });
-  kFinishRows[panels - 1](p.epilogue, channel, lanes, rows, count);
+  if (panels == 1) return finish_by(Constant<1>());
+  if (panels == 2) return finish_by(Constant<2>());
+  if (panels == 3) return finish_by(Constant<3>());
+  return finish_by(Constant<4>());
 }
 
 void run(const IgemmParams& p, const Buffers& at, int begin, int end) {

@@ -13,6 +13,8 @@ from bitwright import _native
 from bitwright.engine.backend import Layer
 from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
+from bitwright.ops import INTEGER_OPS
+from bitwright.ops.prelu import Prelu
 
 ROUNDS = 20
 """Runs that the times of layers are the median of."""
@@ -88,7 +90,7 @@ def make_plan(graph: Graph, threads: int | None = None, *, keep_values: bool = F
     """EngineError where the engine refuses the graph, or BITWRIGHT_ISA names what this processor has not."""
     number = {name: i for i, name in enumerate(names(graph))}
     values = [_value(graph.values[name]) for name in number]
-    nodes = [_node(node, number) for node in graph.nodes]
+    nodes = [_node(_simplest(node, graph), number) for node in graph.nodes]
     try:
         return _native.Plan(values, nodes, number[graph.output], threads or 0, keep_values)
     except (ValueError, RuntimeError) as error:
@@ -101,6 +103,12 @@ def _value(value: Value) -> tuple[Any, ...]:
     zero_points = value.type.zero_point
     listed = list(zero_points) if isinstance(zero_points, tuple) else [zero_points]
     return value.shape, value.type.codes.hi, value.type.step, listed
+
+
+def _simplest(node: Node, graph: Graph) -> Node:
+    """The engine has no `prelu`: it is a table there."""
+    op = INTEGER_OPS[node.op]
+    return op.as_table(node, graph.inputs_of(node), graph.values[node.name]) if isinstance(op, Prelu) else node
 
 
 def _node(node: Node, number: dict[str, int]) -> tuple[Any, ...]:

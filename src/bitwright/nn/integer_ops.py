@@ -115,7 +115,25 @@ def global_avg_pool2d(call: Call) -> Tensor:
 
 
 def table(call: Call) -> Tensor:
-    entries, index = call.tensors["table"], call.xs[0].long()
+    return _look_up(call.tensors["table"], call)
+
+
+def prelu(call: Call) -> Tensor:
+    x, y, device = codes_of(call.inputs[0]), codes_of(call.output), call.xs[0].device
+    column = {key: tensor.to(torch.float64)[:, None] for key, tensor in call.tensors.items()}
+    scale, zero_point, offset = (
+        torch.as_tensor(v, dtype=torch.float64, device=device).reshape(-1, 1)
+        for v in (x.scale, x.zero_point, x.offset if x.per_channel else 0.0)
+    )
+    codes = torch.arange(256, dtype=torch.float64, device=device)
+    real = (x.step * codes - zero_point) * scale + offset + column["before"]
+    real = torch.where(real > 0, real, real * column["slope"]) + column["after"]
+    entries = (real / y.one_unit + y.one_shift).round().clamp(0, y.codes.hi) + 0.0
+    return _look_up(entries.float(), call)
+
+
+def _look_up(entries: Tensor, call: Call) -> Tensor:
+    index = call.xs[0].long()
     if entries.dim() == 2:
         index = index + 256 * torch.arange(len(entries), device=index.device).reshape(-1, *(1,) * (index.dim() - 2))
     return entries.reshape(-1)[index]
@@ -140,5 +158,6 @@ INTEGER_FUNCTIONS: dict[str, Callable[[Call], Tensor]] = {
     "reshape": lambda call: reshape(call.node.attrs, {}, False, call.xs),
     "permute": lambda call: permute(call.node.attrs, {}, False, call.xs),
     "table": table,
+    "prelu": prelu,
     "dequantize": lambda call: call.centred(0) * call.tensors["m"],
 }

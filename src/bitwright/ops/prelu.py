@@ -1,8 +1,11 @@
 """prelu between two shifts, per channel:  f(x) = p(x + before) + after,  p(y) = y where y > 0, else slope * y.
 
-Tensors: slope [C] or [1]; before and after [C], each only where a shift was fused. ReActNet's RPReLU is exactly this (Liu et
-al. 2020, "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions", equation 5); in the integer
-graph it is one table for each channel.
+Tensors of the float op: slope [C] or [1]; before and after [C], each only where a shift was fused. ReActNet's RPReLU is exactly
+this (Liu et al. 2020, "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions", equation 5).
+
+Of the integer op: slope, before and after, float32 [C]. Its result is that of the `table` whose entries are f of every code in
+float64, and that is how engines run it; an artifact keeps 12 bytes a channel in place of 256. With one slope for all channels
+and no shifts it lowers to one `table` at once.
 """
 
 from collections.abc import Sequence
@@ -11,13 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node, Shape
+from bitwright.graph import Node, Shape, Value
+from bitwright.ops.op import Array, IntegerOp, codes_of, expect_tensors, float32
+from bitwright.ops.table import Table, make_table
 from bitwright.ops.unary import Unary
 
+PARAMETERS = ("slope", "before", "after")
 
-class Prelu(Unary):
+
+class Prelu(Unary, IntegerOp):
     name = "prelu"
     per_channel = True
+    takes_image = True
 
     def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
         channels = shapes[0][0]
@@ -27,10 +35,34 @@ class Prelu(Unary):
         return shapes[0]
 
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
-        slope, before, after = (_column(node, key) for key in ("slope", "before", "after"))
+        slope, before, after = (_column(node, key) for key in PARAMETERS)
         y = x + before
         found: npt.NDArray[np.float64] = np.where(y > 0, y, y * slope) + after
         return found
+
+    def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        if all(tensor.size == 1 for tensor in node.tensors.values()):
+            return super().lower(node, inputs, output)
+        channels = inputs[0].shape[:1]
+        tensors = {key: np.broadcast_to(float32(node.tensors.get(key, 0.0)), channels) for key in PARAMETERS}
+        return Node(node.name, self.name, node.inputs, {}, tensors, origin=node.origin)
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+        expect_tensors(node, where, dict.fromkeys(PARAMETERS, ("float32", inputs[0].shape[:1])))
+        if len(inputs[0].shape) not in (1, 3):
+            raise GraphError(
+                f"{where}: parameters for each channel need an input of C, H, W or F; found {inputs[0].shape}"
+            )
+        if output.type is None:
+            raise GraphError(f"{where}: the result must be codes")
+
+    def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
+        return Table().run(self.as_table(node, inputs, output), xs, inputs, output)
+
+    def as_table(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        """The `table` that computes the same as a checked integer node, [C, 256]."""
+        table = make_table(lambda x: self.function(x, node), codes_of(inputs[0]), codes_of(output))
+        return Node(node.name, Table.name, node.inputs, {}, {"table": table}, origin=node.origin)
 
 
 def _column(node: Node, key: str) -> npt.NDArray[np.float64]:

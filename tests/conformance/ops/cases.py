@@ -54,8 +54,10 @@ from tests.conformance.ops.tables import (
     float_prelu,
     float_unary,
     gelu,
+    prelu_cases,
     relu6,
     sigmoid,
+    slow_prelu,
     slow_table,
     table_cases,
 )
@@ -83,6 +85,7 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[tuple[str, Case]]]] =
     "reshape": reshape_cases,
     "permute": permute_cases,
     "table": table_cases,
+    "prelu": prelu_cases,
     "dequantize": dequantize_cases,
 }
 
@@ -114,6 +117,7 @@ SLOW: dict[str, Callable[[Case, Any], Any]] = {
     "reshape": slow_reshape,
     "permute": slow_permute,
     "table": slow_table,
+    "prelu": slow_prelu,
     "dequantize": slow_dequantize,
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bitwright.graph import Node, Value
+from bitwright.ops.op import codes_of
 from bitwright.qtensor import QType
 from tests.conformance.ops.case import IMAGE3, U8, Case, case
 from tests.conformance.ops.float_case import FloatCase, X, Y, column
@@ -28,6 +29,29 @@ def table_cases(rng) -> Iterator[tuple[str, Case]]:
 def slow_table(case: Case, index) -> Any:
     table = case.node.tensors["table"]
     return (table if table.ndim == 1 else table[index[1]])[case.xs[0][index]]
+
+
+def prelu_cases(rng) -> Iterator[tuple[str, Case]]:
+    def make(shape, x, y):
+        tensors = {key: rng.normal(size=shape[0]).astype(np.float32) for key in ("slope", "before", "after")}
+        return case(rng, "prelu", [Value(shape, x)], Value(shape, y), {}, tensors)
+
+    yield "planes", make((3, 4, 4), U8, QType("uint8", 0.1, 3))
+    yield "features", make((9,), U8, QType("uint8", 0.02, 128))
+    yield "uint4-to-uint2", make((3, 4, 4), QType("uint4", 0.3, 5), QType("uint2", 0.5, 1))
+    yield "signs", make((3, 4, 4), QType("uint8", 0.02, 100), QType("binary", 0.7, 1))
+    yield "image", make((3, 4, 4), IMAGE3, QType("uint4", 0.2, 7))
+
+
+def slow_prelu(case: Case, index) -> Any:
+    x, y, channel = codes_of(case.inputs[0]), codes_of(case.output), index[1]
+    slope, before, after = (float(case.node.tensors[key][channel]) for key in ("slope", "before", "after"))
+    scale, zero_point, offset = (
+        v[channel] if isinstance(v, tuple) else v for v in (x.scale, x.zero_point, x.offset if x.per_channel else 0.0)
+    )
+    shifted = (x.step * int(case.xs[0][index]) - zero_point) * scale + offset + before
+    real = (shifted if shifted > 0 else shifted * slope) + after
+    return min(max(round(real / y.one_unit + y.one_shift), 0), y.codes.hi)
 
 
 def float_prelu(rng) -> Iterator[tuple[str, FloatCase]]:
