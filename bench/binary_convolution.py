@@ -1,8 +1,8 @@
 """A convolution of +-1 by +-1 here and in OpenVINO, in one run: `python -m bench.binary_convolution`.
 
 OpenVINO's graph is FakeQuantize to two levels, BinaryConvolution and its float32 sums; ours is a binary convolution between
-8-bit codes and signs. Both compute on one thread. OpenVINO's own profile gives the time of the BinaryConvolution alone and of the
-whole graph, our plan that of the step. The two take turns; printed are the least times. OpenVINO's sums are first
+8-bit codes and signs. Both compute on one thread. OpenVINO's own profile gives the time of the BinaryConvolution alone and of
+the whole graph, our plan that of the step. The two take turns; printed are the least times. OpenVINO's sums are first
 compared with NumPy's.
 """
 
@@ -33,9 +33,11 @@ class OpenVino:
         self.x = rng.normal(size=(1, shape.channels, shape.side, shape.side)).astype(np.float32)
         self.weight = signs.astype(np.float32) * 2 - 1
         x = opset1.parameter(self.x.shape, np.float32)
-        at, low, high = (opset1.constant(np.full((1, 1, 1, 1), v, np.float32)) for v in (0, -1, 1))
-        bits = opset1.fake_quantize(x, at, at, low, high, levels=2)
-        packed = opset13.constant(signs, dtype=ov.Type.u1)
+        low, high = (opset1.constant(np.full((1, 1, 1, 1), v, np.float32)) for v in (-1, 1))
+        bits = opset1.fake_quantize(x, low, high, low, high, levels=2)
+        # The kernel reads the bits of a byte in the other order than the constant keeps them.
+        turned = np.unpackbits(np.packbits(signs, bitorder="little"), bitorder="big").reshape(signs.shape)
+        packed = opset13.constant(turned, dtype=ov.Type.u1)
         pad = shape.kernel // 2
         y = opset1.binary_convolution(
             bits, packed, [1, 1], [pad, pad], [pad, pad], [1, 1], mode="xnor-popcount", pad_value=0.0
