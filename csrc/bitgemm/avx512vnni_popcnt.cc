@@ -163,8 +163,8 @@ void finish_pixels(const BitgemmParams& p, const BitPixel* pixels, int count, in
   int channel = block * kBitBlock;
   sum_up(p, pixels, count, channel, sums);
   if (p.thresholds) return store_thresholded(p, pixels, count, block, sums);
-  alignas(64) uint8_t codes[kMostPixels][64];  // apart, so that none is taken for the next pixel
-  Row512 rows[kMostPixels];
+  alignas(64) uint8_t codes[kPixelBlock][64];  // apart, so that none is taken for the next pixel
+  Row512 rows[kPixelBlock];
   for (int r = 0; r < count; ++r)
     rows[r] = {sums + r * kBitBlock, pixels[r].second, p.packed_planes ? codes[r] - channel : pixels[r].out};
   int lanes = p.packed_planes ? kBitBlock : p.out.lanes - channel < kBitBlock ? p.out.lanes - channel : kBitBlock;
@@ -174,21 +174,21 @@ void finish_pixels(const BitgemmParams& p, const BitPixel* pixels, int count, in
 }
 
 void run_piece(const BitgemmParams& p, const PackedBits& packed, const Buffers& at, const BitPiece& piece) {
-  alignas(64) int32_t sums[kMostPixels * kBitBlock] = {};
+  alignas(64) int32_t sums[kPixelBlock * kBitBlock];
   bool narrow = p.out.c - piece.block * kBitBlock <= 16;
   const CountBits* counts = p.masked ? (narrow ? kCounts<1, true> : kCounts<2, true>) : narrow ? kCounts<1, false> : kCounts<2, false>;
-  int y = piece.first / p.out.w, x = piece.first % p.out.w;
-  for (int n = piece.first; n < piece.last;) {
-    int left = piece.last - n, steps = (left + kMostPixels - 1) / kMostPixels, count = (left + steps - 1) / steps;
-    BitPixel pixels[kMostPixels];
-    for (int r = 0; r < count; ++r) {
-      pixels[r] = bit_pixel(p, at, y, x);
-      if (++x == p.out.w) x = 0, ++y;
-    }
-    counts[count - 1](p, packed, packed.block(piece.block), pixels, sums);
-    finish_pixels(p, pixels, count, piece.block, sums);
-    n += count;
+  BitPixel pixels[kPixelBlock];
+  int count = piece.last - piece.first, y = piece.first / p.out.w, x = piece.first % p.out.w;
+  for (int r = 0; r < count; ++r) {
+    pixels[r] = bit_pixel(p, at, y, x);
+    if (++x == p.out.w) x = 0, ++y;
   }
+  for (int r = 0, tile; r < count; r += tile) {
+    int left = count - r, tiles = (left + kMostPixels - 1) / kMostPixels;
+    tile = (left + tiles - 1) / tiles;
+    counts[tile - 1](p, packed, packed.block(piece.block), pixels + r, sums + r * kBitBlock);
+  }
+  finish_pixels(p, pixels, count, piece.block, sums);
 }
 
 void run(const BitgemmParams& p, const Buffers& at, int begin, int end) {

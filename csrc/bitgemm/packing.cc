@@ -5,8 +5,6 @@
 namespace bitwright {
 namespace {
 
-constexpr int kPixelBlock = 48;
-
 PackedBits header(const BitgemmParams& p) {
   PackedBits h = {};
   h.words = p.in.lanes / kBitBlock * p.window.kh * p.window.kw;

@@ -24,7 +24,8 @@ struct PackedBits {
 size_t packed_bits_bytes(const BitgemmParams& p);
 void pack_bits(const BitgemmParams& p, const int8_t* weights, void* packed);
 
-// The pieces of work: output pixels [first, last) of a block of output channels.
+// The pieces of work: output pixels [first, last), at most kPixelBlock, of a block of output channels.
+constexpr int kPixelBlock = 48;
 struct BitPiece {
   int block, first, last;
 };
