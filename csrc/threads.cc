@@ -5,6 +5,7 @@
 #include <string>
 
 #ifdef __linux__
+#include <pthread.h>
 #include <sched.h>
 #endif
 #ifdef BITWRIGHT_X86
@@ -68,9 +69,24 @@ ThreadPool::~ThreadPool() {
   for (auto& worker : workers_) worker.join();
 }
 
+// Linux may wake a worker on the CPU of the one who wakes it, where it then waits until the next tick, 4 ms, with another CPU
+// idle. So workers are kept off the caller's CPU, wherever that may be now, and on those that the caller may use.
+void ThreadPool::make_way() {
+#ifdef __linux__
+  int cpu = sched_getcpu();
+  if (cpu == callers_cpu_ || cpu < 0) return;
+  callers_cpu_ = cpu;
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
+  CPU_CLR(cpu, &allowed);
+  for (auto& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof(allowed), &allowed);
+#endif
+}
+
 bool ThreadPool::try_run(const std::function<void(int)>& job) {
   std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
   if (!lock) return false;
+  make_way();
   job_ = &job;
   open_.store(true);
   epoch_.fetch_add(1, std::memory_order_release);

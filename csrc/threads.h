@@ -28,9 +28,11 @@ class ThreadPool {
 
  private:
   void work(int index);
+  void make_way();
 
   std::vector<std::thread> workers_;
   std::mutex busy_;
+  int callers_cpu_ = -1;
   const std::function<void(int)>* job_ = nullptr;
   std::atomic<unsigned> epoch_{0};
   std::atomic<bool> open_{false};

@@ -1,5 +1,6 @@
 """The native backend as a whole: networks, threads, callers at once, and descriptions that must be refused."""
 
+import os
 import threading
 from dataclasses import replace
 from typing import Any
@@ -80,6 +81,31 @@ def test_many_callers_share_one_plan() -> None:
     for caller in callers:
         caller.join()
     assert wrong == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity of threads here")
+def test_workers_keep_off_the_callers_cpu_and_on_those_it_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("one CPU only")
+    g = small_network()
+    before = set(os.listdir("/proc/self/task"))
+    plan = make_plan(g.build(), 2)
+    (worker,) = set(os.listdir("/proc/self/task")) - before
+    try:
+        for cpu in sorted(allowed)[:2]:
+            os.sched_setaffinity(0, {cpu})
+            os.sched_setaffinity(0, allowed)  # the caller stays where it is until it is moved
+            others = allowed - {cpu}
+            for _ in range(100):  # or it was moved
+                plan.run(g.images())
+                if os.sched_getaffinity(int(worker)) == others:
+                    break
+                os.sched_setaffinity(0, {cpu})
+                os.sched_setaffinity(0, allowed)
+            assert os.sched_getaffinity(int(worker)) == others
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_every_value_is_that_of_the_reference() -> None:
