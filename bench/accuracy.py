@@ -95,7 +95,6 @@ FEWER = (
     Row("squeezenet-w4a8-reconstruct", f"{IMAGENET['squeezenet']} --recipe w4a8 --algorithms equalize,reconstruct"),
     Row("mobilenetv2-w6a8", f"{IMAGENET['mobilenetv2']} --recipe w6a8"),
     Row("mobilenetv2-w4a8", f"{IMAGENET['mobilenetv2']} --recipe w4a8"),
-    Row("mobilenetv2-w4a8-reconstruct", f"{IMAGENET['mobilenetv2']} --recipe w4a8 --algorithms equalize,reconstruct"),
 )
 FEWER_HEAD = """
 ## Fewer bits for larger networks
