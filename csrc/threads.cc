@@ -75,9 +75,9 @@ void ThreadPool::make_way() {
 #ifdef __linux__
   int cpu = sched_getcpu();
   if (cpu == callers_cpu_ || cpu < 0) return;
-  callers_cpu_ = cpu;
   cpu_set_t allowed;
   if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
+  callers_cpu_ = cpu;
   CPU_CLR(cpu, &allowed);
   for (auto& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof(allowed), &allowed);
 #endif
