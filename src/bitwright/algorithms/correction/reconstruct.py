@@ -38,7 +38,7 @@ from bitwright.schemes import SCHEMES
 
 STEPS = 300
 BATCH = 32
-RATE = 0.02
+RATE = 0.05
 SCALE_RATE = 0.002
 DECAY = 100.0
 FREE = 0.2
