@@ -92,7 +92,6 @@ chosen on 5,000 training images that were not calibrated on, those of `entropy` 
 IMAGENET = {row.network: row.arguments for row in ROWS}
 FEWER = (
     Row("squeezenet-w4a8", f"{IMAGENET['squeezenet']} --recipe w4a8"),
-    Row("squeezenet-w4a8-reconstruct", f"{IMAGENET['squeezenet']} --recipe w4a8 --algorithms equalize,reconstruct"),
     Row("mobilenetv2-w6a8", f"{IMAGENET['mobilenetv2']} --recipe w6a8"),
     Row("mobilenetv2-w4a8", f"{IMAGENET['mobilenetv2']} --recipe w4a8"),
 )
