@@ -94,16 +94,13 @@ def test_workers_keep_off_the_callers_cpu_and_on_those_it_may_use() -> None:
     (worker,) = set(os.listdir("/proc/self/task")) - before
     try:
         for cpu in sorted(allowed)[:2]:
-            os.sched_setaffinity(0, {cpu})
-            os.sched_setaffinity(0, allowed)  # the caller stays where it is until it is moved
-            others = allowed - {cpu}
-            for _ in range(100):  # or it was moved
-                plan.run(g.images())
-                if os.sched_getaffinity(int(worker)) == others:
-                    break
+            for _ in range(100):  # until the caller is not moved between its release and the run
                 os.sched_setaffinity(0, {cpu})
                 os.sched_setaffinity(0, allowed)
-            assert os.sched_getaffinity(int(worker)) == others
+                plan.run(g.images())
+                if os.sched_getaffinity(int(worker)) == allowed - {cpu}:
+                    break
+            assert os.sched_getaffinity(int(worker)) == allowed - {cpu}
     finally:
         os.sched_setaffinity(0, allowed)
 
