@@ -369,3 +369,11 @@ def test_a_t_beyond_float32_clips_or_is_refused(name):
     except GraphError:
         return
     assert set(np.unique(c.run())) <= set(range(256))
+
+
+def test_a_prelu_of_too_many_channels_is_refused():
+    c, channels = CASES["prelu-features"], 2**16
+    for count in (channels, channels + 1):
+        wide = c.with_tensors(**{key: np.ones(count, np.float32) for key in ("slope", "before", "after")})
+        wide = replace(wide, inputs=(Value((count,), c.inputs[0].type),), output=Value((count,), c.output.type))
+        wide.validate() if count == channels else refuse(wide, "at most 65536 channels")

@@ -20,6 +20,8 @@ from bitwright.ops.table import Table, make_table
 from bitwright.ops.unary import Unary
 
 PARAMETERS = ("slope", "before", "after")
+MOST_CHANNELS = 2**16
+"""A channel's table takes far more memory than its parameters; a small file must not claim all of it."""
 
 
 class Prelu(Unary, IntegerOp):
@@ -53,6 +55,8 @@ class Prelu(Unary, IntegerOp):
             raise GraphError(
                 f"{where}: parameters for each channel need an input of C, H, W or F; found {inputs[0].shape}"
             )
+        if inputs[0].shape[0] > MOST_CHANNELS:
+            raise GraphError(f"{where}: expected at most {MOST_CHANNELS} channels, found {inputs[0].shape[0]}")
         if output.type is None:
             raise GraphError(f"{where}: the result must be codes")
 
