@@ -86,6 +86,25 @@ def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
         run(resume=tmp_path / "run")
 
 
+def test_a_run_starts_from_what_another_learned(tmp_path: Path) -> None:
+    first = Options(epochs=12, batch=32, optimizer="adamw", lr=0.01, augment=(), recalibrate_bn=5)
+    run(640, recipe="w4a4", options=first, resume=tmp_path / "run")
+    little = replace(first, epochs=0.1, lr=1e-6)
+    for recipe in ("w4a4", "w8a8"):
+        runs = [run(640, recipe=recipe, options=little, start=start) for start in (None, tmp_path / "run")]
+        cold, warm = (bw.evaluate(artifact, bw.open_source("digits[:640]")).top1 or 0.0 for artifact in runs)
+        assert warm > cold + 20, recipe
+
+
+def test_a_start_that_does_not_fit(tmp_path: Path) -> None:
+    run(resume=tmp_path / "run")
+    other = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    with pytest.raises(TrainingError, match="is of another model"):
+        bw.train(other, bw.open_source("digits[:96]"), preprocess=PREPROCESS, start=tmp_path / "run")
+    with pytest.raises(TrainingError, match="is not a checkpoint"):
+        run(start=tmp_path / "nothing")
+
+
 def test_minutes_end_a_run() -> None:
     seen: list[Progress] = []
     run(options=replace(OPTIONS, epochs=10_000, minutes=0.01), progress=seen.append)

@@ -69,6 +69,11 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of PyTorch.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**16 - 1))
 @click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="Begin with what an earlier run learned: the file that it was given as --resume.",
+)
+@click.option(
     "--resume", type=click.Path(path_type=Path), help="Save the run here as it goes; go on from here where it exists."
 )
 @click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
@@ -86,6 +91,7 @@ def train(
     teacher_weights: Path | None,
     no_amp: bool,
     threads: int | None,
+    start: Path | None,
     resume: Path | None,
     test: str | None,
     as_json: bool,
@@ -121,6 +127,7 @@ def train(
             training=training,
             options=options,
             teacher=taught_by,
+            start=start,
             resume=resume,
             progress=show,
         )

@@ -38,16 +38,13 @@ def read_record(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             record: dict[str, Any] = json.loads((file.metadata() or {})["training"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise TrainingError(
-            f"cannot resume from {path}: it is not a checkpoint of bitwright train ({error})"
-        ) from error
+        raise TrainingError(f"cannot go on from {path}: it is not a checkpoint of bitwright train ({error})") from error
     return record
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Tensors) -> None:
     """Put everything back; TrainingError where the tensors do not fit this model."""
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors = _tensors(path)
     try:
         model.load_state_dict(_part(tensors, "model:"))
     except RuntimeError as error:
@@ -58,6 +55,25 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average
         index, key = name.split(":")
         state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def recipe(path: Path) -> str:
+    """The name of the recipe that the run was at."""
+    record = read_record(path)
+    name: str = record["options"]["stages"][record["stage"]]
+    return name
+
+
+def learned(path: Path) -> Tensors:
+    """The model's tensors; the average's where one was kept. TrainingError where the file is no checkpoint."""
+    read_record(path)
+    tensors = _tensors(path)
+    return _part(tensors, "model:") | _part(tensors, "average:")
+
+
+def _tensors(path: Path) -> Tensors:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _part(tensors: Tensors, prefix: str) -> Tensors:

@@ -55,6 +55,7 @@ def train(
     training: str | None = None,
     options: Options | None = None,
     teacher: nn.Module | None = None,
+    start: str | PathLike[str] | None = None,
     resume: str | PathLike[str] | None = None,
     device: str | torch.device | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -63,8 +64,9 @@ def train(
 
     Several recipes are stages, one after the other, each from the weights of the one before: fewer and fewer bits, or, for
     1-bit networks, activations first (`["w8a1", "w1a1"]`). `training` overrides the recipes' algorithm. `teacher` takes the
-    same images; without one, the float model is its own teacher where the options ask for one. `resume` is a file that the
-    run is saved to as it goes, and goes on from, to the bit, where it exists.
+    same images; without one, the float model is its own teacher where the options ask for one. `start` is the
+    checkpoint of an earlier run of this model: the first stage begins with what that learned (its scales only where the recipe
+    is the same). `resume` is a file that the run is saved to as it goes, and goes on from, to the bit, where it exists.
 
     Raises TrainingError where labels are missing, the loss is not finite, or the checkpoint is of another run; else what
     `prepare_qat` raises, and ImageError for an image that cannot be read.
@@ -74,10 +76,12 @@ def train(
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     pixels = Pixels(source, preprocess)
     saved = None if resume is None else Path(resume)
-    trainer = _Trainer(run, pixels, where, teacher, saved, progress, stages=len(recipes))
+    names = tuple(Recipe.parse(spec).name for spec in recipes)
+    trainer = _Trainer(run, pixels, where, teacher, saved, progress, names)
     if isinstance(model, nn.Module):
         model = model.cpu()
     prepared: PreparedModel | None = None
+    learned: dict[str, Tensor] = {}
     for stage, spec in enumerate(recipes):
         following = prepare_qat(model, preprocess=preprocess, recipe=spec, training=training)
         if prepared is None:
@@ -85,15 +89,19 @@ def train(
             same = preprocess == pixels_only  # a teacher sees the pixels, whatever its student sees
             own = following if same else prepare_qat(model, preprocess=pixels_only, recipe=spec, training=training)
             trainer.float_model = copy.deepcopy(own).to(where)
+            learned = {} if start is None else _learned(Path(start), following)
         else:
-            _carry(prepared, following)
+            learned = prepared.cpu().state_dict()
+        _carry(learned, following)
         calibrate(following, pixels.take(_sample(len(pixels), run.seed))[0].numpy())
+        if start is not None and not stage and checkpoint.recipe(Path(start)) == names[0]:
+            _carry(learned, following, scales=True)
         prepared = trainer.run(following.to(where), stage)
     assert prepared is not None
     record = {
         "options": asdict(run),
         "algorithm": prepared.recipe.training,
-        "stages": [Recipe.parse(spec).name for spec in recipes],
+        "stages": list(names),
         "images_seen": trainer.seen,
         "minutes": round(trainer.elapsed_s / 60, 1),
     }
@@ -105,15 +113,29 @@ def _sample(count: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=generator)[:CALIBRATION]
 
 
-def _carry(old: PreparedModel, new: PreparedModel) -> None:
-    """What was learned, but the scales, from one stage's model to the next."""
-    learned = old.cpu().state_dict()
-    kept = {
-        name: value
-        for name, value in new.state_dict().items()
-        if name in learned and not name.endswith((".scale", ".zero_point")) and learned[name].shape == value.shape
-    }
-    new.load_state_dict({**new.state_dict(), **{name: learned[name] for name in kept}})
+def _carry(learned: dict[str, Tensor], new: PreparedModel, scales: bool = False) -> None:
+    """What was learned, but the scales unless asked for, from one run's model to the next."""
+    kept = {name: learned[name] for name, value in new.state_dict().items() if _fits(learned, name, value)}
+    if not scales:
+        kept = {name: value for name, value in kept.items() if not name.endswith((".scale", ".zero_point"))}
+    new.load_state_dict({**new.state_dict(), **kept})
+
+
+def _fits(learned: dict[str, Tensor], name: str, value: Tensor) -> bool:
+    return name in learned and learned[name].shape == value.shape
+
+
+def _learned(path: Path, prepared: PreparedModel) -> dict[str, Tensor]:
+    """What an earlier run of this model learned."""
+    learned = checkpoint.learned(path)
+    for name, value in prepared.state_dict().items():
+        if name.endswith("weight") and not _fits(learned, name, value):
+            found = f"of shape {list(learned[name].shape)}" if name in learned else "not there"
+            raise TrainingError(
+                f"cannot start from {path}: it is of another model; "
+                f"expected {name} of shape {list(value.shape)}, found it {found}"
+            )
+    return learned
 
 
 class _Trainer:
@@ -127,13 +149,13 @@ class _Trainer:
         teacher: nn.Module | None,
         saved: Path | None,
         progress: Callable[[Progress], None] | None,
-        stages: int,
+        names: tuple[str, ...],
     ) -> None:
         self.options, self.pixels, self.device, self.saved, self.progress = options, pixels, device, saved, progress
         self.teacher = None if teacher is None else teacher.to(device).eval()
         self.float_model: PreparedModel | None = None
-        self.stages = stages
-        self.steps = max(1, round(options.epochs * len(pixels) / options.batch / stages))
+        self.names, self.stages = names, len(names)
+        self.steps = max(1, round(options.epochs * len(pixels) / options.batch / len(names)))
         self.elapsed_s, self.seen = 0.0, 0
         self.record = None if saved is None or not saved.exists() else checkpoint.read_record(saved)
         if self.record is not None and self.record["options"] != self._settings():
@@ -263,7 +285,7 @@ class _Trainer:
                 prepared(_channels_last(prepared.normalised(mixed.images)))
 
     def _settings(self) -> dict[str, Any]:
-        settings = {**asdict(self.options), "images": len(self.pixels), "stages": self.stages}
+        settings = {**asdict(self.options), "images": len(self.pixels), "stages": self.names}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
     def _save(
