@@ -20,8 +20,36 @@ def test_train(tmp_path: Path, capsys) -> None:
     assert record["training"]["images_seen"] == 256
     assert record["training"]["stages"] == ["w4a8"]
     assert record["measured"]["images"] == 64
+    assert record["measured"]["reference"] == "bitwright.zoo:mnist_lenet"
     assert bw.load(output).digest == record["sha256"]
     assert "w4a8: 100 %" in printed.err
+
+
+def test_a_student_is_compared_with_its_teacher(tmp_path: Path, capsys) -> None:
+    output = tmp_path / "digits.bw.safetensors"
+    arguments = [
+        "train",
+        "bitwright.zoo:cifar_react20",
+        "--size",
+        "32",
+        "--data",
+        "digits[:64]",
+        "--test",
+        "digits[64:96]",
+    ]
+    teacher = [
+        "--teacher",
+        "bitwright.zoo:cifar_resnet20_proj",
+        "--distill",
+        "0.5",
+        "--epochs",
+        "0.1",
+        "--recipe",
+        "w1a1",
+    ]
+    assert main([*arguments, *teacher, "-o", str(output)]) == 0
+    assert "bitwright.zoo:cifar_resnet20_proj in float" in capsys.readouterr().out
+    assert bw.load(output).provenance["measured"]["reference"] == "bitwright.zoo:cifar_resnet20_proj"
 
 
 def test_where_there_is_no_folder(tmp_path: Path, capsys) -> None:

@@ -76,7 +76,9 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", type=click.Path(path_type=Path), help="Save the run here as it goes; go on from here where it exists."
 )
-@click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
+@click.option(
+    "--test", metavar="SRC", help="Measure the integer and the float model, or the teacher, on these, and record it."
+)
 @preprocess_options
 @json_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
@@ -137,12 +139,13 @@ def train(
     artifact = replace(artifact, provenance=provenance)
     measured = None
     if tested is not None:
-        result = Measurement(tested, preprocess).of(artifact, "testing both models", loaded.module)
+        result = Measurement(tested, preprocess).of(artifact, "testing both models", taught_by or loaded.module)
         report_bad(result.bad)
         measured = {
             "data": test,
             "images": result.images,
             "top1": result.top1,
+            "reference": model if teacher is None else teacher,
             "float_top1": result.reference_top1,
             "agreement": result.agreement,
         }
@@ -185,7 +188,9 @@ def _print(artifact: Artifact, measured: dict[str, Any] | None, output: Path, as
             ("tested on", None if measured is None else f"{tested['images']:,} images of {tested['data']}"),
             (
                 "top-1",
-                None if measured is None else f"{percent(tested['top1'])}, float {percent(tested['float_top1'])}",
+                None
+                if measured is None
+                else f"{percent(tested['top1'])}, {tested['reference']} in float {percent(tested['float_top1'])}",
             ),
             ("agreement", percent(tested.get("agreement"))),
             ("artifact", byte_count(len(artifact.data))),
