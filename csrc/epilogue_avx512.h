@@ -52,6 +52,14 @@ struct Row512 {
   uint8_t* out;
 };
 
+// Pixels one after the other: their residuals, if there are any, and where their codes go.
+struct Pixels512 {
+  const uint8_t* const* second;
+  uint8_t* const* out;
+
+  Pixels512 from(int r) const { return {second + r, out + r}; }
+};
+
 // Channels c.. of some pixels, with all that is the same for each of them. Where they are few, several pixels are packed
 // together.
 template <int kVectors>
@@ -77,15 +85,15 @@ class Codes512 {
     }
   }
 
-  // `sum(r, v)` are those of 16 channels of row r.
+  // `sum(r, v)` are those of 16 channels of pixel r.
   template <Kind kKind = Kind::any, class Sum>
-  BITWRIGHT_INLINE void store(const Row512* rows, const Sum& sum) const {
+  BITWRIGHT_INLINE void store(const Pixels512& pixels, const Sum& sum) const {
     __m512i codes[4] = {};
     unrolled<kTogether>([&](auto r) BITWRIGHT_INLINE {
       unrolled<kVectors>([&](auto v) BITWRIGHT_INLINE {
         __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(sum(r, v)), m_[v]);
         t = _mm512_add_ps(t, b_[v]);
-        if (kKind == Kind::residual || (kKind == Kind::any && residual_)) t = _mm512_add_ps(t, residual(rows[r].second + channel_ + 16 * v));
+        if (kKind == Kind::residual || (kKind == Kind::any && residual_)) t = _mm512_add_ps(t, residual(pixels.second[r] + channel_ + 16 * v));
         if (kKind == Kind::any && !narrow_) t = _mm512_min_ps(t, bound_);
         codes[r * kVectors + v] = _mm512_cvtps_epi32(t);
       });
@@ -93,27 +101,27 @@ class Codes512 {
     __m512i bytes = pack_bytes(codes[0], codes[1], codes[2], codes[3]);
     bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, lo_), hi_);
     if (kKind == Kind::table || (kKind == Kind::any && look_up_)) bytes = table_.look_up(bytes);
-    if constexpr (kTogether == 1) _mm512_mask_storeu_epi8(rows[0].out + channel_, mask_, bytes);
-    if (kTogether > 1 && are_neighbours(rows)) return _mm512_storeu_si512(rows[0].out, bytes);
+    if constexpr (kTogether == 1) _mm512_mask_storeu_epi8(pixels.out[0] + channel_, mask_, bytes);
+    if (kTogether > 1 && are_neighbours(pixels)) return _mm512_storeu_si512(pixels.out[0], bytes);
     if constexpr (kTogether == 2) {
       auto mask = static_cast<__mmask32>(mask_);
-      _mm256_mask_storeu_epi8(rows[0].out + channel_, mask, _mm512_castsi512_si256(bytes));
-      _mm256_mask_storeu_epi8(rows[1].out + channel_, mask, _mm512_extracti64x4_epi64(bytes, 1));
+      _mm256_mask_storeu_epi8(pixels.out[0] + channel_, mask, _mm512_castsi512_si256(bytes));
+      _mm256_mask_storeu_epi8(pixels.out[1] + channel_, mask, _mm512_extracti64x4_epi64(bytes, 1));
     }
     if constexpr (kTogether == 4) {
       auto mask = static_cast<__mmask16>(mask_);
-      _mm_mask_storeu_epi8(rows[0].out + channel_, mask, _mm512_castsi512_si128(bytes));
-      _mm_mask_storeu_epi8(rows[1].out + channel_, mask, _mm512_extracti32x4_epi32(bytes, 1));
-      _mm_mask_storeu_epi8(rows[2].out + channel_, mask, _mm512_extracti32x4_epi32(bytes, 2));
-      _mm_mask_storeu_epi8(rows[3].out + channel_, mask, _mm512_extracti32x4_epi32(bytes, 3));
+      _mm_mask_storeu_epi8(pixels.out[0] + channel_, mask, _mm512_castsi512_si128(bytes));
+      _mm_mask_storeu_epi8(pixels.out[1] + channel_, mask, _mm512_extracti32x4_epi32(bytes, 1));
+      _mm_mask_storeu_epi8(pixels.out[2] + channel_, mask, _mm512_extracti32x4_epi32(bytes, 2));
+      _mm_mask_storeu_epi8(pixels.out[3] + channel_, mask, _mm512_extracti32x4_epi32(bytes, 3));
     }
   }
 
  private:
-  // Whole pixels that follow each other, so that all is one store. Rows are in order; the last may be there twice.
-  bool are_neighbours(const Row512* rows) const {
+  // Whole pixels that follow each other, so that all is one store. They are in order; the last may be there twice.
+  bool are_neighbours(const Pixels512& pixels) const {
     constexpr int kLast = kTogether - 1, kPixel = 16 * kVectors;
-    return rows[kLast].out - rows[0].out == kLast * kPixel && rows[kLast].out != rows[kTogether > 1 ? kLast - 1 : 0].out &&
+    return pixels.out[kLast] - pixels.out[0] == kLast * kPixel && pixels.out[kLast] != pixels.out[kTogether > 1 ? kLast - 1 : 0] &&
            mask_ == first_lanes(kPixel);
   }
 
@@ -157,15 +165,16 @@ __attribute__((noinline)) void finish_rows(const Epilogue& e, int c, int count, 
     return;
   }
   const Codes codes(e, c, count);
-  auto store = [&](const Row512* together) {
-    codes.store(together, [&](int i, int v) { return _mm512_load_si512(together[i].sums + 16 * v); });
-  };
-  int r = 0;
-  for (; r + Codes::kTogether <= row_count; r += Codes::kTogether) store(rows + r);
-  if (r == row_count) return;
-  Row512 last[Codes::kTogether];
-  for (int i = 0; i < Codes::kTogether; ++i) last[i] = rows[r + i < row_count ? r + i : row_count - 1];
-  store(last);
+  for (int r = 0; r < row_count; r += Codes::kTogether) {
+    const Row512* row[Codes::kTogether];
+    const uint8_t* second[Codes::kTogether];
+    uint8_t* out[Codes::kTogether];
+    for (int i = 0; i < Codes::kTogether; ++i) {
+      row[i] = rows + (r + i < row_count ? r + i : row_count - 1);
+      second[i] = row[i]->second, out[i] = row[i]->out;
+    }
+    codes.store(Pixels512{second, out}, [&](int i, int v) { return _mm512_load_si512(row[i]->sums + 16 * v); });
+  }
 }
 
 using FinishRows = void (*)(const Epilogue&, int, int, const Row512*, int);

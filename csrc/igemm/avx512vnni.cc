@@ -88,9 +88,9 @@ constexpr int kGroups = (kPixels + Codes512<kPanels>::kTogether - 1) / Codes512<
 
 // Makes codes of group kGroup of a tile's pixels, as many as are packed together.
 template <Kind kKind, int kGroup, int kPixels, int kPanels>
-BITWRIGHT_INLINE inline void finish(const Codes512<kPanels>& codes, const Row512* rows, const __m512i (&acc)[kPixels][kPanels]) {
+BITWRIGHT_INLINE inline void finish(const Codes512<kPanels>& codes, const Pixels512& to, const __m512i (&acc)[kPixels][kPanels]) {
   constexpr int kFirst = kGroup * Codes512<kPanels>::kTogether;
-  codes.template store<kKind>(rows + kFirst, [&](auto r, auto v) BITWRIGHT_INLINE {
+  codes.template store<kKind>(to.from(kFirst), [&](auto r, auto v) BITWRIGHT_INLINE {
     return acc[kFirst + r < kPixels ? kFirst + r : kPixels - 1][v];
   });
 }
@@ -98,12 +98,12 @@ BITWRIGHT_INLINE inline void finish(const Codes512<kPanels>& codes, const Row512
 // Multiplies a tile and makes codes of its sums at once.
 template <int kPixels, int kPanels, Kind kKind>
 void codes_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts,
-                const void* codes, const Row512* rows) {
+                const void* codes, const Pixels512& to) {
   __m512i acc[kPixels][kPanels];
   begin(starts, acc);
   multiply(packed, pixels, w, acc);
   unrolled<kGroups<kPixels, kPanels>>([&](auto group) BITWRIGHT_INLINE {
-    finish<kKind, group>(*static_cast<const Codes512<kPanels>*>(codes), rows, acc);
+    finish<kKind, group>(*static_cast<const Codes512<kPanels>*>(codes), to, acc);
   });
 }
 
@@ -111,26 +111,26 @@ void codes_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const i
 // to multiply and finish at the same time.
 template <int kPixels, int kPanels, Kind kKind>
 void woven_tiles(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts,
-                 const void* finish_by, const Row512* rows, int tiles) {
+                 const void* finish_by, Pixels512 to, int tiles) {
   const auto codes = *static_cast<const Codes512<kPanels>*>(finish_by);
   constexpr int kCount = kGroups<kPixels, kPanels>;
   __m512i acc[kPixels][kPanels], before[kPixels][kPanels];
   begin(starts, acc);
   multiply(packed, pixels, w, acc);
-  for (; tiles > 1; --tiles, rows += kPixels) {
+  for (; tiles > 1; --tiles, to = to.from(kPixels)) {
     pixels += kPixels;
     unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
       unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE { before[r][v] = acc[r][v]; });
     });
     begin(starts, acc);
-    multiply<kPixels, kPanels, kCount>(packed, pixels, w, acc, [&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, rows, before); });
+    multiply<kPixels, kPanels, kCount>(packed, pixels, w, acc, [&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, to, before); });
   }
-  unrolled<kCount>([&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, rows, acc); });
+  unrolled<kCount>([&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, to, acc); });
 }
 
 using SumsTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, int32_t*);
-using CodesTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*, const Row512*);
-using WovenTiles = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*, const Row512*, int);
+using CodesTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*, const Pixels512&);
+using WovenTiles = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*, Pixels512, int);
 
 template <class Tile>
 struct Tiles {
@@ -174,22 +174,43 @@ IgemmGrid grid_of(const IgemmParams& p) {
 
 int units(const IgemmParams& p) { return grid_of(p).count(); }
 
+constexpr int kAtOnce = 8;
+
+// Pointers to pixels that lie so many bytes apart.
+class Steps {
+ public:
+  explicit Steps(ptrdiff_t bytes) {
+    const __m512i order = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    first_ = _mm512_mullo_epi64(order, _mm512_set1_epi64(bytes));
+    next_ = _mm512_set1_epi64(kAtOnce * bytes);
+  }
+
+  // From `to` to `end`, and up to kAtOnce - 1 beyond it.
+  template <class Pointer>
+  void fill(Pointer* to, Pointer* end, Pointer first) const {
+    __m512i at = _mm512_add_epi64(first_, _mm512_set1_epi64(reinterpret_cast<intptr_t>(first)));
+    for (; to < end; to += kAtOnce, at = _mm512_add_epi64(at, next_)) _mm512_storeu_si512(to, at);
+  }
+
+ private:
+  __m512i first_, next_;
+};
+
 void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& at, const IgemmPiece& piece) {
   int panels = piece.last_panel - piece.first_panel, step = most_pixels(panels);
   int first = piece.pixel_block * kPixelBlock, all = p.out.h * p.out.w;
   int last = first + kPixelBlock < all ? first + kPixelBlock : all;
   const uint8_t* in = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
-  alignas(64) int32_t sums[kPixelBlock][kMostPanels * kPanel];
-  const uint8_t* windows[kPixelBlock];
-  Row512 rows[kPixelBlock];
+  const Steps in_steps(p.window.stride_w * p.in.pixel), second_steps(p.second.pixel), out_steps(p.out.pixel);
+  const uint8_t* windows[kPixelBlock + kAtOnce];
+  const uint8_t* second[kPixelBlock + kAtOnce];
+  uint8_t* out[kPixelBlock + kAtOnce];
   int y = first / p.out.w, x = first % p.out.w, count = last - first;
-  for (int r = 0; r < count; x = 0, ++y) {
-    const uint8_t* window = in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel;
-    Row512 row = {nullptr, at.second + y * p.second.row + x * p.second.pixel, at.out + y * p.out.row + x * p.out.pixel};
-    for (; r < count && x < p.out.w; ++r, ++x) {
-      windows[r] = window, rows[r] = {sums[r], row.second, row.out};
-      window += p.window.stride_w * p.in.pixel, row.second += p.second.pixel, row.out += p.out.pixel;
-    }
+  for (int r = 0, end; r < count; r = end, x = 0, ++y) {
+    end = r + p.out.w - x < count ? r + p.out.w - x : count;
+    in_steps.fill(windows + r, windows + end, in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel);
+    out_steps.fill(out + r, out + end, at.out + y * p.out.row + x * p.out.pixel);
+    if (p.epilogue.residual) second_steps.fill(second + r, second + end, at.second + y * p.second.row + x * p.second.pixel);
   }
   int channel = piece.group * packed.outs + piece.first_panel * kPanel;
   const int8_t* weights = packed.panel(piece.group, piece.first_panel);
@@ -197,6 +218,9 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
   const int32_t* starts = p.start + channel;
   Kind kind = kind_of(p.epilogue);
   if (kind == Kind::any) {
+    alignas(64) int32_t sums[kPixelBlock][kMostPanels * kPanel];
+    Row512 rows[kPixelBlock];
+    for (int r = 0; r < count; ++r) rows[r] = {sums[r], p.epilogue.residual ? second[r] : nullptr, out[r]};
     for (int r = 0, pixels; r < count; r += pixels) {
       pixels = count - r < step ? count - r : step;
       kSumsTiles.by[panels - 1][pixels - 1](packed, windows + r, weights, starts, sums[r]);
@@ -205,17 +229,21 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
   }
   auto finish_by = [&]<int kPanels>(Constant<kPanels>) {
     const Codes512<kPanels> codes(p.epilogue, channel, lanes);
-    for (int i = count; i % Codes512<kPanels>::kTogether != 0; ++i) rows[i] = rows[count - 1];
+    for (int i = count; i % Codes512<kPanels>::kTogether != 0; ++i) {
+      out[i] = out[count - 1];
+      if (p.epilogue.residual) second[i] = second[count - 1];
+    }
+    const Pixels512 to = {second, out};
     const Finish& finish = kFinish[static_cast<int>(kind)];
     constexpr int kPixels = kWovenPixels[kPanels - 1];
     int r = 0;
     if (count >= kPixels && packed.quads <= kMostWovenQuads && packed.run_table()->quads >= kGroups<kPixels, kPanels>) {
-      finish.woven[kPanels - 1](packed, windows, weights, starts, &codes, rows, count / kPixels);
+      finish.woven[kPanels - 1](packed, windows, weights, starts, &codes, to, count / kPixels);
       r = count / kPixels * kPixels;
     }
     for (int pixels; r < count; r += pixels) {
       pixels = count - r < step ? count - r : step;
-      finish.tiles.by[kPanels - 1][pixels - 1](packed, windows + r, weights, starts, &codes, rows + r);
+      finish.tiles.by[kPanels - 1][pixels - 1](packed, windows + r, weights, starts, &codes, to.from(r));
     }
   };
   if (panels == 1) return finish_by(Constant<1>());
