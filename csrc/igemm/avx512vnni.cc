@@ -10,7 +10,8 @@ namespace bitwright {
 namespace {
 
 constexpr int kMostPanels = 4;
-constexpr int kPixelBlock = 48;
+// Large blocks cost less to set up; smaller ones leave each thread something to do.
+constexpr int kPixelBlock = 112, kSmallPixelBlock = 48, kManyPieces = 16;
 // Small tiles read the weights again every 2 to 8 pixels, so the block of panels has to stay in L1.
 constexpr int kMostWovenQuads = 160;
 
@@ -168,11 +169,18 @@ constexpr Finish finish_of() {
 
 constexpr Finish kFinish[] = {finish_of<Kind::plain>(), finish_of<Kind::table>(), finish_of<Kind::residual>()};
 
-IgemmGrid grid_of(const IgemmParams& p) {
-  return igemm_grid(p, (p.out.h * p.out.w + kPixelBlock - 1) / kPixelBlock, kMostPanels);
+struct Blocks {
+  IgemmGrid grid;
+  int pixels;  // of a block
+};
+
+Blocks blocks_of(const IgemmParams& p) {
+  auto of = [&](int pixels) { return Blocks{igemm_grid(p, (p.out.h * p.out.w + pixels - 1) / pixels, kMostPanels), pixels}; };
+  Blocks large = of(kPixelBlock);
+  return large.grid.count() >= kManyPieces ? large : of(kSmallPixelBlock);
 }
 
-int units(const IgemmParams& p) { return grid_of(p).count(); }
+int units(const IgemmParams& p) { return blocks_of(p).grid.count(); }
 
 constexpr int kAtOnce = 8;
 
@@ -196,10 +204,10 @@ class Steps {
   __m512i first_, next_;
 };
 
-void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& at, const IgemmPiece& piece) {
+void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& at, const IgemmPiece& piece, int pixels) {
   int panels = piece.last_panel - piece.first_panel, step = most_pixels(panels);
-  int first = piece.pixel_block * kPixelBlock, all = p.out.h * p.out.w;
-  int last = first + kPixelBlock < all ? first + kPixelBlock : all;
+  int first = piece.pixel_block * pixels, all = p.out.h * p.out.w;
+  int last = first + pixels < all ? first + pixels : all;
   const uint8_t* in = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
   const Steps in_steps(p.window.stride_w * p.in.pixel), second_steps(p.second.pixel), out_steps(p.out.pixel);
   const uint8_t* windows[kPixelBlock + kAtOnce];
@@ -254,8 +262,8 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
 
 void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
   const auto& packed = *static_cast<const PackedIgemm*>(p.weights);
-  IgemmGrid grid = grid_of(p);
-  for (int i = begin; i < end; ++i) run_piece(p, packed, at, igemm_piece(grid, packed.panels, i));
+  Blocks blocks = blocks_of(p);
+  for (int i = begin; i < end; ++i) run_piece(p, packed, at, igemm_piece(blocks.grid, packed.panels, i), blocks.pixels);
 }
 
 }  // namespace
