@@ -25,8 +25,9 @@ BITWRIGHT_INLINE inline void begin(const int32_t* starts, __m512i (&acc)[kPixels
   });
 }
 
-// Adds a quad of each pixel times the same of the panels.
-template <int kPixels, int kPanels>
+// Adds a quad of each pixel times the same of the panels; of the last one only 8 channels where it has no more (kHalf), as 256
+// bits are multiplied in half the time.
+template <bool kHalf, int kPixels, int kPanels>
 BITWRIGHT_INLINE inline void add_quad(const uint8_t* const (&x)[kPixels], ptrdiff_t quad, const int8_t* w, ptrdiff_t panel_bytes,
                                       __m512i (&acc)[kPixels][kPanels]) {
   __m512i weights[kPanels];
@@ -40,45 +41,48 @@ BITWRIGHT_INLINE inline void add_quad(const uint8_t* const (&x)[kPixels], ptrdif
     __m512i broadcast = _mm512_set1_epi32(codes);
     unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE {
       // As the intrinsic gcc 12 copies each sum to and fro.
-      __asm__("vpdpbusd %2, %1, %0" : "+v"(acc[r][v]) : "v"(broadcast), "v"(weights[v]));
+      if constexpr (kHalf && v == kPanels - 1)
+        __asm__("vpdpbusd %t2, %t1, %t0" : "+v"(acc[r][v]) : "v"(broadcast), "v"(weights[v]));
+      else
+        __asm__("vpdpbusd %2, %1, %0" : "+v"(acc[r][v]) : "v"(broadcast), "v"(weights[v]));
     });
   });
 }
 
 // Multiplies pixels, given by the first byte of each one's window, with panels; `first` is called with the number of each of
 // the first kFirst quads of the first run, which has as many.
-template <int kPixels, int kPanels, int kFirst = 0, class First>
+template <bool kHalf, int kFirst = 0, int kPixels, int kPanels, class First>
 BITWRIGHT_INLINE inline void multiply(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w,
                                       __m512i (&acc)[kPixels][kPanels], const First& first) {
   const Run *run = packed.run_table(), *end = run + packed.runs;
   const uint8_t* x[kPixels];
   unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { x[r] = pixels[r] + run->offset; });
   unrolled<kFirst>([&](auto quad) BITWRIGHT_INLINE {
-    add_quad(x, quad, w, packed.panel_bytes, acc);
+    add_quad<kHalf>(x, quad, w, packed.panel_bytes, acc);
     w += 4 * kPanel;
     first(quad);
   });
   ptrdiff_t quad = kFirst;
   while (true) {
-    for (; quad < run->quads; ++quad, w += 4 * kPanel) add_quad(x, quad, w, packed.panel_bytes, acc);
+    for (; quad < run->quads; ++quad, w += 4 * kPanel) add_quad<kHalf>(x, quad, w, packed.panel_bytes, acc);
     if (++run == end) return;
     unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { x[r] = pixels[r] + run->offset; });
     quad = 0;
   }
 }
 
-template <int kPixels, int kPanels>
+template <bool kHalf, int kPixels, int kPanels>
 BITWRIGHT_INLINE inline void multiply(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w,
                                       __m512i (&acc)[kPixels][kPanels]) {
-  multiply(packed, pixels, w, acc, [](auto) BITWRIGHT_INLINE {});
+  multiply<kHalf>(packed, pixels, w, acc, [](auto) BITWRIGHT_INLINE {});
 }
 
 // Multiplies, and leaves the sums to others.
-template <int kPixels, int kPanels>
+template <int kPixels, int kPanels, bool kHalf>
 void sums_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts, int32_t* sums) {
   __m512i acc[kPixels][kPanels];
   begin(starts, acc);
-  multiply(packed, pixels, w, acc);
+  multiply<kHalf>(packed, pixels, w, acc);
   unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
     unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE { _mm512_store_si512(sums + (r * kMostPanels + v) * kPanel, acc[r][v]); });
   });
@@ -97,12 +101,12 @@ BITWRIGHT_INLINE inline void finish(const Codes512<kPanels>& codes, const Pixels
 }
 
 // Multiplies a tile and makes codes of its sums at once.
-template <int kPixels, int kPanels, Kind kKind>
+template <int kPixels, int kPanels, bool kHalf, Kind kKind>
 void codes_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts,
                 const void* codes, const Pixels512& to) {
   __m512i acc[kPixels][kPanels];
   begin(starts, acc);
-  multiply(packed, pixels, w, acc);
+  multiply<kHalf>(packed, pixels, w, acc);
   unrolled<kGroups<kPixels, kPanels>>([&](auto group) BITWRIGHT_INLINE {
     finish<kKind, group>(*static_cast<const Codes512<kPanels>*>(codes), to, acc);
   });
@@ -110,21 +114,21 @@ void codes_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const i
 
 // Several small tiles, each finished between the quads of the next: out of order a processor does not look far enough ahead
 // to multiply and finish at the same time.
-template <int kPixels, int kPanels, Kind kKind>
+template <int kPixels, int kPanels, bool kHalf, Kind kKind>
 void woven_tiles(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts,
                  const void* finish_by, Pixels512 to, int tiles) {
   const auto codes = *static_cast<const Codes512<kPanels>*>(finish_by);
   constexpr int kCount = kGroups<kPixels, kPanels>;
   __m512i acc[kPixels][kPanels], before[kPixels][kPanels];
   begin(starts, acc);
-  multiply(packed, pixels, w, acc);
+  multiply<kHalf>(packed, pixels, w, acc);
   for (; tiles > 1; --tiles, to = to.from(kPixels)) {
     pixels += kPixels;
     unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
       unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE { before[r][v] = acc[r][v]; });
     });
     begin(starts, acc);
-    multiply<kPixels, kPanels, kCount>(packed, pixels, w, acc, [&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, to, before); });
+    multiply<kHalf, kCount>(packed, pixels, w, acc, [&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, to, before); });
   }
   unrolled<kCount>([&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, to, acc); });
 }
@@ -135,26 +139,30 @@ using WovenTiles = void (*)(const PackedIgemm&, const uint8_t* const*, const int
 
 template <class Tile>
 struct Tiles {
-  Tile by[4][8];  // by panels, then pixels; each less 1
+  Tile by[2][4][8];  // by half, by panels, then pixels; each less 1
 };
 
 template <class Tile, class Of>
 constexpr Tiles<Tile> tiles_of(const Of& of) {
   Tiles<Tile> tiles = {};
-  unrolled<4>([&](auto panels) {
-    unrolled<8>([&](auto pixels) {
-      if constexpr (pixels < most_pixels(panels + 1)) tiles.by[panels][pixels] = of(Constant<pixels + 1>(), Constant<panels + 1>());
+  unrolled<2>([&](auto half) {
+    unrolled<4>([&](auto panels) {
+      unrolled<8>([&](auto pixels) {
+        if constexpr (pixels < most_pixels(panels + 1))
+          tiles.by[half][panels][pixels] = of(Constant<pixels + 1>(), Constant<panels + 1>(), half);
+      });
     });
   });
   return tiles;
 }
 
-constexpr Tiles<SumsTile> kSumsTiles = tiles_of<SumsTile>([](auto pixels, auto panels) { return sums_tile<pixels, panels>; });
+constexpr Tiles<SumsTile> kSumsTiles =
+    tiles_of<SumsTile>([](auto pixels, auto panels, auto half) { return sums_tile<pixels, panels, half == 1>; });
 
 // How a kind of epilogue is done with the products.
 struct Finish {
   Tiles<CodesTile> tiles;
-  WovenTiles woven[4];  // by panels, less 1
+  WovenTiles woven[2][4];  // by half, by panels less 1
 };
 
 constexpr int kWovenPixels[] = {8, 4, 3, 2};  // by panels, less 1
@@ -162,8 +170,11 @@ constexpr int kWovenPixels[] = {8, 4, 3, 2};  // by panels, less 1
 template <Kind kKind>
 constexpr Finish finish_of() {
   Finish finish = {};
-  finish.tiles = tiles_of<CodesTile>([](auto pixels, auto panels) { return codes_tile<pixels, panels, kKind>; });
-  unrolled<4>([&](auto i) { finish.woven[i] = woven_tiles<kWovenPixels[i], i + 1, kKind>; });
+  finish.tiles =
+      tiles_of<CodesTile>([](auto pixels, auto panels, auto half) { return codes_tile<pixels, panels, half == 1, kKind>; });
+  unrolled<2>([&](auto half) {
+    unrolled<4>([&](auto i) { finish.woven[half][i] = woven_tiles<kWovenPixels[i], i + 1, half == 1, kKind>; });
+  });
   return finish;
 }
 
@@ -224,6 +235,7 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
   const int8_t* weights = packed.panel(piece.group, piece.first_panel);
   int lanes = lanes_to_store(p, packed, piece, channel);
   const int32_t* starts = p.start + channel;
+  bool half = piece.last_panel == packed.panels && (packed.outs - 1) % kPanel < kPanel / 2;
   Kind kind = kind_of(p.epilogue);
   if (kind == Kind::any) {
     alignas(64) int32_t sums[kPixelBlock][kMostPanels * kPanel];
@@ -231,7 +243,7 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
     for (int r = 0; r < count; ++r) rows[r] = {sums[r], p.epilogue.residual ? second[r] : nullptr, out[r]};
     for (int r = 0, pixels; r < count; r += pixels) {
       pixels = count - r < step ? count - r : step;
-      kSumsTiles.by[panels - 1][pixels - 1](packed, windows + r, weights, starts, sums[r]);
+      kSumsTiles.by[half][panels - 1][pixels - 1](packed, windows + r, weights, starts, sums[r]);
     }
     return kFinishRows[panels - 1](p.epilogue, channel, lanes, rows, count);
   }
@@ -246,12 +258,12 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
     constexpr int kPixels = kWovenPixels[kPanels - 1];
     int r = 0;
     if (count >= kPixels && packed.quads <= kMostWovenQuads && packed.run_table()->quads >= kGroups<kPixels, kPanels>) {
-      finish.woven[kPanels - 1](packed, windows, weights, starts, &codes, to, count / kPixels);
+      finish.woven[half][kPanels - 1](packed, windows, weights, starts, &codes, to, count / kPixels);
       r = count / kPixels * kPixels;
     }
     for (int pixels; r < count; r += pixels) {
       pixels = count - r < step ? count - r : step;
-      finish.tiles.by[kPanels - 1][pixels - 1](packed, windows + r, weights, starts, &codes, to.from(r));
+      finish.tiles.by[half][kPanels - 1][pixels - 1](packed, windows + r, weights, starts, &codes, to.from(r));
     }
   };
   if (panels == 1) return finish_by(Constant<1>());
