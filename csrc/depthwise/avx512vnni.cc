@@ -21,7 +21,9 @@ bool accepts(const DepthwiseParams& p) {
   return p.window.dilation_w == 1 && p.window.kw <= 8 && !p.epilogue.residual && !p.epilogue.to_float;
 }
 
-int units(const DepthwiseParams& p) { return p.out.h; }
+DepthwiseGrid grid_of(const DepthwiseParams& p) { return {p, p.out.h}; }
+
+int units(const DepthwiseParams& p) { return grid_of(p).units(); }
 
 size_t packed_bytes(const DepthwiseParams& p) {
   Sharing s = sharing_of(p);
@@ -97,16 +99,16 @@ class Block {
 
 template <int kOuts, int kQuads>
 void run_shared(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
-  auto rows = [&](const auto& block) {
-    for (int y = begin; y < end; ++y) block.row(y);
-  };
-  for (int c = 0; c < p.out.c; c += 64) {
+  grid_of(p).each(begin, end, [&](int c, int first, int last) {
+    auto rows = [&](const auto& block) {
+      for (int y = first; y < last; ++y) block.row(y);
+    };
     switch (block_width(p, c)) {
-      case 64: rows(Block<1, kOuts, kQuads>(p, at, c)); break;
-      case 32: rows(Block<2, kOuts, kQuads>(p, at, c)); break;
-      default: rows(Block<4, kOuts, kQuads>(p, at, c));
+      case 64: return rows(Block<1, kOuts, kQuads>(p, at, c));
+      case 32: return rows(Block<2, kOuts, kQuads>(p, at, c));
+      default: return rows(Block<4, kOuts, kQuads>(p, at, c));
     }
-  }
+  });
 }
 
 void run(const DepthwiseParams& p, const Buffers& at, int begin, int end) {

@@ -16,7 +16,9 @@ bool accepts(const DepthwiseParams& p) {
 
 int rows_together(const DepthwiseParams& p) { return p.window.stride_h == 1 ? kRows : 1; }
 
-int units(const DepthwiseParams& p) { return (p.out.h + rows_together(p) - 1) / rows_together(p); }
+DepthwiseGrid grid_of(const DepthwiseParams& p) { return {p, (p.out.h + rows_together(p) - 1) / rows_together(p)}; }
+
+int units(const DepthwiseParams& p) { return grid_of(p).units(); }
 
 size_t packed_bytes(const DepthwiseParams& p) { return static_cast<size_t>((p.out.c + 63) / 64) * kTaps * kRows * kBlock; }
 
@@ -110,13 +112,13 @@ void run_block(const DepthwiseParams& p, const Buffers& at, int c, int begin, in
 
 template <int kStride>
 void run_stride(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
-  for (int c = 0; c < p.out.c; c += 64) {
+  grid_of(p).each(begin, end, [&](int c, int first, int last) {
     switch (block_width(p, c)) {
-      case 64: run_block<1, kStride>(p, at, c, begin, end); break;
-      case 32: run_block<2, kStride>(p, at, c, begin, end); break;
-      default: run_block<4, kStride>(p, at, c, begin, end);
+      case 64: return run_block<1, kStride>(p, at, c, first, last);
+      case 32: return run_block<2, kStride>(p, at, c, first, last);
+      default: return run_block<4, kStride>(p, at, c, first, last);
     }
-  }
+  });
 }
 
 void run(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
