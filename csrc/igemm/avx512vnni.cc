@@ -186,7 +186,10 @@ struct Blocks {
 };
 
 Blocks blocks_of(const IgemmParams& p) {
-  auto of = [&](int pixels) { return Blocks{igemm_grid(p, (p.out.h * p.out.w + pixels - 1) / pixels, kMostPanels), pixels}; };
+  auto of = [&](int most) {
+    int all = p.out.h * p.out.w, count = (all + most - 1) / most;
+    return Blocks{igemm_grid(p, count, kMostPanels), (all + count - 1) / count};
+  };
   Blocks large = of(kPixelBlock);
   return large.grid.count() >= kManyPieces ? large : of(kSmallPixelBlock);
 }
