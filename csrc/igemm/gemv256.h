@@ -47,9 +47,9 @@ void run_gemv(const IgemmParams& p, const Buffers& at, int begin, int end) {
   IgemmGrid grid = igemm_grid(p, 1, kGemvPanels);
   for (int i = begin; i < end; ++i) {
     IgemmPiece piece = igemm_piece(grid, packed.panels, i);
+    const uint8_t* x = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
     Tile t;
-    t.x[0] = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
-    t.out[0] = at.out, t.second[0] = at.second;
+    t.x = &x, t.out = &at.out, t.second = &at.second;
     t.channel = piece.group * packed.outs + piece.first_panel * kPanel;
     t.count = lanes_to_store(p, packed, piece, t.channel);
     t.weights = packed.panel(piece.group, piece.first_panel);

@@ -14,10 +14,34 @@ namespace {
 constexpr int kMostPixels = 6;
 constexpr int kPixelBlock = 48;
 
+// Where the windows, residuals and outputs of a block of pixels are.
+struct PixelBlock {
+  const uint8_t* x[kPixelBlock];
+  const uint8_t* second[kPixelBlock];
+  uint8_t* out[kPixelBlock];
+  int index = -1, group = 0, count = 0;
+
+  void take(const IgemmParams& p, const PackedIgemm& packed, const Buffers& at, const IgemmPiece& piece) {
+    if (piece.pixel_block == index && piece.group == group) return;
+    index = piece.pixel_block, group = piece.group;
+    int first = index * kPixelBlock, left = p.out.h * p.out.w - first;
+    count = left < kPixelBlock ? left : kPixelBlock;
+    const uint8_t* in = at.in + group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
+    for (int r = 0, y = first / p.out.w, column = first % p.out.w; r < count; column = 0, ++y) {
+      const uint8_t* window = in + y * p.window.stride_h * p.in.row + column * p.window.stride_w * p.in.pixel;
+      const uint8_t* residual = at.second + y * p.second.row + column * p.second.pixel;
+      uint8_t* to = at.out + y * p.out.row + column * p.out.pixel;
+      int end = r + p.out.w - column < count ? r + p.out.w - column : count;
+      for (; r < end; ++r, window += p.window.stride_w * p.in.pixel, residual += p.second.pixel, to += p.out.pixel)
+        x[r] = window, second[r] = residual, out[r] = to;
+    }
+  }
+};
+
 struct Tile {
-  const uint8_t* x[kMostPixels];
-  uint8_t* out[kMostPixels];
-  const uint8_t* second[kMostPixels];
+  const uint8_t* const* x;
+  const uint8_t* const* second;
+  uint8_t* const* out;
   const int8_t* weights;
   Excess excess[2];
   int channel, count;  // the first output channel, and how many lanes to store
@@ -74,13 +98,10 @@ inline IgemmGrid grid_of(const IgemmParams& p) {
 inline int units(const IgemmParams& p) { return grid_of(p).count(); }
 
 template <class Quad>
-void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& epilogue, const Buffers& at,
+void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& epilogue, const PixelBlock& block,
                const IgemmPiece& piece) {
   using TileFunction = void (*)(const IgemmParams&, const PackedIgemm&, const Epilogue256&, const Tile&);
   constexpr TileFunction kTiles[] = {tile<Quad, 1>, tile<Quad, 2>, tile<Quad, 3>, tile<Quad, 4>, tile<Quad, 5>, tile<Quad, 6>};
-  int first = piece.pixel_block * kPixelBlock, all = p.out.h * p.out.w;
-  int last = first + kPixelBlock < all ? first + kPixelBlock : all;
-  const uint8_t* in = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
   Tile t;
   t.channel = piece.group * packed.outs + piece.first_panel * kPanel;
   t.count = lanes_to_store(p, packed, piece, t.channel);
@@ -88,17 +109,10 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Epilogue25
   if constexpr (Quad::kExcess)
     for (int half = 0; half < 2; ++half)
       t.excess[half] = excess_of(packed, 2 * (piece.group * packed.panels + piece.first_panel) + half);
-  int y = first / p.out.w, x = first % p.out.w;
-  while (first < last) {
-    int pixels = last - first < kMostPixels ? last - first : kMostPixels;
-    for (int r = 0; r < pixels; ++r) {
-      t.x[r] = in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel;
-      t.out[r] = at.out + y * p.out.row + x * p.out.pixel;
-      t.second[r] = at.second + y * p.second.row + x * p.second.pixel;
-      if (++x == p.out.w) x = 0, ++y;
-    }
+  for (int r = 0, pixels; r < block.count; r += pixels) {
+    pixels = block.count - r < kMostPixels ? block.count - r : kMostPixels;
+    t.x = block.x + r, t.second = block.second + r, t.out = block.out + r;
     kTiles[pixels - 1](p, packed, epilogue, t);
-    first += pixels;
   }
 }
 
@@ -107,7 +121,12 @@ void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
   const auto& packed = *static_cast<const PackedIgemm*>(p.weights);
   Epilogue256 epilogue(p.epilogue);
   IgemmGrid grid = grid_of(p);
-  for (int i = begin; i < end; ++i) run_piece<Quad>(p, packed, epilogue, at, igemm_piece(grid, packed.panels, i));
+  PixelBlock block;
+  for (int i = begin; i < end; ++i) {
+    IgemmPiece piece = igemm_piece(grid, packed.panels, i);
+    block.take(p, packed, at, piece);
+    run_piece<Quad>(p, packed, epilogue, block, piece);
+  }
 }
 
 }  // namespace
