@@ -92,10 +92,11 @@ void finish_pixel(const BitgemmParams& p, const Epilogue256& epilogue, const Bit
 
 void run_piece(const BitgemmParams& p, const PackedBits& packed, const Buffers& at, const BitPiece& piece) {
   Epilogue256 epilogue(p.epilogue);
-  for (int n = piece.first; n < piece.last; n += kMostPixels) {
-    int count = piece.last - n < kMostPixels ? piece.last - n : kMostPixels;
-    BitPixel pixels[kMostPixels];
-    for (int r = 0; r < count; ++r) pixels[r] = bit_pixel(p, at, (n + r) / p.out.w, (n + r) % p.out.w);
+  BitPixel all[kPixelBlock];
+  take_pixels(p, at, piece, all);
+  for (int left = piece.last - piece.first; left > 0; left -= kMostPixels) {
+    int count = left < kMostPixels ? left : kMostPixels;
+    const BitPixel* pixels = all + (piece.last - piece.first - left);
     __m256i sums[kMostPixels][kVectors] = {};
     if (count == 2)
       (p.masked ? sum_up<2, true> : sum_up<2, false>)(p, packed, pixels, piece.block, sums);

@@ -178,11 +178,8 @@ void run_piece(const BitgemmParams& p, const PackedBits& packed, const Buffers& 
   bool narrow = p.out.c - piece.block * kBitBlock <= 16;
   const CountBits* counts = p.masked ? (narrow ? kCounts<1, true> : kCounts<2, true>) : narrow ? kCounts<1, false> : kCounts<2, false>;
   BitPixel pixels[kPixelBlock];
-  int count = piece.last - piece.first, y = piece.first / p.out.w, x = piece.first % p.out.w;
-  for (int r = 0; r < count; ++r) {
-    pixels[r] = bit_pixel(p, at, y, x);
-    if (++x == p.out.w) x = 0, ++y;
-  }
+  int count = piece.last - piece.first;
+  take_pixels(p, at, piece, pixels);
   for (int r = 0, tile; r < count; r += tile) {
     int left = count - r, tiles = (left + kMostPixels - 1) / kMostPixels;
     tile = (left + tiles - 1) / tiles;

@@ -47,11 +47,12 @@ void run(const BitgemmParams& p, const Buffers& at, int begin, int end) {
   const auto& packed = *static_cast<const PackedBits*>(p.weights);
   for (int i = begin; i < end; ++i) {
     BitPiece piece = bit_piece(p, i);
-    for (int n = piece.first; n < piece.last; ++n) {
-      BitPixel pixel = bit_pixel(p, at, n / p.out.w, n % p.out.w);
+    BitPixel pixels[kPixelBlock];
+    take_pixels(p, at, piece, pixels);
+    for (int r = 0; r < piece.last - piece.first; ++r) {
       int32_t counts[kBitBlock];
-      count_bits(p, packed, pixel.in, piece.block, counts);
-      finish_pixel(p, pixel, piece.block, counts);
+      count_bits(p, packed, pixels[r].in, piece.block, counts);
+      finish_pixel(p, pixels[r], piece.block, counts);
     }
   }
 }
