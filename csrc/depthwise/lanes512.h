@@ -27,8 +27,8 @@ inline int lane_channel(const DepthwiseParams& p, int c, int i) {
   return c + (i % 16 / 4 * 16 + i / 16 * 4 + i % 4) % block_width(p, c);
 }
 
-// The work is cut into rows, or a few, of a block of channels. Each block costs its start, so those of few pixels are not shared:
-// there the blocks stand one behind the other, else all blocks of a row do.
+// The work is cut into rows, or pairs of them. A block of channels costs its start; so where a map is small, threads share its
+// blocks, one after the other, and else its rows, each with all blocks.
 struct DepthwiseGrid {
   int blocks, rows;
   bool blocks_outer;
