@@ -45,6 +45,7 @@ struct Buffers {
   const uint8_t* second;
   uint8_t* out;
   uint8_t* scratch;  // scratch_bytes of the row, one per thread, 64-byte aligned
+  uint8_t* third = nullptr;  // not for kernels: of steps that are more than one
 };
 
 // A window that slides over `in`; pad_bottom and pad_right follow from the shapes.

@@ -49,6 +49,9 @@ class KernelStep : public Step {
 
   void run(const Buffers& at, int begin, int end) const override { row_->run(params, at, begin, end); }
 
+  // All units of another map than the one it was bound to; not for kernels that need scratch.
+  void run_all(const Params& of, const Buffers& at) const { row_->run(of, at, 0, row_->units(of)); }
+
   const uint8_t* table() const { return table_.empty() ? nullptr : table_.data(); }
 
   // From codes that lie in steps of `from` to codes in steps of `to`.

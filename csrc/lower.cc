@@ -1,11 +1,13 @@
 #include "lower.h"
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <list>
 #include <string_view>
 
 #include "planes.h"
+#include "pool/pool.h"
 
 namespace bitwright {
 namespace {
@@ -16,6 +18,17 @@ bool any_of(std::string_view op, std::initializer_list<std::string_view> ops) {
   return false;
 }
 
+bool is_pointwise(const Node& conv) {
+  auto all = [&](const char* key, int wanted) {
+    auto found = conv.attrs.find(key);
+    return found == conv.attrs.end() || std::all_of(found->second.begin(), found->second.end(), [=](int n) { return n == wanted; });
+  };
+  const auto& shape = conv.tensors.at("weight").shape;
+  return shape[2] == 1 && shape[3] == 1 && all("stride", 1) && all("padding", 0) && all("groups", 1);
+}
+
+constexpr int kL1Bytes = 32 << 10;
+
 class Lowering {
  public:
   Lowering(Graph& graph, Isa isa, bool keep_values, ThreadPool& pool)
@@ -25,6 +38,8 @@ class Lowering {
     list_layers();
     if (!keep_values_) fuse_flattens(), drop_unread(), fuse_tables();
     pack_values(graph_, layers_, rewritten_, isa_, keep_values_);
+    count_readers();
+    if (!keep_values_) fuse_scales(), fuse_pools();
     while (layout_.size() < graph_.values.size()) layout_.add_value();
     make_views();
     place_values();
@@ -41,8 +56,17 @@ class Lowering {
   void count_readers() {
     readers_.assign(graph_.values.size(), 0);
     for (const Layer& layer : layers_)
-      for (int input : layer.node->inputs) ++readers_[input];
+      for (int input : inputs_of(layer)) ++readers_[input];
     ++readers_[graph_.output];
+  }
+
+  // What a layer reads, with what is fused into it.
+  static std::vector<int> inputs_of(const Layer& layer) {
+    std::vector<int> inputs = layer.node->inputs;
+    if (!layer.scale) return inputs;
+    const std::vector<int>& scaled = layer.scale->node->inputs;
+    inputs[0] = scaled[0], inputs.push_back(scaled[1]);
+    return inputs;
   }
 
   std::list<Layer>::iterator writer(int value) {
@@ -95,6 +119,48 @@ class Lowering {
     }
   }
 
+  // conv(mul(x, one factor a channel)), with a window of one pixel, multiplies the pixels that it reads next.
+  void fuse_scales() {
+    if (isa_ == Isa::amx) return;  // its kernel for conv2d needs the scratch itself
+    for (Layer& layer : layers_) {
+      const Node& node = *layer.node;
+      if (node.op != "conv2d" || graph_.values[node.inputs[0]].planes || !is_pointwise(node)) continue;
+      auto before = writer(node.inputs[0]);
+      if (before == layers_.end() || before->node->op != "mul" || readers_[before->output] != 1) continue;
+      const Value &x = graph_.values[before->node->inputs[0]], &factor = graph_.values[before->node->inputs[1]];
+      if (x.shape.size() != 3 || x.shape == factor.shape || scaled_strips(x).count < pool_.threads()) continue;
+      fused_.splice(fused_.end(), layers_, before);
+      layer.scale = &fused_.back();
+    }
+  }
+
+  // A global pool of what a depthwise convolution writes takes each block of channels once it is there.
+  void fuse_pools() {
+    for (auto layer = layers_.begin(); layer != layers_.end();) {
+      auto pool = layer++;
+      if (pool->node->op != "global_avg_pool2d" || reaches_beyond(pool->output)) continue;
+      auto before = writer(pool->node->inputs[0]);
+      if (before == layers_.end() || before->pool || !is_depthwise(graph_, *before->node) || !goes_by_channels(before->output)) continue;
+      fused_.splice(fused_.end(), layers_, pool);
+      before->pool = &fused_.back();
+    }
+  }
+
+  // Does a window that reads the value need a halo?
+  bool reaches_beyond(int value) const {
+    return std::any_of(layers_.begin(), layers_.end(), [&](const Layer& layer) {
+      return layer.node->op == "conv2d" && layer.node->inputs[0] == value && window_halo(graph_, *layer.node).any();
+    });
+  }
+
+  // Does a block of channels stay in L1, and do blocks spread evenly over threads?
+  bool goes_by_channels(int value) const {
+    Extent e = extent(graph_.values[value]);
+    int threads = pool_.threads(), blocks = (e.c + kPoolBlock - 1) / kPoolBlock;
+    int most = (blocks + threads - 1) / threads * kPoolBlock;  // channels of a thread
+    return e.h * e.w * kPoolBlock <= kL1Bytes && (threads == 1 || 4 * most * threads <= 5 * e.c);
+  }
+
   bool one_pixel(int value) const {
     Extent e = extent(graph_.values[value]);
     return e.h == 1 && e.w == 1;
@@ -131,7 +197,8 @@ class Lowering {
     int step = 0;
     layout_.used(0, step++);
     for (const Layer& layer : layers_) {
-      for (int input : layer.node->inputs) layout_.used(input, step);
+      for (int input : inputs_of(layer)) layout_.used(input, step);
+      if (layer.pool) layout_.used(layer.pool->output, step);
       layout_.used(layer.output, step++);
       if (layer.node->op == "conv2d") layout_.need_halo(layer.node->inputs[0], window_halo(graph_, *layer.node));
       if (keep_values_) layout_.keep(layer.output);
@@ -185,6 +252,8 @@ class Lowering {
       }
       return;
     }
+    if (layer.pool) return steps.push_back(make_pooled(graph_, layout_, layer, isa_));
+    if (layer.scale) return steps.push_back(make_scaled(graph_, layout_, layer, isa_));
     using Make = std::unique_ptr<Step> (*)(const Graph&, const Layout&, const Layer&, Isa);
     static const std::pair<const char*, Make> makers[] = {
         {"conv2d", make_conv2d},         {"linear", make_linear},         {"add", make_elementwise},
@@ -209,7 +278,7 @@ class Lowering {
   ThreadPool& pool_;
   Layout layout_;
   std::vector<int> readers_;
-  std::list<Layer> layers_;
+  std::list<Layer> layers_, fused_;
   std::list<Node> rewritten_;
 };
 

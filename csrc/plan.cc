@@ -113,8 +113,8 @@ void Plan::run_units(const Step& step, const Buffers& at, uint8_t* arena, int be
 
 Buffers Plan::buffers(Context& context, const Step& step, const uint8_t* image, int thread) const {
   auto at = [&](int value) { return context.arena.data() + kBefore + lowered_.layout.place(value).offset; };
-  return {step.in >= 0 ? at(step.in) : image, step.second >= 0 ? at(step.second) : nullptr, at(step.out),
-          context.scratch[thread].data()};
+  auto at_any = [&](int value) { return value >= 0 ? at(value) : nullptr; };
+  return {step.in >= 0 ? at(step.in) : image, at_any(step.second), at(step.out), context.scratch[thread].data(), at_any(step.third)};
 }
 
 // Each thread works through its own share of the units, where it also was in the layer before, then helps the others.

@@ -21,7 +21,7 @@ class Step {
   std::string name, op, kernel;
   Isa isa = Isa::scalar;
   int64_t macs = 0, bytes = 0, weight_bytes = 0;
-  int in = 0, second = -1, out = 0;  // values
+  int in = 0, second = -1, third = -1, out = 0;  // values
   int units = 1;
   size_t scratch_bytes = 0;
   bool fills_halo = false;  // the first to write its output's buffer
@@ -32,6 +32,8 @@ struct Layer {
   const Node* node;
   int output;
   const Tensor* table;  // fused, or null
+  const Layer* scale = nullptr;  // fused: a mul with one factor a channel that writes inputs[0]
+  const Layer* pool = nullptr;   // fused: a global_avg_pool2d of the output
 };
 
 std::unique_ptr<Step> make_conv2d(const Graph&, const Layout&, const Layer&, Isa);
@@ -44,6 +46,14 @@ std::unique_ptr<Step> make_table(const Graph&, const Layout&, const Layer&, Isa)
 // To bit planes: a `table` whose output is packed, or op `pack`, which only packs.
 std::unique_ptr<Step> make_bitpack(const Graph&, const Layout&, const Layer&, Isa);
 
+// Squeeze-and-excite: a 1x1 conv2d and the mul before it, a depthwise conv2d and the global_avg_pool2d behind it.
+struct Strips {
+  int rows, count;
+};
+Strips scaled_strips(const Value& x);  // in which a map is scaled and read
+std::unique_ptr<Step> make_scaled(const Graph&, const Layout&, const Layer&, Isa);
+std::unique_ptr<Step> make_pooled(const Graph&, const Layout&, const Layer&, Isa);
+
 // concat, slice, pad, reshape, permute: moves the codes of input `input` of the node to where they belong.
 std::unique_ptr<Step> make_copy(const Graph&, const Layout&, const Layer&, int input);
 
@@ -52,6 +62,9 @@ std::unique_ptr<Step> make_image(const Layout&);
 
 // Is it a linear node whose inputs come in groups?
 bool is_grouped(const Node&);
+
+// Is it a conv2d node of which every output channel sees one input channel of its own, as codes?
+bool is_depthwise(const Graph&, const Node&);
 
 // The halo that the window of a conv2d node needs around its input.
 Halo window_halo(const Graph&, const Node&);

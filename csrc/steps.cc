@@ -64,6 +64,7 @@ std::unique_ptr<Step> make_convolution(const Graph& graph, const Layout& layout,
   Params& p = step->params;
   p.window = window;
   if constexpr (requires { p.groups; }) p.groups = groups;
+  if constexpr (requires { p.pooled; }) p.pooled = layer.pool != nullptr;
   if (step->second >= 0) p.second = layout.place(step->second).map;
   int depth = p.in.c / groups, taps = window.kh * window.kw;
   p.start = step->keep(starts(graph.values[step->in], weights, p.out.c, depth, taps, p.out.c / groups));
@@ -179,11 +180,17 @@ Halo window_halo(const Graph& graph, const Node& node) {
           beyond(out.w, w.stride_w, w.kw, w.dilation_w, w.pad_left, in.w)};
 }
 
+bool is_depthwise(const Graph& graph, const Node& node) {
+  if (node.op != "conv2d" || graph.values[node.inputs[0]].planes) return false;
+  int groups = node.attrs.at("groups")[0];
+  return groups > 1 && groups == extent(graph.values[node.inputs[0]]).c && groups == extent(graph.values[node.output]).c;
+}
+
 std::unique_ptr<Step> make_conv2d(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
   Window window = conv_window(*layer.node);
   if (graph.values[layer.node->inputs[0]].planes) return make_bitgemm(graph, layout, layer, isa, window);
-  int groups = layer.node->attrs.at("groups")[0], channels = extent(graph.values[layer.node->inputs[0]]).c;
-  if (groups == channels && groups == extent(graph.values[layer.output]).c && groups > 1)
+  int groups = layer.node->attrs.at("groups")[0];
+  if (is_depthwise(graph, *layer.node))
     return make_convolution<DepthwiseParams>(graph, layout, layer, isa, window, groups, depthwise_kernels());
   return make_convolution<IgemmParams>(graph, layout, layer, isa, window, groups, igemm_kernels());
 }

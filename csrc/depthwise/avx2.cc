@@ -20,7 +20,9 @@ int channel_blocks(const DepthwiseParams& p) { return (p.out.c + kChannels - 1) 
 
 bool accepts(const DepthwiseParams& p) { return taps(p) <= kMostTaps; }
 
-int units(const DepthwiseParams& p) { return p.out.h; }
+DepthwiseGrid grid_of(const DepthwiseParams& p) { return {p, p.out.h}; }
+
+int units(const DepthwiseParams& p) { return grid_of(p).units(); }
 
 size_t packed_bytes(const DepthwiseParams& p) {
   return static_cast<size_t>(channel_blocks(p)) * pairs(p) * kPairCodes * sizeof(int16_t);
@@ -80,8 +82,11 @@ class Runner {
 
 void run(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
   Runner runner(p, at);
-  for (int c = 0; c < p.out.c; c += kChannels)
-    for (int y = begin; y < end; ++y) runner.row(y, c);
+  grid_of(p).each(begin, end, [&](int block, int first, int last) {
+    int stop = block + DepthwiseGrid::kBlockChannels;
+    for (int c = block; c < stop && c < p.out.c; c += kChannels)
+      for (int y = first; y < last; ++y) runner.row(y, c);
+  });
 }
 
 }  // namespace

@@ -12,9 +12,41 @@ struct DepthwiseParams {
   const int32_t* start;  // per channel, -zero_point * sum of its weights: acc = start + sum x * w (padded to 64)
   const void* weights;   // what `pack` wrote
   Epilogue epilogue;
+  bool pooled;           // a block of channels is wanted whole, for a pool
 };
 
-// Weights to pack: [C][kh][kw]. Units are output rows unless a row says otherwise.
+namespace {
+
+// The work is cut into rows, or some of them together. A block of channels costs its start; so where a map is small, threads
+// share its blocks, one after the other, and else its rows, each with all blocks.
+struct DepthwiseGrid {
+  static constexpr int kBlockChannels = 64;
+
+  int blocks, rows;
+  bool blocks_outer;
+
+  DepthwiseGrid(const DepthwiseParams& p, int rows)
+      : blocks((p.out.c + kBlockChannels - 1) / kBlockChannels), rows(rows), blocks_outer(p.pooled || p.out.h * p.out.w < 256) {}
+  int units() const { return blocks_outer ? blocks * rows : rows; }
+
+  // Calls visit(first channel, first row, last row) for units [begin, end).
+  template <class Visit>
+  void each(int begin, int end, const Visit& visit) const {
+    if (!blocks_outer) {
+      for (int block = 0; block < blocks; ++block) visit(kBlockChannels * block, begin, end);
+      return;
+    }
+    for (int i = begin, row; i < end; i += row) {
+      int first = i % rows, left = end - i;
+      row = left < rows - first ? left : rows - first;
+      visit(kBlockChannels * (i / rows), first, first + row);
+    }
+  }
+};
+
+}  // namespace
+
+// Weights to pack: [C][kh][kw]. Units are those of a DepthwiseGrid.
 KernelTable<DepthwiseParams> depthwise_kernels();
 
 #ifdef BITWRIGHT_X86

@@ -27,30 +27,6 @@ inline int lane_channel(const DepthwiseParams& p, int c, int i) {
   return c + (i % 16 / 4 * 16 + i / 16 * 4 + i % 4) % block_width(p, c);
 }
 
-// The work is cut into rows, or pairs of them. A block of channels costs its start; so where a map is small, threads share its
-// blocks, one after the other, and else its rows, each with all blocks.
-struct DepthwiseGrid {
-  int blocks, rows;
-  bool blocks_outer;
-
-  DepthwiseGrid(const DepthwiseParams& p, int rows) : blocks((p.out.c + 63) / 64), rows(rows), blocks_outer(p.out.h * p.out.w < 256) {}
-  int units() const { return blocks_outer ? blocks * rows : rows; }
-
-  // Calls visit(first channel, first row, last row) for units [begin, end).
-  template <class Visit>
-  void each(int begin, int end, const Visit& visit) const {
-    if (!blocks_outer) {
-      for (int block = 0; block < blocks; ++block) visit(64 * block, begin, end);
-      return;
-    }
-    for (int i = begin, row; i < end; i += row) {
-      int first = i % rows, left = end - i;
-      row = left < rows - first ? left : rows - first;
-      visit(64 * (i / rows), first, first + row);
-    }
-  }
-};
-
 // 16 bytes from each of kPlaces * (4 / kPlaces) addresses, or more at once where they are neighbours.
 template <int kPlaces>
 __m512i load_places(const uint8_t* const (&x)[kPlaces], ptrdiff_t offset) {

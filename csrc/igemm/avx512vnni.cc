@@ -191,7 +191,7 @@ Blocks blocks_of(const IgemmParams& p) {
     return Blocks{igemm_grid(p, count, kMostPanels), (all + count - 1) / count};
   };
   Blocks large = of(kPixelBlock);
-  return large.grid.count() >= kManyPieces ? large : of(kSmallPixelBlock);
+  return p.strip || large.grid.count() >= kManyPieces ? large : of(kSmallPixelBlock);
 }
 
 int units(const IgemmParams& p) { return blocks_of(p).grid.count(); }

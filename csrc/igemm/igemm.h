@@ -14,6 +14,7 @@ struct IgemmParams {
   const int32_t* start;  // per output channel, -sum over K of zero_point * w: acc = start + sum x * w (padded to 64)
   const void* weights;   // what `pack` wrote
   Epilogue epilogue;
+  bool strip;            // one thread does it all: the caller has cut the map into such
 };
 
 // Weights to pack: [O][I / groups][kh][kw].

@@ -7,6 +7,9 @@ namespace bitwright {
 
 enum class Pool { max, average, global_average };
 
+// Units are rows, and of a global average blocks of channels.
+constexpr int kPoolBlock = 64;
+
 struct PoolParams {
   Pool pool;
   Map in, out;

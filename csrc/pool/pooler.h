@@ -15,7 +15,7 @@ class Pooler {
   static bool accepts(const PoolParams& p) { return !p.to_float; }
 
   static int units(const PoolParams& p) {
-    return p.pool == Pool::global_average ? (p.out.c + V::kChannels - 1) / V::kChannels : p.out.h;
+    return p.pool == Pool::global_average ? (p.out.c + kPoolBlock - 1) / kPoolBlock : p.out.h;
   }
 
   static void run(const PoolParams& p, const Buffers& at, int begin, int end) {
@@ -24,8 +24,11 @@ class Pooler {
       for (int y = begin; y < end; ++y) pooler.row(at, y);
       return;
     }
-    for (int block = begin; block < end; block += kMostBlocks)
-      pooler.planes(at, block, end - block < kMostBlocks ? end - block : kMostBlocks);
+    constexpr int kVectors = kPoolBlock / V::kChannels;
+    int all = (p.out.c + V::kChannels - 1) / V::kChannels, stop = end * kVectors < all ? end * kVectors : all;
+    if (end - begin == 1) return pooler.template planes<kVectors>(at, begin * kVectors, stop - begin * kVectors);
+    for (int block = begin * kVectors; block < stop; block += kMostBlocks)
+      pooler.template planes<kMostBlocks>(at, block, stop - block < kMostBlocks ? stop - block : kMostBlocks);
   }
 
  private:
@@ -45,8 +48,9 @@ class Pooler {
   }
 
   // Row by row, so that what one block leaves of a cache line is there for the next.
+  template <int kMost>
   void planes(const Buffers& at, int block, int count) const {
-    typename V::Sums sums[kMostBlocks];
+    typename V::Sums sums[kMost];
     for (int y = 0; y < p_.in.h; ++y)
       for (int i = 0; i < count; ++i) {
         const uint8_t* in = at.in + y * p_.in.row + (block + i) * V::kChannels;

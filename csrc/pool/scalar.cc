@@ -5,7 +5,7 @@
 namespace bitwright {
 namespace {
 
-int units(const PoolParams& p) { return p.pool == Pool::global_average ? 1 : p.out.h; }
+int units(const PoolParams& p) { return p.pool == Pool::global_average ? (p.out.c + kPoolBlock - 1) / kPoolBlock : p.out.h; }
 
 void store_average(const PoolParams& p, int32_t acc, float m, int c, uint8_t* out) {
   float t = static_cast<float>(acc) * m;
@@ -34,8 +34,8 @@ void pool_pixel(const PoolParams& p, const uint8_t* in, int y, int x, uint8_t* o
   }
 }
 
-void global_average(const PoolParams& p, const Buffers& at) {
-  for (int c = 0; c < p.out.c; ++c) {
+void global_average(const PoolParams& p, const Buffers& at, int begin, int end) {
+  for (int c = begin * kPoolBlock; c < end * kPoolBlock && c < p.out.c; ++c) {
     int32_t sum = 0;
     for (int y = 0; y < p.in.h; ++y)
       for (int x = 0; x < p.in.w; ++x) sum += at.in[y * p.in.row + x * p.in.pixel + c] - p.zp;
@@ -44,7 +44,7 @@ void global_average(const PoolParams& p, const Buffers& at) {
 }
 
 void run(const PoolParams& p, const Buffers& at, int begin, int end) {
-  if (p.pool == Pool::global_average) return global_average(p, at);
+  if (p.pool == Pool::global_average) return global_average(p, at, begin, end);
   for (int y = begin; y < end; ++y)
     for (int x = 0; x < p.out.w; ++x) pool_pixel(p, at.in, y, x, at.out + y * p.out.row + x * p.out.pixel);
 }
