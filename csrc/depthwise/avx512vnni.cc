@@ -21,7 +21,7 @@ bool accepts(const DepthwiseParams& p) {
   return p.window.dilation_w == 1 && p.window.kw <= 8 && !p.epilogue.residual && !p.epilogue.to_float;
 }
 
-DepthwiseGrid grid_of(const DepthwiseParams& p) { return {p, p.out.h}; }
+DepthwiseGrid grid_of(const DepthwiseParams& p) { return grid512(p, p.out.h); }
 
 int units(const DepthwiseParams& p) { return grid_of(p).units(); }
 

@@ -16,7 +16,7 @@ bool accepts(const DepthwiseParams& p) {
 
 int rows_together(const DepthwiseParams& p) { return p.window.stride_h == 1 ? kRows : 1; }
 
-DepthwiseGrid grid_of(const DepthwiseParams& p) { return {p, (p.out.h + rows_together(p) - 1) / rows_together(p)}; }
+DepthwiseGrid grid_of(const DepthwiseParams& p) { return grid512(p, (p.out.h + rows_together(p) - 1) / rows_together(p)); }
 
 int units(const DepthwiseParams& p) { return grid_of(p).units(); }
 

@@ -17,29 +17,24 @@ struct DepthwiseParams {
 
 namespace {
 
-// The work is cut into rows, or some of them together. A block of channels costs its start; so where a map is small, threads
-// share its blocks, one after the other, and else its rows, each with all blocks.
+// The work is cut into rows, or some of them together, each with all blocks of channels; or into blocks, one after the other.
 struct DepthwiseGrid {
   static constexpr int kBlockChannels = 64;
 
   int blocks, rows;
   bool blocks_outer;
 
-  DepthwiseGrid(const DepthwiseParams& p, int rows)
-      : blocks((p.out.c + kBlockChannels - 1) / kBlockChannels), rows(rows), blocks_outer(p.pooled || p.out.h * p.out.w < 256) {}
+  DepthwiseGrid(const DepthwiseParams& p, int rows, bool blocks_outer = false)
+      : blocks((p.out.c + kBlockChannels - 1) / kBlockChannels), rows(rows), blocks_outer(blocks_outer || p.pooled) {}
   int units() const { return blocks_outer ? blocks * rows : rows; }
 
   // Calls visit(first channel, first row, last row) for units [begin, end).
   template <class Visit>
   void each(int begin, int end, const Visit& visit) const {
-    if (!blocks_outer) {
-      for (int block = 0; block < blocks; ++block) visit(kBlockChannels * block, begin, end);
-      return;
-    }
-    for (int i = begin, row; i < end; i += row) {
-      int first = i % rows, left = end - i;
-      row = left < rows - first ? left : rows - first;
-      visit(kBlockChannels * (i / rows), first, first + row);
+    int first = blocks_outer ? begin / rows : 0, last = blocks_outer ? (end + rows - 1) / rows : blocks;
+    for (int block = first; block < last; ++block) {
+      int before = blocks_outer ? block * rows : 0;
+      visit(kBlockChannels * block, begin > before ? begin - before : 0, end - before < rows ? end - before : rows);
     }
   }
 };

@@ -27,6 +27,9 @@ inline int lane_channel(const DepthwiseParams& p, int c, int i) {
   return c + (i % 16 / 4 * 16 + i / 16 * 4 + i % 4) % block_width(p, c);
 }
 
+// A block of channels costs its start; so where a map is small, threads share its blocks.
+inline DepthwiseGrid grid512(const DepthwiseParams& p, int rows) { return {p, rows, p.out.h * p.out.w < 256}; }
+
 // 16 bytes from each of kPlaces * (4 / kPlaces) addresses, or more at once where they are neighbours.
 template <int kPlaces>
 __m512i load_places(const uint8_t* const (&x)[kPlaces], ptrdiff_t offset) {

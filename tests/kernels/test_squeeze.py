@@ -40,7 +40,9 @@ def fused(graph: RandomGraph, isa: str, threads: int = 1) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("channels", [2, 8, 24, 33, 64, 65, 100, 128, 200])
-@pytest.mark.parametrize(("size", "kernel", "stride"), [((13, 11), 3, 1), ((22, 30), 5, 2), ((7, 7), 5, 1), ((9, 1), 3, 1)])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride"), [((13, 11), 3, 1), ((22, 30), 5, 2), ((7, 7), 5, 1), ((9, 1), 3, 1)]
+)
 def test_blocks(channels: int, size: tuple[int, int], kernel: int, stride: int) -> None:
     graph = block(channels, size, kernel, stride)
     assert_agreement(graph.build(), graph.images(2), threads=(1, 2, 3))
