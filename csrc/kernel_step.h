@@ -49,7 +49,7 @@ class KernelStep : public Step {
 
   void run(const Buffers& at, int begin, int end) const override { row_->run(params, at, begin, end); }
 
-  // All units of another map than the one it was bound to; not for kernels that need scratch.
+  // All units of a map that is no larger than the one it was bound to.
   void run_all(const Params& of, const Buffers& at) const { row_->run(of, at, 0, row_->units(of)); }
 
   const uint8_t* table() const { return table_.empty() ? nullptr : table_.data(); }

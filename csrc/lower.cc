@@ -121,7 +121,7 @@ class Lowering {
 
   // conv(mul(x, one factor a channel)), with a window of one pixel, multiplies the pixels that it reads next.
   void fuse_scales() {
-    if (isa_ == Isa::amx) return;  // its kernel for conv2d needs the scratch itself
+    if (isa_ == Isa::amx) return;  // not measured there
     for (Layer& layer : layers_) {
       const Node& node = *layer.node;
       if (node.op != "conv2d" || graph_.values[node.inputs[0]].planes || !is_pointwise(node)) continue;

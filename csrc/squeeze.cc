@@ -31,7 +31,8 @@ class ScaledStep : public Step {
     in = scale_->in, third = scale_->second, second = conv_->second, out = conv_->out;
     const Map& map = conv_->params.in;
     bytes = scale_->bytes + conv_->bytes - 2 * static_cast<int64_t>(map.h) * map.w * map.c;
-    units = strips.count, scratch_bytes = strip_rows_ * map.row + kSlack;
+    strip_bytes_ = (strip_rows_ * map.row + kSlack + kCacheLine - 1) / kCacheLine * kCacheLine;
+    units = strips.count, scratch_bytes = strip_bytes_ + conv_->scratch_bytes;
   }
 
   void run(const Buffers& at, int begin, int end) const override {
@@ -42,7 +43,7 @@ class ScaledStep : public Step {
       int y = i * strip_rows_, rows = std::min(strip_rows_, conv_->params.in.h - y);
       for (Map* map : {&scale.in, &scale.out, &conv.in, &conv.second, &conv.out}) map->h = rows;
       scale_->run_all(scale, {at.in + y * scale.in.row, at.third, at.scratch, nullptr});
-      conv_->run_all(conv, {at.scratch, at.second + y * conv.second.row, at.out + y * conv.out.row, nullptr});
+      conv_->run_all(conv, {at.scratch, at.second + y * conv.second.row, at.out + y * conv.out.row, at.scratch + strip_bytes_});
     }
   }
 
@@ -50,6 +51,7 @@ class ScaledStep : public Step {
   std::unique_ptr<Scale> scale_;
   std::unique_ptr<Pointwise> conv_;
   int strip_rows_;
+  size_t strip_bytes_;
 };
 
 class PooledStep : public Step {

@@ -81,7 +81,7 @@ void finish_pixel(const BitgemmParams& p, const Epilogue256& epilogue, const Bit
   for (int half = 0; half < 2; ++half) {
     int first = channel + 16 * half, end = p.epilogue.to_float ? p.out.c : p.out.lanes;
     if (first >= end || first >= p.out.c) continue;
-    epilogue.store({sums[2 * half], sums[2 * half + 1]}, first, pixel.second, out, end - first);
+    epilogue.store<1>({{sums[2 * half], sums[2 * half + 1]}}, first, &pixel.second, &out, end - first);
   }
   __m256i bytes = load(codes);
   for (int plane = 0; plane < p.packed_planes; ++plane) {

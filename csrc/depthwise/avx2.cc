@@ -52,27 +52,43 @@ class Runner {
   void row(int y, int c) const {
     const uint8_t* in = at_.in + (y * p_.window.stride_h - p_.window.pad_top) * p_.in.row - p_.window.pad_left * p_.in.pixel + c;
     const auto* weights = static_cast<const int16_t*>(p_.weights) + static_cast<ptrdiff_t>(c) * 2 * pairs(p_);
-    for (int x = 0; x < p_.out.w; ++x, in += p_.window.stride_w * p_.in.pixel) {
-      __m256i acc[2];
-      for (int v = 0; v < 2; ++v) acc[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p_.start + c + 8 * v));
-      const int16_t* w = weights;
-      for (int pair = 0; pair < pairs(p_); ++pair, w += kPairCodes) {
-        __m128i a = load(in + offset_[2 * pair]), b = load(in + offset_[2 * pair + 1]);
-        acc[0] = multiply_add(acc[0], _mm_unpacklo_epi8(a, b), w);
-        acc[1] = multiply_add(acc[1], _mm_unpackhi_epi8(a, b), w + kChannels);
+    const uint8_t* second = at_.second + y * p_.second.row;
+    uint8_t* out = at_.out + y * p_.out.row;
+    for (int x = 0; x < p_.out.w; x += kOuts) {
+      const uint8_t *windows[kOuts], *seconds[kOuts];
+      uint8_t* outs[kOuts];
+      for (int i = 0; i < kOuts; ++i) {
+        int place = x + i < p_.out.w ? x + i : p_.out.w - 1;
+        windows[i] = in + place * p_.window.stride_w * p_.in.pixel;
+        seconds[i] = second + place * p_.second.pixel, outs[i] = out + place * p_.out.pixel;
       }
-      epilogue_.store(acc, c, at_.second + y * p_.second.row + x * p_.second.pixel, at_.out + y * p_.out.row + x * p_.out.pixel,
-                      p_.out.lanes - c);
+      __m256i acc[kOuts][2];
+      sums(windows, weights, c, acc);
+      epilogue_.store(acc, c, seconds, outs, p_.out.lanes - c);
     }
   }
 
  private:
-  static __m128i load(const uint8_t* codes) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)); }
+  static constexpr int kOuts = 4;  // that share weights, and the epilogue's numbers
 
-  static __m256i multiply_add(__m256i acc, __m128i codes, const int16_t* weights) {
-    __m256i w = _mm256_load_si256(reinterpret_cast<const __m256i*>(weights));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_cvtepu8_epi16(codes), w));
+  BITWRIGHT_INLINE void sums(const uint8_t* const (&windows)[kOuts], const int16_t* w, int c, __m256i (&acc)[kOuts][2]) const {
+    unrolled<2>([&](auto v) BITWRIGHT_INLINE {
+      __m256i start = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p_.start + c + 8 * v));
+      unrolled<kOuts>([&](auto i) BITWRIGHT_INLINE { acc[i][v] = start; });
+    });
+    for (int pair = 0; pair < pairs(p_); ++pair, w += kPairCodes) {
+      ptrdiff_t first = offset_[2 * pair], second = offset_[2 * pair + 1];
+      __m256i low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
+      __m256i high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + kChannels));
+      unrolled<kOuts>([&](auto i) BITWRIGHT_INLINE {
+        __m128i a = load(windows[i] + first), b = load(windows[i] + second);
+        acc[i][0] = _mm256_add_epi32(acc[i][0], _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)), low));
+        acc[i][1] = _mm256_add_epi32(acc[i][1], _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b)), high));
+      });
+    }
   }
+
+  static __m128i load(const uint8_t* codes) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)); }
 
   const DepthwiseParams& p_;
   const Buffers& at_;

@@ -57,9 +57,11 @@ class Runner {
       int next = x + 1 < p_.out.w ? x + 1 : x;
       __m256i acc[4];
       sums(in + x * step, in + next * step, c, acc);
-      store({_mm256_permute2x128_si256(acc[0], acc[1], 0x20), _mm256_permute2x128_si256(acc[2], acc[3], 0x20)}, y, x, c);
-      if (next > x)
-        store({_mm256_permute2x128_si256(acc[0], acc[1], 0x31), _mm256_permute2x128_si256(acc[2], acc[3], 0x31)}, y, next, c);
+      const uint8_t *row = at_.second + y * p_.second.row, *second[2] = {row + x * p_.second.pixel, row + next * p_.second.pixel};
+      uint8_t *to = at_.out + y * p_.out.row, *out[2] = {to + x * p_.out.pixel, to + next * p_.out.pixel};
+      epilogue_.store<2>({{_mm256_permute2x128_si256(acc[0], acc[1], 0x20), _mm256_permute2x128_si256(acc[2], acc[3], 0x20)},
+                          {_mm256_permute2x128_si256(acc[0], acc[1], 0x31), _mm256_permute2x128_si256(acc[2], acc[3], 0x31)}},
+                         c, second, out, p_.out.lanes - c);
     }
   }
 
@@ -85,11 +87,6 @@ class Runner {
 
   static __m256i multiply_add(__m256i acc, __m256i codes, const int8_t* weights) {
     return _mm256_dpbusd_avx_epi32(acc, codes, _mm256_broadcastsi128_si256(load(weights)));
-  }
-
-  void store(const __m256i (&acc)[2], int y, int x, int c) const {
-    const uint8_t* second = at_.second + y * p_.second.row + x * p_.second.pixel;
-    epilogue_.store(acc, c, second, at_.out + y * p_.out.row + x * p_.out.pixel, p_.out.lanes - c);
   }
 
   const DepthwiseParams& p_;

@@ -7,7 +7,7 @@
 namespace bitwright {
 namespace {
 
-constexpr int kChannels = 16;
+constexpr int kChannels = 16, kPixels = 2;
 
 bool accepts(const ElementwiseParams& p) { return !p.epilogue.to_float && !p.zps && p.repeat == 1; }
 
@@ -78,10 +78,19 @@ void blocks(const ElementwiseParams& p, const Buffers& at, int begin, int end) {
   for (int c = 0; c < p.out.c; c += kChannels) {
     const Op op(p, at, c);
     for (int y = begin; y < end; ++y) {
-      const uint8_t *in = at.in + y * p.in.row + c, *second = at.second + y * p.second.row + c;
-      uint8_t* out = at.out + y * p.out.row + c;
-      for (int x = 0; x < p.out.w; ++x, in += p.in.pixel, second += p.second.pixel, out += p.out.pixel)
-        epilogue.store_codes({op(0, in, second), op(1, in + 8, second + 8)}, out, p.out.lanes - c);
+      const uint8_t *row = at.in + y * p.in.row + c, *second_row = at.second + y * p.second.row + c;
+      uint8_t* out_row = at.out + y * p.out.row + c;
+      for (int x = 0; x < p.out.w; x += kPixels) {
+        __m256 t[kPixels][2];
+        uint8_t* out[kPixels];
+        for (int i = 0; i < kPixels; ++i) {
+          int place = x + i < p.out.w ? x + i : p.out.w - 1;
+          const uint8_t *in = row + place * p.in.pixel, *second = second_row + place * p.second.pixel;
+          for (int v = 0; v < 2; ++v) t[i][v] = op(v, in + 8 * v, second + 8 * v);
+          out[i] = out_row + place * p.out.pixel;
+        }
+        epilogue.store_codes(t, out, p.out.lanes - c);
+      }
     }
   }
 }

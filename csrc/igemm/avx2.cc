@@ -1,6 +1,7 @@
-// VPMADDUBSW adds two products in 16 bits, where pack_pairs has seen to it that they fit, and VPMADDWD two of those sums.
-// One pixel alone is bound by the memory that weights come from, so there codes and weights are widened to 16 bits, even and
-// odd ones apart, for VPMADDWD.
+// VPMADDWD multiplies pairs of 16-bit numbers and adds two products in 32 bits. (VPMADDUBSW takes the codes as they are, but
+// saturates: 255 * 127 + 255 * 127 is beyond 16 bits.) Weights are kept as 16 bits, and the codes of a block of pixels
+// are widened once for all panels of weights. One pixel alone is bound by the memory that weights come from, so there both
+// are widened as they are read, even and odd ones apart.
 #include "gemv256.h"
 
 namespace bitwright {
@@ -22,11 +23,30 @@ struct Widened {
 };
 
 struct Pairs {
-  static constexpr bool kExcess = true;
-  using Weights = __m256i;
-  using Codes = __m256i;
-  static __m256i multiply_add(__m256i acc, __m256i codes, __m256i weights) {
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, weights), _mm256_set1_epi16(1)));
+  static constexpr bool kWidens = true;
+  static constexpr int kPanels = 4;
+  static constexpr int kQuadBytes = 8 * kPanel;
+
+  template <bool kHalf, int kPixels>
+  BITWRIGHT_INLINE static void add_quad(__m256i (&acc)[kPixels][2], const uint8_t* const (&x)[kPixels], ptrdiff_t quad,
+                                        const int8_t* w) {
+    unrolled<2>([&](auto pair) BITWRIGHT_INLINE {
+      __m256i low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 64 * pair));
+      __m256i high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 64 * pair + 32));
+      unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
+        int codes;
+        __builtin_memcpy(&codes, x[r] + 8 * quad + 4 * pair, 4);
+        __m256i both = _mm256_set1_epi32(codes);
+        multiply_add(acc[r][0], both, low);
+        if constexpr (!kHalf) multiply_add(acc[r][1], both, high);
+      });
+    });
+  }
+
+  // As intrinsics gcc adds products first, and has no registers left for the sums.
+  BITWRIGHT_INLINE static void multiply_add(__m256i& acc, __m256i codes, __m256i weights) {
+    __m256i products;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(acc), "=&x"(products) : "x"(codes), "x"(weights));
   }
 };
 
@@ -36,6 +56,6 @@ const KernelRow<IgemmParams> gemv_avx2 = {
     "gemv, four panels", Isa::avx2, gemv_accepts, gemv_units, packed_quads_bytes, pack_quads, nullptr, run_gemv<Widened>};
 
 const KernelRow<IgemmParams> igemm_avx2 = {
-    "igemm, register tiles", Isa::avx2, nullptr, units, packed_pairs_bytes, pack_pairs, nullptr, run<Pairs>};
+    "igemm, register tiles", Isa::avx2, nullptr, units<Pairs>, packed_pairs_bytes, pack_pairs, scratch_bytes<Pairs>, run<Pairs>};
 
 }  // namespace bitwright

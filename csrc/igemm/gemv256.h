@@ -35,7 +35,7 @@ void gemv(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& ep
     }
   }
   for (int v = 0; v < kPanels; ++v)
-    epilogue.store(acc[v], t.channel + v * kPanel, t.second[0], t.out[0], t.count - v * kPanel);
+    epilogue.store<1>({{acc[v][0], acc[v][1]}}, t.channel + v * kPanel, t.second, t.out, t.count - v * kPanel);
 }
 
 template <class Quad>

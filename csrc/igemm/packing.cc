@@ -96,6 +96,30 @@ size_t packed_tiles_bytes(const IgemmParams& p) { return packed_bytes(p, tile_st
 void pack_quads(const IgemmParams& p, const int8_t* weights, void* packed) { pack(p, weights, packed, 4); }
 void pack_tiles(const IgemmParams& p, const int8_t* weights, void* packed) { pack(p, weights, packed, tile_step(p)); }
 
+size_t packed_pairs_bytes(const IgemmParams& p) {
+  PackedIgemm h = quads_header(p);
+  return static_cast<size_t>(h.weights + 2 * h.groups * h.group_bytes);
+}
+
+// Quads are packed into the second half of the memory, from where they are spread to the front.
+void pack_pairs(const IgemmParams& p, const int8_t* weights, void* packed) {
+  PackedIgemm h = quads_header(p);
+  auto* front = static_cast<int8_t*>(packed);
+  int8_t* back = front + h.groups * h.group_bytes;
+  pack_quads(p, weights, back);
+  std::memmove(front, back, h.weights);
+  auto* widened = static_cast<PackedIgemm*>(packed);
+  widened->panel_bytes *= 2, widened->group_bytes *= 2;
+  auto* to = reinterpret_cast<int16_t*>(front + h.weights);
+  const int8_t *from = back + h.weights, *end = from + h.groups * h.group_bytes;
+  for (int8_t quad[kPanel][4]; from < end; from += sizeof(quad)) {
+    std::memcpy(quad, from, sizeof(quad));
+    for (int pair = 0; pair < 2; ++pair)
+      for (const auto& channel : quad)
+        for (int i = 0; i < 2; ++i) *to++ = channel[2 * pair + i];
+  }
+}
+
 IgemmGrid igemm_grid(const IgemmParams& p, int pixel_blocks, int most_panels) {
   int panels = (p.out.c / p.groups + kPanel - 1) / kPanel;
   IgemmGrid grid = {};

@@ -16,7 +16,8 @@ struct Run {
   ptrdiff_t quads;   // of four bytes
 };
 
-// The packed memory: this, the runs, then at `weights` [group][panel][quad of K][channel in panel][4].
+// The packed memory: this, the runs, then at `weights` [group][panel][quad of K][channel in panel][4]; or as 16-bit numbers
+// [group][panel][pair of K][channel in panel][2].
 struct PackedIgemm {
   int runs, quads;          // in all
   int step_bytes;           // what runs are rounded up to
@@ -34,8 +35,10 @@ struct PackedIgemm {
 // of a tile that cross a cache line are slow to load.
 PackedIgemm quads_header(const IgemmParams& p);  // what pack_quads writes first
 size_t packed_quads_bytes(const IgemmParams& p);
+size_t packed_pairs_bytes(const IgemmParams& p);
 size_t packed_tiles_bytes(const IgemmParams& p);
 void pack_quads(const IgemmParams& p, const int8_t* weights, void* packed);
+void pack_pairs(const IgemmParams& p, const int8_t* weights, void* packed);
 void pack_tiles(const IgemmParams& p, const int8_t* weights, void* packed);
 
 // The pieces of work: blocks of output pixels times blocks of up to `most_panels` panels. The operand that is larger

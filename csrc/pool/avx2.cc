@@ -1,6 +1,5 @@
 // 32 channels at once.
-#include <immintrin.h>
-
+#include "../epilogue_avx2.h"
 #include "pooler.h"
 
 namespace bitwright {
@@ -43,7 +42,7 @@ class Vectors256 {
   using Sums = Sums256;
 
   explicit Vectors256(const PoolParams& p)
-      : table_(p.table), out_zp_(_mm256_set1_ps(p.out_zp)), hi_(_mm256_set1_ps(p.hi)) {}
+      : table_(p.table, 255), out_zp_(_mm256_set1_ps(p.out_zp)), hi_(_mm256_set1_ps(p.hi)) {}
 
   static Codes load(const uint8_t* codes) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)); }
   static Codes max(Codes a, Codes b) { return _mm256_max_epu8(a, b); }
@@ -60,17 +59,16 @@ class Vectors256 {
   }
 
   void store(Codes codes, uint8_t* out, int count) const {
-    if (count == kChannels && !table_) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), codes);
-      return;
-    }
+    __m256i found[] = {codes};
+    if (table_) table_.look_up(found);
+    if (count == kChannels) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), found[0]);
     alignas(32) uint8_t whole[kChannels];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(whole), codes);
-    for (int i = 0; i < count; ++i) out[i] = table_ ? table_[whole[i]] : whole[i];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(whole), found[0]);
+    __builtin_memcpy(out, whole, count);
   }
 
  private:
-  const uint8_t* table_;
+  Table256 table_;
   __m256 out_zp_, hi_;
 };
 
