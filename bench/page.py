@@ -17,7 +17,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PEERS = {
     "peers": ("--rounds", "7", "--repeats", "9"),
     "peers-batch-16": ("--batch", "16", "--threads", "2", "--rounds", "5", "--repeats", "16"),
-    "peers-avx2": ("--networks", "resnet18", "--threads", "1", "--rounds", "7", "--repeats", "5"),
+    "peers-avx2": ("--threads", "1", "--rounds", "7", "--repeats", "5"),
 }
 """Arguments of bench.peers."""
 ISAS = {"peers-avx2": "avx2", "kernels-amx": "amx", "kernels-avx512vnni": "avx512vnni"}
