@@ -13,7 +13,7 @@ namespace bitwright {
 template <class T>
 AlignedBytes padded(const std::vector<T>& values) {
   AlignedBytes bytes(((values.size() + 63) / 64 * 64 + 64) * sizeof(T));
-  std::memcpy(bytes.data(), values.data(), values.size() * sizeof(T));
+  if (!values.empty()) std::memcpy(bytes.data(), values.data(), values.size() * sizeof(T));
   return bytes;
 }
 

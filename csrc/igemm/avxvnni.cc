@@ -15,8 +15,8 @@ struct Dpbusd {
   }
 
   template <bool kHalf, int kPixels>
-  BITWRIGHT_INLINE static void add_quad(__m256i (&acc)[kPixels][2], const uint8_t* const (&x)[kPixels],
-                                                      ptrdiff_t quad, const int8_t* w) {
+  BITWRIGHT_INLINE static void add_quad(__m256i (&acc)[kPixels][2], const uint8_t* const (&x)[kPixels], ptrdiff_t quad,
+                                        const int8_t* w) {
     __m256i low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
     __m256i high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 32));
     unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {

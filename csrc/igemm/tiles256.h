@@ -17,18 +17,28 @@ constexpr int kPixelBlock = 48;
 constexpr int kWidenedCodes = 24 << 10;  // of a block, so that they stay in L2
 constexpr int kWidenedAtOnce = 16;
 
-// Pixels of a block: whole tiles of them.
 template <class Product>
-int block_pixels(const PackedIgemm& packed) {
-  int most = Product::kWidens ? kWidenedCodes / (4 * packed.quads) / kMostPixels * kMostPixels : kPixelBlock;
+int most_pixels(const PackedIgemm& packed) {
+  int most = Product::kWidens ? kWidenedCodes / (4 * packed.quads) : kPixelBlock;
   return most < kMostPixels ? kMostPixels : most < kPixelBlock ? most : kPixelBlock;
 }
 
-// What the codes of a block take, widened.
+struct Blocks {
+  IgemmGrid grid;
+  int pixels;  // of a block
+};
+
+template <class Product>
+Blocks blocks_of(const IgemmParams& p, const PackedIgemm& packed) {
+  int most = most_pixels<Product>(packed), all = p.out.h * p.out.w, count = (all + most - 1) / most;
+  return {igemm_grid(p, count, Product::kPanels), (all + count - 1) / count};
+}
+
+// What the codes of a block of this map or a smaller one take, widened.
 template <class Product>
 size_t scratch_bytes(const IgemmParams& p) {
   PackedIgemm header = quads_header(p);
-  return (static_cast<size_t>(block_pixels<Product>(header)) * 4 * header.quads + kWidenedAtOnce) * sizeof(int16_t);
+  return (static_cast<size_t>(most_pixels<Product>(header)) * 4 * header.quads + kWidenedAtOnce) * sizeof(int16_t);
 }
 
 // Where the codes, residuals and outputs of a block of pixels are. The codes of each are `runs` from x on.
@@ -41,11 +51,11 @@ struct PixelBlock {
   int index = -1, group = 0, count = 0;
 
   template <class Product>
-  void take(const IgemmParams& p, const PackedIgemm& packed, const Buffers& at, const IgemmPiece& piece) {
+  void take(const IgemmParams& p, const PackedIgemm& packed, const Buffers& at, const IgemmPiece& piece, int pixels) {
     if (piece.pixel_block == index && piece.group == group) return;
     index = piece.pixel_block, group = piece.group;
     runs = packed.run_table(), run_count = packed.runs;
-    int pixels = block_pixels<Product>(packed), first = index * pixels, left = p.out.h * p.out.w - first;
+    int first = index * pixels, left = p.out.h * p.out.w - first;
     count = left < pixels ? left : pixels;
     const uint8_t* in = at.in + group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
     for (int r = 0, y = first / p.out.w, column = first % p.out.w; r < count; column = 0, ++y) {
@@ -120,14 +130,8 @@ constexpr Tiles tiles_of() {
 }
 
 template <class Product>
-IgemmGrid grid_of(const IgemmParams& p, const PackedIgemm& packed) {
-  int pixels = block_pixels<Product>(packed);
-  return igemm_grid(p, (p.out.h * p.out.w + pixels - 1) / pixels, Product::kPanels);
-}
-
-template <class Product>
 int units(const IgemmParams& p) {
-  return grid_of<Product>(p, quads_header(p)).count();
+  return blocks_of<Product>(p, quads_header(p)).grid.count();
 }
 
 template <class Product>
@@ -151,11 +155,11 @@ template <class Product>
 void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
   const auto& packed = *static_cast<const PackedIgemm*>(p.weights);
   Epilogue256 epilogue(p.epilogue);
-  IgemmGrid grid = grid_of<Product>(p, packed);
+  Blocks blocks = blocks_of<Product>(p, packed);
   PixelBlock block;
   for (int i = begin; i < end; ++i) {
-    IgemmPiece piece = igemm_piece(grid, packed.panels, i);
-    block.take<Product>(p, packed, at, piece);
+    IgemmPiece piece = igemm_piece(blocks.grid, packed.panels, i);
+    block.take<Product>(p, packed, at, piece, blocks.pixels);
     for (int panel = piece.first_panel; panel < piece.last_panel; ++panel)
       run_panel<Product>(p, packed, epilogue, block, {piece.pixel_block, piece.group, panel, panel + 1});
   }

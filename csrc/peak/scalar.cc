@@ -3,10 +3,10 @@
 namespace bitwright {
 
 int64_t peak_scalar(int rounds) {
-  int a[4] = {1, 2, 3, 4}, factor = rounds | 1;
+  unsigned a[4] = {1, 2, 3, 4}, factor = static_cast<unsigned>(rounds) | 1;  // they wrap
   for (int i = 0; i < rounds; ++i)
-    for (int& x : a) {
-      x = x * factor + i;
+    for (unsigned& x : a) {
+      x = x * factor + static_cast<unsigned>(i);
       __asm__ volatile("" : "+r"(x));  // or the compiler would find the sum itself
     }
   return int64_t{4} * rounds;
