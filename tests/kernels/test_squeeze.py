@@ -48,6 +48,11 @@ def test_blocks(channels: int, size: tuple[int, int], kernel: int, stride: int) 
     assert_agreement(graph.build(), graph.images(2), threads=(1, 2, 3))
 
 
+def test_many_threads() -> None:
+    graph = block(1030, (16, 14), outs=100)
+    assert_agreement(graph.build(), graph.images(3), threads=tuple(range(1, 17)))
+
+
 @pytest.mark.parametrize("isa", FUSES_SCALES)
 def test_both_are_fused(isa: str) -> None:
     graph = block(120, (14, 14))
