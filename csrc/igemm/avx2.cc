@@ -1,6 +1,6 @@
 // VPMADDWD multiplies pairs of 16-bit numbers and adds two products in 32 bits. (VPMADDUBSW takes the codes as they are, but
 // saturates: 255 * 127 + 255 * 127 is beyond 16 bits.) Weights are kept as 16 bits, and the codes of a block of pixels
-// are widened once for all panels of weights. One pixel alone is bound by the memory that weights come from, so there both
+// are widened once for kPanels panels of weights. One pixel alone is bound by the memory that weights come from, so there both
 // are widened as they are read, even and odd ones apart.
 #include "gemv256.h"
 
@@ -24,7 +24,7 @@ struct Widened {
 
 struct Pairs {
   static constexpr bool kWidens = true;
-  static constexpr int kPanels = 4;
+  static constexpr int kPanels = 8;
   static constexpr int kQuadBytes = 8 * kPanel;
 
   template <bool kHalf, int kPixels>
