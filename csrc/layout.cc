@@ -49,6 +49,8 @@ void Layout::need_halo(int value, const Halo& need) {
           std::max(halo.right, need.right)};
 }
 
+bool Layout::has_halo(int value) const { return buffers_[root(value)].halo.any(); }
+
 void Layout::used(int value, int step) {
   Buffer& buffer = buffers_[root(value)];
   if (buffer.first_step < 0) buffer.first_step = step;

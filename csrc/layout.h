@@ -43,6 +43,7 @@ class Layout {
   bool make_view(int child, int parent, int channel);
   bool is_view(int child, int parent) const;
   void need_halo(int value, const Halo& halo);
+  bool has_halo(int value) const;  // its buffer, that is
   void used(int value, int step);
   void keep(int value);
 

@@ -27,7 +27,7 @@ bool is_pointwise(const Node& conv) {
   return shape[2] == 1 && shape[3] == 1 && all("stride", 1) && all("padding", 0) && all("groups", 1);
 }
 
-constexpr int kL1Bytes = 32 << 10;
+constexpr int64_t kL1Bytes = 32 << 10;
 
 class Lowering {
  public:
@@ -39,9 +39,10 @@ class Lowering {
     if (!keep_values_) fuse_flattens(), drop_unread(), fuse_tables();
     pack_values(graph_, layers_, rewritten_, isa_, keep_values_);
     count_readers();
-    if (!keep_values_) fuse_scales(), fuse_pools();
     while (layout_.size() < graph_.values.size()) layout_.add_value();
     make_views();
+    need_halos();
+    if (!keep_values_) fuse_scales(), fuse_pools();
     place_values();
     std::vector<std::unique_ptr<Step>> steps = make_steps();
     return {std::move(steps), std::move(layout_)};
@@ -134,11 +135,12 @@ class Lowering {
     }
   }
 
-  // A global pool of what a depthwise convolution writes takes each block of channels once it is there.
+  // A global pool of what a depthwise convolution writes takes each block of channels once it is there. Nobody would fill a halo
+  // around it: a step fills that of its `out`.
   void fuse_pools() {
     for (auto layer = layers_.begin(); layer != layers_.end();) {
       auto pool = layer++;
-      if (pool->node->op != "global_avg_pool2d" || reaches_beyond(pool->output)) continue;
+      if (pool->node->op != "global_avg_pool2d" || layout_.has_halo(pool->output)) continue;
       auto before = writer(pool->node->inputs[0]);
       if (before == layers_.end() || before->pool || !is_depthwise(graph_, *before->node) || !goes_by_channels(before->output)) continue;
       fused_.splice(fused_.end(), layers_, pool);
@@ -146,19 +148,12 @@ class Lowering {
     }
   }
 
-  // Does a window that reads the value need a halo?
-  bool reaches_beyond(int value) const {
-    return std::any_of(layers_.begin(), layers_.end(), [&](const Layer& layer) {
-      return layer.node->op == "conv2d" && layer.node->inputs[0] == value && window_halo(graph_, *layer.node).any();
-    });
-  }
-
   // Does a block of channels stay in L1, and do blocks spread evenly over threads?
   bool goes_by_channels(int value) const {
     Extent e = extent(graph_.values[value]);
     int threads = pool_.threads(), blocks = (e.c + kPoolBlock - 1) / kPoolBlock;
     int most = (blocks + threads - 1) / threads * kPoolBlock;  // channels of a thread
-    return e.h * e.w * kPoolBlock <= kL1Bytes && (threads == 1 || 4 * most * threads <= 5 * e.c);
+    return int64_t{e.h} * e.w * kPoolBlock <= kL1Bytes && (threads == 1 || 4 * most * threads <= 5 * e.c);
   }
 
   bool one_pixel(int value) const {
@@ -193,6 +188,11 @@ class Lowering {
     }
   }
 
+  void need_halos() {
+    for (const Layer& layer : layers_)
+      if (layer.node->op == "conv2d") layout_.need_halo(layer.node->inputs[0], window_halo(graph_, *layer.node));
+  }
+
   void place_values() {
     int step = 0;
     layout_.used(0, step++);
@@ -200,7 +200,6 @@ class Lowering {
       for (int input : inputs_of(layer)) layout_.used(input, step);
       if (layer.pool) layout_.used(layer.pool->output, step);
       layout_.used(layer.output, step++);
-      if (layer.node->op == "conv2d") layout_.need_halo(layer.node->inputs[0], window_halo(graph_, *layer.node));
       if (keep_values_) layout_.keep(layer.output);
     }
     if (keep_values_) layout_.keep(0);

@@ -9,8 +9,11 @@ namespace {
 
 constexpr int kMostChannels = 4;
 
-// A table for each channel is for the image, which has few of them.
-bool accepts(const TableParams& p) { return !p.per_channel || (p.out.c <= kMostChannels && p.out.pixel == kMostChannels); }
+// A table for each channel is for the image, which has few of them; not for channels of a wider map.
+bool accepts(const TableParams& p) {
+  bool narrow = p.in.pixel <= kMostChannels && p.out.pixel == kMostChannels && p.out.lanes == kMostChannels;
+  return !p.per_channel || (p.out.c <= kMostChannels && narrow);
+}
 
 int units(const TableParams& p) { return p.out.h; }
 

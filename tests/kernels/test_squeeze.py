@@ -126,6 +126,25 @@ def test_maps_with_a_halo() -> None:
     assert {fused(graph, isa) for isa in FUSES_SCALES} == {(1, 0)}
 
 
+@pytest.mark.parametrize("view", ["slice", "reshape", "concat", "concat of another"])
+def test_a_view_of_the_pool_with_a_halo(view: str) -> None:
+    graph = RandomGraph((3, 10, 10), seed=1)
+    x = graph.conv2d("input", 64, 1)
+    p = graph.global_avg_pool2d(graph.conv2d(x, 64, 3, groups=64), zp=77)
+    if view == "slice":
+        p = graph.moved("slice", p, axis=0, start=0, stop=32, step=1)
+    elif view == "reshape":
+        p = graph.moved("reshape", graph.flatten(p), shape=(64, 1, 1))
+    elif view == "concat":
+        p = graph.moved("concat", p, graph.global_avg_pool2d(graph.conv2d(x, 64, 5, groups=64), zp=77), axis=0)
+    else:
+        part = graph.moved("slice", p, axis=0, start=0, stop=32, step=1)
+        late = graph.conv2d(graph.conv2d(part, 32, 3), 32, 1, zp=77)
+        p = graph.moved("concat", p, late, axis=0)
+    graph.dequantize(graph.conv2d(p, 32, 3))
+    assert_agreement(graph.build(), graph.images(2))
+
+
 def test_slices_and_concat() -> None:
     """Values that are channels of others: the map, the factor, and what the 1x1 convolution writes."""
     graph = RandomGraph((3, 14, 9))

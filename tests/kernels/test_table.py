@@ -46,6 +46,24 @@ def test_per_channel_of_features_and_views() -> None:
     assert_agreement(graph.build(), graph.images(2))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_per_channel_of_few_channels_of_others(channels: int) -> None:
+    """A slice whose pixels lie further apart than a vector's; parts of a concat whose pixels are four bytes."""
+    graph = RandomGraph((3, 5, 9), seed=channels)
+    x = graph.conv2d("input", 11, 1)
+    x = graph.table(graph.moved("slice", x, axis=0, start=1, stop=1 + channels, step=1), per_channel=True)
+    y = graph.conv2d("input", 2, 1, zp=128)
+    z = graph.table(graph.conv2d("input", channels, 1, zp=128), per_channel=True)
+    graph.dequantize(graph.moved("concat", y, x, z, y, axis=0))
+    assert_agreement(graph.build(), graph.images(2))
+
+    graph = RandomGraph((3, 5, 9), seed=channels)
+    parts = [graph.conv2d("input", 1, 1, zp=128), graph.table(graph.conv2d("input", channels, 1), per_channel=True)]
+    graph.moved("concat", *parts, axis=0)
+    graph.dequantize(graph.moved("concat", *parts[::-1], axis=0))
+    assert_agreement(graph.build(), graph.images(2))
+
+
 def test_views() -> None:
     graph = RandomGraph((3, 9, 8))
     x = graph.conv2d("input", 60, 3)
