@@ -112,6 +112,16 @@ def test_values_that_only_move() -> None:
     assert_agreement(graph.build(), graph.images(2))
 
 
+@pytest.mark.parametrize("step", [2, 3, 4, 100, 2**31])
+def test_a_slice_whose_step_leaves_the_map(step: int) -> None:
+    graph, x = start(24, 12, 12)
+    y = graph.moved(
+        "slice", graph.moved("slice", x, axis=1, start=1, stop=4, step=step), axis=0, start=2, stop=9, step=8
+    )
+    graph.linear(graph.flatten(graph.conv2d(y, 7, 1)), 10, to_float=True)
+    assert_agreement(graph.build(), graph.images(2))
+
+
 def test_dense_blocks_share_one_buffer() -> None:
     graph, x = start(16, 10, 10, zp=128)
     for _ in range(3):

@@ -106,9 +106,13 @@ def _value(value: Value) -> tuple[Any, ...]:
 
 
 def _simplest(node: Node, graph: Graph) -> Node:
-    """The engine has no `prelu`: it is a table there."""
+    """As the engine has it: `prelu` is a table there, and the step of a `slice` stays within what is cut."""
     op = INTEGER_OPS[node.op]
-    return op.as_table(node, graph.inputs_of(node), graph.values[node.name]) if isinstance(op, Prelu) else node
+    if isinstance(op, Prelu):
+        return op.as_table(node, graph.inputs_of(node), graph.values[node.name])
+    if node.op == "slice":
+        return node.with_attrs(step=min(node.attrs["step"], node.attrs["stop"] - node.attrs["start"]))
+    return node
 
 
 def _node(node: Node, number: dict[str, int]) -> tuple[Any, ...]:
