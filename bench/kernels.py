@@ -79,7 +79,9 @@ def main() -> None:
     args = parser.parse_args()
     peak = max(_native.measured_peak() for _ in range(10))
     bit_peak = max(_native.measured_bit_peak() for _ in range(10))
-    print(f"{_native.chosen_isa()}: peak {peak / 1e9:.0f} GMAC/s of one thread")
+    clock = max(_native.measured_clock() for _ in range(10))
+    of_cycles = f"{peak / clock:.0f} MAC/cycle at {clock / 1e9:.2f} GHz"
+    print(f"{_native.chosen_isa()}: peak {peak / 1e9:.0f} GMAC/s of one thread, {of_cycles}")
     if bit_peak:
         print(f"1-bit multiply-adds by xor, popcount and add: peak {bit_peak / 1e9:.0f} GMAC/s")
     for shape in SHAPES:
@@ -88,7 +90,10 @@ def main() -> None:
         kernel, seconds, macs = measure(shape, args.rounds)
         size = f"{shape.channels} -> {shape.out} from {shape.side} x {shape.side}"
         top = bit_peak if kernel.startswith("bitgemm") and bit_peak else peak
-        speed = f"{seconds * 1e6:8.1f} us {macs / seconds / 1e9:6.0f} GMAC/s {100 * macs / seconds / top:5.1f} %"
+        rate = macs / seconds
+        speed = (
+            f"{seconds * 1e6:8.1f} us {rate / 1e9:6.0f} GMAC/s {rate / clock:6.1f} MAC/cycle {100 * rate / top:5.1f} %"
+        )
         types = "" if shape.weights == "int8" else f", {shape.weights} x {shape.codes}"
         print(f"{shape.name + types:31s} {size:26s} {kernel:24s} {speed}", flush=True)
 

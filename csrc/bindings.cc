@@ -142,6 +142,7 @@ NB_MODULE(_native, m) {
   m.def("available_threads", &available_threads);
   m.def("measured_peak", [] { return measured_peak(chosen_isa()); }, nb::call_guard<nb::gil_scoped_release>(),
         "int8 multiply-adds a second of one thread");
+  m.def("measured_clock", measured_clock, nb::call_guard<nb::gil_scoped_release>(), "Cycles a second of one thread.");
   m.def("measured_bit_peak", [] { return measured_bit_peak(chosen_isa()); }, nb::call_guard<nb::gil_scoped_release>(),
         "1-bit multiply-adds a second of one thread by XOR, VPOPCNTD and VPADDD; 0 without them");
   m.def("count_bins", &count, nb::arg("values"), nb::arg("scale"), nb::arg("counts"),

@@ -64,8 +64,8 @@ class Epilogue256 {
 
   // acc[r] are channels c..c+15 of a pixel whose output begins at out[r] and residual at second[r]; stores `count` of each.
   template <int kPixels>
-  BITWRIGHT_INLINE void store(const __m256i (&acc)[kPixels][2], int c, const uint8_t* const* second,
-                                            uint8_t* const* out, int count) const {
+  BITWRIGHT_INLINE void store(const __m256i (&acc)[kPixels][2], int c, const uint8_t* const* second, uint8_t* const* out,
+                              int count) const {
     __m256 t[kPixels][2];
     unrolled<2>([&](auto v) BITWRIGHT_INLINE {
       __m256 m = _mm256_loadu_ps(e_.m + c + 8 * v), b = _mm256_loadu_ps(e_.b + c + 8 * v);

@@ -4,11 +4,10 @@
 #include <limits>
 #include <numeric>
 
+#include "memory.h"
+
 namespace bitwright {
 namespace {
-
-constexpr size_t kSlack = 128;  // kernels may load a whole vector at the last pixel
-constexpr size_t kCacheLine = 64;
 
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 

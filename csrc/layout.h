@@ -9,6 +9,8 @@
 
 namespace bitwright {
 
+constexpr size_t kSlack = 128;  // bytes behind a map: kernels may load a whole vector at the last pixel
+
 // Zero-point pixels around a map, for windows that reach over its edge.
 struct Halo {
   int top = 0, left = 0, bottom = 0, right = 0;

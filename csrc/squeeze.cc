@@ -10,7 +10,6 @@ namespace bitwright {
 namespace {
 
 constexpr int kStripPixels = 112;
-constexpr size_t kSlack = 128;  // kernels may load a whole vector at the last pixel
 
 using Scale = KernelStep<ElementwiseParams>;
 using Pointwise = KernelStep<IgemmParams>;

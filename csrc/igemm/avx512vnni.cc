@@ -180,18 +180,9 @@ constexpr Finish finish_of() {
 
 constexpr Finish kFinish[] = {finish_of<Kind::plain>(), finish_of<Kind::table>(), finish_of<Kind::residual>()};
 
-struct Blocks {
-  IgemmGrid grid;
-  int pixels;  // of a block
-};
-
-Blocks blocks_of(const IgemmParams& p) {
-  auto of = [&](int most) {
-    int all = p.out.h * p.out.w, count = (all + most - 1) / most;
-    return Blocks{igemm_grid(p, count, kMostPanels), (all + count - 1) / count};
-  };
-  Blocks large = of(kPixelBlock);
-  return p.strip || large.grid.count() >= kManyPieces ? large : of(kSmallPixelBlock);
+IgemmBlocks blocks_of(const IgemmParams& p) {
+  IgemmBlocks large = igemm_blocks(p, kPixelBlock, kMostPanels);
+  return p.strip || large.grid.count() >= kManyPieces ? large : igemm_blocks(p, kSmallPixelBlock, kMostPanels);
 }
 
 int units(const IgemmParams& p) { return blocks_of(p).grid.count(); }
@@ -277,7 +268,7 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
 
 void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
   const auto& packed = *static_cast<const PackedIgemm*>(p.weights);
-  Blocks blocks = blocks_of(p);
+  IgemmBlocks blocks = blocks_of(p);
   for (int i = begin; i < end; ++i) run_piece(p, packed, at, igemm_piece(blocks.grid, packed.panels, i), blocks.pixels);
 }
 

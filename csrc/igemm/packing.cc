@@ -131,6 +131,11 @@ IgemmGrid igemm_grid(const IgemmParams& p, int pixel_blocks, int most_panels) {
   return grid;
 }
 
+IgemmBlocks igemm_blocks(const IgemmParams& p, int most_pixels, int most_panels) {
+  int all = p.out.h * p.out.w, count = (all + most_pixels - 1) / most_pixels;
+  return {igemm_grid(p, count, most_panels), (all + count - 1) / count};
+}
+
 // Panels are spread evenly over the blocks: five are 3 + 2, not 4 + 1.
 IgemmPiece igemm_piece(const IgemmGrid& grid, int panels, int index) {
   int pixel_block = grid.panels_outer ? index % grid.pixel_blocks : index / grid.panel_blocks;

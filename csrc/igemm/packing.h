@@ -52,6 +52,13 @@ struct IgemmGrid {
 };
 IgemmGrid igemm_grid(const IgemmParams& p, int pixel_blocks, int most_panels);
 
+// Blocks of pixels as even as they can be.
+struct IgemmBlocks {
+  IgemmGrid grid;
+  int pixels;  // of a block
+};
+IgemmBlocks igemm_blocks(const IgemmParams& p, int most_pixels, int most_panels);
+
 struct IgemmPiece {
   int pixel_block, group, first_panel, last_panel;
 };

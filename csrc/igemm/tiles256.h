@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kMostPixels = 6;
 constexpr int kPixelBlock = 48;
-constexpr int kWidenedCodes = 24 << 10;  // of a block, so that they stay in L2
+constexpr int kWidenedCodes = 24 << 10;  // of a block at most, but for a tile: so they stay in L2
 constexpr int kWidenedAtOnce = 16;
 
 template <class Product>
@@ -23,15 +23,9 @@ int most_pixels(const PackedIgemm& packed) {
   return most < kMostPixels ? kMostPixels : most < kPixelBlock ? most : kPixelBlock;
 }
 
-struct Blocks {
-  IgemmGrid grid;
-  int pixels;  // of a block
-};
-
 template <class Product>
-Blocks blocks_of(const IgemmParams& p, const PackedIgemm& packed) {
-  int most = most_pixels<Product>(packed), all = p.out.h * p.out.w, count = (all + most - 1) / most;
-  return {igemm_grid(p, count, Product::kPanels), (all + count - 1) / count};
+IgemmBlocks blocks_of(const IgemmParams& p, const PackedIgemm& packed) {
+  return igemm_blocks(p, most_pixels<Product>(packed), Product::kPanels);
 }
 
 // What the codes of a block of this map or a smaller one take, widened.
@@ -155,7 +149,7 @@ template <class Product>
 void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
   const auto& packed = *static_cast<const PackedIgemm*>(p.weights);
   Epilogue256 epilogue(p.epilogue);
-  Blocks blocks = blocks_of<Product>(p, packed);
+  IgemmBlocks blocks = blocks_of<Product>(p, packed);
   PixelBlock block;
   for (int i = begin; i < end; ++i) {
     IgemmPiece piece = igemm_piece(blocks.grid, packed.panels, i);

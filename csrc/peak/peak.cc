@@ -35,6 +35,8 @@ double fastest(PeakLoop loop) {
 
 double measured_peak(Isa isa) { return fastest(loop_of(isa)); }
 
+double measured_clock() { return fastest(add_chain); }
+
 double measured_bit_peak(Isa isa) {
 #ifdef BITWRIGHT_X86
   if (isa >= Isa::avx512vnni && has_vpopcntdq()) return fastest(peak_avx512vnni_popcnt);

@@ -12,6 +12,9 @@ double measured_peak(Isa isa);
 // One-bit multiply-adds a second with XOR, VPOPCNTD and VPADDD, three instructions for 512; 0 where they are not to be had.
 double measured_bit_peak(Isa isa);
 
+// Cycles a second, by additions that wait for each other: one takes a cycle.
+double measured_clock();
+
 // Does `rounds` rounds of independent multiply-adds; returns how many that is.
 using PeakLoop = int64_t (*)(int rounds);
 #ifdef BITWRIGHT_X86
@@ -22,5 +25,6 @@ int64_t peak_avx512vnni_popcnt(int rounds);
 int64_t peak_amx(int rounds);
 #endif
 int64_t peak_scalar(int rounds);
+int64_t add_chain(int rounds);  // returns how many cycles it takes
 
 }  // namespace bitwright
