@@ -7,6 +7,7 @@
 
 #include <stdexcept>
 
+#include "fake_quantize.h"
 #include "histogram.h"
 #include "isa.h"
 #include "peak/peak.h"
@@ -14,6 +15,7 @@
 
 namespace nb = nanobind;
 using namespace bitwright;
+using namespace nb::literals;
 
 namespace {
 
@@ -134,6 +136,24 @@ void count(nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu> 
   count_bins(values.data(), values.shape(0), scale, counts.data(), static_cast<int>(counts.shape(0) / 2));
 }
 
+template <class T>
+using Flat = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+void fake_quantize_flat(Flat<const T> x, Flat<T> y, float scale, int zero, int hi) {
+  if (x.shape(0) != y.shape(0)) throw std::invalid_argument("expected arrays of one length");
+  nb::gil_scoped_release release;
+  fake_quantize(x.data(), y.data(), x.shape(0), {scale, 1 / scale, static_cast<float>(zero), static_cast<float>(hi)});
+}
+
+template <class T>
+double fake_quantize_gradient_flat(Flat<const T> x, Flat<const T> gradient, Flat<T> dx, float scale, int zero, int hi) {
+  if (x.shape(0) != dx.shape(0) || x.shape(0) != gradient.shape(0)) throw std::invalid_argument("expected arrays of one length");
+  nb::gil_scoped_release release;
+  FakeQuantizer q{scale, 1 / scale, static_cast<float>(zero), static_cast<float>(hi)};
+  return fake_quantize_gradient(x.data(), gradient.data(), dx.data(), x.shape(0), q);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -147,6 +167,14 @@ NB_MODULE(_native, m) {
         "1-bit multiply-adds a second of one thread by XOR, VPOPCNTD and VPADDD; 0 without them");
   m.def("count_bins", &count, nb::arg("values"), nb::arg("scale"), nb::arg("counts"),
         "Add to counts [2 * side] how many of the values lie in each bin, floor(value * scale) + side");
+  m.def("fake_quantize", &fake_quantize_flat<float>, "x"_a.noconvert(), "y"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
+        "y = scale * (clip(round(x / scale + zero), 0, hi) - zero)");
+  m.def("fake_quantize", &fake_quantize_flat<uint16_t>, "x"_a.noconvert(), "y"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
+        "The same of bfloat16, as its bits");
+  m.def("fake_quantize_gradient", &fake_quantize_gradient_flat<float>, "x"_a.noconvert(), "gradient"_a.noconvert(), "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
+        "Writes dL/dx, returns dL/dscale");
+  m.def("fake_quantize_gradient", &fake_quantize_gradient_flat<uint16_t>, "x"_a.noconvert(), "gradient"_a.noconvert(), "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
+        "The same of bfloat16, as its bits");
   nb::class_<Plan>(m, "Plan")
       .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("threads") = 0,
            nb::arg("keep_values") = false)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bitwright.algorithms.training import fused
 from bitwright.nn.quantizers import Edge, WeightQuantizer, round_ste
 from bitwright.schemes import SCHEMES
 
@@ -23,6 +24,10 @@ class _Round(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, zero_point: float, hi: int) -> Tensor:
+        ctx.codes = (float(scale), round(zero_point), hi) if fused.fits(x) else None
+        if ctx.codes is not None:
+            ctx.save_for_backward(x, scale)
+            return fused.forward(x, *ctx.codes)
         t = x * (1 / scale)
         y = (t + zero_point).round_() if zero_point else t.round()
         y.clamp_(0, hi)
@@ -35,6 +40,10 @@ class _Round(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.codes is not None:
+            x, scale = ctx.saved_tensors
+            dx, of_scale = fused.backward(x, grads[0], *ctx.codes)
+            return dx, torch.full_like(scale, of_scale) if ctx.needs_input_grad[1] else None, None, None
         t, y, scale = ctx.saved_tensors
         dx = torch.ops.aten.hardtanh_backward(grads[0], t, *ctx.bounds)
         ds = None
