@@ -19,7 +19,7 @@ import safetensors.numpy
 import bitwright.artifact
 from bitwright.artifact import Artifact, from_bytes, load
 from bitwright.engine import Engine
-from bitwright.errors import ArtifactError, EngineError, GraphError
+from bitwright.errors import ArtifactError, EngineError, GraphError, LabelError
 from bitwright.graph import Graph, Node, Value
 from bitwright.ops import INTEGER_OPS
 from bitwright.preprocess import Preprocess
@@ -226,6 +226,23 @@ def test_an_artifact_needs_no_classes_and_no_provenance():
     found = from_bytes(artifact.data)
     assert found.classes is None
     assert found.provenance == {}
+
+
+def test_every_artifact_says_what_its_classes_are_called(tmp_path):
+    plain = make(classes=None)
+    assert (plain.outputs, plain.class_names, plain.known_classes) == (3, ("0", "1", "2"), None)
+    named = plain.with_classes(["ant", "bee", "cow"])
+    assert (named.classes, named.class_names) == (("ant", "bee", "cow"),) * 2
+    assert from_bytes(named.data).classes == named.classes
+    (tmp_path / "names.txt").write_text("ant\nbee\ncow\n")
+    assert plain.with_classes(tmp_path / "names.txt").data == named.data
+    assert named.with_classes(None).data == plain.data
+
+
+def test_names_in_another_order_are_matched_and_too_few_refused():
+    assert make().with_classes(["eel", "Cat", "dog"]).classes == ("Cat", "dog", "eel")
+    with pytest.raises(LabelError, match="each of the model's 3 classes, found 2"):
+        make().with_classes(["a", "b"])
 
 
 def test_names_may_be_any_text():

@@ -8,8 +8,8 @@ index, shape, range, scale and overflow bound. The same contents give the same b
 import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from bitwright.class_files import class_names
+from bitwright.classes import ClassNames, named_anew
 from bitwright.errors import ArtifactError, GraphError, PreprocessError
 from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.ops import INTEGER_OPS
+from bitwright.prediction import class_count
 from bitwright.preprocess import Preprocess
 from bitwright.qtensor import QType
 from bitwright.schemes import SCHEMES
@@ -43,9 +46,36 @@ class Artifact:
 
     def __post_init__(self) -> None:
         check_graph(self.graph, self.preprocess)
-        count = self.graph.values[self.graph.output].shape[0]
-        if self.classes is not None and len(self.classes) != count:
-            raise ArtifactError(f"the model has {count} outputs, but {len(self.classes)} class names were given")
+        if self.classes is not None and len(self.classes) not in (self.outputs, class_count(self.outputs)):
+            raise ArtifactError(f"the model has {self.outputs} outputs, but {len(self.classes)} class names were given")
+
+    @property
+    def outputs(self) -> int:
+        """How many logits an image has; one stands for two classes (`bitwright.prediction`)."""
+        return self.graph.values[self.graph.output].shape[0]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What each class is called: its name, or its number where the artifact has no names."""
+        if self.classes is None:
+            return tuple(map(str, range(class_count(self.outputs))))
+        return self.classes if len(self.classes) > 1 or self.outputs > 1 else (f"not {self.classes[0]}", *self.classes)
+
+    @property
+    def known_classes(self) -> ClassNames | None:
+        """The names to match labels with; None where the artifact has none."""
+        return None if self.classes is None else ClassNames(self.class_names)
+
+    def with_classes(self, classes: ClassNames | str | os.PathLike[str] | Iterable[str] | None) -> "Artifact":
+        """The same model with these class names, in its order: a sequence, or the path of a file (`bitwright.class_files`).
+
+        A file in another order than the names that the artifact has is matched with them by name. None takes names away.
+        Raises LabelError where there is not one name for each class.
+        """
+        if classes is None:
+            return replace(self, classes=None)
+        named = named_anew(self.known_classes, class_names(classes), class_count(self.outputs))
+        return replace(self, classes=named.names)
 
     @cached_property
     def data(self) -> bytes:

@@ -4,6 +4,7 @@ BitwrightError
 ├── MissingExtraError      an optional dependency is not installed
 ├── ImageError             one image could not be read; carries its path
 ├── SourceError            a set of images could not be opened
+├── LabelError             labels or class names do not fit each other, or the model
 ├── PreprocessError        a preprocessing description makes no sense
 ├── RecipeError            a recipe is malformed or matches nothing
 ├── GraphError             a graph is inconsistent (shapes, names, types)
@@ -40,6 +41,10 @@ class ImageError(BitwrightError):
 
 class SourceError(BitwrightError):
     """A set of images could not be opened."""
+
+
+class LabelError(BitwrightError, ValueError):
+    """Labels or class names do not fit each other, or the model."""
 
 
 class PreprocessError(BitwrightError, ValueError):

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from bitwright.cli.classify import _softmax_percent
-from bitwright.errors import EngineError
+import bitwright as bw
 from tests.cli.conftest import Run
 from tests.cli.test_quantize import BAD
 
@@ -69,9 +71,34 @@ def test_an_artifact_that_is_none(run: Run, tmp_path: Path):
     )
 
 
-def test_logits_that_are_not_finite_are_an_error():
-    import numpy as np
+def test_names_from_a_file(run: Run, tmp_path: Path):
+    (tmp_path / "index.json").write_text('{"0": "rot", "1": ["r", "red"], "2": ["b", "Blue"], "3": "Green"}')
+    result = run(*CLASSIFY, "images/green/1.png", "--top", 1, "--classes", tmp_path / "index.json")
+    assert result == (0, "image               percent  class\nimages/green/1.png    99.93  Green\n", "")
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    result = run(*CLASSIFY, "images/green/1.png", "--classes", tmp_path / "two.txt")
+    assert (result.code, result.out) == (1, "")
+    assert "two.txt: expected a name for each of the model's 3 classes, found 2 (a, b)" in result.err
 
-    with pytest.raises(EngineError, match="not finite"):
-        _softmax_percent(np.array([0, np.inf], np.float32))
-    assert _softmax_percent(np.array([1e4, 0], np.float32)).tolist() == [100.0, 0.0]
+
+@pytest.mark.parametrize(
+    ("classes", "names"),
+    [(None, ("0", "1")), (("red",), ("not red", "red")), (("other", "red"), ("other", "red"))],
+)
+def test_one_output_is_the_logit_of_the_second_class(run: Run, tmp_path: Path, classes, names):
+    linear = nn.Linear(3, 1)
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear).eval()
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor([[4.0, -4.0, -4.0]]))
+        linear.bias.fill_(1.0)
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
+    artifact = bw.quantize(model, images, preprocess=bw.Preprocess(size=8), classes=classes)
+    artifact.save(tmp_path / "one")
+    document = json.loads(run("classify", tmp_path / "one", "images/red/0.png", "images/blue/0.png", "--json").out)
+    for image, path, first in zip(document["images"], ("images/red/0.png", "images/blue/0.png"), (1, 0), strict=True):
+        sigmoid = 1 / (1 + np.exp(-float(bw.Engine(artifact)(path)[0, 0])))
+        assert [guess["index"] for guess in image["top"]] == [first, 1 - first]
+        assert [guess["name"] for guess in image["top"]] == [names[first], names[1 - first]]
+        percents = {guess["index"]: guess["percent"] for guess in image["top"]}
+        assert percents == {1: pytest.approx(100 * sigmoid, abs=1e-3), 0: pytest.approx(100 - 100 * sigmoid, abs=1e-3)}
+        assert 0.1 < 100 * sigmoid < 99.9

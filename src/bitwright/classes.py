@@ -1,0 +1,148 @@
+"""`ClassNames`: what the classes of a model are called, from a file, a list or an artifact; and which class a name means.
+
+A name means the class that is called so, exactly; else the class that has it among its other names, such as a wnid; else
+after capitals, underscores, hyphens and spaces are folded; else as one of the synonyms in "tench, Tinca tinca". A name that
+means two classes at the first of these steps that knows it means none: it is an error.
+"""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from bitwright.errors import LabelError
+
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """The names of classes, in the order of their numbers.
+
+    Fields:
+        names: what each class is called.
+        others: other names of each class; empty where there are none of any.
+        where: who says so, for messages.
+    """
+
+    names: tuple[str, ...]
+    others: tuple[tuple[str, ...], ...] = ()
+    where: str = "the model"
+
+    def __post_init__(self) -> None:
+        if not self.names or not all(isinstance(name, str) for name in self.names):
+            raise LabelError(f"{self.where}: expected a name for each class; found {self.names!r:.100}")
+        if self.others and len(self.others) != len(self.names):
+            raise LabelError(
+                f"{self.where}: expected other names for {len(self.names)} classes, found {len(self.others)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def find(self, name: str) -> int | None:
+        """The class that a name means; None where it means none of them. LabelError where it means more than one."""
+        for step, spell in zip(self._steps, _SPELLINGS, strict=True):
+            if found := step.get(spell(name)):
+                if len(found) == 1:
+                    return next(iter(found))
+                numbers = " and ".join(map(str, sorted(found)[:_SHOWN]))
+                raise LabelError(
+                    f"{name!r} is the name of the classes {numbers} of {self.where}; use names that are one class's alone"
+                )
+        return None
+
+    def near(self, name: str) -> list[str]:
+        """The names that are spelled most like it, three at most."""
+        spelled = {_folded(known): known for i in range(len(self)) for known in self._all(i)}
+        return [spelled[close] for close in difflib.get_close_matches(_folded(name), spelled, n=3)]
+
+    def sample(self) -> str:
+        """The first names, for a message."""
+        return some(self.names)
+
+    def _all(self, i: int) -> tuple[str, ...]:
+        return (self.names[i], *(self.others[i] if self.others else ()))
+
+    @cached_property
+    def _steps(self) -> tuple[dict[str, set[int]], ...]:
+        """For each way to look a name up, in order: the classes by name."""
+        every = range(len(self))
+        spelled = [(name, i) for i in every for name in self._all(i)]
+        return (
+            _by_name((name, i) for i, name in enumerate(self.names)),
+            _by_name(spelled),
+            _by_name((_folded(name), i) for name, i in spelled),
+            _by_name((_folded(part), i) for name, i in spelled for part in name.split(",")),
+        )
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few of some names, for a message."""
+    listed = list(names)
+    return ", ".join(listed[:_SHOWN]) + (f", ... ({len(listed):,} in all)" if len(listed) > _SHOWN else "")
+
+
+def named_anew(own: ClassNames | None, given: ClassNames, count: int) -> ClassNames:
+    """The names that a model of `count` classes gets from `given`, where it perhaps has names of its `own`.
+
+    Class i is called what `given` calls its class i, unless the model's own names say that the order is another one: then
+    each of its classes is called what `given` calls the class of that name. Own names remain as other names.
+    Raises LabelError where neither is possible.
+    """
+    where = given.where
+    if own is not None:
+        places = [_place(own, given, i) for i in range(len(given))]
+        here = sum(place == i for i, place in enumerate(places))
+        elsewhere = sum(place not in (None, i) for i, place in enumerate(places))
+        if elsewhere > here or (len(given) != count and elsewhere + here):
+            return _joined(own, given, places)
+    if len(given) != count:
+        raise LabelError(
+            f"{where}: expected a name for each of the model's {count:,} classes, found {len(given):,} ({given.sample()})"
+        )
+    before = own.names if own is not None else ()
+    others = tuple((*given._all(i)[1:], *before[i : i + 1]) for i in range(count))
+    return ClassNames(given.names, others, where)
+
+
+def _place(own: ClassNames, given: ClassNames, i: int) -> int | None:
+    """Which of the model's own classes the class i of `given` is."""
+    for name in given._all(i):
+        try:
+            found = own.find(name)
+        except LabelError:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _joined(own: ClassNames, given: ClassNames, places: list[int | None]) -> ClassNames:
+    names, others = list(own.names), [list(own._all(i)) for i in range(len(own))]
+    for i, place in enumerate(places):
+        if place is not None:
+            names[place] = given.names[i]
+            others[place] += given._all(i)[1:]
+    return ClassNames(tuple(names), tuple(tuple(dict.fromkeys(each)) for each in others), given.where)
+
+
+def _exact(name: str) -> str:
+    return name
+
+
+def _folded(name: str) -> str:
+    """A name without what spellings differ in: capitals, underscores, hyphens, spaces, and how accents are composed."""
+    text = unicodedata.normalize("NFC", name).casefold()
+    return " ".join(text.replace("_", " ").replace("-", " ").split())
+
+
+_SPELLINGS = (_exact, _exact, _folded, _folded)
+
+
+def _by_name(pairs: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for name, i in pairs:
+        found.setdefault(name, set()).add(i)
+    return found

@@ -1,0 +1,142 @@
+"""Class names: which class a name means, the forms of files, and names that come anew."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bitwright.class_files import class_names, read_classes
+from bitwright.classes import ClassNames, named_anew
+from bitwright.errors import LabelError
+
+IMAGENET = ClassNames(
+    ("tench, Tinca tinca", "great_white_shark", "crane", "crane", "Cardigan", "cardigan", "Zoë"),
+    tuple((f"n0000000{i}",) for i in range(7)),
+    "index.json",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("tench, Tinca tinca", 0),
+        ("tench", 0),
+        ("tinca-Tinca", 0),
+        ("Great White  Shark", 1),
+        ("n00000003", 3),
+        ("N00000003", 3),
+        ("Cardigan", 4),
+        ("cardigan", 5),
+        ("Zoe\u0308", 6),
+        ("shark", None),
+        ("", None),
+    ],
+)
+def test_a_name_means_a_class(name: str, found: int | None) -> None:
+    assert IMAGENET.find(name) == found
+
+
+@pytest.mark.parametrize(("name", "message"), [("crane", "classes 2 and 3 of index.json"), ("CARDIGAN", "4 and 5")])
+def test_a_name_of_two_classes_means_none(name: str, message: str) -> None:
+    with pytest.raises(LabelError, match=message):
+        IMAGENET.find(name)
+
+
+def test_near_names_are_found() -> None:
+    assert IMAGENET.near("grate_white_shark") == ["great_white_shark"]
+    assert IMAGENET.near("teapot") == []
+
+
+FORMS = {
+    "lines.txt": "tench\ngold fish\n",
+    "windows.txt": "\ufefftench\r\ngold fish\r\n\r\n",
+    "numbered.txt": "0: tench\n1: gold fish\n",
+    "wnids.txt": "n01440764 tench\nn01443537 gold fish\n",
+    "python.txt": "{0: 'tench',\n 1: 'gold fish'}",
+    "list.json": '["tench", "gold fish"]',
+    "index.json": '{"1": ["n01443537", "gold fish"], "0": ["n01440764", "tench"]}',
+    "names.json": '{"0": "tench", "1": "gold fish"}',
+    "idx.json": '{"gold fish": 1, "tench": 0}',
+    "config.json": '{"hidden": 3, "id2label": {"0": "tench", "1": "gold fish"}}',
+    "plain.csv": "tench\ngold fish\n",
+    "numbers.csv": "1,gold fish\n0,tench\n",
+    "header.csv": "name,index,wnid\ntench,0,n01440764\ngold fish,1,n01443537\n",
+    "manifest.csv": "path,label,wnid,class_name\nx,1,n01443537,gold fish\ny,0,n01440764,tench\nz,1,n01443537,gold fish\n",
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_of_file(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(FORMS[name].encode())
+    found = read_classes(path)
+    assert found.names == ("tench", "gold fish")
+    assert found.where == str(path)
+    if "n01440764" in FORMS[name]:
+        assert (found.find("n01440764"), found.find("n01443537")) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("gap.txt", "a\n\nb\n", "line 2: expected a class name"),
+        ("empty.txt", "", "expected a name for each class"),
+        ("gap.json", '{"0": "a", "2": "b"}', "from 0 to 2, found none for 1"),
+        ("odd.json", '{"a": "b"}', "expected the number of a class"),
+        ("deep.json", "[" * 100_000, "cannot read it as JSON"),
+        ("number.json", "3", "expected a list of names"),
+        ("numbers.json", "[1, 2]", "expected a class name"),
+        ("two.csv", "label,name\n0,a\n0,b\n", "'a' and 'b'"),
+        ("none.csv", "path,label\nx,0\n", "expected a column of class names"),
+        ("nothing.csv", "", "expected a column of class names"),
+    ],
+)
+def test_files_that_make_no_sense(name: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(LabelError, match=message):
+        read_classes(tmp_path / name)
+
+
+def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="cannot read it"):
+        class_names(tmp_path / "none.txt")
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(LabelError, match="cannot read it"):
+        class_names(tmp_path / "bytes.txt")
+
+
+def test_the_index_of_imagenet(data_dir: Path) -> None:
+    path = data_dir / "imagenet-samples" / "imagenet_class_index.json"
+    index = json.loads(path.read_text())
+    found = read_classes(path)
+    assert [found.find(wnid) for wnid, _ in index.values()] == list(range(1000))
+    assert found.find("Great White Shark") == 2
+    assert read_classes(data_dir / "imagenet-samples" / "sample1000.csv").names == found.names
+
+
+OWN = ClassNames(("cat", "dog", "owl"))
+
+
+def test_a_model_without_names_takes_them_in_order() -> None:
+    assert named_anew(None, class_names(["a", "b"]), 2).names == ("a", "b")
+    with pytest.raises(LabelError, match="each of the model's 3 classes, found 2"):
+        named_anew(None, class_names(["a", "b"]), 3)
+
+
+def test_a_file_in_the_order_of_the_model_renames_it() -> None:
+    found = named_anew(OWN, class_names(["Felis", "dog", "Strix"]), 3)
+    assert found.names == ("Felis", "dog", "Strix")
+    assert [found.find(name) for name in ("cat", "Felis", "owl")] == [0, 0, 2]
+
+
+def test_a_file_in_another_order_is_matched_by_name() -> None:
+    index = ClassNames(("owl", "cat", "dog", "emu"), (("n3",), ("n1",), ("n2",), ("n4",)), "index.json")
+    for given in (index, ClassNames(index.names[:3], index.others[:3], "index.json")):
+        found = named_anew(OWN, given, 3)
+        assert found.names == OWN.names
+        assert [found.find(name) for name in ("n1", "n2", "n3", "n4")] == [0, 1, 2, None]
+
+
+def test_a_file_of_another_count_that_knows_no_name() -> None:
+    with pytest.raises(LabelError, match="found 2"):
+        named_anew(OWN, class_names(["a", "b"]), 3)
