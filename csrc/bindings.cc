@@ -12,6 +12,7 @@
 #include "isa.h"
 #include "peak/peak.h"
 #include "plan.h"
+#include "without_gil.h"
 
 namespace nb = nanobind;
 using namespace bitwright;
@@ -67,8 +68,7 @@ Plan* make_plan(nb::list values, nb::list nodes, int output, int threads, bool k
   for (nb::handle v : values) graph.values.push_back(value_of(nb::cast<nb::tuple>(v)));
   for (nb::handle n : nodes) graph.nodes.push_back(node_of(nb::cast<nb::tuple>(n), arrays));
   graph.output = output;
-  nb::gil_scoped_release release;
-  return new Plan(std::move(graph), chosen_isa(), threads, keep_values);
+  return without_gil([&] { return new Plan(std::move(graph), chosen_isa(), threads, keep_values); });
 }
 
 void expect_images(const Plan& plan, const Images& images) {
@@ -91,21 +91,14 @@ nb::object run(const Plan& plan, const Images& images) {
   expect_images(plan, images);
   size_t count = images.shape(0);
   auto bytes = std::make_unique_for_overwrite<uint8_t[]>(count * plan.output_bytes());
-  {
-    nb::gil_scoped_release release;
-    plan.run(images.data(), static_cast<int64_t>(count), bytes.get());
-  }
+  without_gil([&] { plan.run(images.data(), static_cast<int64_t>(count), bytes.get()); });
   return array_of(plan.graph().values[plan.graph().output], {count}, std::move(bytes));
 }
 
 nb::list values(const Plan& plan, const Images& images) {
   expect_images(plan, images);
   if (images.shape(0) != 1) throw std::invalid_argument("expected one image");
-  std::vector<std::vector<uint8_t>> all;
-  {
-    nb::gil_scoped_release release;
-    all = plan.values(images.data());
-  }
+  std::vector<std::vector<uint8_t>> all = without_gil([&] { return plan.values(images.data()); });
   nb::list list;
   for (size_t i = 0; i < all.size(); ++i) {
     auto bytes = std::make_unique_for_overwrite<uint8_t[]>(all[i].size());
@@ -119,11 +112,7 @@ nb::list values(const Plan& plan, const Images& images) {
 nb::list time_steps(const Plan& plan, const Images& images) {
   expect_images(plan, images);
   if (images.shape(0) != 1) throw std::invalid_argument("expected one image");
-  std::vector<StepTime> times;
-  {
-    nb::gil_scoped_release release;
-    times = plan.time_steps(images.data());
-  }
+  std::vector<StepTime> times = without_gil([&] { return plan.time_steps(images.data()); });
   nb::list list;
   for (const StepTime& t : times)
     list.append(nb::make_tuple(t.step->name, t.step->op, t.step->kernel, isa_name(t.step->isa), t.step->macs, t.step->bytes, t.seconds));
@@ -132,8 +121,7 @@ nb::list time_steps(const Plan& plan, const Images& images) {
 
 void count(nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu> values, float scale,
            nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> counts) {
-  nb::gil_scoped_release release;
-  count_bins(values.data(), values.shape(0), scale, counts.data(), static_cast<int>(counts.shape(0) / 2));
+  without_gil([&] { count_bins(values.data(), values.shape(0), scale, counts.data(), static_cast<int>(counts.shape(0) / 2)); });
 }
 
 template <class T>
@@ -157,13 +145,14 @@ double fake_quantize_gradient_flat(Flat<const T> x, Flat<const T> gradient, Flat
 }  // namespace
 
 NB_MODULE(_native, m) {
+  nb::module_::import_("atexit").attr("register")(nb::cpp_function(close_interpreter));
   m.def("detected_isa", [] { return isa_name(detected_isa()); });
   m.def("chosen_isa", [] { return isa_name(chosen_isa()); });
   m.def("available_threads", &available_threads);
-  m.def("measured_peak", [] { return measured_peak(chosen_isa()); }, nb::call_guard<nb::gil_scoped_release>(),
+  m.def("measured_peak", [] { return without_gil([] { return measured_peak(chosen_isa()); }); },
         "int8 multiply-adds a second of one thread");
-  m.def("measured_clock", measured_clock, nb::call_guard<nb::gil_scoped_release>(), "Cycles a second of one thread.");
-  m.def("measured_bit_peak", [] { return measured_bit_peak(chosen_isa()); }, nb::call_guard<nb::gil_scoped_release>(),
+  m.def("measured_clock", [] { return without_gil(measured_clock); }, "Cycles a second of one thread.");
+  m.def("measured_bit_peak", [] { return without_gil([] { return measured_bit_peak(chosen_isa()); }); },
         "1-bit multiply-adds a second of one thread by XOR, VPOPCNTD and VPADDD; 0 without them");
   m.def("count_bins", &count, nb::arg("values"), nb::arg("scale"), nb::arg("counts"),
         "Add to counts [2 * side] how many of the values lie in each bin, floor(value * scale) + side");
@@ -183,5 +172,6 @@ NB_MODULE(_native, m) {
       .def("time_steps", &time_steps, nb::arg("image"))
       .def_prop_ro("threads", &Plan::threads)
       .def_prop_ro("arena_bytes", &Plan::arena_bytes)
+      .def_prop_ro("contexts", &Plan::contexts, "For how many images in flight there is memory; it does not grow without bound.")
       .def_prop_ro("isa", [](const Plan& plan) { return isa_name(plan.isa()); });
 }

@@ -1,93 +1,162 @@
-// Ops that only move codes: the moves are worked out at load as runs of bytes.
+// Ops that only move codes: reshape, permute, slice, pad, concat.
+#include <algorithm>
 #include <cstring>
 
 #include "step.h"
+#include "strided.h"
 
 namespace bitwright {
 namespace {
 
-constexpr int kRunsPerUnit = 64;
+constexpr int64_t kElementsPerUnit = 4096;
 
-struct Run {
-  int from, to, size;  // from < 0: zero points
+// A value's axes, in PyTorch's order, as they lie in memory.
+std::vector<Stride> strides(const Value& value, const Map& map) {
+  std::vector<Stride> axes;
+  for (int extent : value.shape) axes.push_back({extent, 1});
+  if (axes.size() == 3) {
+    axes[1].step = map.row, axes[2].step = map.pixel;
+    return axes;
+  }
+  for (size_t d = axes.size(); d-- > 1;) axes[d - 1].step = axes[d].step * axes[d].extent;
+  return axes;
+}
+
+void copy_block(const uint8_t* in, uint8_t* out, const Dim& rows, const Dim& columns) {
+  for (int64_t r = 0; r < rows.extent; ++r, in += rows.in, out += rows.out) {
+    if (columns.in == 1 && columns.out == 1) {
+      std::memcpy(out, in, columns.extent);
+      continue;
+    }
+    for (int64_t c = 0; c < columns.extent; ++c) out[c * columns.out] = in[c * columns.in];
+  }
+}
+
+void fill_block(uint8_t zero, uint8_t* out, const Dim& rows, const Dim& columns) {
+  for (int64_t r = 0; r < rows.extent; ++r, out += rows.out) {
+    if (columns.out == 1) {
+      std::memset(out, zero, columns.extent);
+      continue;
+    }
+    for (int64_t c = 0; c < columns.extent; ++c) out[c * columns.out] = zero;
+  }
+}
+
+// A part of the output: elements of the input, or zero points.
+struct Part {
+  ptrdiff_t in = 0, out = 0;
+  bool fills = false;
+  Blocks blocks;
 };
 
+// Units are blocks, part after part.
 class CopyStep : public Step {
  public:
-  void run(const Buffers& at, int begin, int end) const override {
-    size_t last = std::min(runs.size(), static_cast<size_t>(end) * kRunsPerUnit);
-    for (size_t i = static_cast<size_t>(begin) * kRunsPerUnit; i < last; ++i) {
-      const Run& r = runs[i];
-      if (r.from < 0)
-        std::memset(at.out + r.to, zero, r.size);
-      else
-        std::memcpy(at.out + r.to, at.in + r.from, r.size);
+  void run(const Buffers& at, int begin, int end) const noexcept override {
+    int64_t first = 0;
+    for (const Part& part : parts_) {
+      int64_t count = part.blocks.count();
+      part.blocks.each(std::clamp<int64_t>(begin - first, 0, count), std::clamp<int64_t>(end - first, 0, count),
+                       [&](const Blocks::Block& block) {
+                         uint8_t* out = at.out + part.out + block.out;
+                         if (part.fills)
+                           fill_block(zero, out, block.rows, block.columns);
+                         else
+                           copy_block(at.in + part.in + block.in, out, block.rows, block.columns);
+                       });
+      first += count;
     }
   }
 
-  void add(int from, int to) {
-    if (!runs.empty()) {
-      Run& r = runs.back();
-      bool zeros = from < 0 && r.from < 0, bytes = from >= 0 && r.from >= 0 && from == r.from + r.size;
-      if (to == r.to + r.size && (zeros || bytes)) {
-        ++r.size;
-        return;
-      }
-    }
-    runs.push_back({from, to, 1});
+  void add(ptrdiff_t in_offset, ptrdiff_t out_offset, const std::vector<Dim>& dims, bool fills = false) {
+    for (const Dim& d : dims)
+      if (d.extent == 0) return;
+    parts_.push_back({in_offset, out_offset, fills, Blocks(simplified(dims))});
+    units = 0;
+    for (const Part& part : parts_) units += static_cast<int>(part.blocks.count());
   }
 
-  std::vector<Run> runs;
   uint8_t zero = 0;
+
+ private:
+  std::vector<Part> parts_;
 };
 
-using Index = std::vector<int>;  // one per dimension
+// A reshape whose two shapes have no common loops.
+class ReshapeStep : public Step {
+ public:
+  ReshapeStep(std::vector<Stride> in, std::vector<Stride> out, int64_t count) : in_(std::move(in)), out_(std::move(out)), count_(count) {
+    units = static_cast<int>((count + kElementsPerUnit - 1) / kElementsPerUnit);
+  }
 
-int64_t flat(const Index& index, const Index& shape) {
-  int64_t n = 0;
-  for (size_t d = 0; d < shape.size(); ++d) n = n * shape[d] + index[d];
-  return n;
-}
-
-Index unflat(int64_t n, const Index& shape) {
-  Index index(shape.size());
-  for (size_t d = shape.size(); d-- > 0; n /= shape[d]) index[d] = static_cast<int>(n % shape[d]);
-  return index;
-}
-
-int byte_offset(const Index& index, const Map& map, int64_t position) {
-  if (index.size() != 3) return static_cast<int>(position);
-  return static_cast<int>(index[1] * map.row + index[2] * map.pixel + index[0]);
-}
-
-// Turns the index of an output element into that of input `input`; false if that element is not of this input.
-bool source(const Graph& graph, const Node& node, int input, Index& index) {
-  const Index &in = graph.values[node.inputs[input]].shape, &out = graph.values[node.output].shape;
-  if (node.op == "reshape") {
-    index = unflat(flat(index, out), in);
-  } else if (node.op == "permute") {
-    Index permuted = index;
-    for (size_t d = 0; d < in.size(); ++d) permuted[node.attrs.at("dims")[d]] = index[d];
-    index = permuted;
-  } else if (node.op == "slice") {
-    int& i = index[node.attrs.at("axis")[0]];
-    i = node.attrs.at("start")[0] + i * node.attrs.at("step")[0];
-  } else if (node.op == "concat") {
-    int axis = node.attrs.at("axis")[0];
-    for (int before = 0; before < input; ++before) index[axis] -= graph.values[node.inputs[before]].shape[axis];
-    return index[axis] >= 0 && index[axis] < in[axis];
-  } else if (node.op == "pad") {
-    for (size_t d = 0; d < in.size(); ++d) {
-      index[d] -= node.attrs.at("padding")[2 * d];
-      if (index[d] < 0 || index[d] >= in[d]) return false;
+  void run(const Buffers& at, int begin, int end) const noexcept override {
+    int64_t last = std::min(count_, end * kElementsPerUnit);
+    for (int64_t i = begin * kElementsPerUnit; i < last;) {
+      Position from = position_of(in_, i), to = position_of(out_, i);
+      int64_t run = std::min({from.run, to.run, last - i});
+      copy_block(at.in + from.offset, at.out + to.offset, {1, 0, 0}, {run, in_.back().step, out_.back().step});
+      i += run;
     }
   }
-  return true;
+
+ private:
+  std::vector<Stride> in_, out_;
+  int64_t count_;
+};
+
+std::vector<Dim> over_both(const std::vector<int>& extents, const std::vector<Stride>& in, const std::vector<Stride>& out) {
+  std::vector<Dim> dims;
+  for (size_t d = 0; d < extents.size(); ++d) dims.push_back({extents[d], in[d].step, out[d].step});
+  return dims;
+}
+
+// Around the input, axis after axis: what lies before and behind it; along the axes before only as far as the input reaches.
+void add_padding(CopyStep& step, const std::vector<int>& padding, const std::vector<int>& shape, const std::vector<Stride>& out) {
+  ptrdiff_t inside = 0;
+  for (size_t axis = 0; axis < shape.size(); ++axis) {
+    std::vector<Dim> dims;
+    for (size_t d = 0; d < shape.size(); ++d) dims.push_back({d < axis ? shape[d] : out[d].extent, 0, out[d].step});
+    int before = padding[2 * axis], behind = padding[2 * axis + 1];
+    dims[axis].extent = before;
+    step.add(0, inside, dims, true);
+    dims[axis].extent = behind;
+    step.add(0, inside + (before + shape[axis]) * out[axis].step, dims, true);
+    inside += before * out[axis].step;
+  }
+}
+
+std::unique_ptr<Step> make_move(const Node& node, const Value& from, const Value& to, int before, std::vector<Stride> in,
+                                const std::vector<Stride>& out) {
+  auto step = std::make_unique<CopyStep>();
+  if (node.op == "reshape") {
+    std::vector<Dim> dims;
+    if (!paired(in, out, dims)) return std::make_unique<ReshapeStep>(in, out, from.count());
+    step->add(0, 0, dims);
+  } else if (node.op == "permute") {
+    std::vector<Stride> permuted;
+    for (int d : node.attrs.at("dims")) permuted.push_back(in[d]);
+    step->add(0, 0, over_both(to.shape, permuted, out));
+  } else if (node.op == "slice") {
+    int axis = node.attrs.at("axis")[0];
+    ptrdiff_t start = node.attrs.at("start")[0] * in[axis].step;
+    in[axis].step *= node.attrs.at("step")[0];
+    step->add(start, 0, over_both(to.shape, in, out));
+  } else if (node.op == "concat") {
+    step->add(0, before * out[node.attrs.at("axis")[0]].step, over_both(from.shape, in, out));
+  } else if (node.op == "pad") {
+    const auto& padding = node.attrs.at("padding");
+    ptrdiff_t inside = 0;
+    for (size_t d = 0; d < out.size(); ++d) inside += padding[2 * d] * out[d].step;
+    step->zero = static_cast<uint8_t>(to.zero_point(0));
+    step->add(0, inside, over_both(from.shape, in, out));
+    add_padding(*step, padding, from.shape, out);
+  }
+  return step;
 }
 
 class ImageStep : public Step {
  public:
-  void run(const Buffers& at, int begin, int end) const override {
+  void run(const Buffers& at, int begin, int end) const noexcept override {
     for (int y = begin; y < end; ++y)
       for (int x = 0; x < (map.pixel == map.c ? 1 : map.w); ++x) {
         size_t size = map.pixel == map.c ? static_cast<size_t>(map.w) * map.c : map.c;
@@ -100,28 +169,14 @@ class ImageStep : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> make_copy(const Graph& graph, const Layout& layout, const Layer& layer, int input) {
-  auto step = std::make_unique<CopyStep>();
+std::unique_ptr<Step> make_copy(const Graph& graph, const Layout& layout, const Layer& layer, int input, int before) {
   const Node& node = *layer.node;
+  int in = node.inputs[input], out = layer.output;
+  const Value &from = graph.values[in], &to = graph.values[out];
+  auto step = make_move(node, from, to, before, strides(from, layout.place(in).map), strides(to, layout.place(out).map));
   step->name = node.name, step->op = node.op, step->kernel = "copy";
-  step->in = node.inputs[input], step->out = layer.output;
-  const Value &from = graph.values[step->in], &to = graph.values[step->out];
-  const Map &in = layout.place(step->in).map, &out = layout.place(step->out).map;
-  step->zero = static_cast<uint8_t>(to.zero_point(0));
-  Extent e = extent(to);
-  bool spatial = to.shape.size() == 3;
-  for (int y = 0; y < e.h; ++y)
-    for (int x = 0; x < e.w; ++x)
-      for (int c = 0; c < e.c; ++c) {
-        Index index = spatial ? Index{c, y, x} : unflat(c, to.shape);
-        int target = byte_offset(index, out, c);
-        if (source(graph, node, input, index))
-          step->add(byte_offset(index, in, flat(index, from.shape)), target);
-        else if (node.op == "pad")
-          step->add(-1, target);
-      }
-  step->units = static_cast<int>((step->runs.size() + kRunsPerUnit - 1) / kRunsPerUnit);
-  step->bytes = from.count() + to.count();
+  step->in = in, step->out = out;
+  step->bytes = 2 * std::min(from.count(), to.count());
   return step;
 }
 

@@ -47,7 +47,7 @@ class KernelStep : public Step {
     }
   }
 
-  void run(const Buffers& at, int begin, int end) const override { row_->run(params, at, begin, end); }
+  void run(const Buffers& at, int begin, int end) const noexcept override { row_->run(params, at, begin, end); }
 
   // All units of a map that is no larger than the one it was bound to.
   void run_all(const Params& of, const Buffers& at) const { row_->run(of, at, 0, row_->units(of)); }

@@ -9,6 +9,8 @@
 namespace bitwright {
 namespace {
 
+constexpr int kManySteps = 256;
+
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
 }  // namespace
@@ -23,20 +25,23 @@ Layout::Layout(const Graph& graph)
 
 void Layout::add_value() { links_.emplace_back(), buffers_.emplace_back(), places_.emplace_back(); }
 
+// Afterwards every value on the way is linked to the root itself: long chains of views are walked once.
 int Layout::root(int value) const {
-  while (links_[value].parent >= 0) value = links_[value].parent;
-  return value;
-}
-
-int Layout::channel_in_root(int value) const {
-  int channel = 0;
-  for (; links_[value].parent >= 0; value = links_[value].parent) channel += links_[value].channel;
-  return channel;
+  int top = value, channel = 0;
+  for (; links_[top].above >= 0; top = links_[top].above) channel += links_[top].channel;
+  for (int next; links_[value].above >= 0; value = next) {
+    Link& link = links_[value];
+    next = link.above;
+    int of_value = channel;
+    channel -= link.channel;
+    link.above = top, link.channel = of_value;
+  }
+  return top;
 }
 
 bool Layout::make_view(int child, int parent, int channel) {
   if (links_[child].parent >= 0 || root(parent) == child) return false;
-  links_[child] = {parent, channel};
+  links_[child] = {parent, parent, channel};
   return true;
 }
 
@@ -54,6 +59,7 @@ void Layout::used(int value, int step) {
   Buffer& buffer = buffers_[root(value)];
   if (buffer.first_step < 0) buffer.first_step = step;
   buffer.last_step = std::max(buffer.last_step, step);
+  steps_ = std::max(steps_, step);
 }
 
 void Layout::keep(int value) { buffers_[root(value)].last_step = std::numeric_limits<int>::max(); }
@@ -68,13 +74,13 @@ void Layout::shape_buffer(int value) {
   if (v.planes) lanes = round_up(e.c, 32);
   ptrdiff_t pixel = v.is_float ? 4 * lanes : v.planes ? v.planes * lanes / 8 : lanes;
   b.map = {e.h, e.w, e.c, lanes, pixel * (b.halo.left + e.w + b.halo.right), pixel};
-  if (v.planes) {
+  if (v.planes && b.halo.any()) {
     b.zero_pixel.resize(pixel);
     for (int c = 0; v.step == 1 && c < v.planes * e.c; ++c) {  // zero is no code of binary values: see bitgemm.h
       int plane = c / e.c, bit = plane * lanes + c % e.c;
       b.zero_pixel[bit / 8] |= static_cast<uint8_t>((v.zero_point(0) >> plane & 1) << bit % 8);
     }
-  } else if (!v.is_float) {
+  } else if (!v.is_float && b.halo.any()) {
     b.zero_pixel.resize(lanes, static_cast<uint8_t>(v.zero_point(0)));
     for (int c = 0; c < e.c; ++c) b.zero_pixel[c] = static_cast<uint8_t>(v.zero_point(v.zero_points.size() == 1 ? 0 : c));
   }
@@ -83,24 +89,43 @@ void Layout::shape_buffer(int value) {
   b.bytes = (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
 }
 
-// Largest first, each at the lowest offset free of those that live while it does.
-void Layout::assign_offsets() {
-  std::vector<int> order, placed;
+std::vector<int> Layout::by_size() const {
+  std::vector<int> order;
   for (size_t i = 0; i < buffers_.size(); ++i)
     if (buffers_[i].first_step >= 0 && links_[i].parent < 0) order.push_back(static_cast<int>(i));
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return buffers_[a].bytes > buffers_[b].bytes; });
+  return order;
+}
+
+// Largest first, each at the lowest offset free of those that live while it does. Those that live for very many steps come
+// behind all others, so that each is compared with few.
+void Layout::assign_offsets() {
+  auto is_long = [](const Buffer& b) { return b.last_step - b.first_step >= kManySteps; };
+  std::vector<int> order = by_size(), long_lived;
+  std::vector<std::vector<int>> alive(steps_ + 1), starting(steps_ + 1);  // placed ones, by step
   for (int i : order) {
     Buffer& b = buffers_[i];
-    std::sort(placed.begin(), placed.end(), [&](int x, int y) { return buffers_[x].arena_offset < buffers_[y].arena_offset; });
-    b.arena_offset = 0;
-    for (int j : placed) {
-      const Buffer& other = buffers_[j];
-      bool together = other.first_step <= b.last_step && b.first_step <= other.last_step;
-      if (together && other.arena_offset < b.arena_offset + b.bytes)
-        b.arena_offset = std::max(b.arena_offset, other.arena_offset + other.bytes);
+    b.last_step = std::min(b.last_step, steps_);
+    if (is_long(b)) {
+      long_lived.push_back(i);
+      continue;
     }
-    placed.push_back(i);
+    std::vector<int> together = alive[b.first_step];
+    for (int step = b.first_step + 1; step <= b.last_step; ++step)
+      together.insert(together.end(), starting[step].begin(), starting[step].end());
+    std::sort(together.begin(), together.end(), [&](int x, int y) { return buffers_[x].arena_offset < buffers_[y].arena_offset; });
+    b.arena_offset = 0;
+    for (int j : together) {
+      const Buffer& other = buffers_[j];
+      if (other.arena_offset < b.arena_offset + b.bytes) b.arena_offset = std::max(b.arena_offset, other.arena_offset + other.bytes);
+    }
     arena_bytes_ = std::max(arena_bytes_, b.arena_offset + b.bytes);
+    starting[b.first_step].push_back(i);
+    for (int step = b.first_step; step <= b.last_step; ++step) alive[step].push_back(i);
+  }
+  for (int i : long_lived) {
+    buffers_[i].arena_offset = arena_bytes_;
+    arena_bytes_ += buffers_[i].bytes;
   }
 }
 
@@ -109,7 +134,8 @@ void Layout::arrange() {
     if (links_[i].parent < 0) shape_buffer(static_cast<int>(i));
   assign_offsets();
   for (size_t i = 0; i < places_.size(); ++i) {
-    int value = static_cast<int>(i), r = root(value), channel = channel_in_root(value);
+    int value = static_cast<int>(i), r = root(value);
+    int channel = r == value ? 0 : links_[i].channel;
     const Buffer& b = buffers_[r];
     Map map = b.map;
     if (r != value) {

@@ -21,7 +21,7 @@ struct Halo {
 struct Buffer {
   Map map;
   Halo halo;
-  std::vector<uint8_t> zero_pixel;  // what the halo holds
+  std::vector<uint8_t> zero_pixel;  // what the halo holds, if there is one
   size_t bytes = 0, arena_offset = 0;
   ptrdiff_t origin = 0;  // from arena_offset to pixel (0, 0)
   int first_step = -1, last_step = -1;
@@ -57,20 +57,22 @@ class Layout {
   size_t arena_bytes() const { return arena_bytes_; }
 
  private:
+  // Of what a value is a view, and the way to its root as far as it is known.
   struct Link {
-    int parent = -1, channel = 0;
+    int parent = -1, above = -1, channel = 0;
   };
 
   int root(int value) const;
-  int channel_in_root(int value) const;
   void shape_buffer(int value);
   void assign_offsets();
+  std::vector<int> by_size() const;
 
   const Graph& graph_;
-  std::vector<Link> links_;
+  mutable std::vector<Link> links_;
   std::vector<Buffer> buffers_;  // by value; views leave theirs unused
   std::vector<Place> places_;
   size_t arena_bytes_ = 0;
+  int steps_ = 0;
 };
 
 // Height, width and channels as the kernels see them: shapes other than C, H, W are one pixel, row-major.

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
-#include <list>
 #include <string_view>
 
+#include "layers.h"
 #include "planes.h"
 #include "pool/pool.h"
 
@@ -32,13 +31,11 @@ constexpr int64_t kL1Bytes = 32 << 10;
 class Lowering {
  public:
   Lowering(Graph& graph, Isa isa, bool keep_values, ThreadPool& pool)
-      : graph_(graph), isa_(isa), keep_values_(keep_values), pool_(pool), layout_(graph), readers_(graph.values.size(), 0) {}
+      : graph_(graph), isa_(isa), keep_values_(keep_values), pool_(pool), layers_(graph), layout_(graph) {}
 
   Lowered run() {
-    list_layers();
     if (!keep_values_) fuse_flattens(), drop_unread(), fuse_tables();
-    pack_values(graph_, layers_, rewritten_, isa_, keep_values_);
-    count_readers();
+    pack_values(graph_, layers_, isa_, keep_values_);
     while (layout_.size() < graph_.values.size()) layout_.add_value();
     make_views();
     need_halos();
@@ -49,74 +46,43 @@ class Lowering {
   }
 
  private:
-  void list_layers() {
-    for (const Node& node : graph_.nodes) layers_.push_back({&node, node.output, nullptr});
-    count_readers();
-  }
-
-  void count_readers() {
-    readers_.assign(graph_.values.size(), 0);
-    for (const Layer& layer : layers_)
-      for (int input : inputs_of(layer)) ++readers_[input];
-    ++readers_[graph_.output];
-  }
-
-  // What a layer reads, with what is fused into it.
-  static std::vector<int> inputs_of(const Layer& layer) {
-    std::vector<int> inputs = layer.node->inputs;
-    if (!layer.scale) return inputs;
-    const std::vector<int>& scaled = layer.scale->node->inputs;
-    inputs[0] = scaled[0], inputs.push_back(scaled[1]);
-    return inputs;
-  }
-
-  std::list<Layer>::iterator writer(int value) {
-    auto layer = layers_.begin();
-    while (layer != layers_.end() && layer->output != value) ++layer;
-    return layer;
-  }
-
   // linear(reshape(x)) with x of shape C, H, W reads x itself.
   void fuse_flattens() {
     for (Layer& layer : layers_) {
       if (layer.node->op != "linear") continue;
-      auto before = writer(layer.node->inputs[0]);
+      auto before = layers_.writer(layer.node->inputs[0]);
       if (before == layers_.end() || before->node->op != "reshape") continue;
       int source = before->node->inputs[0];
       if (graph_.values[source].shape.size() != 3) continue;
       if (is_grouped(*layer.node)) continue;  // its groups are of inputs in PyTorch's order
-      rewritten_.push_back(*layer.node);
-      rewritten_.back().inputs[0] = source;
-      layer.node = &rewritten_.back();
+      layers_.read(layer, 0, source);
     }
-    count_readers();
   }
 
   void drop_unread() {
     for (auto layer = layers_.end(); layer != layers_.begin();) {
-      --layer;
-      if (readers_[layer->output] > 0) continue;
-      layer = layers_.erase(layer);
-      count_readers();
+      auto last = std::prev(layer);
+      if (layers_.readers(last->output) > 0)
+        layer = last;
+      else
+        layers_.erase(last);
     }
   }
 
   // table(f(x)), where nothing else reads f(x), is done by f as it stores.
   void fuse_tables() {
     for (auto layer = layers_.begin(); layer != layers_.end();) {
-      auto next = std::next(layer);
-      const Node& node = *layer->node;
-      if (node.op == "table" && node.tensors.at("table").shape.size() == 1) {
-        auto before = writer(node.inputs[0]);
-        bool can = before != layers_.end() && !before->table && readers_[node.inputs[0]] == 1 &&
-                   any_of(before->node->op, {"conv2d", "linear", "batch_norm", "add", "mul", "max_pool2d", "avg_pool2d", "global_avg_pool2d"});
-        if (can) {
-          before->table = &node.tensors.at("table");
-          before->output = layer->output;
-          layers_.erase(layer);
-        }
-      }
-      layer = next;
+      auto table = layer++;
+      const Node& node = *table->node;
+      if (node.op != "table" || node.tensors.at("table").shape.size() != 1) continue;
+      auto before = layers_.writer(node.inputs[0]);
+      bool can = before != layers_.end() && !before->table && layers_.readers(node.inputs[0]) == 1 &&
+                 any_of(before->node->op, {"conv2d", "linear", "batch_norm", "add", "mul", "max_pool2d", "avg_pool2d", "global_avg_pool2d"});
+      if (!can) continue;
+      before->table = &node.tensors.at("table");
+      int output = table->output;
+      layers_.erase(table);
+      layers_.write(before, output);
     }
   }
 
@@ -126,12 +92,11 @@ class Lowering {
     for (Layer& layer : layers_) {
       const Node& node = *layer.node;
       if (node.op != "conv2d" || graph_.values[node.inputs[0]].planes || !is_pointwise(node)) continue;
-      auto before = writer(node.inputs[0]);
-      if (before == layers_.end() || before->node->op != "mul" || readers_[before->output] != 1) continue;
+      auto before = layers_.writer(node.inputs[0]);
+      if (before == layers_.end() || before->node->op != "mul" || layers_.readers(before->output) != 1) continue;
       const Value &x = graph_.values[before->node->inputs[0]], &factor = graph_.values[before->node->inputs[1]];
       if (x.shape.size() != 3 || x.shape == factor.shape || scaled_strips(x).count < pool_.threads()) continue;
-      fused_.splice(fused_.end(), layers_, before);
-      layer.scale = &fused_.back();
+      layer.scale = layers_.fuse(before);
     }
   }
 
@@ -141,10 +106,9 @@ class Lowering {
     for (auto layer = layers_.begin(); layer != layers_.end();) {
       auto pool = layer++;
       if (pool->node->op != "global_avg_pool2d" || layout_.has_halo(pool->output)) continue;
-      auto before = writer(pool->node->inputs[0]);
+      auto before = layers_.writer(pool->node->inputs[0]);
       if (before == layers_.end() || before->pool || !is_depthwise(graph_, *before->node) || !goes_by_channels(before->output)) continue;
-      fused_.splice(fused_.end(), layers_, pool);
-      before->pool = &fused_.back();
+      before->pool = layers_.fuse(pool);
     }
   }
 
@@ -226,28 +190,21 @@ class Lowering {
     std::vector<const Layer*> layers;
     for (const Layer& layer : layers_) layers.push_back(&layer);
     std::vector<std::vector<std::unique_ptr<Step>>> steps(layers.size());
-    std::vector<std::exception_ptr> failures(pool_.threads());
     std::atomic<size_t> next{0};
-    pool_.try_run([&](int thread) {
-      try {
-        for (size_t i = next++; i < layers.size(); i = next++) append(steps[i], *layers[i]);
-      } catch (...) {
-        failures[thread] = std::current_exception();
-      }
+    ThreadPool::Turn(pool_).run([&](int) {
+      for (size_t i = next++; i < layers.size(); i = next++) append(steps[i], *layers[i]);
     });
-    for (const auto& failure : failures)
-      if (failure) std::rethrow_exception(failure);
     return steps;
   }
 
   void append(std::vector<std::unique_ptr<Step>>& steps, const Layer& layer) const {
     const std::string& op = layer.node->op;
     if (any_of(op, {"reshape", "permute", "slice", "pad", "concat"})) {
-      int parts = static_cast<int>(layer.node->inputs.size());
-      for (int i = 0, channel = 0; i < parts; ++i) {
+      int parts = static_cast<int>(layer.node->inputs.size()), axis = op == "concat" ? layer.node->attrs.at("axis")[0] : 0;
+      for (int i = 0, channel = 0, before = 0; i < parts; ++i) {
         int input = layer.node->inputs[i];
-        if (!is_in_place(layer, input, channel)) steps.push_back(make_copy(graph_, layout_, layer, i));
-        channel += extent(graph_.values[input]).c;
+        if (!is_in_place(layer, input, channel)) steps.push_back(make_copy(graph_, layout_, layer, i, before));
+        channel += extent(graph_.values[input]).c, before += graph_.values[input].shape[axis];
       }
       return;
     }
@@ -275,10 +232,8 @@ class Lowering {
   Isa isa_;
   bool keep_values_;
   ThreadPool& pool_;
+  Layers layers_;
   Layout layout_;
-  std::vector<int> readers_;
-  std::list<Layer> layers_, fused_;
-  std::list<Node> rewritten_;
 };
 
 }  // namespace

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "contexts.h"
+#include "fork.h"
 #include "lower.h"
 #include "threads.h"
 
@@ -32,34 +33,34 @@ class Plan {
   std::vector<std::vector<uint8_t>> values(const uint8_t* image) const;
 
   const Graph& graph() const { return graph_; }
-  int threads() const { return pool_.threads(); }
+  int threads() const { return threads_; }
+  size_t contexts() const { return contexts_.here().made(); }  // that have been made; there is a most of them
   Isa isa() const { return isa_; }
   size_t arena_bytes() const { return lowered_.layout.arena_bytes(); }
   int64_t image_bytes() const { return graph_.values[0].count(); }
   int64_t output_bytes() const;
 
  private:
-  struct Context;
-  class Lease;
-
+  Lowered lowered(bool keep_values);
   void run_step(Context& context, const Step& step, size_t index, const uint8_t* image, int thread, int threads) const;
   void run_image(Context& context, const uint8_t* image, int thread, int threads) const;
   void run_units(const Step& step, const Buffers& at, uint8_t* arena, int begin, int end) const;
   void fill_halo(uint8_t* arena, const Buffer& buffer) const;
-  void read_value(const uint8_t* arena, int value, uint8_t* to) const;
+  void read_value(const Context& context, int value, uint8_t* to) const;
   void find_group();
-  void run_group(const uint8_t* images, int count, uint8_t* outputs) const;
-  void run_alone(const uint8_t* images, int64_t count, uint8_t* outputs) const;
+  void run_group(const Contexts::Lease& lease, size_t first, const uint8_t* images, int count, uint8_t* outputs) const;
+  void run_groups(ThreadPool::Turn& turn, const Contexts::Lease& lease, const uint8_t* images, int64_t count, uint8_t* outputs) const;
+  void run_shared(ThreadPool::Turn& turn, Context& context, const uint8_t* image, uint8_t* output) const;
   Buffers buffers(Context& context, const Step& step, const uint8_t* image, int thread) const;
 
   Graph graph_;
   Isa isa_;
-  mutable ThreadPool pool_;
+  int threads_;
+  PerProcess<ThreadPool> pool_;
   Lowered lowered_;
-  size_t scratch_bytes_ = 0;
+  size_t scratch_bytes_;
   size_t group_from_ = 0;  // the step from which on the images of a group go together
-  mutable std::mutex contexts_mutex_;
-  mutable std::vector<std::unique_ptr<Context>> free_contexts_;
+  PerProcess<Contexts> contexts_;
 };
 
 }  // namespace bitwright

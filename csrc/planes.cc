@@ -34,24 +34,11 @@ bool runs_on_planes(const Graph& graph, const Node& node, Isa isa) {
   return one_zero && is_bitwise(node.tensors.at("weight"));
 }
 
-struct Readers {
-  std::vector<Layer*> on_planes;
-  bool others = false;
-};
-
-Readers readers_of(const Graph& graph, std::list<Layer>& layers, int value, Isa isa) {
-  Readers readers;
-  readers.others = value == graph.output;
-  for (Layer& layer : layers) {
-    const auto& inputs = layer.node->inputs;
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (inputs[i] != value) continue;
-      if (i == 0 && runs_on_planes(graph, *layer.node, isa))
-        readers.on_planes.push_back(&layer);
-      else
-        readers.others = true;
-    }
-  }
+// For each value, the layers that read it as what they multiply, and can do so from bit planes.
+std::vector<std::vector<Layer*>> readers_on_planes(const Graph& graph, Layers& layers, Isa isa) {
+  std::vector<std::vector<Layer*>> readers(graph.values.size());
+  for (Layer& layer : layers)
+    if (runs_on_planes(graph, *layer.node, isa)) readers[layer.node->inputs[0]].push_back(&layer);
   return readers;
 }
 
@@ -61,6 +48,30 @@ bool all_compare(const Graph& graph, const Node& table) {
   for (size_t i = 0; i < codes.size(); i += 256)
     if (!is_comparison(codes.data() + i, graph.values[table.inputs[0]].max_code, ignored)) return false;
   return true;
+}
+
+// table(f(x)) of one bit, which nothing else reads, is a comparison that f can do.
+void fuse_comparison(const Graph& graph, Layers& layers, Layers::Iterator table, Isa isa) {
+  int source = table->node->inputs[0], value = table->output;
+  auto before = layers.writer(source);
+  if (before == layers.end() || before->table || before->node->inputs.size() != 1 || layers.readers(source) != 1) return;
+  if (!runs_on_planes(graph, *before->node, isa) || !all_compare(graph, *table->node)) return;
+  before->table = &table->node->tensors.at("table");
+  layers.erase(table);
+  layers.write(before, value);
+}
+
+// A copy of the value as bit planes, and the layer that makes it.
+void add_packed(Graph& graph, Layers& layers, int value, int planes, const std::vector<Layer*>& readers) {
+  Value copy = graph.values[value];
+  copy.planes = planes;
+  int packed = static_cast<int>(graph.values.size());
+  graph.values.push_back(copy);
+  auto writer = layers.writer(value);
+  Node pack;
+  pack.op = "pack", pack.name = writer == layers.end() ? "input" : writer->node->name, pack.inputs = {value}, pack.output = packed;
+  layers.insert(writer == layers.end() ? layers.begin() : std::next(writer), pack);
+  for (Layer* reader : readers) layers.read(*reader, 0, packed);
 }
 
 }  // namespace
@@ -76,45 +87,20 @@ bool is_comparison(const uint8_t* table, int last, Comparison& found) {
   return changes <= 1;
 }
 
-void pack_values(Graph& graph, std::list<Layer>& layers, std::list<Node>& nodes, Isa isa, bool keep_values) {
-  int count = static_cast<int>(graph.values.size());
-  for (int value = 0; value < count; ++value) {
-    if (graph.values[value].is_float) continue;
-    Readers readers = readers_of(graph, layers, value, isa);
-    if (readers.on_planes.empty()) continue;
+void pack_values(Graph& graph, Layers& layers, Isa isa, bool keep_values) {
+  auto readers = readers_on_planes(graph, layers, isa);
+  for (int value = 0; value < static_cast<int>(readers.size()); ++value) {
+    if (readers[value].empty()) continue;
     int planes = planes_of(graph.values[value]);
-    auto writes = [&](int wanted) { return [wanted](const Layer& layer) { return layer.output == wanted; }; };
-    auto writer = std::find_if(layers.begin(), layers.end(), writes(value));
+    auto writer = layers.writer(value);
     bool packs = writer != layers.end() && (writer->node->op == "table" || runs_on_planes(graph, *writer->node, isa));
-    if (packs && !readers.others && !keep_values) {
-      graph.values[value].planes = planes;
-      if (writer->node->op != "table" || planes != 1) continue;
-      // table(f(x)) of one bit, which nothing else reads, is a comparison that f can do.
-      int source = writer->node->inputs[0];
-      auto before = std::find_if(layers.begin(), layers.end(), writes(source));
-      auto reads = [&](const Layer& layer) { return std::count(layer.node->inputs.begin(), layer.node->inputs.end(), source); };
-      if (before == layers.end() || before->table || before->node->inputs.size() != 1 || source == graph.output ||
-          std::count_if(layers.begin(), layers.end(), reads) != 1)
-        continue;
-      if (!runs_on_planes(graph, *before->node, isa) || !all_compare(graph, *writer->node)) continue;
-      before->table = &writer->node->tensors.at("table");
-      before->output = value;
-      layers.erase(writer);
+    bool others = layers.readers(value) != static_cast<int>(readers[value].size());
+    if (!packs || others || keep_values) {
+      add_packed(graph, layers, value, planes, readers[value]);
       continue;
     }
-    Value copy = graph.values[value];
-    copy.planes = planes;
-    int packed = static_cast<int>(graph.values.size());
-    graph.values.push_back(copy);
-    Node pack;
-    pack.op = "pack", pack.name = writer == layers.end() ? "input" : writer->node->name, pack.inputs = {value}, pack.output = packed;
-    nodes.push_back(pack);
-    layers.insert(writer == layers.end() ? layers.begin() : std::next(writer), {&nodes.back(), packed, nullptr});
-    for (Layer* reader : readers.on_planes) {
-      nodes.push_back(*reader->node);
-      nodes.back().inputs[0] = packed;
-      reader->node = &nodes.back();
-    }
+    graph.values[value].planes = planes;
+    if (writer->node->op == "table" && planes == 1) fuse_comparison(graph, layers, writer, isa);
   }
 }
 

@@ -34,7 +34,7 @@ class ScaledStep : public Step {
     units = strips.count, scratch_bytes = strip_bytes_ + conv_->scratch_bytes;
   }
 
-  void run(const Buffers& at, int begin, int end) const override {
+  void run(const Buffers& at, int begin, int end) const noexcept override {
     ElementwiseParams scale = scale_->params;
     IgemmParams conv = conv_->params;
     conv.strip = true;
@@ -63,7 +63,7 @@ class PooledStep : public Step {
     units = pool_->units, pieces_ = conv_->units / units;
   }
 
-  void run(const Buffers& at, int begin, int end) const override {
+  void run(const Buffers& at, int begin, int end) const noexcept override {
     for (int block = begin; block < end; ++block) {
       conv_->run(at, block * pieces_, (block + 1) * pieces_);
       pool_->run({at.out, nullptr, at.third, nullptr}, block, block + 1);

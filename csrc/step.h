@@ -15,8 +15,8 @@ class Step {
  public:
   virtual ~Step() = default;
 
-  // Does units [begin, end); safe to call from several threads at once.
-  virtual void run(const Buffers& at, int begin, int end) const = 0;
+  // Does units [begin, end); safe to call from several threads at once. Allocates nothing: others wait for the units that it took.
+  virtual void run(const Buffers& at, int begin, int end) const noexcept = 0;
 
   std::string name, op, kernel;
   Isa isa = Isa::scalar;
@@ -54,8 +54,9 @@ Strips scaled_strips(const Value& x);  // in which a map is scaled and read
 std::unique_ptr<Step> make_scaled(const Graph&, const Layout&, const Layer&, Isa);
 std::unique_ptr<Step> make_pooled(const Graph&, const Layout&, const Layer&, Isa);
 
-// concat, slice, pad, reshape, permute: moves the codes of input `input` of the node to where they belong.
-std::unique_ptr<Step> make_copy(const Graph&, const Layout&, const Layer&, int input);
+// concat, slice, pad, reshape, permute: moves the codes of input `input` of the node to where they belong; of a concat, behind
+// `before` others on its axis.
+std::unique_ptr<Step> make_copy(const Graph&, const Layout&, const Layer&, int input, int before);
 
 // Copies the user's image, C bytes a pixel without gaps, to where the graph reads it.
 std::unique_ptr<Step> make_image(const Layout&);

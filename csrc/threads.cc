@@ -1,8 +1,10 @@
 #include "threads.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #ifdef __linux__
 #include <pthread.h>
@@ -34,8 +36,9 @@ int cgroup_threads(int all) {
     std::ifstream quota_v1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), period_v1("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
     if (!(quota_v1 >> quota) || !(period_v1 >> period)) return all;
   }
-  if (quota == "max" || quota[0] == '-' || period <= 0) return all;
-  return std::clamp(static_cast<int>(std::stod(quota) / period + 0.99), 1, all);
+  double allowed = std::strtod(quota.c_str(), nullptr);  // 0 of "max", and of what is no number
+  if (!(allowed > 0) || !(period > 0)) return all;
+  return static_cast<int>(std::clamp(allowed / period + 0.99, 1.0, static_cast<double>(all)));
 }
 
 }  // namespace
@@ -58,15 +61,33 @@ void wait_for_zero(const std::atomic<int>& left) {
   }
 }
 
+// Where not all can be started, processes or memory are short, and the rest of the program needs some, too: half of them go again.
 ThreadPool::ThreadPool(int threads) {
+  for (int wanted = threads; wanted > 1; wanted = (static_cast<int>(workers_.size()) + 1) / 2) {
+    stop();
+    try {
+      start(wanted);
+      return;
+    } catch (const std::exception&) {  // system_error, or bad_alloc
+    }
+  }
+  stop();
+}
+
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::start(int threads) {
+  stop_ = false;
+  workers_.reserve(threads - 1);
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
-ThreadPool::~ThreadPool() {
+void ThreadPool::stop() {
   stop_ = true;
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
   for (auto& worker : workers_) worker.join();
+  workers_.clear();
 }
 
 // Linux may wake a worker on the CPU of the one who wakes it, where it then waits until the next tick, 4 ms, with another CPU
@@ -83,18 +104,29 @@ void ThreadPool::make_way() {
 #endif
 }
 
-bool ThreadPool::try_run(const std::function<void(int)>& job) {
-  std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
-  if (!lock) return false;
+void ThreadPool::Turn::run(const std::function<void(int)>& job) {
+  if (threads() == 1) return job(0);
+  pool_.run(job);
+}
+
+void ThreadPool::run(const std::function<void(int)>& job) {
   make_way();
   job_ = &job;
   open_.store(true);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
-  job(0);
+  attempt(0);
   open_.store(false);
   wait_for_zero(inside_);
-  return true;
+  if (failed_.exchange(false)) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void ThreadPool::attempt(int index) noexcept {
+  try {
+    (*job_)(index);
+  } catch (...) {
+    if (!failed_.exchange(true)) failure_ = std::current_exception();
+  }
 }
 
 void ThreadPool::work(int index) {
@@ -105,7 +137,7 @@ void ThreadPool::work(int index) {
     seen = epoch_.load(std::memory_order_acquire);
     if (stop_) return;
     inside_.fetch_add(1);  // before the look at open_: either this thread sees it closed, or the closing one waits
-    if (open_.load()) (*job_)(index);
+    if (open_.load()) attempt(index);
     inside_.fetch_sub(1, std::memory_order_release);
   }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -18,16 +19,32 @@ void wait_for_zero(const std::atomic<int>& left);
 
 class ThreadPool {
  public:
+  // Fewer where the system has no room for so many.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Runs job(0) here, and job(1..threads-1) on those workers that come before job(0) has returned, which must mean that
-  // all work has been taken. False, without having run anything, if the pool is busy.
-  bool try_run(const std::function<void(int)>& job);
+  // The pool, for one caller at a time; who comes while another has it works alone.
+  class Turn {
+   public:
+    explicit Turn(ThreadPool& pool) : pool_(pool), lock_(pool.busy_, std::try_to_lock) {}
+    int threads() const { return lock_ ? pool_.threads() : 1; }
+
+    // Runs job(0) here, and job(1..threads-1) on those workers that come before job(0) has returned, which must mean that
+    // all work has been taken. When all have left the job, throws again what one of them threw first.
+    void run(const std::function<void(int)>& job);
+
+   private:
+    ThreadPool& pool_;
+    std::unique_lock<std::mutex> lock_;
+  };
 
  private:
+  void start(int threads);
+  void stop();
   void work(int index);
+  void run(const std::function<void(int)>& job);
+  void attempt(int index) noexcept;
   void make_way();
 
   std::vector<std::thread> workers_;
@@ -37,6 +54,8 @@ class ThreadPool {
   std::atomic<unsigned> epoch_{0};
   std::atomic<bool> open_{false};
   std::atomic<int> inside_{0};
+  std::atomic<bool> failed_{false};
+  std::exception_ptr failure_;  // of the thread that set failed_
   bool stop_ = false;
 };
 

@@ -1,0 +1,58 @@
+#include "layers.h"
+
+#include <algorithm>
+
+namespace bitwright {
+
+Layers::Layers(const Graph& graph) : writers_(graph.values.size(), layers_.end()), readers_(graph.values.size(), 0) {
+  for (const Node& node : graph.nodes) add(layers_.end(), &node);
+  ++readers_[graph.output];
+}
+
+void Layers::add(Iterator before, const Node* node) {
+  size_t values = std::max(writers_.size(), static_cast<size_t>(node->output) + 1);
+  writers_.resize(values, layers_.end()), readers_.resize(values, 0);
+  writers_[node->output] = layers_.insert(before, {node, node->output, nullptr});
+  for (int input : node->inputs) ++readers_[input];
+}
+
+void Layers::insert(Iterator before, Node node) {
+  nodes_.push_back(std::move(node));
+  add(before, &nodes_.back());
+}
+
+void Layers::read(Layer& layer, size_t input, int value) {
+  nodes_.push_back(*layer.node);
+  layer.node = &nodes_.back();
+  int& reads = nodes_.back().inputs[input];
+  --readers_[reads], ++readers_[value];
+  reads = value;
+}
+
+void Layers::write(Iterator layer, int value) {
+  writers_[layer->output] = layers_.end();
+  writers_[value] = layer;
+  layer->output = value;
+}
+
+void Layers::erase(Iterator layer) {
+  writers_[layer->output] = layers_.end();
+  for (int input : layer->node->inputs) --readers_[input];
+  layers_.erase(layer);
+}
+
+const Layer* Layers::fuse(Iterator layer) {
+  writers_[layer->output] = layers_.end();
+  fused_.splice(fused_.end(), layers_, layer);
+  return &fused_.back();
+}
+
+std::vector<int> inputs_of(const Layer& layer) {
+  std::vector<int> inputs = layer.node->inputs;
+  if (!layer.scale) return inputs;
+  const std::vector<int>& scaled = layer.scale->node->inputs;
+  inputs[0] = scaled[0], inputs.push_back(scaled[1]);
+  return inputs;
+}
+
+}  // namespace bitwright

@@ -1,0 +1,45 @@
+// The layers of a plan in the order in which they run, and who writes and who reads each value. Kept up to date with every
+// change, so that planning takes the same time for each layer, however many there are.
+#pragma once
+
+#include <list>
+#include <vector>
+
+#include "step.h"
+
+namespace bitwright {
+
+class Layers {
+ public:
+  using Iterator = std::list<Layer>::iterator;
+
+  explicit Layers(const Graph& graph);
+  Layers(const Layers&) = delete;
+  Layers& operator=(const Layers&) = delete;
+
+  Iterator begin() { return layers_.begin(); }
+  Iterator end() { return layers_.end(); }
+  size_t size() const { return layers_.size(); }
+
+  Iterator writer(int value) const { return writers_[value]; }  // end() if no layer does: of the image, or once it is fused
+  int readers(int value) const { return readers_[value]; }      // inputs of layers, and the graph's output
+
+  void insert(Iterator before, Node node);           // of a node that is not in the graph
+  void read(Layer& layer, size_t input, int value);  // it reads `value` from now on
+  void write(Iterator layer, int value);             // likewise
+  void erase(Iterator layer);
+  const Layer* fuse(Iterator layer);  // takes it out of the order; another does its work, and reads what it read
+
+ private:
+  void add(Iterator before, const Node* node);
+
+  std::list<Layer> layers_, fused_;
+  std::list<Node> nodes_;  // those that are not the graph's
+  std::vector<Iterator> writers_;
+  std::vector<int> readers_;
+};
+
+// What a layer reads, with what is fused into it.
+std::vector<int> inputs_of(const Layer& layer);
+
+}  // namespace bitwright
