@@ -130,21 +130,21 @@ using Flat = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <class T>
 void fake_quantize_flat(Flat<const T> x, Flat<T> y, float scale, int zero, int hi) {
   if (x.shape(0) != y.shape(0)) throw std::invalid_argument("expected arrays of one length");
-  nb::gil_scoped_release release;
-  fake_quantize(x.data(), y.data(), x.shape(0), {scale, 1 / scale, static_cast<float>(zero), static_cast<float>(hi)});
+  FakeQuantizer q{scale, 1 / scale, static_cast<float>(zero), static_cast<float>(hi)};
+  without_gil([&] { fake_quantize(x.data(), y.data(), x.shape(0), q); });
 }
 
 template <class T>
 double fake_quantize_gradient_flat(Flat<const T> x, Flat<const T> gradient, Flat<T> dx, float scale, int zero, int hi) {
   if (x.shape(0) != dx.shape(0) || x.shape(0) != gradient.shape(0)) throw std::invalid_argument("expected arrays of one length");
-  nb::gil_scoped_release release;
   FakeQuantizer q{scale, 1 / scale, static_cast<float>(zero), static_cast<float>(hi)};
-  return fake_quantize_gradient(x.data(), gradient.data(), dx.data(), x.shape(0), q);
+  return without_gil([&] { return fake_quantize_gradient(x.data(), gradient.data(), dx.data(), x.shape(0), q); });
 }
 
 }  // namespace
 
 NB_MODULE(_native, m) {
+  nb::set_leak_warnings(false);  // a daemon thread inside a call keeps its plan to the end
   nb::module_::import_("atexit").attr("register")(nb::cpp_function(close_interpreter));
   m.def("detected_isa", [] { return isa_name(detected_isa()); });
   m.def("chosen_isa", [] { return isa_name(chosen_isa()); });

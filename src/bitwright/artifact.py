@@ -112,6 +112,7 @@ class Artifact:
             text = json.dumps(document, allow_nan=False, separators=(",", ":"))
         except (TypeError, ValueError) as error:
             raise ArtifactError(f"the provenance cannot be written as JSON: {error}") from error
+        _expect_text(document, text)
         return safetensors.numpy.save(tensors, {"bitwright": text})
 
     @cached_property
@@ -123,7 +124,7 @@ class Artifact:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file: to a temporary file beside it, then renamed, so that no half-written file is ever seen."""
-        write_atomically(Path(path), self.data)
+        write_atomically(_path(path), self.data)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -148,11 +149,22 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def load(path: str | os.PathLike[str]) -> Artifact:
     """Read and check an artifact. ArtifactError where the file is missing, damaged, foreign or inconsistent."""
+    file = _path(path)
     try:
-        data = Path(path).read_bytes()
+        data = file.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
-    return from_bytes(data, os.fspath(path))
+        raise ArtifactError(f"cannot read {file}: {error.strerror or error}") from error
+    return from_bytes(data, str(file))
+
+
+def _path(path: str | os.PathLike[str]) -> Path:
+    """ArtifactError for what can name no file: another type, or text with a NUL or a lone surrogate in it."""
+    try:
+        if b"\0" not in os.fsencode(path):
+            return Path(os.fsdecode(path))
+    except (TypeError, ValueError):
+        pass
+    raise ArtifactError(f"expected the path of an artifact file, found {path!r:.200}")
 
 
 def from_bytes(data: bytes, where: str = "artifact") -> Artifact:
@@ -169,6 +181,7 @@ def from_bytes(data: bytes, where: str = "artifact") -> Artifact:
         )
     try:
         document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        _expect_text(document, text)
         return _parse(document, entries)
     except (GraphError, PreprocessError, ArtifactError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{where}: {error}") from error
@@ -183,6 +196,15 @@ def _array(entry: Mapping[str, Any], name: str) -> npt.NDArray[Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _expect_text(document: Any, text: str) -> None:
+    """JSON can escape half of a surrogate pair, which is no text: it cannot be printed, nor be handed to C++."""
+    if "\\u" in text:
+        try:
+            json.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ArtifactError(f"it holds text with a lone surrogate, {error.object[error.start]!r}") from error
 
 
 def _finite(text: str) -> float:
@@ -230,7 +252,7 @@ def _parse_graph(record: Any, entries: dict[str, npt.NDArray[Any]]) -> Graph:
 def _parse_node(record: Any, entries: dict[str, npt.NDArray[Any]]) -> Node:
     _expect_keys(record, {"name", "op", "inputs", "attrs", "tensors", "origin"}, "a node")
     name, op = record["name"], record["op"]
-    if not all(isinstance(text, str) for text in (name, op, record["origin"])):
+    if not (isinstance(name, str) and isinstance(op, str) and isinstance(record["origin"], str)):
         raise ArtifactError(f"a node's name, op and origin must be strings, found {name!r:.100}, {op!r:.100}")
     inputs, attrs, shapes = record["inputs"], record["attrs"], record["tensors"]
     if not (isinstance(inputs, list) and all(isinstance(i, str) for i in inputs)):
@@ -272,13 +294,21 @@ def _shape(value: Any, where: str) -> tuple[int, ...]:
 
 
 def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+    return tuple([_tuples(v) if isinstance(v, list) else v for v in value]) if isinstance(value, list) else value
 
 
 def _expect_keys(record: Any, keys: set[str], where: str) -> None:
-    if not isinstance(record, dict) or set(record) != keys:
+    if not isinstance(record, dict) or record.keys() != keys:
         found = sorted(record) if isinstance(record, dict) else f"{record!r:.100}"
         raise ArtifactError(f"{where}: expected the keys {sorted(keys)}, found {found}")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_graph(graph: Graph, preprocess: Preprocess) -> None:
@@ -294,6 +324,8 @@ def check_graph(graph: Graph, preprocess: Preprocess) -> None:
     image.type.check("input", image.shape[0])
     for node in graph.nodes:
         where = f"node {node.name!r} ({node.op})"
+        if not (node.name + node.origin).isascii() and not _is_text(node.name + node.origin):
+            raise GraphError(f"{where}: its name or origin holds a lone surrogate, which is no text")
         if node.op not in INTEGER_OPS:
             raise GraphError(f"{where}: unknown op; known ops: {', '.join(INTEGER_OPS)}")
         if not known.issuperset(node.inputs):

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from bitwright.errors import GraphError
 from bitwright.schemes import SCHEMES, Scheme
 
+SMALLEST_SCALE, LARGEST_SCALE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class QType:
@@ -82,11 +84,12 @@ class QType:
             raise GraphError(f"{where}: expected {channels} scales, zero points and offsets, found {self}")
         if not self.per_channel and (isinstance(self.scale, tuple) or self.offset):
             raise GraphError(f"{where}: expected one scale and one zero point, found {self}")
-        for scale in np.atleast_1d(self.scale):
-            if not (math.isfinite(scale) and np.finfo(np.float32).tiny <= scale <= np.finfo(np.float32).max):
+        for scale in _listed(self.scale):
+            if not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
                 raise GraphError(f"{where}: a scale must be finite, positive and normal, found {scale!r}")
-        for zero_point in np.atleast_1d(self.zero_point):
-            if int(zero_point) not in self.codes.zero_points:
+        allowed = self.codes.zero_points
+        for zero_point in _listed(self.zero_point):
+            if zero_point not in allowed:
                 raise GraphError(f"{where}: zero point {zero_point} is none that {self.scheme} may have")
         if not all(math.isfinite(o) for o in self.offset):
             raise GraphError(f"{where}: an offset is not finite: {self.offset}")
@@ -106,6 +109,10 @@ class QType:
             zero_point=_one_or_many(record["zero_point"], int, where),
             offset=tuple(_one(o, float, where) for o in _one(record.get("offset", []), list, where)),
         )
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 _KEYS = {"scheme", "scale", "zero_point", "offset"}

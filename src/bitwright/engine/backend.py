@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -14,6 +15,9 @@ from bitwright.graph import Graph
 
 BACKENDS = {"native": "bitwright.engine.native", "reference": "bitwright.engine.reference"}
 """Each a module with `make(graph, threads)`; the first is the default where the extension module was built."""
+
+MOST_THREADS = 1024
+"""More would share no layer; each has a stack and memory of its own."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,9 @@ class Backend(Protocol):
 def make_backend(graph: Graph, name: str | None, threads: int | None) -> Backend:
     if name is None:
         name = "native" if importlib.util.find_spec("bitwright._native") else "reference"
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise EngineError(f"expected a backend of {', '.join(BACKENDS)}, found {name!r}")
-    if threads is not None and threads < 1:
-        raise EngineError(f"expected at least 1 thread, found {threads}")
+    threads = None if threads is None else _thread_count(threads)
     try:
         module = importlib.import_module(BACKENDS[name])
     except ImportError as error:
@@ -59,3 +62,15 @@ def make_backend(graph: Graph, name: str | None, threads: int | None) -> Backend
             f"the {name} backend was not built; install bitwright where there is a C++ compiler"
         ) from error
     return cast(Backend, module.make(graph, threads))
+
+
+def _thread_count(threads: Any) -> int:
+    """As an int; EngineError for what is no number of threads. NumPy's integers count, True does not."""
+    try:
+        count = 0 if isinstance(threads, bool) else operator.index(threads)
+    except TypeError:
+        count = 0
+    if not 1 <= count <= MOST_THREADS:
+        expected = f"expected 1 to {MOST_THREADS} threads, or None for all that this process may use"
+        raise EngineError(f"{expected}; found {threads!r:.100}")
+    return count

@@ -72,10 +72,12 @@ class Native:
 def without_float_reshapes(graph: Graph) -> tuple[Graph, list[Node]]:
     """The graph up to the op that computes the logits, and the reshapes of float32 behind it: they move nothing."""
     ends: list[Node] = []
+    by_name = {node.name: node for node in graph.nodes}
     output = graph.output
-    while (node := graph[output]).op == "reshape" and graph.values[node.inputs[0]].type is None:
-        ends.insert(0, node)
+    while (node := by_name[output]).op == "reshape" and graph.values[node.inputs[0]].type is None:
+        ends.append(node)
         output = node.inputs[0]
+    ends.reverse()
     dropped = {end.name for end in ends}
     nodes = tuple(node for node in graph.nodes if node.name not in dropped)
     return Graph(nodes, {name: v for name, v in graph.values.items() if name not in dropped}, output), ends
@@ -93,8 +95,8 @@ def make_plan(graph: Graph, threads: int | None = None, *, keep_values: bool = F
     nodes = [_node(_simplest(node, graph), number) for node in graph.nodes]
     try:
         return _native.Plan(values, nodes, number[graph.output], threads or 0, keep_values)
-    except (ValueError, RuntimeError) as error:
-        raise EngineError(str(error)) from error
+    except (ValueError, TypeError, RuntimeError) as error:  # TypeError: a number that does not fit an int of C++
+        raise EngineError(f"the engine cannot plan this graph: {error}") from error
 
 
 def _value(value: Value) -> tuple[Any, ...]:
@@ -122,4 +124,6 @@ def _node(node: Node, number: dict[str, int]) -> tuple[Any, ...]:
 
 
 def _flat(value: Any) -> list[int]:
+    if isinstance(value, int):
+        return [value]
     return [i for v in value for i in _flat(v)] if isinstance(value, tuple | list) else [int(value)]

@@ -104,7 +104,7 @@ def _entries(spec: str) -> dict[str, bytes]:
                 entries[name] = archive.read(info)
     except OSError as error:
         raise ModelError(f"cannot read {spec}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
         raise ModelError(f"{spec}: not a file of torch.export.save, or a damaged one ({error})") from error
     return entries
 

@@ -72,7 +72,7 @@ class IntegerOp(Op):
         least, most = self.arity
         if not least <= len(inputs) <= most:
             raise GraphError(f"{where}: expected {least} to {most} inputs, found {len(inputs)}")
-        if set(node.attrs) != set(self.attrs):
+        if node.attrs.keys() != self.attrs.keys():
             raise GraphError(f"{where}: expected attributes {sorted(self.attrs)}, found {sorted(node.attrs)}")
         for key, rule in self.attrs.items():
             if not rule(node.attrs[key]):
@@ -122,7 +122,7 @@ def codes_of(value: Value) -> QType:
 
 def expect_tensors(node: Node, where: str, expected: Mapping[str, tuple[str, Shape]]) -> None:
     """Raise GraphError unless the node has exactly these tensors (dtype, shape); floats must be zero or normal."""
-    if set(node.tensors) != set(expected):
+    if node.tensors.keys() != expected.keys():
         raise GraphError(f"{where}: expected tensors {sorted(expected)}, found {sorted(node.tensors)}")
     for key, (dtype, shape) in expected.items():
         found = node.tensors[key]
