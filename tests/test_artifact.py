@@ -287,7 +287,7 @@ def test_a_saved_file_has_the_usual_permissions(tmp_path):
     assert (tmp_path / "model").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-@pytest.mark.parametrize("function", ["replace", "fdopen", "chmod"])
+@pytest.mark.parametrize("function", ["replace", "fdopen", "fsync", "fchmod"])
 def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, function):
     path = tmp_path / "model"
     path.write_bytes(b"old")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitwright import decode as decode_file
 from bitwright.decode import _UPRIGHT, decode, open_image
 from bitwright.errors import ImageError
+from bitwright.image_limits import VARIABLE
 
 REFUSED = {
     "broken.png": "not an image of a known format",
@@ -120,12 +120,12 @@ def test_formats_that_start_programs_are_not_tried() -> None:
 @pytest.mark.parametrize("limit", [None, 10**9, 20])
 def test_the_pixel_limit_is_ours_whatever_pils_is(monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)  # 20: PIL only warns up to twice that
-    monkeypatch.setattr(decode_file, "MAX_PIXELS", 34)
+    monkeypatch.setenv(VARIABLE, "34")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(ImageError, match="7 x 5 is 35 pixels, more than the limit of 34"):
             decode(encoded(Image.fromarray(PICTURE)))
-        monkeypatch.setattr(decode_file, "MAX_PIXELS", 35)
+        monkeypatch.setenv(VARIABLE, "35")
         assert decode(encoded(Image.fromarray(PICTURE))).size == (7, 5)
 
 

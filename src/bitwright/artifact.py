@@ -22,6 +22,7 @@ import safetensors.numpy
 from bitwright.class_files import class_names
 from bitwright.classes import ClassNames, named_anew
 from bitwright.errors import ArtifactError, GraphError, PreprocessError
+from bitwright.files import write_atomically
 from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.ops import INTEGER_OPS
 from bitwright.prediction import class_count
@@ -123,28 +124,8 @@ class Artifact:
         return hashlib.sha256(self.data).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file: to a temporary file beside it, then renamed, so that no half-written file is ever seen."""
+        """Write the file: whole or not at all, on the disk when this returns. See `files.write_atomically`."""
         write_atomically(_path(path), self.data)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` through a temporary file in the same folder; ArtifactError if that cannot be done."""
-    import tempfile
-
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def load(path: str | os.PathLike[str]) -> Artifact:

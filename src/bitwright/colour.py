@@ -46,13 +46,23 @@ def to_mode(image: Image.Image, mode: Mode, background: Colour = WHITE) -> Image
         raise ImageError(f"cannot make {mode} out of a picture of mode {image.mode}: {error}") from error
 
 
+_STRIP = (
+    2**20
+)  # pixels that are converted at once: NumPy's intermediate arrays are several times as large as the picture
+
+
 def _eight_bit_grey(image: Image.Image) -> Image.Image:
     """Return L, or LA where one grey value is marked as transparent."""
-    values = np.asarray(image)
-    grey = Image.fromarray(_float_to_8_bits(values) if image.mode == "F" else _16_to_8_bits(values))
-    if "transparency" in image.info:
-        opaque = np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)
-        grey.putalpha(Image.fromarray(opaque))
+    levels = _float_to_8_bits if image.mode == "F" else _16_to_8_bits
+    clear = image.info.get("transparency")
+    grey = Image.new("L" if clear is None else "LA", image.size)
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        values = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+        strip = Image.fromarray(levels(values))
+        if clear is not None:
+            strip.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+        grey.paste(strip, (0, top))
     return grey
 
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from bitwright.colour import WHITE, Colour, Mode, to_mode
-from bitwright.decode import MAX_PIXELS, check_pixels
 from bitwright.encoders import Encoder, encoder
 from bitwright.errors import ImageError, PreprocessError
+from bitwright.image_limits import MAX_PIXELS, check_pixels, pixel_limit
 
 CHANNELS = {"RGB": 3, "L": 1}
 
@@ -122,7 +122,7 @@ class Preprocess:
         picture = to_mode(picture, self.mode, self.background)
         height, width = self._resized(picture.height, picture.width)
         if (height, width) != (picture.height, picture.width):
-            check_pixels(width, height)  # a picture one pixel wide would grow without bound
+            check_pixels(width, height, pixel_limit())  # a picture one pixel wide would grow without bound
             picture = picture.resize((width, height), INTERPOLATIONS[self.interpolation])
         out_height, out_width, channels = self.shape
         top, left = round((height - out_height) / 2), round((width - out_width) / 2)  # torchvision's: half to even

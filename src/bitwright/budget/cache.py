@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 import bitwright
-from bitwright.artifact import write_atomically
+from bitwright.errors import ArtifactError
+from bitwright.files import reason, write_atomically
 from bitwright.graph import Graph
 
 VARIABLE = "BITWRIGHT_CACHE"
@@ -48,14 +49,17 @@ class Cache:
         path = self._path(suffix, key)
         try:
             return None if path is None else path.read_bytes()
-        except OSError:
+        except (OSError, ValueError):
             return None
 
     def put_bytes(self, data: bytes, suffix: str, **key: Any) -> None:
         """Keep a file; ArtifactError where it cannot be written."""
         path = self._path(suffix, key)
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except (OSError, ValueError) as error:
+                raise ArtifactError(f"cannot make the folder {path.parent}: {reason(error)}") from error
             write_atomically(path, data)
 
     def _path(self, suffix: str, key: dict[str, Any]) -> Path | None:

@@ -1,8 +1,10 @@
 """The command `bitwright`: its table of subcommands, and what becomes of errors."""
 
 import io
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -17,14 +19,40 @@ from bitwright.cli.search import search
 from bitwright.cli.sensitivity import sensitivity
 from bitwright.cli.train import train
 from bitwright.errors import BitwrightError
+from bitwright.image_limits import MAX_PIXELS, VARIABLE
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="bitwright", message="%(prog)s %(version)s")
-def bitwright() -> None:
+@click.option(
+    "--max-pixels",
+    envvar=VARIABLE,
+    default=MAX_PIXELS,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(1),
+    help=f"Refuse larger pictures, before they are decoded; else ${VARIABLE}.",
+)
+@click.pass_context
+def bitwright(context: click.Context, max_pixels: int) -> None:
     """Make few-bit integer models of PyTorch image classifiers; evaluate, run and inspect them without PyTorch."""
+    context.with_resource(_environment(VARIABLE, str(max_pixels)))
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set a variable for this command and the processes that it starts."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 for command in (quantize, train, search, sensitivity, evaluate, classify, inspect, bench):

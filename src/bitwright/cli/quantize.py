@@ -25,7 +25,7 @@ from bitwright.cli.output import (
     usage_error,
 )
 from bitwright.cli.preprocess_options import preprocess_options, resolve
-from bitwright.errors import ArtifactError
+from bitwright.files import expect_writable
 from bitwright.recipe import Recipe
 from bitwright.sources import BadImage, ImageSource, open_source
 
@@ -271,11 +271,3 @@ def _calibrated_on(record: dict[str, Any]) -> str:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {scheme}" for scheme, count in counts.items()) or "none"
-
-
-def expect_writable(output: Path) -> None:
-    """Find out before the work is done, not behind it."""
-    if output.is_dir():
-        raise ArtifactError(f"cannot write {output}: it is a folder")
-    if not output.absolute().parent.is_dir():
-        raise ArtifactError(f"cannot write {output}: there is no folder {output.parent}")

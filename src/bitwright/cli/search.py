@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bitwright.artifact import write_atomically
 from bitwright.cli.float_model import open_model
 from bitwright.cli.measure import Measurement
 from bitwright.cli.measuring_options import bits_option, measuring_options
@@ -23,7 +22,8 @@ from bitwright.cli.output import (
     report_bad,
 )
 from bitwright.cli.preprocess_options import preprocess_options, resolve
-from bitwright.cli.quantize import expect_writable, measure, measured_rows, model_record, with_classes
+from bitwright.cli.quantize import measure, measured_rows, model_record, with_classes
+from bitwright.files import expect_writable, write_atomically
 from bitwright.recipe import Recipe
 from bitwright.sources import open_source
 

@@ -17,7 +17,8 @@ from bitwright.cli.float_model import open_model
 from bitwright.cli.measure import Measurement
 from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report, report_bad
 from bitwright.cli.preprocess_options import preprocess_options, resolve
-from bitwright.errors import ArtifactError, TrainingError
+from bitwright.errors import TrainingError
+from bitwright.files import expect_writable
 from bitwright.preprocess import Preprocess
 from bitwright.sources import open_source
 
@@ -105,8 +106,7 @@ def train(
 
     What is reported is measured on the integer model, by the engine.
     """
-    if not output.absolute().parent.is_dir():
-        raise ArtifactError(f"cannot write {output}: there is no folder {output.parent}")
+    expect_writable(output)
     source = open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)

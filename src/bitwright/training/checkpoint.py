@@ -1,19 +1,19 @@
-"""A checkpoint of a training run: one safetensors file, tensors and JSON, written beside and renamed. No pickle.
+"""A checkpoint of a training run: one safetensors file, tensors and JSON, written whole or not at all. No pickle.
 
 The order of the images and the augmentation follow from the seed and the step, so a resumed run goes on to the bit.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bitwright.errors import TrainingError
+from bitwright.files import write_atomically
 
 Tensors = dict[str, Tensor]
 
@@ -21,15 +21,13 @@ Tensors = dict[str, Tensor]
 def save(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Tensors, record: dict[str, Any]
 ) -> None:
-    """Write everything that the run needs to go on."""
+    """Write everything that the run needs to go on. TrainingError where the file cannot be written."""
     tensors = {f"model:{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"average:{name}": tensor for name, tensor in average.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer:{index}:{name}": value for name, value in state.items() if torch.is_tensor(value)}
     copies = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    beside = path.with_name(path.name + ".part")
-    save_file(copies, beside, {"training": json.dumps(record)})
-    os.replace(beside, path)
+    write_atomically(path, safetensors.torch.save(copies, {"training": json.dumps(record)}), TrainingError)
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from bitwright.artifact import Artifact
 from bitwright.errors import TrainingError
+from bitwright.files import expect_writable
 from bitwright.nn import PreparedModel
 from bitwright.nn.layer import Layer
 from bitwright.preprocess import Preprocess
@@ -76,6 +77,8 @@ def train(
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     pixels = Pixels(source, preprocess)
     saved = None if resume is None else Path(resume)
+    if saved is not None:
+        expect_writable(saved, TrainingError)
     names = tuple(Recipe.parse(spec).name for spec in recipes)
     trainer = _Trainer(run, pixels, where, teacher, saved, progress, names)
     if isinstance(model, nn.Module):
