@@ -62,7 +62,7 @@ def test_a_file_keeps_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert path.stat().st_uid == os.geteuid()
     monkeypatch.setattr(os, "fchown", refuse)
     monkeypatch.setattr(os, "fstat", lambda descriptor, real=os.fstat: Owner(real(descriptor)))
-    with pytest.raises(ArtifactError, match="belongs to user .* may not keep that; remove it first"):
+    with pytest.raises(ArtifactError, match=r"belongs to user .* may not keep that; remove it first"):
         write_atomically(path, b"newer")
     monkeypatch.undo()
     assert path.read_bytes() == b"new"
