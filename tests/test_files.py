@@ -17,6 +17,7 @@ import torch
 import bitwright as bw
 from bitwright import files
 from bitwright.budget.cache import Cache
+from bitwright.class_files import read_classes
 from bitwright.errors import ArtifactError, BitwrightError, TrainingError
 from bitwright.files import SUFFIX, expect_writable, remove_stale, write_atomically
 from bitwright.models import load_model
@@ -292,6 +293,7 @@ def test_no_path_ends_in_a_foreign_error(path: str, tmp_path: Path, monkeypatch:
         lambda: bw.Engine(path),
         lambda: bw.open_source(path),
         lambda: load_model(path),
+        lambda: read_classes(path),
         lambda: read_record(Path(path)),
         lambda: cache.put(1, key=1),
     ):

@@ -42,7 +42,7 @@ def read_classes(path: str | os.PathLike[str]) -> ClassNames:
     where = os.fspath(path)
     try:
         text = Path(path).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a ValueError: a path with a NUL, or bytes that are no UTF-8
         raise LabelError(f"{where}: cannot read it as text in UTF-8: {error}") from error
     suffix = Path(path).suffix.lower()
     if suffix == ".csv":
