@@ -14,8 +14,10 @@ BitwrightError
 ├── TrainingError          training cannot start, go on or be resumed
 ├── ArtifactError          a file is damaged, foreign or inconsistent
 ├── BudgetError            no model that was tried keeps the accuracy asked for
-├── ModelError             a model or its weights could not be loaded
+├── ModelError             a model or its weights could not be loaded, or it is no model
 └── EngineError            an engine was given input that it cannot run
+
+CaptureWarning             a PyTorch model was captured, but not exactly as it is
 
 Each message says what was expected, what was found, where, and what to do.
 """
@@ -84,8 +86,12 @@ class BudgetError(BitwrightError):
 
 
 class ModelError(BitwrightError):
-    """A model or its weights could not be loaded."""
+    """A model or its weights could not be loaded, or what was passed is no float model."""
 
 
 class EngineError(BitwrightError):
     """An engine was given input that it cannot run."""
+
+
+class CaptureWarning(UserWarning):
+    """A PyTorch model was captured, but not exactly as it is."""

@@ -101,6 +101,33 @@ BODIES: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu by tanh": nn.GELU("tanh"),
     "leaky relu": lambda x: F.leaky_relu(x, 0.2),
+    "elu": F.elu,
+    "mish": F.mish,
+    "softplus": nn.Softplus(2.0),
+    "hardshrink": lambda x: F.hardshrink(x, 0.1),
+    "softshrink": lambda x: F.softshrink(x, 0.1),
+    "softsign": F.softsign,
+    "tanhshrink": lambda x: F.tanhshrink(x * 3),
+    "log sigmoid": F.logsigmoid,
+    "threshold": nn.Threshold(0.1, -0.5),
+    "rrelu": nn.RReLU(),
+    "glu": lambda x: F.glu(x, 1),
+    "exp, scaled and shifted": lambda x: torch.exp(x) * 0.5 + 1,
+    "power": lambda x: x**3,
+    "two to the power of it": lambda x: 2**x,
+    "square root behind a relu": lambda x: F.relu(x).sqrt(),
+    "hardswish by hand": lambda x: x * F.relu6(x + 3) / 6,
+    "gelu by hand": lambda x: 0.5 * x * (1 + torch.tanh(0.79788456 * (x + 0.044715 * x**3))),
+    "leaky relu by where": lambda x: torch.where(x > 0, x, 0.1 * x),
+    "a mask": lambda x: x * (x > 0.1).float(),
+    "x minus its relu": lambda x: x - F.relu(x),
+    "x over one and its relu": lambda x: x / (1 + F.relu(x)),
+    "one minus it": lambda x: 1 - x,
+    "one over it": lambda x: 1 / (x.abs() + 0.5),
+    "negative": lambda x: -x,
+    "greatest of it and a number": lambda x: torch.maximum(x, torch.tensor(0.1)),
+    "least of a number and it": lambda x: torch.minimum(torch.tensor(0.1), x),
+    "a difference": lambda x: x - F.max_pool2d(x, 3, 1, 1),
     "square": lambda x: x * x,
     "double": lambda x: x + x,
     "max pool": lambda x: F.max_pool2d(x, 3, 2, 1),
@@ -181,6 +208,46 @@ def test_linear_layers_alone_on_a_flat_grey_image() -> None:
     torch.manual_seed(3)
     layers = (nn.Linear(80, 16), noisy(nn.BatchNorm1d(16)), nn.ReLU(), nn.Dropout(), nn.Linear(16, 7, bias=False))
     check(nn.Sequential(nn.Flatten(), *layers), Preprocess(size=(10, 8), mode="L", scale=1, mean=128))
+
+
+COMPOSED: dict[str, tuple[Callable[[Tensor], Tensor], list[str]]] = {
+    "softsign": (F.softsign, ["function"]),
+    "silu by hand": (lambda x: x * torch.sigmoid(x), ["function"]),
+    "mish by hand": (lambda x: x * torch.tanh(F.softplus(x)), ["function"]),
+    "hardswish by hand": (lambda x: x * F.relu6(x + 3) / 6, ["function"]),
+    "tanh of tanh, scaled": (lambda x: 2 * torch.tanh(torch.tanh(x)) + 1, ["function"]),
+    "a relu stays one": (lambda x: torch.sqrt(F.relu(x)), ["clamp", "function"]),
+    "a gate by another value": (
+        lambda x: x * torch.sigmoid(F.max_pool2d(x, 3, 1, 1)),
+        ["function", "max_pool2d", "mul"],
+    ),
+    "numbers alone are no function": (lambda x: 2 * x + 1, ["batch_norm", "batch_norm"]),
+}
+
+
+@pytest.mark.parametrize("case", COMPOSED)
+def test_what_is_a_function_of_one_number_becomes_one_node(case: str) -> None:
+    body, expected = COMPOSED[case]
+    model = Net(body)
+    model(torch.zeros(1, *SHAPE))
+    ops = [node.op for node in capture(model.eval(), SHAPE).nodes]
+    assert sorted(op for op in ops if op not in ("conv2d", "reshape", "linear")) == expected
+
+
+def test_a_function_of_a_learned_number_keeps_its_parameter() -> None:
+    class Learned(Net):
+        def __init__(self) -> None:
+            super().__init__(lambda x: x)
+            self.gain = nn.Parameter(torch.tensor([1.5]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.fc((torch.tanh(self.conv(x)) * self.gain).flatten(1))
+            return logits
+
+    model = Learned()
+    model(torch.zeros(1, *SHAPE))
+    prepared = check(model)
+    assert [node.attrs["learns"] for node in prepared.graph.nodes if node.op == "batch_norm"] == [("bn_weight",)]
 
 
 class Calls(nn.Module):

@@ -65,8 +65,8 @@ UNMAPPED = {
     "native_dropout": lambda x: F.dropout(x, 0.5, True),
     "roll": lambda x: torch.roll(x, 1, 2),
     "mean": lambda x: x.mean(2, keepdim=True),
-    "sub": lambda x: x - F.relu(x),
-    "div": lambda x: x / (1 + F.relu(x)),
+    "div": lambda x: x / (1 + F.max_pool2d(x, 3, 1, 1)),
+    "maximum": lambda x: torch.maximum(x, F.max_pool2d(x, 3, 1, 1)),
     "pad": lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
     "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, 3),
 }

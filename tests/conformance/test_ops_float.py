@@ -108,13 +108,13 @@ def test_a_table_cannot_give_float32(name):
 
 
 def test_tables_hold_zero_past_the_greatest_code():
-    table = lower(FLOAT_CASES["sigmoid-uint3-1.0-"]).tensors["table"]
+    table = lower(FLOAT_CASES["function-sigmoid-uint3-1.0-"]).tensors["table"]
     assert table[:8].any()
     assert not table[8:].any()
 
 
 def test_a_table_rounds_like_to_codes():
-    c = FLOAT_CASES["sigmoid-uint8-0.02-"]
+    c = FLOAT_CASES["function-sigmoid-uint8-0.02-"]
     real = [sigmoid(v) for v in to_real(np.arange(256, dtype=np.uint8), X)]
     np.testing.assert_array_equal(lower(c).tensors["table"], to_codes(np.array(real), Y))
 

@@ -10,6 +10,7 @@ import torch
 
 from bitwright.capture.builder import Builder, Unmapped
 from bitwright.graph import Shape
+from bitwright.ops.function import Step
 
 Fx = torch.fx.Node
 Mapping = Callable[[Builder, Fx], Any]
@@ -81,19 +82,23 @@ def clamp_max(b: Builder, fx: Fx) -> str:
     return b.emit(fx, "clamp", [b.value(x)], {"clamp": (None, hi)})
 
 
+def bound(side: int) -> Mapping:
+    """maximum and minimum with one number: a clamp from below or from above."""
+
+    def mapping(b: Builder, fx: Fx) -> str:
+        x, other = fx.args if b.is_value(fx.args[0]) else fx.args[::-1]
+        if b.is_value(other) or b.constant(other).size != 1:
+            raise Unmapped("two values, of which neither is a number or computed from the other")
+        limits: list[float | None] = [None, None]
+        limits[side] = float(b.constant(other).item())
+        return b.emit(fx, "clamp", [b.value(x)], {"clamp": tuple(limits)})
+
+    return mapping
+
+
 def hardtanh(b: Builder, fx: Fx) -> str:
     x, lo, hi = args(fx, -1, 1)
     return b.emit(fx, "clamp", [b.value(x)], {"clamp": (lo, hi)})
-
-
-def leaky_relu(b: Builder, fx: Fx) -> str:
-    x, slope = args(fx, 0.01)
-    return b.emit(fx, "leaky_relu", [b.value(x)], {"slope": float(slope)})
-
-
-def gelu(b: Builder, fx: Fx) -> str:
-    x, approximate = args(fx, "none")
-    return b.emit(fx, "gelu", [b.value(x)], {"approximate": approximate})
 
 
 def prelu(b: Builder, fx: Fx) -> str:
@@ -144,7 +149,18 @@ def sub(b: Builder, fx: Fx) -> str:
     x, other, alpha = args(fx, 1)
     if b.is_value(x) and not b.is_value(other):
         return affine(b, fx, x, 1, _lift(b, fx, -b.constant(other) * alpha), other)
-    raise Unmapped("a difference of two values")
+    if not b.is_value(x):
+        return affine(b, fx, other, -alpha, x, x)
+    return b.emit(fx, "add", [b.value(x), affine(b, fx, other, -alpha, 0)])
+
+
+def rsub(b: Builder, fx: Fx) -> str:
+    x, other, alpha = args(fx, 1)
+    return affine(b, fx, x, -alpha, other)
+
+
+def neg(b: Builder, fx: Fx) -> str:
+    return affine(b, fx, fx.args[0], -1, 0)
 
 
 def _lift(b: Builder, fx: Fx, array: npt.NDArray[Any]) -> Fx | float:
@@ -163,6 +179,15 @@ def mul(b: Builder, fx: Fx) -> str:
         names.sort(key=lambda name: -math.prod(b.values[name].shape))
         return b.emit(fx, "mul", names)
     return affine(b, fx, x, other, 0, other) if b.is_value(x) else affine(b, fx, other, x, 0, x)
+
+
+def glu(b: Builder, fx: Fx) -> str:
+    x, dim = args(fx, -1)
+    name, axis = b.value(x), _axis(b, fx, dim)
+    half = b.values[name].shape[axis] // 2
+    first, second = (_slice(b, fx, name, axis, start, start + half, 1) for start in (0, half))
+    gate = b.emit(fx, "function", [second], {"steps": (Step("sigmoid"),)}, label="sigmoid")
+    return b.emit(fx, "mul", [first, gate])
 
 
 def div(b: Builder, fx: Fx) -> str:
@@ -361,7 +386,7 @@ def same(b: Builder, fx: Fx) -> Any:
 
 
 def to_copy(b: Builder, fx: Fx) -> Any:
-    if fx.meta["val"].dtype != torch.float32:
+    if not fx.meta["val"].dtype.is_floating_point:
         raise Unmapped(f"a conversion to {fx.meta['val'].dtype}")
     return same(b, fx)
 
@@ -389,18 +414,21 @@ ATEN: dict[str, Mapping] = {
     "aten.clamp_min.default": clamp_min,
     "aten.clamp_max.default": clamp_max,
     "aten.hardtanh.default": hardtanh,
-    "aten.hardswish.default": unary("hardswish"),
-    "aten.hardsigmoid.default": unary("hardsigmoid"),
-    "aten.sigmoid.default": unary("sigmoid"),
-    "aten.silu.default": unary("silu"),
-    "aten.gelu.default": gelu,
-    "aten.leaky_relu.default": leaky_relu,
     "aten.prelu.default": prelu,
     "aten.expand.default": expand,
     "aten.add.Tensor": add,
+    "aten.add.Scalar": add,
     "aten.sub.Tensor": sub,
+    "aten.sub.Scalar": sub,
+    "aten.rsub.Scalar": rsub,
+    "aten.neg.default": neg,
     "aten.mul.Tensor": mul,
+    "aten.mul.Scalar": mul,
+    "aten.glu.default": glu,
     "aten.div.Tensor": div,
+    "aten.div.Scalar": div,
+    "aten.maximum.default": bound(0),
+    "aten.minimum.default": bound(1),
     "aten.cat.default": concat,
     "aten.max_pool2d.default": max_pool2d,
     "aten.avg_pool2d.default": avg_pool2d,
@@ -432,3 +460,5 @@ ATEN: dict[str, Mapping] = {
     "aten._assert_tensor_metadata.default": batch_size,
     "mul": batch_size,
 }
+ON_CONSTANTS = frozenset(name for name, mapping in ATEN.items() if mapping in (reshape, expand, same, getitem, batch_size))
+"""What is mapped for constants as for values: so that a parameter that only changes its shape stays a parameter."""

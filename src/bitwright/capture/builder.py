@@ -34,21 +34,23 @@ class Builder:
                 f"expected one input and one output, found {len(inputs)} and {len(signature.user_outputs)}; "
                 "wrap the model in a module that takes one image tensor and returns the logits"
             )
+        self.names: dict[int, str] = {}
         for node in placeholders:
             if node.name in names:
-                self.env[node] = state[names[node.name]].detach().cpu().numpy()
+                self.env[node] = _array(names[node.name], state[names[node.name]])
+                self.names[id(self.env[node])] = names[node.name]
         self._parameters = {node for node in placeholders if node.name in signature.inputs_to_parameters}
         self.env[inputs[0]] = INPUT
         image = inputs[0].meta["val"]
-        if image.dtype != torch.float32:
-            raise CaptureError(f"expected a program of float32 images, found {image.dtype}")
+        if not image.is_floating_point():
+            raise CaptureError(f"expected a program of floating-point images, found {image.dtype}")
         try:
             found = self.shape(inputs[0])
         except Unmapped as error:
             raise CaptureError(f"the program takes {error}; export it with a dynamic batch dimension") from error
         if found != shape:
             raise CaptureError(f"the program takes images of {found}, expected {shape}")
-        self._output = next(n for n in program.graph.nodes if n.name == signature.user_outputs[0])
+        self.output = next(n for n in program.graph.nodes if n.name == signature.user_outputs[0])
 
     def shape(self, node: torch.fx.Node) -> Shape:
         """The shape per image of what an fx node computes; Unmapped where its first axis is not the batch."""
@@ -93,10 +95,13 @@ class Builder:
         inputs: Sequence[str],
         attrs: Mapping[str, Any] | None = None,
         tensors: Mapping[str, npt.NDArray[Any]] | None = None,
+        label: str = "",
     ) -> str:
-        """Add a node for an fx node; its name comes from the module path."""
+        """Add a node for an fx node; its name comes from the module path, and `label` (or the op) where that is not enough."""
         path = self._path(fx)
-        name = self._free(path if self._is_leaf(fx) else f"{path}.{op}".lstrip("."))
+        name = self._free(path if self._is_leaf(fx) else f"{path}.{label or op}".lstrip("."))
+        for key, tensor in (tensors or {}).items():
+            _expect_finite(tensor, self.names.get(id(tensor), f"{name} ({key})"))
         node = Node(name, op, tuple(inputs), dict(attrs or {}), dict(tensors or {}), origin=path)
         shape = FLOAT_OPS[op].infer(node, [self.values[i].shape for i in inputs])
         self.nodes.append(node)
@@ -105,7 +110,7 @@ class Builder:
 
     def finish(self) -> Graph:
         """The finished graph; CaptureError if the output is not logits."""
-        output = self.env.get(self._output)
+        output = self.env.get(self.output)
         if not isinstance(output, str) or output == INPUT:
             raise CaptureError("the output of the model is not computed from its input")
         if len(self.values[output].shape) != 1:
@@ -129,3 +134,22 @@ class Builder:
             count += 1
             candidate = f"{name}_{count}"
         return candidate
+
+
+def _array(name: str, tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """A parameter or buffer as an array; floating-point numbers as float32."""
+    if tensor.is_meta:
+        raise CaptureError(f"{name} is on the device 'meta' and has no numbers; load the weights first")
+    try:
+        return (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
+    except (RuntimeError, TypeError, NotImplementedError) as error:  # quantized, sparse, or of a subclass
+        raise CaptureError(f"{name}: expected a plain tensor, found {tensor.dtype}, {tensor.layout}: {error}") from error
+
+
+def _expect_finite(tensor: npt.NDArray[Any], name: str) -> None:
+    wrong = tensor.size - int(np.isfinite(tensor).sum())
+    if wrong:
+        raise CaptureError(
+            f"{name} holds numbers that are not finite (NaN or infinite): {wrong} of {tensor.size}; "
+            "did the training diverge, or is the checkpoint damaged?"
+        )

@@ -8,50 +8,128 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from bitwright.capture.aten import ATEN
+from bitwright.capture.aten import ATEN, ON_CONSTANTS
 from bitwright.capture.builder import Builder, Unmapped
-from bitwright.errors import CaptureError, GraphError
+from bitwright.capture.constants import fold, is_foldable
+from bitwright.capture.float_model import float_model
+from bitwright.capture.one_number import Elementwise
+from bitwright.capture.quiet import quiet
+from bitwright.capture.tail import find_tail, op_name
+from bitwright.errors import CaptureError, CaptureWarning, GraphError
 from bitwright.graph import Graph, Shape
 
 
-def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> Graph:
-    """Capture a module, or a program exported earlier, that maps float32 [N, C, H, W] to logits [N, classes].
+@dataclass(frozen=True)
+class Captured:
+    """A float graph, and what of the model is not in it as it was."""
 
-    `shape` is (C, H, W). The module is captured as in eval mode and left as it was. Raises CaptureError where it takes
-    several inputs, its control flow depends on data, its batch dimension is not free, or an op has no mapping.
+    graph: Graph
+    notes: tuple[str, ...] = ()
+
+
+def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> Graph:
+    """Capture a module, or a program exported earlier, that maps floating-point [N, C, H, W] to logits [N, classes].
+
+    `shape` is (C, H, W). The module is captured as in eval mode and left as it was. A softmax at its end is left out, and what is
+    computed in another type than float32 is captured in float32; both with a CaptureWarning. Raises ModelError where it is no
+    model, CaptureError where it takes several inputs, its control flow depends on data, its batch dimension is not free, it draws
+    random numbers, a weight is not finite, or an op has no mapping.
     """
+    found = captured(model, shape)
+    for note in found.notes:
+        warnings.warn(note, CaptureWarning, stacklevel=2)
+    return found.graph
+
+
+def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> Captured:
+    """What `capture` does, with the notes in place of warnings."""
+    model = float_model(model)
     program = model if isinstance(model, torch.export.ExportedProgram) else _export(model, shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         program = program.run_decompositions({})
     builder = Builder(program, shape)
-    for node in program.graph.nodes:
-        if node.op != "call_function":
+    elementwise = Elementwise(builder)
+    live = _live(program.graph, builder.output)
+    for node in live:
+        _expect_no_randomness(node)
+    tail = find_tail(builder.output, live)
+    for node in live:
+        if node in tail:
+            builder.env[node] = builder.env[node.all_input_nodes[0]]
             continue
-        target = node.target.__name__ if node.target.__module__ == "_operator" else str(node.target)
-        mapping = ATEN.get(target)
-        if mapping is None:
-            raise CaptureError(f"no mapping for the op {target}{located(node)}")
         try:
-            builder.env[node] = mapping(builder, node)
+            builder.env[node] = _mapped(builder, elementwise, node)
         except (Unmapped, GraphError, TypeError, ValueError, KeyError, IndexError) as error:
-            raise CaptureError(f"cannot map the op {target}: {error}{located(node)}") from error
-    return builder.finish()
+            raise CaptureError(f"cannot map the op {node.target}: {error}{located(node)}") from error
+    return Captured(builder.finish(), tuple(_notes(program, live, tail)))
+
+
+def _notes(program: torch.export.ExportedProgram, live: list[torch.fx.Node], tail: list[torch.fx.Node]) -> Iterator[str]:
+    if tail:
+        names = " and ".join(op_name(node) for node in reversed(tail))
+        yield f"the final {names} is left out: the logits in front of it have the same classes"
+    inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
+    values = [node.meta.get("val") for node in (*inputs, *live)]
+    types = {value.dtype for value in values if isinstance(value, torch.Tensor) and value.is_floating_point()}
+    if others := sorted(str(dtype) for dtype in types - {torch.float32}):
+        yield f"the model computes in {', '.join(others)}; it is captured in torch.float32"
+
+
+def _live(graph: torch.fx.Graph, output: torch.fx.Node) -> list[torch.fx.Node]:
+    """The ops that the output depends on, in order."""
+    needed = {output}
+    for node in reversed(graph.nodes):
+        if node in needed:
+            needed.update(node.all_input_nodes)
+    return [node for node in graph.nodes if node in needed and node.op == "call_function"]
+
+
+def _expect_no_randomness(node: torch.fx.Node) -> None:
+    """CaptureError for an op that draws random numbers, even in eval mode. Some do so only when told that they train."""
+    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
+        return
+    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+    flag = next((i for i, name in enumerate(names) if name in ("train", "training")), None)
+    if flag is not None and not (node.args[flag] if flag < len(node.args) else node.kwargs.get(names[flag], False)):
+        return
+    advice = "write F.dropout(x, p, training=self.training)" if "dropout" in str(node.target) else "leave it out"
+    raise CaptureError(
+        f"the model draws random numbers each time it runs, in eval mode too, by the op {node.target} "
+        f"(a dropout that is always on?); {advice}{located(node)}"
+    )
+
+
+def _mapped(builder: Builder, elementwise: Elementwise, node: torch.fx.Node) -> Any:
+    """What an fx node stands for: the name of a value, or of several, or a constant."""
+    target = node.target.__name__ if node.target.__module__ == "_operator" else str(node.target)  # type: ignore[union-attr]
+    if target not in ON_CONSTANTS and is_foldable(builder, node):
+        return fold(builder, node)
+    mapping, step = ATEN.get(target), elementwise.step(node)
+    source = elementwise.source(step, mapped=mapping is not None) if step is not None else None
+    if step is not None and source is not None:
+        found: Any = elementwise.emit(node, step, source)
+    elif mapping is not None:
+        found = mapping(builder, node)
+    else:
+        raise CaptureError(f"no mapping for the op {target}{located(node)}")
+    if step is not None:
+        elementwise.record(found, step)
+    return found
 
 
 def _export(model: nn.Module, shape: Shape) -> torch.export.ExportedProgram:
     _expect_one_input(model)
-    parameter = next(model.parameters(), torch.empty(0))
-    if parameter.dtype != torch.float32:
-        raise CaptureError(f"expected a float32 model, found {parameter.dtype}; call model.float() first")
-    example = torch.zeros(2, *shape, device=parameter.device)
+    tensors = (t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point())
+    first = next(tensors, torch.empty(0))
+    example = torch.zeros(2, *shape, device=first.device, dtype=first.dtype)
     try:
-        with _in_eval_mode(model), warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with _in_eval_mode(model), quiet(), torch.no_grad():
             return torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     except Exception as error:  # torch.export raises what it likes, the module's own errors among it
         raise CaptureError(f"torch.export cannot capture {type(model).__name__}: {_explain(error)}") from error

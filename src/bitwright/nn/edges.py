@@ -147,7 +147,7 @@ def never_negative(graph: Graph, name: str) -> bool:
         return False
     node = graph[name]
     lo = node.attrs.get("clamp", (None, None))[0]
-    if (lo is not None and lo >= 0) or node.op in ("sigmoid", "hardsigmoid"):
+    if (lo is not None and lo >= 0) or FLOAT_OPS[node.op].never_negative(node):
         return True
     keeps = FLOAT_OPS[node.op].passes_type or node.op in (
         "avg_pool2d",

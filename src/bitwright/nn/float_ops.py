@@ -8,9 +8,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from bitwright.ops.function import compute
 
 FloatFunction = Callable[[Mapping[str, Any], Mapping[str, Tensor], bool, list[Tensor]], Tensor]
 
@@ -122,6 +125,12 @@ def unary(function: Callable[[Tensor, Mapping[str, Any]], Tensor]) -> FloatFunct
     return lambda attrs, t, training, xs: function(xs[0], attrs)
 
 
+def _aten(name: str, *args: Any, **kwargs: Any) -> Any:
+    """One elementwise function by its ATen name. Constants that were tensors have to be tensors again."""
+    numbers = (torch.tensor(arg) if isinstance(arg, np.generic) else arg for arg in args)
+    return getattr(torch.ops.aten, name)(*numbers, **kwargs)
+
+
 FLOAT_FUNCTIONS: dict[str, FloatFunction] = {
     "conv2d": conv2d,
     "linear": linear,
@@ -137,12 +146,7 @@ FLOAT_FUNCTIONS: dict[str, FloatFunction] = {
     "reshape": reshape,
     "permute": permute,
     "clamp": unary(lambda x, attrs: x.clamp(*attrs["clamp"])),
-    "hardswish": unary(lambda x, _: F.hardswish(x)),
-    "hardsigmoid": unary(lambda x, _: F.hardsigmoid(x)),
-    "sigmoid": unary(lambda x, _: x.sigmoid()),
-    "silu": unary(lambda x, _: F.silu(x)),
-    "gelu": unary(lambda x, attrs: F.gelu(x, approximate=attrs["approximate"])),
-    "leaky_relu": unary(lambda x, attrs: F.leaky_relu(x, attrs["slope"])),
+    "function": unary(lambda x, attrs: compute(attrs["steps"], x, _aten).to(x.dtype)),
     "prelu": prelu,
     "quantize": unary(lambda x, _: x),
     "dequantize": unary(lambda x, _: x),

@@ -1,4 +1,5 @@
-"""The tables of ops. A newcomer is one file here and one line below (and its PyTorch side in `nn/`)."""
+"""The tables of ops. A newcomer is one file here and one line below (and its PyTorch side in `nn/`); a
+function of one number is one line in `functions.py`."""
 
 from bitwright.ops.add import Add
 from bitwright.ops.avg_pool2d import AvgPool2d
@@ -7,11 +8,8 @@ from bitwright.ops.clamp import Clamp
 from bitwright.ops.concat import Concat
 from bitwright.ops.conv2d import Conv2d
 from bitwright.ops.dequantize import Dequantize
-from bitwright.ops.gelu import Gelu
+from bitwright.ops.function import Function
 from bitwright.ops.global_avg_pool2d import GlobalAvgPool2d
-from bitwright.ops.hardsigmoid import Hardsigmoid
-from bitwright.ops.hardswish import Hardswish
-from bitwright.ops.leaky_relu import LeakyRelu
 from bitwright.ops.linear import Linear
 from bitwright.ops.max_pool2d import MaxPool2d
 from bitwright.ops.mul import Mul
@@ -21,8 +19,6 @@ from bitwright.ops.permute import Permute
 from bitwright.ops.prelu import Prelu
 from bitwright.ops.quantize import Quantize
 from bitwright.ops.reshape import Reshape
-from bitwright.ops.sigmoid import Sigmoid
-from bitwright.ops.silu import Silu
 from bitwright.ops.slice import Slice
 from bitwright.ops.table import Table
 
@@ -43,12 +39,7 @@ OPS: dict[str, Op] = {
         Reshape(),
         Permute(),
         Clamp(),
-        Hardswish(),
-        Hardsigmoid(),
-        Sigmoid(),
-        Silu(),
-        Gelu(),
-        LeakyRelu(),
+        Function(),
         Prelu(),
         Quantize(),
         Table(),

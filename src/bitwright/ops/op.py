@@ -56,6 +56,10 @@ class FloatOp(Op):
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         """The integer node for this float node, with types of its inputs and its output known. All in float64."""
 
+    def never_negative(self, node: Node) -> bool:
+        """True where the result is known to be zero or more, whatever the inputs are."""
+        return False
+
 
 class IntegerOp(Op):
     """An op that an artifact may hold."""

@@ -51,12 +51,10 @@ from tests.conformance.ops.pools import (
 )
 from tests.conformance.ops.tables import (
     clamp_real,
+    float_function,
     float_prelu,
     float_unary,
-    gelu,
     prelu_cases,
-    relu6,
-    sigmoid,
     slow_prelu,
     slow_table,
     table_cases,
@@ -139,17 +137,10 @@ FLOAT_MAKERS: dict[str, Callable[[np.random.Generator], Iterator[tuple[str, Floa
     "reshape": float_moved("reshape", {"shape": (12,)}, [(3, 2, 2)], (12,), lambda v: v.reshape(len(v), 12)),
     "permute": float_moved("permute", {"dims": (2, 0, 1)}, [(3, 2, 4)], (4, 3, 2), lambda v: np.moveaxis(v, 3, 1)),
     "clamp": float_unary("clamp", clamp_real, ({"clamp": (0, None)}, {"clamp": (0, 6)}, {"clamp": (None, 1.5)})),
-    "hardswish": float_unary("hardswish", lambda v: v * relu6(v + 3) / 6),
-    "hardsigmoid": float_unary("hardsigmoid", lambda v: relu6(v + 3) / 6),
-    "sigmoid": float_unary("sigmoid", sigmoid),
-    "silu": float_unary("silu", lambda v: v * sigmoid(v)),
-    "gelu": float_unary("gelu", gelu, ({"approximate": "none"}, {"approximate": "tanh"})),
+    "function": float_function,
     "quantize": float_unary("quantize", lambda v: v),
     "dequantize": float_dequantize,
     "prelu": float_prelu,
-    "leaky_relu": float_unary(
-        "leaky_relu", lambda v, slope: v if v > 0 else slope * v, ({"slope": 0.01}, {"slope": -0.3})
-    ),
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bitwright.graph import Node, Value
+from bitwright.ops.function import Result, Step
 from bitwright.ops.op import codes_of
 from bitwright.qtensor import QType
 from tests.conformance.ops.case import IMAGE3, U8, Case, case
@@ -72,22 +73,44 @@ def float_prelu(rng) -> Iterator[tuple[str, FloatCase]]:
     yield "one-slope-shifted", make((3, 4, 4), rng.normal(size=1), "after")
 
 
-def float_unary(op: str, function: Callable[..., float], variants: tuple[dict[str, Any], ...] = ({},)):
+def float_unary(
+    op: str, function: Callable[..., float], variants: tuple[dict[str, Any], ...] = ({},), labels: tuple[str, ...] = ()
+):
+    """Cases of a function of one number, for each of these attributes; `function` takes a number and the attributes."""
+
     def make(rng) -> Iterator[tuple[str, FloatCase]]:
-        for attrs in variants:
+        for attrs, name in zip(variants, labels or ["-".join(map(str, a.values())) for a in variants], strict=True):
             for x, y in (
                 (X, Y),
                 (QType("uint8", 0.2, 128), QType("uint8", 0.1, 20)),
                 (QType("uint3", 1.0, 4), QType("uint4", 0.2, 2)),
             ):
                 real = np.vectorize(lambda v, attrs=attrs: function(v, **attrs), otypes=[float])
-                label = f"{x.scheme}-{x.scale}-{'-'.join(map(str, attrs.values()))}"
+                label = f"{x.scheme}-{x.scale}-{name}"
                 yield label, FloatCase(Node("it", op, ("x0",), attrs), (Value((300,), x),), Value((300,), y), real)
         real = np.vectorize(lambda v: function(v, **variants[0]), otypes=[float])
         image = (Value((3, 8, 8), IMAGE3),)
         yield "image", FloatCase(Node("it", op, ("x0",), variants[0]), image, Value((3, 8, 8), Y), real)
 
     return make
+
+
+def float_function(rng) -> Iterator[tuple[str, FloatCase]]:
+    """Functions in one step, and one in three; `tests/ops/test_functions.py` has all that there are."""
+    softsign = (Step("abs"), Step("add", (Result(1), 1)), Step("div", (Result(0), Result(2))))
+    for label, steps, function in (
+        ("sigmoid", (Step("sigmoid"),), sigmoid),
+        ("hardswish", (Step("hardswish"),), lambda v: v * relu6(v + 3) / 6),
+        ("hardsigmoid", (Step("hardsigmoid"),), lambda v: relu6(v + 3) / 6),
+        ("silu", (Step("silu"),), lambda v: v * sigmoid(v)),
+        ("gelu", (Step("gelu"),), lambda v: gelu(v, "none")),
+        ("gelu-tanh", (Step("gelu", kwargs={"approximate": "tanh"}),), lambda v: gelu(v, "tanh")),
+        ("leaky_relu", (Step("leaky_relu"),), lambda v: v if v > 0 else 0.01 * v),
+        ("leaky_relu-slope", (Step("leaky_relu", (Result(0), -0.3)),), lambda v: v if v > 0 else -0.3 * v),
+        ("softsign", softsign, lambda v: v / (1 + abs(v))),
+    ):
+        cases = float_unary("function", lambda v, steps, f=function: f(v), ({"steps": steps},), ("",))(rng)
+        yield from ((f"{label}-{case}", found) for case, found in cases)
 
 
 def relu6(v: float) -> float:

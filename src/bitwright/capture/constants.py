@@ -1,0 +1,45 @@
+"""Constant folding: what is computed from parameters, buffers and numbers alone is computed at capture.
+
+Weight norm, spectral norm, weight standardization, parametrizations and sums of reparametrized branches come out as plain weights.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from bitwright.capture.builder import Builder, Unmapped
+
+Fx = torch.fx.Node
+
+
+def is_foldable(b: Builder, fx: Fx) -> bool:
+    """True where every operand of an fx node is a constant."""
+    return all(isinstance(b.env.get(node), np.ndarray) for node in fx.all_input_nodes)
+
+
+def fold(b: Builder, fx: Fx) -> Any:
+    """The constant that an fx node computes, or the tuple of constants. Unmapped where torch can't compute it."""
+    args, kwargs = torch.fx.node.map_arg((fx.args, dict(fx.kwargs)), lambda node: _tensor(b, node))
+    if "device" in kwargs:
+        kwargs["device"] = torch.device("cpu")
+    try:
+        with torch.no_grad():
+            found = fx.target(*args, **kwargs)  # type: ignore[operator]
+    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
+        raise Unmapped(f"of constants alone, it fails: {str(error).splitlines()[0]}") from error
+    return tuple(map(array_of, found)) if isinstance(found, tuple | list) else array_of(found)
+
+
+def _tensor(b: Builder, node: Fx) -> torch.Tensor:
+    """A constant in full: `expand` leaves to its readers to repeat it."""
+    tensor = torch.from_numpy(b.env[node])
+    value = node.meta.get("val")
+    return tensor.expand(value.shape) if isinstance(value, torch.Tensor) and tensor.shape != value.shape else tensor
+
+
+def array_of(found: Any) -> Any:
+    """A tensor as an array, in float32 where it is any other floating-point type; anything else as it is."""
+    if not isinstance(found, torch.Tensor):
+        return found
+    return (found.float() if found.is_floating_point() else found).detach().cpu().numpy()

@@ -1,0 +1,71 @@
+"""Any function of one number that is made of elementwise ones: elu(x), x / (1 + abs(x)). attrs: steps. Lowers to `table`.
+
+A step is a function by its ATen name, and its arguments: numbers, and the results of earlier steps. However many steps there
+are, the integer model rounds once.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import GraphError
+from bitwright.graph import Node
+from bitwright.ops.functions import FUNCTIONS, NEVER_NEGATIVE
+from bitwright.ops.unary import Unary
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of the step before which `index` others are; index 0 is x itself."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One elementwise function with its arguments, as ATen orders and names them."""
+
+    name: str
+    args: tuple[Any, ...] = (Result(0),)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def compute(steps: tuple[Step, ...], x: Any, call: Callable[..., Any]) -> Any:
+    """The last step's result; `call(name, *args, **kwargs)` computes one, in NumPy or in PyTorch."""
+    results = [x]
+    for step in steps:
+        args = (results[arg.index] if isinstance(arg, Result) else arg for arg in step.args)
+        results.append(call(step.name, *args, **step.kwargs))
+    return results[-1]
+
+
+class Function(Unary):
+    name = "function"
+
+    def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
+        with np.errstate(all="ignore"):
+            found = compute(node.attrs["steps"], x, lambda name, *args, **kwargs: FUNCTIONS[name](*args, **kwargs))
+        return _finite(np.broadcast_to(np.asarray(found, np.float64), x.shape), node)
+
+    def never_negative(self, node: Node) -> bool:
+        return node.attrs["steps"][-1].name in NEVER_NEGATIVE
+
+
+def _finite(y: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
+    """Where a function isn't finite, such as log(0), its value at the nearest argument (along the last axis) where it is."""
+    if np.isfinite(y).all():
+        return y
+    rows = []
+    for row in y.reshape(-1, y.shape[-1]):
+        (known,) = np.nonzero(np.isfinite(row))
+        if not len(known):
+            names = ", ".join(step.name for step in node.attrs["steps"])
+            raise GraphError(f"node {node.name!r} ({names}): not finite for any number that its input can hold")
+        after = np.clip(np.searchsorted(known, np.arange(len(row))), 0, len(known) - 1)
+        before = np.maximum(after - 1, 0)
+        place = np.arange(len(row))
+        rows.append(row[np.where(place - known[before] <= known[after] - place, known[before], known[after])])
+    return np.stack(rows).reshape(y.shape)
