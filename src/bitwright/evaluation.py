@@ -115,14 +115,14 @@ def torch_predictor(model: "nn.Module", preprocess: Preprocess) -> Predictor:
         import torch
     except ImportError as error:
         raise MissingExtraError("torch", "torch") from error
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
 
     def predict(images: npt.NDArray[np.uint8]) -> Logits:
         modes = [(module, module.training) for module in model.modules()]
         model.eval()
         try:
             with torch.no_grad():
-                logits = model(torch.from_numpy(preprocess.normalise(images)).to(device))
+                logits = model(torch.from_numpy(preprocess.normalise(images)).to(first.device, first.dtype))
         finally:
             for module, training in modes:
                 module.training = training

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import platform
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from os import PathLike
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from bitwright import __version__
 from bitwright.artifact import Artifact
-from bitwright.errors import CalibrationError, MissingExtraError
+from bitwright.errors import CalibrationError, CaptureWarning, MissingExtraError, ModelError
 from bitwright.preprocess import Preprocess
 from bitwright.recipe import Recipe
 from bitwright.sources import Batches, ImageSource
@@ -29,7 +30,7 @@ from bitwright.algorithms.correction.calibration import Calibration, batch_of
 from bitwright.algorithms.correction.data_free import expect_norms, observe_noise
 from bitwright.algorithms.correction.values import Memory
 from bitwright.algorithms.ranges import Range, range_algorithm
-from bitwright.capture import capture, fuse
+from bitwright.capture import captured, fuse
 from bitwright.nn import PreparedModel
 
 Pixels = npt.NDArray[np.uint8]
@@ -47,13 +48,18 @@ def prepare(
 ) -> PreparedModel:
     """Capture and fuse a float model (float32 [N, C, H, W] -> logits) and put quantizers on its edges and weights.
 
-    Raises CaptureError where the model cannot be captured, RecipeError where a pattern matches no layer or a name is unknown.
+    What of the model isn't kept as it is, such as a softmax at its end, is said in a CaptureWarning and in the provenance.
+    Raises ModelError where it is no model, CaptureError where it cannot be captured, RecipeError where a pattern matches no
+    layer or a name is unknown.
     """
     height, width, channels = preprocess.shape
     plan = Recipe.parse(recipe)
     range_algorithm(plan.range)
     steps = corrections(plan.algorithms)
-    prepared = PreparedModel(fuse(capture(model, (channels, height, width))), preprocess, plan).eval()
+    found = captured(model, (channels, height, width))
+    for note in found.notes:
+        warnings.warn(note, CaptureWarning, stacklevel=2)
+    prepared = PreparedModel(fuse(found.graph), preprocess, plan, notes=found.notes).eval()
     for step in steps:
         step.check(prepared)
     return prepared
@@ -80,6 +86,7 @@ def calibrate(
     With None for the images, batch norms have to tell what they were like: the record says `data_free`, and expect less.
     Raises CalibrationError where there are no images, or the float model does not stay finite.
     """
+    _expect_prepared(prepared)
     algorithm = range_algorithm(range or prepared.recipe.range)
     steps = corrections(prepared.recipe.algorithms)
     if images is None:
@@ -143,9 +150,19 @@ def convert(
     prepared: PreparedModel, *, classes: Iterable[str] | None = None, provenance: Mapping[str, Any] | None = None
 ) -> Artifact:
     """The artifact of a calibrated model. Raises CalibrationError, OverflowBoundError."""
+    _expect_prepared(prepared)
     versions = {"bitwright": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    record = {"recipe": prepared.recipe.to_json(), "versions": versions, **(provenance or {})}
+    notes = {"capture": list(prepared.notes)} if prepared.notes else {}
+    record = {"recipe": prepared.recipe.to_json(), "versions": versions, **notes, **(provenance or {})}
     return Artifact(prepared.lower(), prepared.preprocess, None if classes is None else tuple(classes), record)
+
+
+def _expect_prepared(prepared: object) -> None:
+    if not isinstance(prepared, PreparedModel):
+        raise ModelError(
+            f"expected a prepared model, found {type(prepared).__name__}; bitwright.prepare(model, preprocess=...) makes one, "
+            "bitwright.calibrate gives it ranges, and bitwright.quantize does all of it in one call"
+        )
 
 
 def quantize(

@@ -89,7 +89,7 @@ def test_an_op_inside_a_module_of_torch_is_located_in_the_users_code() -> None:
             self.fc = nn.Linear(192, 5)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.gate(self.fc(x.flatten(1)))
+            return self.gate(self.fc(x.flatten(1))) + 1
 
     message = refused(Outer())
     assert "aten.softmax" in message
@@ -216,21 +216,6 @@ def test_a_program_exported_with_a_fixed_batch() -> None:
         capture(program, SHAPE)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-def test_a_model_that_is_not_float32(dtype: torch.dtype) -> None:
-    message = refused(Net(F.relu).to(dtype))
-    assert str(dtype) in message
-    assert "model.float()" in message
-
-
-def test_a_program_that_is_not_float32() -> None:
-    batch = torch.export.Dim("batch")
-    example = torch.zeros(2, *SHAPE, dtype=torch.float64)
-    program = torch.export.export(Net(F.relu).double().eval(), (example,), dynamic_shapes=({0: batch},))
-    with pytest.raises(CaptureError, match="float64"):
-        capture(program, SHAPE)
-
-
 OUTPUTS = {
     "planes": lambda net, x: net.stages(x),
     "two": lambda net, x: (net.fc(net.stages(x).mean((2, 3))), net.stages(x)),
@@ -260,3 +245,46 @@ def test_an_error_leaves_the_model_as_it_was() -> None:
     with pytest.raises(CaptureError):
         capture(model, SHAPE)
     assert [model.get_submodule(name).training for name in ("", "stages.1.conv", "fc")] == [True, True, False]
+
+
+# --- randomness, weights ----------------------------------------------------------------------------------------------
+
+RANDOM = {
+    "dropout": lambda x: F.dropout(x, 0.5),
+    "dropout2d": lambda x: F.dropout2d(x, 0.5),
+    "alpha_dropout": lambda x: F.alpha_dropout(x, 0.5, True),
+    "rrelu": lambda x: F.rrelu(x, training=True),
+    "noise": lambda x: x + torch.randn_like(x),
+    "noise of a fixed size": lambda x: x + torch.rand(1),
+}
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+def test_what_is_random_in_eval_mode_is_refused_and_located(kind: str) -> None:
+    message = refused(Net(RANDOM[kind]))
+    assert "draws random numbers each time it runs" in message
+    assert_located(message)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["stages.1.conv.weight", "fc.bias"])
+def test_a_weight_that_is_not_finite_is_named(name: str, value: float) -> None:
+    model = Net(F.relu)
+    with torch.no_grad():
+        model.get_parameter(name).view(-1)[1] = value
+    message = refused(model)
+    assert message.startswith(f"{name} holds numbers that are not finite (NaN or infinite): 1 of ")
+    assert "range" not in message
+    assert "image" not in message
+
+
+def test_weights_that_are_not_there_are_named() -> None:
+    with torch.device("meta"):
+        model = Net(F.relu)
+    assert re.search(r"(weight|bias) is on the device 'meta' and has no numbers", refused(model))
+
+
+def test_torch_logs_nothing_before_the_error(capfd: pytest.CaptureFixture[str]) -> None:
+    message = refused(Net(branch))
+    assert capfd.readouterr() == ("", "")
+    assert len(message.splitlines()) <= 3

@@ -460,5 +460,7 @@ ATEN: dict[str, Mapping] = {
     "aten._assert_tensor_metadata.default": batch_size,
     "mul": batch_size,
 }
-ON_CONSTANTS = frozenset(name for name, mapping in ATEN.items() if mapping in (reshape, expand, same, getitem, batch_size))
+ON_CONSTANTS = frozenset(
+    name for name, mapping in ATEN.items() if mapping in (reshape, expand, same, getitem, batch_size)
+)
 """What is mapped for constants as for values: so that a parameter that only changes its shape stays a parameter."""

@@ -143,7 +143,9 @@ def _array(name: str, tensor: torch.Tensor) -> npt.NDArray[Any]:
     try:
         return (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
     except (RuntimeError, TypeError, NotImplementedError) as error:  # quantized, sparse, or of a subclass
-        raise CaptureError(f"{name}: expected a plain tensor, found {tensor.dtype}, {tensor.layout}: {error}") from error
+        raise CaptureError(
+            f"{name}: expected a plain tensor, found {tensor.dtype}, {tensor.layout}: {error}"
+        ) from error
 
 
 def _expect_finite(tensor: npt.NDArray[Any], name: str) -> None:

@@ -36,10 +36,13 @@ class Captured:
 def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> Graph:
     """Capture a module, or a program exported earlier, that maps floating-point [N, C, H, W] to logits [N, classes].
 
-    `shape` is (C, H, W). The module is captured as in eval mode and left as it was. A softmax at its end is left out, and what is
-    computed in another type than float32 is captured in float32; both with a CaptureWarning. Raises ModelError where it is no
-    model, CaptureError where it takes several inputs, its control flow depends on data, its batch dimension is not free, it draws
-    random numbers, a weight is not finite, or an op has no mapping.
+    `shape` is (C, H, W). The module is captured as in eval mode and left as it was. A softmax at its end is left out, and what
+    is computed in another type than float32 is captured in float32; both with a CaptureWarning.
+
+    Raises:
+        ModelError: it is no float model.
+        CaptureError: it takes several inputs, its control flow depends on data, its batch dimension is not free, it draws
+            random numbers, a weight is not finite, or an op has no mapping.
     """
     found = captured(model, shape)
     for note in found.notes:
@@ -70,7 +73,9 @@ def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> C
     return Captured(builder.finish(), tuple(_notes(program, live, tail)))
 
 
-def _notes(program: torch.export.ExportedProgram, live: list[torch.fx.Node], tail: list[torch.fx.Node]) -> Iterator[str]:
+def _notes(
+    program: torch.export.ExportedProgram, live: list[torch.fx.Node], tail: list[torch.fx.Node]
+) -> Iterator[str]:
     if tail:
         names = " and ".join(op_name(node) for node in reversed(tail))
         yield f"the final {names} is left out: the logits in front of it have the same classes"

@@ -1,6 +1,6 @@
 """Constant folding: what is computed from parameters, buffers and numbers alone is computed at capture.
 
-Weight norm, spectral norm, weight standardization, parametrizations and sums of reparametrized branches come out as plain weights.
+Weight norm, spectral norm, weight standardization, parametrizations and sums of branches come out as plain weights.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ def fold(b: Builder, fx: Fx) -> Any:
     """The constant that an fx node computes, or the tuple of constants. Unmapped where torch can't compute it."""
     args, kwargs = torch.fx.node.map_arg((fx.args, dict(fx.kwargs)), lambda node: _tensor(b, node))
     if "device" in kwargs:
-        kwargs["device"] = torch.device("cpu")
+        kwargs = {**kwargs, "device": torch.device("cpu")}
     try:
         with torch.no_grad():
             found = fx.target(*args, **kwargs)  # type: ignore[operator]

@@ -26,7 +26,9 @@ def float_model(model: Any) -> FloatModel:
         elif isinstance(model, wrappers):
             model = model.module
         elif isinstance(model, torch.jit.ScriptModule):
-            raise ModelError(_expected("a TorchScript module", "pass the nn.Module that it was scripted or traced from"))
+            raise ModelError(
+                _expected("a TorchScript module", "pass the nn.Module that it was scripted or traced from")
+            )
         elif isinstance(model, FloatModel):
             return model
         else:
@@ -53,5 +55,8 @@ def _guess(model: Any) -> tuple[str, str]:
     if inner is not None:
         return f"a {type(model).__name__}", f"pass what it holds, its attribute {inner!r}"
     if callable(model):
-        return f"the function {getattr(model, '__name__', model)!r:.80}", "pass the module that it returns, or wrap it in one"
+        return (
+            f"the function {getattr(model, '__name__', model)!r:.80}",
+            "pass the module that it returns, or wrap it in one",
+        )
     return f"{type(model).__name__} {model!r:.80}", "pass the model itself"

@@ -1,18 +1,19 @@
 """Keeps torch from logging what is going to be an error of ours."""
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No log records and no warnings, from any library, for a while: torch.export reports each failure at length before it raises."""
+    """No log records, warnings or standard error for a while: torch.export reports failures at length before it raises."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

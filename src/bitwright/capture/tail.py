@@ -11,7 +11,19 @@ import torch
 Fx = torch.fx.Node
 SOFTMAX = ("softmax", "_softmax", "log_softmax", "_log_softmax")
 SIGMOID = ("sigmoid", "special_expit", "log_sigmoid")
-PASSED = ("log", "view", "_unsafe_view", "reshape", "flatten", "squeeze", "unsqueeze", "clone", "alias", "detach", "contiguous")
+PASSED = (
+    "log",
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "flatten",
+    "squeeze",
+    "unsqueeze",
+    "clone",
+    "alias",
+    "detach",
+    "contiguous",
+)
 """What may stand between the softmax and the output."""
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -65,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a class name that the locale can't spell is no error
     try:
-        code = bitwright.main(arguments, prog_name="bitwright", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show
+            code = bitwright.main(arguments, prog_name="bitwright", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -80,3 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report(f"error: {printable(where)}{error.strerror or error}")
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _show(message: Warning | str, *rest: object) -> None:
+    """A warning as the command line says it, without the line of Python that raised it."""
+    report(f"warning: {message}")

@@ -44,7 +44,9 @@ BATCH = 32
     help="Images to calibrate on; labels are not needed. Without any, batch norms tell what they were like (data-free).",
 )
 @click.option(
-    "--weights", type=click.Path(path_type=Path), help="A checkpoint: .safetensors, or a .pth of tensors alone."
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="A checkpoint: .safetensors, or a .pth or .ckpt of tensors and plain values.",
 )
 @click.option("--recipe", default="w8a8", show_default=True, help="Bits, as in w4a8, w1a1, wta8, or a .toml file.")
 @click.option(

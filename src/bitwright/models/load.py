@@ -35,7 +35,7 @@ PLACES = (
 def load_model(spec: str | PathLike[str], weights: str | PathLike[str] | None = None) -> LoadedModel:
     """Load a float model, on the CPU and in eval mode.
 
-    `spec` is one of PLACES. Without `weights` (.safetensors, or a .pth, .pt or .bin that holds tensors and nothing else)
+    `spec` is one of PLACES. Without `weights` (a safetensors file, or one of torch.save that holds tensors and plain values)
     a model keeps those that it was made with: random ones from torchvision and timm, which are never asked to download.
 
     Raises:

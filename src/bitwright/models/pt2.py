@@ -8,16 +8,14 @@ holds what was checked and nothing else: the graph of ATen operators, and tensor
 
 import io
 import json
-import logging
 import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bitwright.capture.quiet import quiet
 from bitwright.errors import ModelError
 from bitwright.models.loaded import LoadedModel
 
@@ -51,7 +49,7 @@ def load_pt2(spec: str) -> LoadedModel:
     """
     archive = _checked(spec)
     try:
-        with _no_logging():
+        with quiet():
             program = torch.export.load(archive)
     except Exception as error:  # torch raises what it likes for a graph that is inconsistent
         raise ModelError(
@@ -173,17 +171,6 @@ def _is_aten(target: str) -> bool:
 def _expect(condition: object, what: str, text: str) -> None:
     if not condition:
         raise _RefusedError(f"{what} {text!r:.120}")
-
-
-@contextmanager
-def _no_logging() -> Iterator[None]:
-    """Keep torch from printing a traceback of what is going to be our own error."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """A checkpoint into a module: tensors alone are read, by name, and every name and every shape has to fit."""
 
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,9 @@ from torch import Tensor, nn
 from bitwright.errors import ModelError
 
 NESTED = ("state_dict", "model_state_dict", "model")
-"""Where training scripts keep the state dict inside a checkpoint."""
-PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
-"""What wrappers put in front of every name: DataParallel, torch.compile, Lightning, and detection code."""
-PICKLES = (".pth", ".pt", ".bin")
+"""Where training scripts keep the state dict inside a checkpoint; after these, any other entry is looked into."""
+COMPILED = "_orig_mod."
+"""What torch.compile puts in front of the names of a module, wherever that is."""
 
 _COUNTER = "num_batches_tracked"  # of batch norms; only training reads it
 _TRAINING_HEADS = ("aux1.", "aux2.", "AuxLogits.")  # of GoogLeNet and Inception; published weights have them
@@ -30,17 +30,21 @@ def load_weights(model: nn.Module, path: Path, name: str) -> None:
         ModelError: the file can't be read, holds more than tensors, or doesn't fit the model.
     """
     expected = model.state_dict()
-    state = strip_prefixes(read_state_dict(path), expected)
+    needed = _needed(expected)
+    state = max(
+        (strip_prefixes(state, expected) for state in read_state_dicts(path)),
+        key=lambda state: len(needed & set(state)),
+    )
     state = {key: value for key, value in state.items() if key in expected or not key.startswith(_TRAINING_HEADS)}
-    missing = [key for key in expected if key not in state and not key.endswith(_COUNTER)]
+    missing = [key for key in expected if key in needed and key not in state]
     unexpected = [key for key in state if key not in expected]
     reshaped = [
         f"{key}: expected {list(expected[key].shape)}, found {list(value.shape)}"
         for key, value in state.items()
         if key in expected and value.shape != expected[key].shape
     ]
-    found = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
-    if problems := [f"{len(keys)} {what} ({_some(keys)})" for what, keys in found if keys]:
+    problems_of = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
+    if problems := [f"{len(keys)} {what} ({_some(keys)})" for what, keys in problems_of if keys]:
         raise ModelError(f"{path} does not fit {name}: {'; '.join(problems)}")
     try:
         model.load_state_dict(state, strict=False)  # only counters are missing
@@ -48,18 +52,25 @@ def load_weights(model: nn.Module, path: Path, name: str) -> None:
         raise ModelError(f"{path} does not fit {name}: {error}") from error
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, by name. No object is ever unpickled: `torch.load` reads `weights_only`.
+def read_state_dicts(path: Path) -> list[dict[str, Tensor]]:
+    """The state dicts that a checkpoint holds, the likeliest first. The file's content says what it is, not its name.
+
+    No object is ever unpickled: `torch.load` reads `weights_only`.
 
     Raises:
         ModelError: the file is missing, damaged, of another kind, or holds more than tensors.
     """
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        if path.suffix not in PICKLES:
-            raise ModelError(f"{path}: expected weights in a .safetensors file, or in a {', '.join(PICKLES)}")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            head = file.read(16)
+        if is_safetensors(head):
+            return [safetensors.torch.load_file(path)]
+        if not head.startswith(PICKLES):
+            raise ModelError(
+                f"{path}: expected weights, as safetensors or torch.save writes them; found a file that begins with {head!r}"
+            )
+        with path.open("rb") as file:  # given a path, torch goes by its suffix
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except ModelError:
         raise
     except pickle.UnpicklingError as error:
@@ -73,34 +84,67 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise ModelError(
             f"{path}: cannot read it as weights: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
         ) from error
-    return _unwrap(checkpoint, path)
+    return _state_dicts(checkpoint, path)
+
+
+PICKLES = (b"PK\x03\x04", b"\x80\x02")
+"""How files of torch.save begin: a zip archive, or, of old, a pickle."""
+
+
+def is_safetensors(head: bytes) -> bool:
+    """True for the beginning of a safetensors file: the length of a JSON object, and its first character."""
+    return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32
 
 
 def strip_prefixes(state: dict[str, Tensor], expected: Iterable[str]) -> dict[str, Tensor]:
-    """Take the prefixes of wrappers off, as long as all names have one and none is a name that is expected."""
-    names = set(expected)
-    while state and not names & set(state):
-        prefix = next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None)
-        if prefix is None:
-            break
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+    """Take off what wrappers put in front of every name, whatever it is: the prefix under which all expected names are there.
+
+    Where there are several, such as `model.` and `model_ema.`, the shortest one that is no moving average is taken. Moving
+    averages beside it are left out, and so are plain numbers (`n_averaged`, `step`).
+    """
+    needed = _needed(expected)
+    state = {key: value for key, value in state.items() if value.dim() or "." in key or key in needed}
+    if not any(COMPILED in name for name in needed):
+        state = {key.replace(COMPILED, ""): value for key, value in state.items()}
+    if not needed or needed & set(state):
+        return state
+    last = max(needed, key=len)
+    prefixes = [key.removesuffix(last) for key in state if key.endswith(f".{last}")]
+    whole = [prefix for prefix in prefixes if all(prefix + name in state for name in needed)] or prefixes
+    if not whole:
+        return state
+    prefix = min(whole, key=lambda p: (_is_average(p), len(p)))
+    kept = {key: value for key, value in state.items() if key.startswith(prefix) or not _is_average(key.split(".")[0])}
+    return {key.removeprefix(prefix): value for key, value in kept.items()}
 
 
-def _unwrap(checkpoint: Any, path: Path) -> dict[str, Tensor]:
-    while isinstance(checkpoint, Mapping):
-        nested = next((key for key in NESTED if isinstance(checkpoint.get(key), Mapping)), None)
-        if nested is None:
-            break
-        checkpoint = checkpoint[nested]
+def _needed(expected: Iterable[str]) -> set[str]:
+    return {name for name in expected if not name.endswith(_COUNTER)}
+
+
+def _is_average(prefix: str) -> bool:
+    return bool(re.search(r"ema|averag|swa", prefix, re.IGNORECASE))
+
+
+def _state_dicts(checkpoint: Any, path: Path) -> list[dict[str, Tensor]]:
+    """Each mapping of names to tensors in a checkpoint, the ones under the names in NESTED first; plain values don't count."""
     if not isinstance(checkpoint, Mapping):
         raise ModelError(f"{path}: expected a state dict, found {type(checkpoint).__name__}")
-    others = [str(key) for key, value in checkpoint.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
-    if others:
+    found: list[dict[str, Tensor]] = []
+    waiting: list[Mapping[Any, Any]] = [checkpoint]
+    while waiting:
+        mapping = waiting.pop(0)
+        tensors = {key: value for key, value in mapping.items() if isinstance(key, str) and isinstance(value, Tensor)}
+        keys = sorted(mapping, key=lambda key: NESTED.index(key) if key in NESTED else len(NESTED))
+        nested = [mapping[key] for key in keys if isinstance(mapping[key], Mapping)]
+        found += [tensors] if tensors else []
+        waiting = nested + waiting
+    if not found:
         raise ModelError(
-            f"{path}: expected a state dict, or one under {', '.join(NESTED)}; found other things than tensors: {_some(others)}"
+            f"{path}: expected a state dict, or one under {', '.join(NESTED)}; found other things than tensors: "
+            f"{_some([str(key) for key in checkpoint])}"
         )
-    return dict(checkpoint)
+    return found
 
 
 def _some(keys: list[str]) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bitwright.algorithms.ranges import Function, Range, identity
 from bitwright.errors import CalibrationError, EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
-from bitwright.nn.edges import WITH_WEIGHT, ends, place
+from bitwright.nn.edges import WITH_WEIGHT, Ends, ends, place
 from bitwright.nn.histogram import Histogram
 from bitwright.nn.image import code_affine, encode, image_type, read_bits
 from bitwright.nn.integer_ops import INTEGER_FUNCTIONS, Call
@@ -22,6 +22,7 @@ from bitwright.nn.layer import Layer
 from bitwright.nn.quantizers import Edge, WeightQuantizer
 from bitwright.ops import FLOAT_OPS
 from bitwright.ops.unary import Unary
+from bitwright.ops.weights import groups_needed
 from bitwright.preprocess import Preprocess
 from bitwright.recipe import Recipe
 
@@ -30,7 +31,7 @@ class PreparedModel(nn.Module):
     """A fused float graph with quantizers on its edges and weights.
 
     `layers` has a `Layer` for each node, `edges` an `Edge` for each type; their keys are module paths with `/` for `.`.
-    `ruled_by` has, for each edge, the layer whose rule in the recipe says what is written to it.
+    `ruled_by` has, for each edge, the layer whose rule in the recipe says what is written to it, `notes` what capture changed.
     """
 
     image_scale: Tensor
@@ -38,8 +39,9 @@ class PreparedModel(nn.Module):
     code_scale: Tensor
     code_offset: Tensor
 
-    def __init__(self, graph: Graph, preprocess: Preprocess, recipe: Recipe) -> None:
+    def __init__(self, graph: Graph, preprocess: Preprocess, recipe: Recipe, notes: tuple[str, ...] = ()) -> None:
         super().__init__()
+        self.notes = notes
         edges = place(read_bits(graph, preprocess), recipe)
         self.graph, self.owner = edges.graph, dict(edges.owner)
         self.preprocess, self.recipe = preprocess, recipe
@@ -60,16 +62,17 @@ class PreparedModel(nn.Module):
         for node in self.graph.nodes:
             weights = recipe.schemes(node.name, **sides.of(node.name))[0] if node.op in WITH_WEIGHT else None
             image = self.image if INPUT in node.inputs and node.op == "conv2d" else None
-            groups = (
-                recipe.groups(node.name, node.tensors["weight"].shape[1], **sides.of(node.name))
-                if node.op == "linear"
-                else 1
-            )
+            groups = self._groups(node, weights, sides) if node.op == "linear" and weights is not None else 1
             self.layers[_key(node.name)] = Layer(node, weights, image, groups)
         for name in dict.fromkeys(self.owner.values()):
             self.edges[_key(name)] = Edge(name, edges.schemes[name])
         self.ruled_by = dict(edges.ruled_by)
         self._lowered: tuple[int, Graph, dict[str, dict[str, Tensor]]] | None = None
+
+    def _groups(self, node: Node, weights: str, sides: Ends) -> int:
+        """Groups of a linear layer's inputs: the recipe's, or as many as its accumulators need."""
+        inputs = node.tensors["weight"].shape[1]
+        return max(self.recipe.groups(node.name, inputs, **sides.of(node.name)), groups_needed(inputs, weights))
 
     def layer(self, name: str) -> Layer:
         """The layer of the node called `name`."""

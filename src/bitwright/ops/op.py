@@ -147,14 +147,18 @@ def tensor(node: Node, key: str) -> Array:
     return node.tensors[key]
 
 
-def check_overflow(weight: Array, x: QType, where: str) -> None:
-    """Raise OverflowBoundError if an accumulator of weight [O, ...] over codes of type x may leave int32."""
+def check_overflow(weight: Array, x: QType, where: str, advice: str = "") -> None:
+    """Raise OverflowBoundError if an accumulator of weight [O, ...] over codes of type x may leave int32.
+
+    `advice` is what helps besides fewer bits.
+    """
     if weight.dtype == np.int8 and weight[0].size * 128 * x.reach <= INT32_MAX:
         return  # whatever the codes are; adding up all weights of a network takes a while
     bound = worst_case(weight, x)
     if bound > INT32_MAX:
         raise OverflowBoundError(
             f"{where}: the accumulator may reach {bound}, past int32's {INT32_MAX}; use fewer bits for weights or inputs"
+            f"{advice}"
         )
 
 

@@ -10,16 +10,29 @@ import numpy.typing as npt
 from bitwright.errors import GraphError
 from bitwright.graph import Node, Shape, Value
 from bitwright.ops import epilogue
-from bitwright.ops.op import check_overflow, codes_of, expect_tensors
+from bitwright.ops.op import INT32_MAX, check_overflow, codes_of, expect_tensors
 from bitwright.schemes import SCHEMES
 
 MAX_GROUPS = 2**16
 """Of one layer: so many sums of the largest multipliers stay within float32."""
 
+MOST_REACH = 255
+"""Of any type of codes: the largest |code - zero_point|."""
+
 
 def WEIGHTS(value: Any) -> bool:  # noqa: N802 - an attribute rule, like its neighbours
     """An attribute that names a scheme for weights."""
     return isinstance(value, str) and value in SCHEMES and SCHEMES[value].weights
+
+
+def groups_needed(inputs: int, scheme: str) -> int:
+    """The fewest groups of a linear layer's inputs whose sums fit int32 whatever weights and codes are, 1 mostly.
+
+    It is 1 as well where no number of groups would do: then the bound of the weights themselves decides.
+    """
+    most = INT32_MAX // (max(SCHEMES[scheme].hi, -SCHEMES[scheme].lo) * MOST_REACH)
+    fitting = (g for g in range(1, MAX_GROUPS + 1) if inputs % g == 0 and inputs // g <= most)
+    return next(fitting, 1)
 
 
 def quantize_weight(
@@ -46,4 +59,5 @@ def check_layer(node: Node, inputs: Sequence[Value], output: Value, where: str) 
     if not SCHEMES[node.attrs["weights"]].holds(weight):
         raise GraphError(f"{where}: weight codes {weight.min()}..{weight.max()} are not all {node.attrs['weights']}")
     epilogue.check_bounds(node, output, where)
-    check_overflow(weight.reshape(shape[0] * groups, -1), codes_of(inputs[0]), where)
+    other = "; or smaller groups of inputs ('group' in the recipe)" if node.op == "linear" else ""
+    check_overflow(weight.reshape(shape[0] * groups, -1), codes_of(inputs[0]), where, other)
