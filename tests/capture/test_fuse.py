@@ -122,8 +122,8 @@ def test_what_a_layer_takes_in(case: str) -> None:
 LEFT: dict[str, tuple[Forward, list[str]]] = {
     "a convolution that two ops read": (lambda s, x: s.norm(h := s.stem(x)) * h, ["conv2d", "batch_norm", "mul"]),
     "a norm that two ops read": (
-        lambda s, x: F.relu(h := s.norm(s.stem(x))) * h,
-        ["conv2d", "clamp", "mul"],
+        lambda s, x: F.relu(h := s.norm(s.stem(x))) * F.max_pool2d(h, 3, 1, 1),
+        ["conv2d", "clamp", "max_pool2d", "mul"],
     ),
     "a relu that two ops read is still bounds": (
         lambda s, x: s.a(h := F.relu(s.stem(x))) * h,
@@ -211,8 +211,8 @@ def test_where_shifts_go(case: str) -> None:
 
 def test_the_output_is_read_by_the_outside() -> None:
     """Logits that something else reads too are not taken in."""
-    found = fused(lambda s, x: (h := s.fc(s.stem(x).mean((2, 3)))) + F.relu(h))
-    assert [op for op, *_ in found.values()][-3:] == ["linear", "clamp", "add"]
+    found = fused(lambda s, x: (h := s.fc(s.stem(x).mean((2, 3)))) + F.pad(F.relu(h)[:, 1:], (0, 1)))
+    assert [op for op, *_ in found.values()][-5:] == ["linear", "clamp", "slice", "pad", "add"]
 
 
 def test_a_sum_with_the_image_stays_a_sum() -> None:

@@ -119,8 +119,8 @@ ENDS: dict[str, Forward] = {
     "max pool": lambda s, x: F.max_pool2d(s.stem(x), 6).flatten(1),
     "hardswish": lambda s, x: F.hardswish(pooled(s, s.stem(x))),
     "softmax-like": lambda s, x: torch.sigmoid(pooled(s, s.stem(x))),
-    "logits that are read again": lambda s, x: (h := pooled(s, s.stem(x))) * torch.sigmoid(h),
-    "planes that are read again": lambda s, x: (h := s.stem(x).mean((2, 3))) + F.relu(h),
+    "logits that are read again": lambda s, x: (h := pooled(s, s.stem(x))) * h,
+    "planes that are read again": lambda s, x: (h := s.stem(x).mean((2, 3))) + h,
 }
 
 

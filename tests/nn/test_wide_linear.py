@@ -39,7 +39,7 @@ def wide() -> nn.Module:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(INPUTS, 3))
     with torch.no_grad():
-        weight = model[1].weight
+        weight = model.get_parameter("1.weight")
         weight.copy_(weight.sign() * weight.abs().clamp(min=0.5 * weight.abs().max()))  # on average 3/4 of the greatest
     return model.eval()
 
@@ -59,7 +59,7 @@ def test_a_layer_of_200704_inputs():
 
 def test_what_still_overflows_is_offered_groups():
     x, y = Value((INPUTS,), QType("uint8", 1.0, 0)), Value((1,))
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "weight": np.full((1, INPUTS), 127, np.int8),
         "m": np.ones((1, 2), np.float32),
         "b": np.zeros(1, np.float32),

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a class name that the locale can't spell is no error
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show
+            warnings.showwarning = _show  # type: ignore[assignment]
             code = bitwright.main(arguments, prog_name="bitwright", standalone_mode=False)
     except click.ClickException as error:
         error.show()
