@@ -38,14 +38,15 @@ Tensor tensor_of(const Array& array) {
   return tensor;
 }
 
-// (shape, max_code or None, step, zero points)
+// (shape, channel axis, max_code or None, step, zero points)
 Value value_of(nb::tuple t) {
   Value value;
   value.shape = nb::cast<std::vector<int>>(t[0]);
-  value.is_float = t[1].is_none();
+  value.channel = nb::cast<int>(t[1]);
+  value.is_float = t[2].is_none();
   if (value.is_float) return value;
-  value.max_code = nb::cast<int>(t[1]), value.step = nb::cast<int>(t[2]);
-  value.zero_points = nb::cast<std::vector<int>>(t[3]);
+  value.max_code = nb::cast<int>(t[2]), value.step = nb::cast<int>(t[3]);
+  value.zero_points = nb::cast<std::vector<int>>(t[4]);
   return value;
 }
 

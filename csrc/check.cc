@@ -95,12 +95,18 @@ class NodeCheck {
     }
   }
 
-  void rank3(size_t i = 0) const { expect(in(i).shape.size() == 3, "expected an input of shape C, H, W"); }
+  // The result has the channel axis of the input.
+  void same_channel(size_t i = 0) const { expect(in(i).channel == out_.channel, "the axis of the channels is wrong"); }
+
+  void planes() const {
+    expect(in().shape.size() == 3 && in().channel == 0, "expected an input of shape C, H, W");
+    same_channel();
+  }
 
   void residual(size_t i) const {
     if (node_.inputs.size() <= i) return;
     one_zero_point(i);
-    expect(in(i).shape == out_.shape, "the residual's shape is not the output's");
+    expect(in(i).shape == out_.shape && in(i).channel == out_.channel, "the residual's shape is not the output's");
     tensor("m_r", Type::float32, {1});
   }
 
@@ -115,7 +121,7 @@ class NodeCheck {
     for (int64_t o = 0; o < outs; ++o) {
       int64_t most = 0;
       for (int i = 0; i < depth; ++i) {
-        int zp = in().zero_point(in().shape.size() == 3 ? static_cast<int>(o / group_outs) * depth + i : i);
+        int zp = in().zero_point(static_cast<int>(o / group_outs) * depth + i);
         for (int t = 0; t < taps; ++t) {
           int code = w[(o * depth + i) * taps + t];
           most += static_cast<int64_t>(std::abs(code)) * std::max(zp, in().max_stored() - zp);
@@ -137,7 +143,7 @@ class NodeCheck {
   }
 
   void conv2d() {
-    inputs(1, 2), rank3(), range();
+    inputs(1, 2), planes(), range();
     expect(out_.shape.size() == 3, "the output's shape is wrong");
     int groups = attr_within("groups", 1, 1, 1 << 20)[0], channels = in().shape[0], outs = out_.shape[0];
     expect(channels % groups == 0 && outs % groups == 0, "groups does not divide the channels");
@@ -155,55 +161,57 @@ class NodeCheck {
 
   void linear() {
     inputs(1, 2), range();
-    expect(in().shape.size() == 1 && out_.shape.size() == 1, "expected an input and an output of shape F");
-    if (in().zero_points.size() != 1) one_zero_point(0);
-    const Tensor& weight = tensor("weight", Type::int8, {out_.shape[0], in().shape[0]});
-    int groups = groups_of(node_);
-    expect(groups >= 1 && groups <= kMostGroups && in().shape[0] % groups == 0, "groups do not divide the inputs");
-    std::vector<int64_t> multipliers = {out_.shape[0]};
+    expect(in().channel == static_cast<int>(in().shape.size()) - 1, "expected an input whose channel is its last axis");
+    one_zero_point(0), same_channel();
+    int outs = out_.channels(), channels = in().channels(), groups = groups_of(node_);
+    std::vector<int> result = in().shape;
+    result.back() = outs;
+    shape(result);
+    const Tensor& weight = tensor("weight", Type::int8, {outs, channels});
+    expect(groups >= 1 && groups <= kMostGroups && channels % groups == 0, "groups do not divide the inputs");
+    std::vector<int64_t> multipliers = {outs};
     if (groups > 1) multipliers.push_back(groups);
-    tensor("m", Type::float32, multipliers), tensor("b", Type::float32, {out_.shape[0]}), residual(1);
-    accumulator(weight, static_cast<int64_t>(out_.shape[0]) * groups, in().shape[0] / groups, 1, out_.shape[0] * groups);
+    tensor("m", Type::float32, multipliers), tensor("b", Type::float32, {outs}), residual(1);
+    accumulator(weight, static_cast<int64_t>(outs) * groups, channels / groups, 1, outs * groups);
   }
 
   void batch_norm() {
-    inputs(1, 1), range(), shape(in().shape);
-    tensor("m", Type::float32, {in().shape[0]}), tensor("b", Type::float32, {in().shape[0]});
+    inputs(1, 1), range(), shape(in().shape), same_channel();
+    tensor("m", Type::float32, {in().channels()}), tensor("b", Type::float32, {in().channels()});
   }
 
   void add() {
-    inputs(2, 2), range(), one_zero_point(0), one_zero_point(1), shape(in(0).shape), shape(in(1).shape);
+    inputs(2, 2), range(), one_zero_point(0), one_zero_point(1), shape(in(0).shape), shape(in(1).shape), same_channel(0), same_channel(1);
     tensor("m_a", Type::float32, {1}), tensor("m_b", Type::float32, {1});
   }
 
   void mul() {
-    inputs(2, 2), range(), one_zero_point(0), one_zero_point(1), shape(in(0).shape);
+    inputs(2, 2), range(), one_zero_point(0), one_zero_point(1), shape(in(0).shape), same_channel(0), same_channel(1);
     const auto &a = in(0).shape, &b = in(1).shape;
     std::vector<int> of_channels(a.size(), 1);
-    of_channels[0] = a[0];
+    of_channels[in().channel] = in().channels();
     expect(a == b || b == of_channels, "the shapes of its inputs do not fit");
     tensor("m", Type::float32, {1});
   }
 
   void table() {
-    inputs(1, 1), shape(in().shape);
+    inputs(1, 1), shape(in().shape), same_channel();
     expect(!out_.is_float, "expected codes as output");
     auto found = node_.tensors.find("table");
     bool shared = found != node_.tensors.end() && found->second.shape.size() == 1;
-    expect(shared || in().shape.size() == 1 || in().shape.size() == 3, "a table for each channel needs an input of C, H, W or F");
-    std::vector<int64_t> dims = shared ? std::vector<int64_t>{256} : std::vector<int64_t>{in().shape[0], 256};
+    std::vector<int64_t> dims = shared ? std::vector<int64_t>{256} : std::vector<int64_t>{in().channels(), 256};
     for (uint8_t code : tensor("table", Type::uint8, dims).as<uint8_t>())
       expect(code <= out_.max_code, "the table holds a code that the output has not");
   }
 
   void max_pool2d() {
-    inputs(1, 1), rank3(), same_codes();
+    inputs(1, 1), planes(), same_codes();
     auto size = windows(attr_within("kernel", 2, 1, kMostWindow), attr_within("dilation", 2, 1, kMostWindow));
     shape({in().shape[0], size[0], size[1]});
   }
 
   void avg_pool2d() {
-    inputs(1, 1), rank3(), one_zero_point(0);
+    inputs(1, 1), planes(), one_zero_point(0);
     auto size = windows(attr_within("kernel", 2, 1, kMostWindow), {1, 1});
     shape({in().shape[0], size[0], size[1]});
     auto found = node_.tensors.find("m");
@@ -212,7 +220,7 @@ class NodeCheck {
   }
 
   void global_avg_pool2d() {
-    inputs(1, 1), rank3(), one_zero_point(0), shape({in().shape[0], 1, 1}), tensor("m", Type::float32, {1});
+    inputs(1, 1), planes(), one_zero_point(0), shape({in().shape[0], 1, 1}), tensor("m", Type::float32, {1});
     expect(in().count() / in().shape[0] <= INT32_MAX / 255, "an accumulator could overflow int32");
   }
 
@@ -232,7 +240,7 @@ class NodeCheck {
   void slice() {
     inputs(1, 1), same_type();
     int axis = attr_within("axis", 1, 0, static_cast<int>(in().shape.size()) - 1)[0], size = in().shape[axis];
-    if (axis == 0) one_zero_point(0);
+    one_zero_point(0);
     int start = attr_within("start", 1, 0, size - 1)[0], stop = attr_within("stop", 1, start + 1, size)[0];
     int step = attr_within("step", 1, 1, size)[0];
     std::vector<int> part = in().shape;
@@ -266,7 +274,7 @@ class NodeCheck {
   }
 
   void dequantize() {
-    inputs(1, 1), shape(in().shape), tensor("m", Type::float32, {1});
+    inputs(1, 1), shape(in().shape), same_channel(), tensor("m", Type::float32, {1});
     expect(out_.is_float, "expected float32 as output");
   }
 
@@ -285,10 +293,11 @@ void check_value(const Value& v, int index) {
     expect(d >= 1 && d <= kMostElements / count, "a dimension is out of range");
     count *= d;
   }
+  expect(v.channel >= 0 && v.channel < static_cast<int>(v.shape.size()), "it has no such axis of channels");
   if (v.is_float) return;
   expect(v.max_code >= 1 && v.max_code <= 255, "expected codes of 1 to 8 bits");
   expect(v.step == 1 || (v.step == 2 && v.max_code == 1 && index > 0), "expected a step of 1, or of 2 between two codes");
-  expect(v.zero_points.size() == 1 || (index == 0 && static_cast<int>(v.zero_points.size()) == v.shape[0]), "wrong number of zero points");
+  expect(v.zero_points.size() == 1 || (index == 0 && static_cast<int>(v.zero_points.size()) == v.channels()), "wrong number of zero points");
   for (int zp : v.zero_points) expect(v.step == 1 ? zp >= 0 && zp <= v.max_code : zp == 1, "a zero point is out of range");
 }
 
@@ -310,6 +319,7 @@ void check(const Graph& graph) {
   auto known = [&](int v) { return v >= 0 && v < static_cast<int>(graph.values.size()); };
   if (graph.values.empty() || !known(graph.output)) throw std::invalid_argument("the graph has no such output");
   for (size_t i = 0; i < graph.values.size(); ++i) check_value(graph.values[i], static_cast<int>(i));
+  if (graph.values[0].shape.size() != 3 || graph.values[0].channel != 0) throw std::invalid_argument("expected an image of C, H, W");
   if (graph.values[0].is_float) throw std::invalid_argument("the image is float32, expected codes");
   std::vector<bool> written(graph.values.size(), false);
   written[0] = true;

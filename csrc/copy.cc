@@ -14,11 +14,12 @@ constexpr int64_t kElementsPerUnit = 4096;
 std::vector<Stride> strides(const Value& value, const Map& map) {
   std::vector<Stride> axes;
   for (int extent : value.shape) axes.push_back({extent, 1});
-  if (axes.size() == 3) {
-    axes[1].step = map.row, axes[2].step = map.pixel;
-    return axes;
+  ptrdiff_t step = map.pixel;
+  for (int d = static_cast<int>(axes.size()) - 1; d >= 0; --d) {
+    if (d == value.channel) continue;
+    axes[d].step = step;
+    step = axes.size() == 3 ? map.row : step * axes[d].extent;  // only two axes of pixels may have a halo
   }
-  for (size_t d = axes.size(); d-- > 1;) axes[d - 1].step = axes[d].step * axes[d].extent;
   return axes;
 }
 

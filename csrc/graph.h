@@ -14,6 +14,7 @@ namespace bitwright {
 // or, where planning set `planes`, the code as so many bit planes, packed.
 struct Value {
   std::vector<int> shape;  // PyTorch's order, without the batch
+  int channel = 0;         // the axis of the channels; in memory a value is pixels of these
   bool is_float = false;
   int max_code = 255;
   int step = 1;
@@ -21,6 +22,7 @@ struct Value {
   std::vector<int> zero_points;
 
   int64_t count() const;
+  int channels() const { return shape[channel]; }
   int max_stored() const { return stored_step() * max_code; }
   int stored_step() const { return planes ? 1 : step; }
   // Where zero is among the codes: what is added to t before it is rounded to one.

@@ -10,14 +10,19 @@ namespace bitwright {
 namespace {
 
 constexpr int kManySteps = 256;
+constexpr int kMostRowPixels = 16;  // of tokens: rows are what threads share
 
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
 }  // namespace
 
 Extent extent(const Value& value) {
-  if (value.shape.size() == 3) return {value.shape[1], value.shape[2], value.shape[0]};
-  return {1, 1, static_cast<int>(value.count())};
+  int channels = value.channels(), pixels = static_cast<int>(value.count() / channels), w = kMostRowPixels;
+  if (value.shape.size() == 3)
+    w = value.shape[value.channel == 2 ? 1 : 2];
+  else
+    while (pixels % w != 0) --w;
+  return {pixels / w, w, channels};
 }
 
 Layout::Layout(const Graph& graph)
@@ -27,14 +32,17 @@ void Layout::add_value() { links_.emplace_back(), buffers_.emplace_back(), place
 
 // Afterwards every value on the way is linked to the root itself: long chains of views are walked once.
 int Layout::root(int value) const {
-  int top = value, channel = 0;
-  for (; links_[top].above >= 0; top = links_[top].above) channel += links_[top].channel;
-  for (int next; links_[value].above >= 0; value = next) {
-    Link& link = links_[value];
-    next = link.above;
-    int of_value = channel;
-    channel -= link.channel;
-    link.above = top, link.channel = of_value;
+  int above_it = links_[value].above;
+  if (above_it < 0 || links_[above_it].above < 0) return above_it < 0 ? value : above_it;
+  std::vector<int> way;
+  int top = value;
+  for (; links_[top].above >= 0; top = links_[top].above) way.push_back(top);
+  Link above;
+  for (size_t i = way.size(); i-- > 0;) {
+    Link& link = links_[way[i]];
+    if (i + 1 < way.size()) link.channel += above.channel, link.pixel += above.pixel, link.own_rows |= above.own_rows;
+    link.above = top;
+    above = link;
   }
   return top;
 }
@@ -42,6 +50,12 @@ int Layout::root(int value) const {
 bool Layout::make_view(int child, int parent, int channel) {
   if (links_[child].parent >= 0 || root(parent) == child) return false;
   links_[child] = {parent, parent, channel};
+  return true;
+}
+
+bool Layout::make_pixel_view(int child, int parent, int pixel) {
+  if (has_halo(child) || has_halo(parent) || !make_view(child, parent, 0)) return false;
+  links_[child].pixel = pixel, links_[child].own_rows = true;
   return true;
 }
 
@@ -135,14 +149,16 @@ void Layout::arrange() {
   assign_offsets();
   for (size_t i = 0; i < places_.size(); ++i) {
     int value = static_cast<int>(i), r = root(value);
-    int channel = r == value ? 0 : links_[i].channel;
     const Buffer& b = buffers_[r];
+    const Link& link = links_[i];  // to the root, now that this is known
     Map map = b.map;
     if (r != value) {
-      map.c = extent(graph_.values[value]).c;
+      Extent e = extent(graph_.values[value]);
+      map.c = e.c;
       if (map.c != b.map.c) map.lanes = map.c;
+      if (link.own_rows) map.h = e.h, map.w = e.w, map.row = e.w * map.pixel;
     }
-    places_[i] = {r, static_cast<ptrdiff_t>(b.arena_offset) + b.origin + channel, map};
+    places_[i] = {r, static_cast<ptrdiff_t>(b.arena_offset) + b.origin + link.pixel * map.pixel + link.channel, map};
   }
 }
 

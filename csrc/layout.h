@@ -43,6 +43,8 @@ class Layout {
 
   // `child` is channels [channel, ...) of `parent`. False if `child` has a parent already or it would be its own.
   bool make_view(int child, int parent, int channel);
+  // `child` is the pixels of `parent` from `pixel` on, in rows of its own length. Both must need no halo, now and later.
+  bool make_pixel_view(int child, int parent, int pixel);
   bool is_view(int child, int parent) const;
   void need_halo(int value, const Halo& halo);
   bool has_halo(int value) const;  // its buffer, that is
@@ -59,7 +61,8 @@ class Layout {
  private:
   // Of what a value is a view, and the way to its root as far as it is known.
   struct Link {
-    int parent = -1, above = -1, channel = 0;
+    int parent = -1, above = -1, channel = 0, pixel = 0;
+    bool own_rows = false;
   };
 
   int root(int value) const;
@@ -75,7 +78,8 @@ class Layout {
   int steps_ = 0;
 };
 
-// Height, width and channels as the kernels see them: shapes other than C, H, W are one pixel, row-major.
+// Height, width and channels as the kernels see them. The pixels of a value are the elements of all its axes but the channel, in
+// PyTorch's order: H x W of them where there are two such axes, else in rows of a length that divides their number.
 struct Extent {
   int h, w, c;
 };

@@ -26,6 +26,46 @@ bool is_pointwise(const Node& conv) {
   return shape[2] == 1 && shape[3] == 1 && all("stride", 1) && all("padding", 0) && all("groups", 1);
 }
 
+// The axes of a value from the outermost in memory to the innermost, as they step through the elements of another: those of one
+// element are left out, and neighbours that step as one are one.
+struct Digit {
+  int size;
+  int64_t step;
+  bool operator==(const Digit&) const = default;
+};
+
+std::vector<Digit> memory_order(const Value& value, const std::vector<int64_t>& steps) {
+  std::vector<Digit> digits;
+  auto add = [&](size_t axis) {
+    if (value.shape[axis] == 1) return;
+    if (!digits.empty() && digits.back().step == steps[axis] * value.shape[axis])
+      digits.back() = {digits.back().size * value.shape[axis], steps[axis]};
+    else
+      digits.push_back({value.shape[axis], steps[axis]});
+  };
+  for (size_t axis = 0; axis < value.shape.size(); ++axis)
+    if (static_cast<int>(axis) != value.channel) add(axis);
+  add(value.channel);
+  return digits;
+}
+
+std::vector<int64_t> row_major(const std::vector<int>& shape) {
+  std::vector<int64_t> steps(shape.size(), 1);
+  for (size_t d = shape.size(); d-- > 1;) steps[d - 1] = steps[d] * shape[d];
+  return steps;
+}
+
+// Is it a reshape or permute whose result has pixels of as many channels, with the same bytes in the same order?
+bool keeps_order(const Node& node, const std::vector<Value>& values) {
+  if (node.op != "reshape" && node.op != "permute") return false;
+  const Value &in = values[node.inputs[0]], &out = values[node.output];
+  if (in.channels() != out.channels()) return false;
+  std::vector<int64_t> steps = row_major(in.shape), moved = node.op == "reshape" ? row_major(out.shape) : steps;
+  if (node.op == "permute")
+    for (size_t d = 0; d < steps.size(); ++d) moved[d] = steps[node.attrs.at("dims")[d]];
+  return memory_order(in, steps) == memory_order(out, moved);
+}
+
 constexpr int64_t kL1Bytes = 32 << 10;
 
 class Lowering {
@@ -37,8 +77,9 @@ class Lowering {
     if (!keep_values_) fuse_flattens(), drop_unread(), fuse_tables();
     pack_values(graph_, layers_, isa_, keep_values_);
     while (layout_.size() < graph_.values.size()) layout_.add_value();
-    make_views();
+    if (!keep_values_) make_views();
     need_halos();
+    if (!keep_values_) make_pixel_views();
     if (!keep_values_) fuse_scales(), fuse_pools();
     place_values();
     std::vector<std::unique_ptr<Step>> steps = make_steps();
@@ -53,7 +94,8 @@ class Lowering {
       auto before = layers_.writer(layer.node->inputs[0]);
       if (before == layers_.end() || before->node->op != "reshape") continue;
       int source = before->node->inputs[0];
-      if (graph_.values[source].shape.size() != 3) continue;
+      const Value &map = graph_.values[source], &flat = graph_.values[before->output];
+      if (map.shape.size() != 3 || map.channel != 0 || flat.shape.size() != 1) continue;
       if (is_grouped(*layer.node)) continue;  // its groups are of inputs in PyTorch's order
       layers_.read(layer, 0, source);
     }
@@ -95,7 +137,7 @@ class Lowering {
       auto before = layers_.writer(node.inputs[0]);
       if (before == layers_.end() || before->node->op != "mul" || layers_.readers(before->output) != 1) continue;
       const Value &x = graph_.values[before->node->inputs[0]], &factor = graph_.values[before->node->inputs[1]];
-      if (x.shape.size() != 3 || x.shape == factor.shape || scaled_strips(x).count < pool_.threads()) continue;
+      if (x.shape == factor.shape || scaled_strips(x).count < pool_.threads()) continue;
       layer.scale = layers_.fuse(before);
     }
   }
@@ -120,35 +162,76 @@ class Lowering {
     return int64_t{e.h} * e.w * kPoolBlock <= kL1Bytes && (threads == 1 || 4 * most * threads <= 5 * e.c);
   }
 
-  bool one_pixel(int value) const {
-    Extent e = extent(graph_.values[value]);
-    return e.h == 1 && e.w == 1;
-  }
-
-  // Channels lie side by side, so these need no copy; a value can be a view of one other only.
+  // What moves no byte, or only skips some, needs no copy; a value can be a view of one other only. First those that keep rows.
   void make_views() {
-    if (keep_values_) return;
     for (const Layer& layer : layers_) {
       const Node& node = *layer.node;
       int in = node.inputs[0];
-      bool by_channel = extent(graph_.values[layer.output]).c == graph_.values[layer.output].shape[0];
-      if (node.op == "reshape" && one_pixel(in) && one_pixel(layer.output))
+      if (keeps_order(node, graph_.values) && same_rows(in, layer.output))
         layout_.make_view(layer.output, in, 0);
-      else if (node.op == "slice" && by_channel && node.attrs.at("axis")[0] == 0 && node.attrs.at("step")[0] == 1)
+      else if (node.op == "slice" && node.attrs.at("step")[0] == 1 && joins_channels(node, in, layer.output))
         layout_.make_view(layer.output, in, node.attrs.at("start")[0]);
     }
-    for (const Layer& layer : layers_)
-      if (layer.node->op == "concat") view_parts(layer);
+    for (const Layer& layer : layers_) {
+      if (layer.node->op != "concat") continue;
+      for_parts(layer, [&](int part, int offset) {
+        if (part != 0 && joins_channels(*layer.node, part, layer.output)) layout_.make_view(part, layer.output, offset);
+      });
+    }
   }
 
-  void view_parts(const Layer& concat) {
-    const Node& node = *concat.node;
-    bool by_channel = extent(graph_.values[concat.output]).c == graph_.values[concat.output].shape[0];
-    if (!by_channel || node.attrs.at("axis")[0] != 0) return;
-    int channel = 0;
-    for (int part : node.inputs) {
-      if (part != 0) layout_.make_view(part, concat.output, channel);
-      channel += extent(graph_.values[part]).c;
+  // Then those whose pixels lie in rows of another length, which have no room for halos.
+  void make_pixel_views() {
+    for (const Layer& layer : layers_) {
+      const Node& node = *layer.node;
+      int in = node.inputs[0];
+      if (keeps_order(node, graph_.values) && !same_rows(in, layer.output))
+        layout_.make_pixel_view(layer.output, in, 0);
+      else if (node.op == "slice" && node.attrs.at("step")[0] == 1 && joins_pixels(node, in, layer.output))
+        layout_.make_pixel_view(layer.output, in, node.attrs.at("start")[0] * pixels_of_one(node, in));
+    }
+    for (const Layer& layer : layers_) {
+      if (layer.node->op != "concat") continue;
+      for_parts(layer, [&](int part, int offset) {
+        if (part != 0 && joins_pixels(*layer.node, part, layer.output)) layout_.make_pixel_view(part, layer.output, offset);
+      });
+    }
+  }
+
+  bool same_rows(int a, int b) const {
+    const Value &first = graph_.values[a], &second = graph_.values[b];
+    Extent x = extent(first), y = extent(second);
+    return x.h == y.h && x.w == y.w && (first.shape.size() == 3) == (second.shape.size() == 3);  // a halo parts two axes only
+  }
+
+  // A slice or concat along the channels: those of the part lie side by side in each pixel of the whole.
+  bool joins_channels(const Node& node, int in, int out) const {
+    return node.attrs.at("axis")[0] == graph_.values[in].channel && graph_.values[in].channel == graph_.values[out].channel;
+  }
+
+  // A slice or concat along the outermost axis of pixels: those of the part follow each other.
+  bool joins_pixels(const Node& node, int in, int out) const {
+    const Value& value = graph_.values[in];
+    int axis = node.attrs.at("axis")[0];
+    bool outermost = axis != value.channel && value.channel == graph_.values[out].channel;
+    for (int d = 0; d < axis; ++d) outermost = outermost && (d == value.channel || value.shape[d] == 1);
+    return outermost;
+  }
+
+  // How many pixels one index of the node's axis stands for.
+  int pixels_of_one(const Node& node, int value) const {
+    const Value& v = graph_.values[value];
+    return static_cast<int>(v.count() / v.channels() / v.shape[node.attrs.at("axis")[0]]);
+  }
+
+  // Calls f(part, where it begins): at a channel, or at a pixel.
+  template <class F>
+  void for_parts(const Layer& concat, const F& f) const {
+    int axis = concat.node->attrs.at("axis")[0], offset = 0;
+    for (int part : concat.node->inputs) {
+      f(part, offset);
+      const Value& v = graph_.values[part];
+      offset += axis == v.channel ? v.channels() : v.shape[axis] * pixels_of_one(*concat.node, part);
     }
   }
 
@@ -200,13 +283,13 @@ class Lowering {
   void append(std::vector<std::unique_ptr<Step>>& steps, const Layer& layer) const {
     const std::string& op = layer.node->op;
     if (any_of(op, {"reshape", "permute", "slice", "pad", "concat"})) {
-      int parts = static_cast<int>(layer.node->inputs.size()), axis = op == "concat" ? layer.node->attrs.at("axis")[0] : 0;
-      for (int i = 0, channel = 0, before = 0; i < parts; ++i) {
-        int input = layer.node->inputs[i];
-        if (!is_in_place(layer, input, channel)) steps.push_back(make_copy(graph_, layout_, layer, i, before));
-        channel += extent(graph_.values[input]).c, before += graph_.values[input].shape[axis];
-      }
-      return;
+      int i = 0, axis = op == "concat" ? layer.node->attrs.at("axis")[0] : 0, before = 0;
+      auto copy = [&](int input, int offset) {
+        if (!is_in_place(layer, input, offset)) steps.push_back(make_copy(graph_, layout_, layer, i, before));
+        ++i, before += graph_.values[input].shape[axis];
+      };
+      if (op == "concat") return for_parts(layer, copy);
+      return copy(layer.node->inputs[0], 0);
     }
     if (layer.pool) return steps.push_back(make_pooled(graph_, layout_, layer, isa_));
     if (layer.scale) return steps.push_back(make_scaled(graph_, layout_, layer, isa_));
@@ -222,10 +305,11 @@ class Lowering {
   }
 
   // Is the input already where this op would copy it?
-  bool is_in_place(const Layer& layer, int input, int channel) const {
+  bool is_in_place(const Layer& layer, int input, int offset) const {
     if (layer.node->op != "concat") return layout_.is_view(layer.output, input);
-    return layout_.is_view(input, layer.output) &&
-           layout_.place(input).offset == layout_.place(layer.output).offset + channel;
+    const Place& whole = layout_.place(layer.output);
+    ptrdiff_t bytes = joins_channels(*layer.node, input, layer.output) ? offset : offset * whole.map.pixel;
+    return layout_.is_view(input, layer.output) && layout_.place(input).offset == whole.offset + bytes;
   }
 
   Graph& graph_;

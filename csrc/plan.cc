@@ -112,11 +112,15 @@ void Plan::read_value(const Context& context, int value, uint8_t* to) const {
   const Value& v = graph_.values[value];
   const Place& place = lowered_.layout.place(value);
   const uint8_t* from = context.arena() + place.offset;
+  const Map& map = place.map;
   size_t size = v.is_float ? 4 : 1;
-  for (int c = 0; c < place.map.c; ++c)
-    for (int y = 0; y < place.map.h; ++y)
-      for (int x = 0; x < place.map.w; ++x, to += size)
-        std::memcpy(to, from + y * place.map.row + x * place.map.pixel + c * size, size);
+  int outer = 1;  // pixels differ in axes before the channel, and in axes behind it
+  for (int d = 0; d < v.channel; ++d) outer *= v.shape[d];
+  int inner = map.h * map.w / outer;
+  for (int o = 0; o < outer; ++o)
+    for (int c = 0; c < map.c; ++c)
+      for (int pixel = o * inner; pixel < (o + 1) * inner; ++pixel, to += size)
+        std::memcpy(to, from + pixel / map.w * map.row + pixel % map.w * map.pixel + c * size, size);
   if (v.is_float || v.step == 1) return;
   for (uint8_t* code = to - v.count(); code < to; ++code) *code /= static_cast<uint8_t>(v.step);
 }

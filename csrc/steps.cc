@@ -197,6 +197,36 @@ std::unique_ptr<Step> make_conv2d(const Graph& graph, const Layout& layout, cons
 
 bool is_grouped(const Node& node) { return node.op == "linear" && node.tensors.at("m").shape.size() == 2; }
 
+// A kernel for one pixel, run for each of several.
+class PixelsStep : public Step {
+ public:
+  PixelsStep(std::unique_ptr<Step> one, const Map& in, const Map& out, const Map& residual)
+      : one_(std::move(one)), in_(in), out_(out), second_(residual) {
+    int pixels = out.h * out.w;
+    name = one_->name, op = one_->op, kernel = one_->kernel + ", pixel by pixel", isa = one_->isa;
+    macs = one_->macs * pixels, bytes = one_->bytes, weight_bytes = one_->weight_bytes;
+    Step::in = one_->in, second = one_->second, Step::out = one_->out;
+    units = one_->units * pixels, scratch_bytes = one_->scratch_bytes;
+  }
+
+  void run(const Buffers& at, int begin, int end) const noexcept override {
+    for (int unit = begin, last; unit < end; unit = last) {
+      int pixel = unit / one_->units, first = pixel * one_->units;
+      last = std::min(end, first + one_->units);
+      Buffers of_pixel = at;
+      of_pixel.in += offset(in_, pixel), of_pixel.out += offset(out_, pixel);
+      if (at.second) of_pixel.second += offset(second_, pixel);
+      one_->run(of_pixel, unit - first, last - first);
+    }
+  }
+
+ private:
+  static ptrdiff_t offset(const Map& map, int pixel) { return pixel / map.w * map.row + pixel % map.w * map.pixel; }
+
+  std::unique_ptr<Step> one_;
+  Map in_, out_, second_;
+};
+
 // Do its weights fit four bits? Then they stay packed in memory, of which a linear layer of one pixel reads all.
 bool has_few_bits(const Node& node) {
   auto weights = node.tensors.at("weight").as<int8_t>();
@@ -225,13 +255,16 @@ std::unique_ptr<Step> make_grouped(const Graph& graph, const Layout& layout, con
   p.epilogue = step->epilogue(graph, node, {}, floats(node, "b"));
   step->macs = static_cast<int64_t>(p.out.c) * p.in.c;
   step->bind(grouped_kernels(), isa, weights.data());
+  if (p.out.h * p.out.w > 1) return std::make_unique<PixelsStep>(std::move(step), p.in, p.out, p.second);
   return step;
 }
 
-// Its input may still be C, H, W: a flatten before it is gone, and weights [O, C * H * W] are those of an H x W window.
+// Over tokens it is a convolution of 1 x 1. Where it writes one pixel its input may still be C, H, W: a flatten before it is gone, and
+// weights [O, C * H * W] are those of an H x W window.
 std::unique_ptr<Step> make_linear(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
-  Extent in = extent(graph.values[layer.node->inputs[0]]);
-  Window window = {in.h, in.w, 1, 1, 0, 0, 1, 1};
+  Extent in = extent(graph.values[layer.node->inputs[0]]), out = extent(graph.values[layer.output]);
+  bool one_pixel = out.h * out.w == 1;
+  Window window = {one_pixel ? in.h : 1, one_pixel ? in.w : 1, 1, 1, 0, 0, 1, 1};
   if (graph.values[layer.node->inputs[0]].planes) return make_bitgemm(graph, layout, layer, isa, window);
   bool packs = in.h == 1 && in.w == 1 && has_few_bits(*layer.node) && isa != Isa::scalar;
   if (packs || is_grouped(*layer.node)) return make_grouped(graph, layout, layer, isa);
@@ -268,7 +301,6 @@ std::unique_ptr<Step> make_elementwise(const Graph& graph, const Layout& layout,
   p.op = node.op == "add" ? Elementwise::add : Elementwise::mul;
   p.second = layout.place(step->second).map;
   p.per_channel = a.shape != b.shape;
-  p.repeat = a.shape.size() == 3 ? 1 : static_cast<int>(a.count() / b.count());
   p.zp = a.zero_point(0), p.second_zp = b.zero_point(0);
   p.m = floats(node, p.op == Elementwise::add ? "m_a" : "m")[0];
   if (p.op == Elementwise::add) p.m_second = floats(node, "m_b")[0];
@@ -284,7 +316,7 @@ std::unique_ptr<Step> make_affine(const Graph& graph, const Layout& layout, cons
   const Node& node = *layer.node;
   const Value& in = graph.values[step->in];
   ElementwiseParams& p = step->params;
-  p.op = Elementwise::affine, p.repeat = 1, p.zp = in.zero_point(0);
+  p.op = Elementwise::affine, p.zp = in.zero_point(0);
   std::vector<float> m = floats(node, "m"), b;
   if (node.op == "batch_norm") b = floats(node, "b");
   m.resize(p.in.c, m[0]);

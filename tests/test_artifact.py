@@ -259,7 +259,7 @@ def test_names_may_be_any_text():
 def test_the_file_is_safetensors_with_codes_and_float32_alone():
     assert {str(t.dtype) for t in stored().values()} == {"uint8", "float32"}
     assert set(HEADER["__metadata__"]) == {"bitwright"}
-    assert DOCUMENT["format"] == bitwright.artifact.FORMAT == 1
+    assert DOCUMENT["format"] == bitwright.artifact.FORMAT == 2
 
 
 # --- saving -----------------------------------------------------------------------------------------------------------
@@ -517,9 +517,27 @@ def test_nodes_in_any_other_order_are_refused():
 # --- contents that make no sense --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format_", [0, 2, -1, "1", None, 1.5, [1]])
+@pytest.mark.parametrize("format_", [0, 3, -1, "1", None, 1.5, [1]])
 def test_another_format_is_refused(format_):
-    refuse(edited(lambda d: d.update(format=format_)), "format 1")
+    refuse(edited(lambda d: d.update(format=format_)), "format 1 to 2")
+
+
+def as_format_1(document):
+    document["format"] = 1
+    for value in document["graph"]["values"].values():
+        del value["channel"]
+
+
+def test_format_1_is_read_and_has_its_channels_in_front():
+    found = from_bytes(edited(as_format_1))
+    assert found.data == ARTIFACT.data
+    assert all(value.channel == 0 for value in found.graph.values.values())
+
+
+@pytest.mark.parametrize("channel", [-1, 3, "0", None, 0.0, True])
+def test_a_channel_that_is_no_axis_is_refused(channel):
+    refuse(edited(lambda d: d["graph"]["values"]["input"].update(channel=channel)))
+    refuse(edited(lambda d: d["graph"]["values"]["logits"].update(channel=channel)))
 
 
 @pytest.mark.parametrize("op", ["relu", "Conv2d", "", "__class__", "clamp", "silu"])
@@ -748,16 +766,16 @@ def grey(nodes: list[tuple[Any, ...]], size: tuple[int, int]) -> bytes:
     """
     one = {"scheme": "uint8", "scale": 1.0, "zero_point": 0}
     image = {"scheme": "uint8", "scale": [1.0], "zero_point": [0], "offset": [0.0]}
-    values: dict[str, Any] = {"input": {"shape": [1, *size], "type": image}}
+    values: dict[str, Any] = {"input": {"shape": [1, *size], "type": image, "channel": 0}}
     records: list[Any] = []
     tensors: dict[str, np.ndarray] = {}
     for name, op, inputs, attrs, parts, shape in nodes:
-        values[name] = {"shape": list(shape), "type": None if name == nodes[-1][0] else one}
+        values[name] = {"shape": list(shape), "type": None if name == nodes[-1][0] else one, "channel": 0}
         shapes = {key: list(t.shape) for key, t in parts.items()}
         records.append({"name": name, "op": op, "inputs": inputs, "attrs": attrs, "tensors": shapes, "origin": ""})
         tensors |= {f"{name}/{key}": t.reshape(-1) if key == "weight" else t for key, t in parts.items()}
     document = {
-        "format": 1,
+        "format": 2,
         "graph": {"output": nodes[-1][0], "values": values, "nodes": records},
         "preprocess": Preprocess(size=size, mode="L").to_json(),
         "classes": None,

@@ -81,12 +81,6 @@ def test_reach_is_the_largest_distance_from_the_zero_point(qtype, reach):
     assert type(qtype.reach) is int
 
 
-def test_column_broadcasts_over_the_channel_axis():
-    assert IMAGE.column(4).shape == (1, 3, 1, 1)
-    assert IMAGE.column(4).reshape(-1).tolist() == [0, 128, 255]
-    assert QType("uint8", 1.0, 7).column(4) == 7
-
-
 @pytest.mark.parametrize("scheme", UNSIGNED)
 def test_good_types_pass(scheme):
     hi = SCHEMES[scheme].hi

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kMostVectors = 4;
 
-bool accepts(const ElementwiseParams& p) { return !p.epilogue.to_float && !p.zps && p.repeat == 1; }
+bool accepts(const ElementwiseParams& p) { return !p.epilogue.to_float && !p.zps; }
 
 int units(const ElementwiseParams& p) { return p.out.h; }
 

@@ -11,7 +11,6 @@ struct ElementwiseParams {
   Elementwise op;
   Map in, second, out;
   bool per_channel;       // mul: second is one pixel, used for all
-  int repeat;             // each channel of second is used for so many of in: more than 1 where those are C, ... in one pixel
   int zp, second_zp;
   float m, m_second;      // add: m_a, m_b; mul: m
   float out_zp;           // add, mul

@@ -19,7 +19,7 @@ void pixel(const ElementwiseParams& p, const uint8_t* in, const uint8_t* second,
       finish(p.epilogue, c, in[c] - (p.zps ? p.zps[c] : p.zp), nullptr, out);
       continue;
     }
-    float t = combine(p, in[c], second[c / p.repeat]);
+    float t = combine(p, in[c], second[c]);
     if (p.epilogue.to_float) {
       std::memcpy(out + 4 * c, &t, 4);
       continue;

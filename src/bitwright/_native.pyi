@@ -21,7 +21,7 @@ def fake_quantize_gradient(x: Flat, gradient: Flat, dx: Flat, scale: float, zero
 class Plan:
     def __init__(
         self,
-        values: Sequence[tuple[Sequence[int], int | None, int, Sequence[int]]],
+        values: Sequence[tuple[Sequence[int], int, int | None, int, Sequence[int]]],
         nodes: Sequence[
             tuple[str, str, Sequence[int], int, Mapping[str, Sequence[int]], Mapping[str, npt.NDArray[Any]]]
         ],

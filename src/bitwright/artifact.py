@@ -30,7 +30,8 @@ from bitwright.preprocess import Preprocess
 from bitwright.qtensor import QType
 from bitwright.schemes import SCHEMES
 
-FORMAT = 1
+FORMAT = 2
+"""What is written. Format 1, which said nothing of channels, is read for ever: all its values have axis 0 as their channel."""
 MAX_NODES = 100_000
 MAX_ELEMENTS = 2**28
 """No value may have more elements per image than this, so that a small file cannot claim all memory."""
@@ -99,7 +100,7 @@ class Artifact:
                 }
             )
         values = {
-            name: {"shape": value.shape, "type": value.type and value.type.to_json()}
+            name: {"shape": value.shape, "type": value.type and value.type.to_json(), "channel": value.channel}
             for name, value in self.graph.values.items()
         }
         document = {
@@ -197,11 +198,11 @@ def _finite(text: str) -> float:
 
 def _parse(document: Any, entries: dict[str, npt.NDArray[Any]]) -> Artifact:
     _expect_keys(document, {"format", "graph", "preprocess", "classes", "provenance"}, "the document")
-    if type(document["format"]) is not int or document["format"] != FORMAT:
+    if type(document["format"]) is not int or not 1 <= document["format"] <= FORMAT:
         raise ArtifactError(
-            f"expected format {FORMAT}, found {document['format']!r}; upgrade bitwright to read newer files"
+            f"expected format 1 to {FORMAT}, found {document['format']!r}; upgrade bitwright to read newer files"
         )
-    graph = _parse_graph(document["graph"], entries)
+    graph = _parse_graph(document["graph"] if document["format"] > 1 else _upgraded(document["graph"]), entries)
     if entries:
         raise ArtifactError(f"tensors that no node uses: {sorted(entries)[:5]}")
     classes = document["classes"]
@@ -213,6 +214,17 @@ def _parse(document: Any, entries: dict[str, npt.NDArray[Any]]) -> Artifact:
     return Artifact(graph, preprocess, None if classes is None else tuple(classes), document["provenance"])
 
 
+def _upgraded(record: Any) -> Any:
+    """A graph of format 1 as one of format 2; what is wrong with it is left for the parser to find."""
+    values = record.get("values") if isinstance(record, dict) else None
+    if not isinstance(values, dict):
+        return record
+    upgraded = {
+        name: {**v, "channel": 0} if isinstance(v, dict) and "channel" not in v else v for name, v in values.items()
+    }
+    return {**record, "values": upgraded}
+
+
 def _parse_graph(record: Any, entries: dict[str, npt.NDArray[Any]]) -> Graph:
     _expect_keys(record, {"output", "values", "nodes"}, "the graph")
     if not isinstance(record["values"], dict) or not isinstance(record["nodes"], list):
@@ -221,9 +233,11 @@ def _parse_graph(record: Any, entries: dict[str, npt.NDArray[Any]]) -> Graph:
         raise ArtifactError(f"expected at most {MAX_NODES} nodes, found {len(record['nodes'])}")
     values = {}
     for name, value in record["values"].items():
-        _expect_keys(value, {"shape", "type"}, f"value {name!r}")
+        _expect_keys(value, {"shape", "type", "channel"}, f"value {name!r}")
         type_ = None if value["type"] is None else QType.from_json(value["type"], f"value {name!r}")
-        values[name] = Value(_shape(value["shape"], f"value {name!r}"), type_)
+        if type(value["channel"]) is not int:
+            raise ArtifactError(f"value {name!r}: expected an axis as its channel, found {value['channel']!r:.100}")
+        values[name] = Value(_shape(value["shape"], f"value {name!r}"), type_, value["channel"])
     nodes = tuple(_parse_node(node, entries) for node in record["nodes"])
     if not isinstance(record["output"], str):
         raise ArtifactError(f"the graph's output must be a name, found {record['output']!r:.100}")
@@ -302,7 +316,9 @@ def check_graph(graph: Graph, preprocess: Preprocess) -> None:
     if set(graph.values) != {INPUT} | {node.name for node in graph.nodes} or len(graph.values) != len(graph.nodes) + 1:
         raise GraphError("every value must be the input or the result of exactly one node")
     known = {INPUT}
-    image.type.check("input", image.shape[0])
+    if image.channel != 0:
+        raise GraphError(f"expected an input with axis 0 as its channel, found axis {image.channel}")
+    image.type.check("input", image.channels)
     for node in graph.nodes:
         where = f"node {node.name!r} ({node.op})"
         if not (node.name + node.origin).isascii() and not _is_text(node.name + node.origin):
@@ -312,10 +328,12 @@ def check_graph(graph: Graph, preprocess: Preprocess) -> None:
         if not known.issuperset(node.inputs):
             raise GraphError(f"{where}: reads {sorted(set(node.inputs) - known)}, which no earlier node computes")
         value = graph.values[node.name]
+        if not 0 <= value.channel < len(value.shape):
+            raise GraphError(f"{where}: its result {value.shape} has no axis {value.channel} to be its channel")
         if math.prod(value.shape) > MAX_ELEMENTS:
             raise GraphError(f"{where}: its result has more than {MAX_ELEMENTS} elements")
         if value.type is not None:
-            value.type.check(where, value.shape[0])
+            value.type.check(where, value.channels)
         INTEGER_OPS[node.op].validate(node, graph.inputs_of(node), value)
         known.add(node.name)
     if graph.output not in known or len(graph.values[graph.output].shape) != 1:

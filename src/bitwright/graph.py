@@ -1,9 +1,10 @@
 """The intermediate representation: a graph of ops over values, one output a node, in topological order.
 
 The float graph (captured, fused) and the integer graph (in an artifact) are the same type; the integer graph has a type
-for every value: a `QType` for codes, `None` for float32. Shapes leave the batch out.
+for every value: a `QType` for codes, `None` for float32. Shapes and axes leave the batch out.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,10 +20,38 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Value:
-    """What is known of a value: its shape per image (C, H, W or F) and, in an integer graph, its type."""
+    """What is known of a value: its shape per image, in an integer graph its type, and which axis of the shape is the channel.
+
+    Planes are [C, H, W] with channel 0, tokens [T, D] with channel 1. What there is one of for each channel (multipliers of an
+    epilogue, batch norms, tables) lies along that axis, and in the engine's memory a value is pixels of channels.
+    """
 
     shape: Shape
     type: QType | None = None
+    channel: int = 0
+
+    @property
+    def channels(self) -> int:
+        return self.shape[self.channel]
+
+    @property
+    def axis(self) -> int:
+        """The channel axis of a batch [N, ...] of this value."""
+        return self.channel + 1
+
+    @property
+    def places(self) -> int:
+        """How many numbers each channel has in one image."""
+        return math.prod(self.shape) // self.channels
+
+    @property
+    def column(self) -> Shape:
+        """The shape in which one number for each channel broadcasts over a batch of this value."""
+        return tuple(-1 if axis == self.axis else 1 for axis in range(len(self.shape) + 1))
+
+    def at(self, channel: int) -> "Value":
+        """The same value with another axis as its channel."""
+        return replace(self, channel=channel)
 
 
 @dataclass(frozen=True)

@@ -70,11 +70,6 @@ class QType:
         zero_points = np.atleast_1d(self.zero_point)
         return int(max(self.step * self.codes.hi - zero_points.min(), zero_points.max()))
 
-    def column(self, ndim: int) -> npt.NDArray[np.float64]:
-        """The zero point, shaped to broadcast over [N, C, ...] of `ndim` axes."""
-        zero_point = np.asarray(self.zero_point, np.float64)
-        return zero_point.reshape((1, -1) + (1,) * (ndim - 2)) if zero_point.ndim else zero_point
-
     def check(self, where: str, channels: int) -> None:
         """Raise GraphError unless scales are finite, positive and normal, and zero points are codes."""
         if self.scheme not in SCHEMES or not self.codes.activations:

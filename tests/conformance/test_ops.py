@@ -27,7 +27,7 @@ def test_the_tables_are_keyed_by_name():
 
 @every_case
 def test_infer_gives_the_shape_of_the_result(case):
-    assert case.op.infer(case.node, [value.shape for value in case.inputs]) == case.output.shape
+    assert case.op.infer(case.node, case.inputs) == replace(case.output, type=None)
 
 
 @every_case

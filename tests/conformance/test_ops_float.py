@@ -33,7 +33,7 @@ def test_every_float_op_is_covered():
 
 @every_float_case
 def test_a_float_op_infers_the_shape_of_its_result(case):
-    assert FLOAT_OPS[case.node.op].infer(case.node, [v.shape for v in case.inputs]) == case.output.shape
+    assert FLOAT_OPS[case.node.op].infer(case.node, case.inputs) == replace(case.output, type=None)
 
 
 @every_float_case

@@ -232,8 +232,44 @@ def test_the_image_needs_a_table_per_channel_and_others_may_have_one():
     refuse(image.with_tensors(table=image.node.tensors["table"][0]))
     plain.with_tensors(table=np.zeros((3, 256), np.uint8)).validate()
     refuse(plain.with_tensors(table=np.zeros((4, 256), np.uint8)))
-    four = Value((3, 2, 2, 2), U8)
-    refuse(replace(plain, inputs=(four,), output=four).with_tensors(table=np.zeros((3, 256), np.uint8)), "C, H, W or F")
+    last = Value((3, 2, 2, 5), U8, 3)
+    replace(plain, inputs=(last,), output=last).with_tensors(table=np.zeros((5, 256), np.uint8)).validate()
+    refuse(replace(plain, inputs=(last,), output=last).with_tensors(table=np.zeros((3, 256), np.uint8)))
+
+
+@pytest.mark.parametrize("op", ["batch_norm", "add", "mul", "table", "dequantize", "prelu", "linear"])
+def test_a_result_with_another_channel_than_the_op_gives_is_refused(op):
+    c = CASES[f"{op}-tokens"]
+    c.validate()
+    refuse(replace(c, output=c.output.at(0)), "as its channel")
+
+
+@pytest.mark.parametrize("op", ["add", "mul"])
+def test_inputs_with_different_channels_are_refused(op):
+    c = CASES[f"{op}-tokens"]
+    refuse(replace(c, inputs=(c.inputs[0], c.inputs[1].at(0))), "one axis as channel")
+
+
+def test_a_residual_with_another_channel_is_refused():
+    c = CASES["linear-tokens-residual"]
+    refuse(replace(c, inputs=(c.inputs[0], c.inputs[1].at(0))), "residual")
+
+
+@pytest.mark.parametrize("op", ["conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool2d"])
+def test_ops_on_planes_refuse_channels_that_come_last(op):
+    c = FIRST[op]
+    refuse(replace(c, inputs=(c.inputs[0].at(2), *c.inputs[1:])), "C, H, W")
+
+
+def test_a_linear_layer_refuses_channels_that_do_not_come_last():
+    c = CASES["linear-tokens"]
+    refuse(replace(c, inputs=(c.inputs[0].at(0),)), "last axis")
+
+
+def test_what_only_moves_may_have_any_channel():
+    c = CASES["permute-120"]
+    for channel in range(3):
+        replace(c, output=c.output.at(channel)).validate()
 
 
 def test_binary_codes_cannot_be_padded():
@@ -307,8 +343,8 @@ def test_a_max_pool_is_refused_where_a_window_sees_nothing_and_only_there():
         ("permute-120", {"dims": (0, 1)}),
         ("permute-120", {"dims": (1, 1, 0)}),
         ("permute-120", {"dims": (1, 2, 3)}),
-        ("reshape-3-to-1", {"shape": (23,)}),
-        ("reshape-3-to-1", {"shape": (0, 24)}),
+        ("reshape-(3,2,4)-0-to-(24,)-0", {"shape": (23,)}),
+        ("reshape-(3,2,4)-0-to-(24,)-0", {"shape": (0, 24)}),
         ("pad-nothing", {"padding": ((0, 0), (0, 0))}),
         ("pad-nothing", {"padding": ((0, 0), (0, 0), (0, 1))}),
     ],

@@ -1,5 +1,6 @@
 """Builds integer graphs with random weights whose codes stay spread out, layer after layer, without any float model."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class RandomGraph:
 
     def linear(self, x: str, out: int, residual: str | None = None, scales: int = 1, **attrs: Any) -> str:
         """`scales` > 1: as many groups of inputs, each with its own multipliers. attrs as of conv2d, and `most` of a weight."""
-        weight = self._weight((out, self.values[x].shape[0]), attrs)
+        weight = self._weight((out, self.values[x].channels), attrs)
         name = self._weighted("linear", x, residual, weight, {}, attrs)
         if scales > 1:
             tensors = self.nodes[-1].tensors
@@ -50,7 +51,7 @@ class RandomGraph:
         return name
 
     def batch_norm(self, x: str, **attrs: Any) -> str:
-        channels, zp = self.values[x].shape[0], attrs.get("zp", 128)
+        channels, zp = self.values[x].channels, attrs.get("zp", 128)
         m = self.rng.uniform(-1.5, 1.5, channels).astype(np.float32)
         b = (zp + self.rng.normal(0, 10, channels)).astype(np.float32)
         return self._ranged("batch_norm", (x,), {}, {"m": m, "b": b}, attrs)
@@ -63,7 +64,7 @@ class RandomGraph:
         return self._ranged("mul", (a, b), {}, {"m": self.rng.uniform(0.005, 0.02, 1).astype(np.float32)}, attrs)
 
     def table(self, x: str, per_channel: bool = False, zp: int = 128, scheme: str = "uint8") -> str:
-        shape = (self.values[x].shape[0], 256) if per_channel else (256,)
+        shape = (self.values[x].channels, 256) if per_channel else (256,)
         table = self.rng.integers(0, QType(scheme, 1.0, 0).codes.hi + 1, shape).astype(np.uint8)
         return self.node("table", (x,), {}, {"table": table}, QType(scheme, 0.02, zp))
 
@@ -71,7 +72,7 @@ class RandomGraph:
         """To `bit` or `binary` by a threshold, of each channel its own where `per_channel`; some are upside down."""
         type_ = QType(scheme, 0.02, 1 if scheme == "binary" else 0)
         highest = self._codes_of(x).codes.hi
-        shape = (self.values[x].shape[0],) if per_channel else (1,)
+        shape = (self.values[x].channels,) if per_channel else (1,)
         thresholds = np.clip(self.rng.normal(highest / 2, highest / 6, (*shape, 1)), 0, highest + 1)
         table = (np.arange(256) >= thresholds) ^ (self.rng.random((*shape, 1)) < 0.3)
         table = np.where(np.arange(256) <= highest, table, False).astype(np.uint8)
@@ -94,7 +95,7 @@ class RandomGraph:
         windows = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": padding}
         m = np.full((1, 1), 1.3 / kernel**2, np.float32)
         if any(padding):
-            shape = self._infer(Node("", "avg_pool2d", (x,), windows, {"m": m}))
+            shape = self._infer(Node("", "avg_pool2d", (x,), windows, {"m": m})).shape
             m = self.rng.uniform(0.8, 1.6, shape[1:]).astype(np.float32) / np.float32(kernel**2)
         return self.node("avg_pool2d", (x,), windows, {"m": m}, self._type(attrs))
 
@@ -102,9 +103,26 @@ class RandomGraph:
         _, h, w = self.values[x].shape
         return self.node("global_avg_pool2d", (x,), {}, {"m": np.array([1.5 / (h * w)], np.float32)}, self._type(attrs))
 
-    def moved(self, op: str, *inputs: str, **attrs: Any) -> str:
-        """concat, slice, pad, reshape, permute."""
-        return self.node(op, inputs, attrs, {}, self.values[inputs[0]].type)
+    def moved(self, op: str, *inputs: str, channel: int | None = None, **attrs: Any) -> str:
+        """concat, slice, pad, reshape, permute; `channel`: the result's channel axis, where it is not the one that follows."""
+        name = self.node(op, inputs, attrs, {}, self.values[inputs[0]].type)
+        if channel is not None:
+            self.values[name] = self.values[name].at(channel)
+        return name
+
+    def with_channel(self, x: str, channel: int) -> str:
+        """The same codes with another axis as their channel."""
+        return self.moved("permute", x, channel=channel, dims=tuple(range(len(self.values[x].shape))))
+
+    def tokens(self, x: str) -> str:
+        """Planes [C, H, W] as tokens [H * W, C]."""
+        c, h, w = self.values[x].shape
+        return self.moved("permute", self.moved("reshape", x, shape=(c, h * w)), dims=(1, 0))
+
+    def planes(self, x: str, height: int) -> str:
+        """Tokens [H * W, C] as planes [C, H, W]."""
+        t, c = self.values[x].shape
+        return self.moved("reshape", self.moved("permute", x, dims=(1, 0)), shape=(c, height, t // height))
 
     def flatten(self, x: str) -> str:
         return self.moved("reshape", x, shape=(int(np.prod(self.values[x].shape)),))
@@ -124,12 +142,12 @@ class RandomGraph:
     ) -> str:
         name = f"{op}_{len(self.nodes)}"
         node = Node(name, op, inputs, attrs, tensors)
-        self.values[name] = Value(self._infer(node), type_)
+        self.values[name] = replace(self._infer(node), type=type_)
         self.nodes.append(node)
         return name
 
-    def _infer(self, node: Node) -> Shape:
-        return INTEGER_OPS[node.op].infer(node, [self.values[i].shape for i in node.inputs])
+    def _infer(self, node: Node) -> Value:
+        return INTEGER_OPS[node.op].infer(node, [self.values[i] for i in node.inputs])
 
     def _weight(self, shape: Shape, attrs: dict[str, Any]) -> np.ndarray:
         """Of a scheme, or of at most `most`."""
@@ -138,6 +156,9 @@ class RandomGraph:
         codes = SCHEMES[attrs.get("weights", "int8")]
         most = attrs.pop("most", codes.hi)
         return self.rng.integers(max(codes.lo, -most), most + 1, shape).astype(np.int8)
+
+    def zero_point(self, x: str) -> int:
+        return self._codes_of(x).one_zero_point
 
     def _codes_of(self, x: str) -> QType:
         type_ = self.values[x].type

@@ -80,11 +80,15 @@ def test_the_values_are_codes() -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(((4, 4, 4), 1, 2, [0]), "zero point"), (((4, 4, 4), 3, 2, [1]), "step"), (((4, 4, 4), 1, 3, [1]), "step")],
+    [
+        (((4, 4, 4), 0, 1, 2, [0]), "zero point"),
+        (((4, 4, 4), 0, 3, 2, [1]), "step"),
+        (((4, 4, 4), 0, 1, 3, [1]), "step"),
+    ],
 )
 def test_other_steps_are_refused(value: tuple[Any, ...], message: str) -> None:
 
-    image = ((4, 4, 4), 255, 1, [0] * 4)
+    image = ((4, 4, 4), 0, 255, 1, [0] * 4)
     table = np.zeros(256, np.uint8)
     node: tuple[Any, ...] = ("it", "table", [0], 1, {}, {"table": table})
     with pytest.raises(ValueError, match=message):

@@ -93,11 +93,11 @@ def test_few_bit_codes(op: str, scheme: str) -> None:
 @pytest.mark.parametrize("shape", [(35, 12), (6, 70), (5, 2, 3, 14), (420, 1)])
 @pytest.mark.parametrize("to_float", [False, True])
 def test_scales_of_values_that_are_no_maps(shape: tuple[int, ...], to_float: bool) -> None:
-    """[C, ...] times [C, 1, ...]: such values lie in one pixel, so a factor belongs to several of its channels."""
+    """[C, ...] times [C, 1, ...], for any number of axes."""
     graph = RandomGraph((3, 7, 10))
-    x = graph.moved("reshape", graph.conv2d("input", 6, 1), shape=shape)
+    x = graph.moved("reshape", graph.conv2d("input", 6, 1), shape=shape, channel=0)
     pooled = graph.global_avg_pool2d(graph.conv2d("input", shape[0], 3))
-    factors = graph.moved("reshape", pooled, shape=(shape[0], *(1 for _ in shape[1:])))
+    factors = graph.moved("reshape", pooled, shape=(shape[0], *(1 for _ in shape[1:])), channel=0)
     y = graph.mul(x, factors, to_float=to_float)
     if not to_float:
         graph.dequantize(y)

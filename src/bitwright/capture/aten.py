@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from bitwright.capture.builder import Builder, Unmapped
-from bitwright.graph import Shape
+from bitwright.graph import Shape, Value
 from bitwright.ops.function import Step
 
 Fx = torch.fx.Node
@@ -54,13 +54,16 @@ def _weight_and_bias(b: Builder, weight: npt.NDArray[Any], bias: Any) -> dict[st
 def batch_norm(b: Builder, fx: Fx) -> tuple[str]:
     x, weight, bias, mean, var, _, eps = args(fx)
     channels = b.constant(mean).shape
+    name = b.with_channel(
+        fx, b.value(x), 0
+    )  # PyTorch's batch norms are over axis 1 of a batch, whatever comes behind it
     tensors = {
         "bn_weight": np.ones(channels, np.float32) if weight is None else b.constant(weight),
         "bn_bias": np.zeros(channels, np.float32) if bias is None else b.constant(bias),
         "bn_mean": b.constant(mean),
         "bn_var": b.constant(var),
     }
-    return (b.emit(fx, "batch_norm", [b.value(x)], {"eps": float(eps)}, tensors),)
+    return (b.emit(fx, "batch_norm", [name], {"eps": float(eps)}, tensors),)
 
 
 def unary(op: str, **attrs: Any) -> Mapping:
@@ -103,7 +106,9 @@ def hardtanh(b: Builder, fx: Fx) -> str:
 
 def prelu(b: Builder, fx: Fx) -> str:
     x, slope = args(fx)
-    return b.emit(fx, "prelu", [b.value(x)], {}, {"slope": np.asarray(b.constant(slope), np.float32)})
+    slopes = np.asarray(b.constant(slope), np.float32)
+    name = b.with_channel(fx, b.value(x), 0 if slopes.size > 1 else None)
+    return b.emit(fx, "prelu", [name], {}, {"slope": slopes})
 
 
 def affine(b: Builder, fx: Fx, x: Any, gain: Any, shift: Any, learned: Any = None) -> str:
@@ -115,10 +120,13 @@ def affine(b: Builder, fx: Fx, x: Any, gain: Any, shift: Any, learned: Any = Non
     shape = b.values[name].shape
     if b.shape(fx) != shape:
         raise Unmapped(f"a constant that widens {shape} to {b.shape(fx)}")
-    channels = shape[0]
+    varies = [axis for constant in (gain, shift) for axis in _varies_along(b.constant(constant), shape)]
+    name = b.with_channel(fx, name, varies[0] if varies else None)
+    value = b.values[name]
+    channels = value.channels
     tensors = {
-        "bn_weight": _per_channel(b.constant(gain), shape),
-        "bn_bias": _per_channel(b.constant(shift), shape),
+        "bn_weight": _per_channel(b.constant(gain), value),
+        "bn_bias": _per_channel(b.constant(shift), value),
         "bn_mean": np.zeros(channels, np.float32),
         "bn_var": np.ones(channels, np.float32),
     }
@@ -126,12 +134,16 @@ def affine(b: Builder, fx: Fx, x: Any, gain: Any, shift: Any, learned: Any = Non
     return b.emit(fx, "batch_norm", [name], {"eps": 0.0, "constant": True, **learns}, tensors)
 
 
-def _per_channel(constant: npt.NDArray[Any], shape: Shape) -> npt.NDArray[np.float32]:
+def _varies_along(constant: npt.NDArray[Any], shape: Shape) -> list[int]:
+    """The axes per image along which a constant differs that is broadcast against a batch of this shape."""
     full = (1,) * (len(shape) + 1 - constant.ndim) + constant.shape
-    differs = any(size != 1 for i, size in enumerate(full) if i != 1)
-    if differs or len(full) != len(shape) + 1 or full[1] not in (1, shape[0]):
-        raise Unmapped(f"a constant of {constant.shape}, which differs within a channel of {shape}")
-    return np.ascontiguousarray(np.broadcast_to(constant.reshape(-1), (shape[0],)), np.float32)
+    return [axis - 1 for axis, size in enumerate(full) if size != 1]
+
+
+def _per_channel(constant: npt.NDArray[Any], value: Value) -> npt.NDArray[np.float32]:
+    if any(axis != value.channel for axis in _varies_along(constant, value.shape)):
+        raise Unmapped(f"a constant of {constant.shape}, which differs within a channel of {value.shape}")
+    return np.ascontiguousarray(np.broadcast_to(constant.reshape(-1), (value.channels,)), np.float32)
 
 
 def add(b: Builder, fx: Fx) -> str:
@@ -139,10 +151,17 @@ def add(b: Builder, fx: Fx) -> str:
     if b.is_value(x) and b.is_value(other):
         if alpha != 1:
             raise Unmapped(f"a sum with alpha={alpha}")
-        return b.emit(fx, "add", [b.value(x), b.value(other)])
+        return b.emit(fx, "add", _aligned(b, fx, b.value(x), b.value(other)))
     if b.is_value(x):
         return affine(b, fx, x, 1, _lift(b, fx, b.constant(other) * alpha), other)
     return affine(b, fx, other, alpha, x, x if alpha == 1 else None)
+
+
+def _aligned(b: Builder, fx: Fx, x: str, other: str) -> list[str]:
+    """Two values, the second one with the axis of the first one as its channel."""
+    first, second = b.values[x], b.values[other]
+    alike = len(first.shape) == len(second.shape)  # what is not has no meaning, and is refused
+    return [x, b.with_channel(fx, other, first.channel if alike else None)]
 
 
 def sub(b: Builder, fx: Fx) -> str:
@@ -177,7 +196,7 @@ def mul(b: Builder, fx: Fx) -> str:
     if b.is_value(x) and b.is_value(other):
         names = [b.value(x), b.value(other)]
         names.sort(key=lambda name: -math.prod(b.values[name].shape))
-        return b.emit(fx, "mul", names)
+        return b.emit(fx, "mul", _aligned(b, fx, *names))
     return affine(b, fx, x, other, 0, other) if b.is_value(x) else affine(b, fx, other, x, 0, x)
 
 
@@ -281,13 +300,21 @@ def adaptive_avg_pool2d(b: Builder, fx: Fx) -> str:
 
 
 def mean(b: Builder, fx: Fx) -> str:
-    x, dims, keepdim, _ = args(fx, False, None)
+    x, dims, _, _ = args(fx, False, None)
     name = b.value(x)
-    rank = len(b.values[name].shape) + 1
-    if rank != 4 or sorted(d % rank for d in dims) != [2, 3]:
-        raise Unmapped(f"a mean over the axes {dims}; only the mean over both axes of a plane is")
+    shape = b.values[name].shape
+    over = sorted(d % (len(shape) + 1) - 1 for d in dims)
+    kept = [axis for axis in range(len(shape)) if axis not in over]
+    if len(kept) != 1 or not over or -1 in over:
+        raise Unmapped(f"a mean over the axes {dims}; only a mean over all axes but one, the channel, is")
+    channel = kept[0]
+    if channel != 0:
+        name = b.emit(fx, "permute", [name], {"dims": (channel, *over)})
+    if len(shape) != 3:
+        name = b.emit(fx, "reshape", [name], {"shape": (shape[channel], math.prod(shape) // shape[channel], 1)})
     pooled = b.emit(fx, "global_avg_pool2d", [name])
-    return pooled if keepdim else b.emit(fx, "reshape", [pooled], {"shape": b.shape(fx)})
+    same = b.values[pooled].shape == b.shape(fx)
+    return pooled if same else b.emit(fx, "reshape", [pooled], {"shape": b.shape(fx)})
 
 
 def reshape(b: Builder, fx: Fx) -> Any:

@@ -99,14 +99,26 @@ class Builder:
     ) -> str:
         """Add a node for an fx node; its name comes from the module path, and `label` (or the op) where that is not enough."""
         path = self._path(fx)
+        inputs = [self.with_channel(fx, i, FLOAT_OPS[op].channel_of(self.values[i].shape)) for i in inputs]
         name = self._free(path if self._is_leaf(fx) else f"{path}.{label or op}".lstrip("."))
         for key, tensor in (tensors or {}).items():
             _expect_finite(tensor, self.names.get(id(tensor), f"{name} ({key})"))
-        node = Node(name, op, tuple(inputs), dict(attrs or {}), dict(tensors or {}), origin=path)
-        shape = FLOAT_OPS[op].infer(node, [self.values[i].shape for i in inputs])
+        return self._add(Node(name, op, tuple(inputs), dict(attrs or {}), dict(tensors or {}), origin=path))
+
+    def _add(self, node: Node) -> str:
+        self.values[node.name] = FLOAT_OPS[node.op].infer(node, [self.values[i] for i in node.inputs])
         self.nodes.append(node)
-        self.values[name] = Value(shape)
-        return name
+        return node.name
+
+    def with_channel(self, fx: torch.fx.Node, name: str, channel: int | None) -> str:
+        """A value with this axis as its channel: `name` itself where it has it already, or any will do; else it is moved."""
+        value = self.values[name]
+        if channel is None or channel == value.channel:
+            return name
+        attrs = {"dims": tuple(range(len(value.shape)))}
+        moved = self._add(Node(self._free(f"{name}.moved"), "permute", (name,), attrs, {}, self._path(fx)))
+        self.values[moved] = value.at(channel)
+        return moved
 
     def finish(self) -> Graph:
         """The finished graph; CaptureError if the output is not logits."""

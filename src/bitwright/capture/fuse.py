@@ -35,6 +35,14 @@ def pad_into_conv(first: Node, second: Node, index: int, graph: Graph) -> Node |
     return replace(second.with_attrs(padding=padding), inputs=first.inputs)
 
 
+def permute_into_permute(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
+    """permute -> permute, of which the second may be there only to give the value another channel."""
+    if first.op != "permute" or second.op != "permute":
+        return None
+    dims = tuple(first.attrs["dims"][d] for d in second.attrs["dims"])
+    return replace(second.with_attrs(dims=dims), inputs=first.inputs)
+
+
 def norm_into_weight(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
     """conv2d or linear -> batch_norm."""
     if first.op not in WITH_WEIGHT or second.op != "batch_norm" or "bn_mean" in first.tensors:
@@ -89,6 +97,7 @@ def clamp_into_bounds(first: Node, second: Node, index: int, graph: Graph) -> No
 
 
 RULES = (
+    permute_into_permute,
     pad_into_conv,
     norm_into_weight,
     add_into_weight,

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,7 @@ def _layer(node: Node, value: Value) -> dict[str, Any]:
         "shape": list(value.shape),
         "weights": scheme,
         "activations": "float32" if value.type is None else value.type.scheme,
-        "macs": 0 if weight is None else weight.size * math.prod(value.shape[1:]),
+        "macs": 0 if weight is None else weight.size * value.places,
         "weight_bytes": 0 if weight is None or scheme is None else SCHEMES[scheme].packed_bytes(weight.size),
     }
 

@@ -101,10 +101,10 @@ def make_plan(graph: Graph, threads: int | None = None, *, keep_values: bool = F
 
 def _value(value: Value) -> tuple[Any, ...]:
     if value.type is None:
-        return value.shape, None, 1, []
+        return value.shape, value.channel, None, 1, []
     zero_points = value.type.zero_point
     listed = list(zero_points) if isinstance(zero_points, tuple) else [zero_points]
-    return value.shape, value.type.codes.hi, value.type.step, listed
+    return value.shape, value.channel, value.type.codes.hi, value.type.step, listed
 
 
 def _simplest(node: Node, graph: Graph) -> Node:

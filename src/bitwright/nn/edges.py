@@ -11,7 +11,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bitwright.graph import INPUT, Graph, Node, Value
+from bitwright.graph import INPUT, Graph, Node
 from bitwright.ops import FLOAT_OPS
 from bitwright.recipe import ONE_BIT, Recipe
 
@@ -182,7 +182,7 @@ def _insert(graph: Graph, new: Node, before: str, readers: Mapping[str, set[int]
         positions = readers.get(node.name, set())
         inputs = tuple(new.name if i in positions else name for i, name in enumerate(node.inputs))
         nodes.append(replace(node, inputs=inputs))
-    return Graph(tuple(nodes), {**graph.values, new.name: Value(graph.values[new.inputs[0]].shape)}, graph.output)
+    return Graph(tuple(nodes), {**graph.values, new.name: graph.values[new.inputs[0]]}, graph.output)
 
 
 def _quantize_image(graph: Graph) -> Graph:

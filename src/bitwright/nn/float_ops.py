@@ -1,11 +1,11 @@
 """Float ops in PyTorch, one function each: what a prepared model runs while calibrating and training.
 
-A function takes a layer (its node's attributes, its parameters), whether batch norms use the batch's statistics, and the
-inputs [N, ...]; it returns the result in front of the output's quantizer.
+A function takes a `FloatCall` and returns the result in front of the output's quantizer.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,41 @@ from torch.nn import functional as F
 
 from bitwright.ops.function import compute
 
-FloatFunction = Callable[[Mapping[str, Any], Mapping[str, Tensor], bool, list[Tensor]], Tensor]
+
+@dataclass(frozen=True)
+class FloatCall:
+    """One float node about to run: its attributes and tensors, its inputs [N, ...], and the channel axis of its result."""
+
+    attrs: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    xs: list[Tensor]
+    axis: int = 1
+    training: bool = False
+    """Whether batch norms use the statistics of the batch."""
+
+    def column(self, name: str) -> Tensor:
+        """A tensor with one number for each channel, to be broadcast against the result."""
+        return along(self.tensors[name], self.axis, self.xs[0].dim())
 
 
-def conv2d(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+FloatFunction = Callable[[FloatCall], Tensor]
+
+
+def along(numbers: Tensor, axis: int, dim: int) -> Tensor:
+    """Numbers [C] in the shape in which they broadcast along one axis of `dim`."""
+    return numbers.reshape([-1 if i == axis else 1 for i in range(dim)])
+
+
+def conv2d(call: FloatCall) -> Tensor:
+    attrs, t = call.attrs, call.tensors
     top, left, bottom, right = attrs["padding"]
-    x, padding = xs[0], (top, left)
+    x, padding = call.xs[0], (top, left)
     if (top, left) != (bottom, right):
         x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
-    if "bn_mean" in t and not training and not torch.is_grad_enabled():
+    if "bn_mean" in t and not call.training and not torch.is_grad_enabled():
         t = _folded(t, attrs["eps"])
     y = F.conv2d(x, t["weight"], t.get("bias"), attrs["stride"], padding, attrs["dilation"], attrs["groups"])
-    return _finish(y, attrs, t, training, xs)
+    return _finish(y, replace(call, tensors=t))
 
 
 def _folded(t: Mapping[str, Tensor], eps: float) -> dict[str, Tensor]:
@@ -36,28 +59,41 @@ def _folded(t: Mapping[str, Tensor], eps: float) -> dict[str, Tensor]:
     return {"weight": t["weight"] * gain.reshape(-1, 1, 1, 1), "bias": bias * gain + t["bn_bias"]}
 
 
-def linear(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return _finish(F.linear(xs[0], t["weight"], t.get("bias")), attrs, t, training, xs)
+def linear(call: FloatCall) -> Tensor:
+    return _finish(F.linear(call.xs[0], call.tensors["weight"], call.tensors.get("bias")), call)
 
 
-def batch_norm(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return _finish(xs[0], attrs, t, training, xs)
+def batch_norm(call: FloatCall) -> Tensor:
+    return _finish(call.xs[0], call)
 
 
-def add(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return clamp(xs[0] + xs[1], attrs)
+def add(call: FloatCall) -> Tensor:
+    return clamp(call.xs[0] + call.xs[1], call.attrs)
 
 
-def mul(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return clamp(xs[0] * xs[1], attrs)
+def mul(call: FloatCall) -> Tensor:
+    return clamp(call.xs[0] * call.xs[1], call.attrs)
 
 
-def _finish(y: Tensor, attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+def _finish(y: Tensor, call: FloatCall) -> Tensor:
     """Batch norm, residual and clamp, in this order."""
+    attrs, t, xs = call.attrs, call.tensors, call.xs
     if "bn_mean" in t:
-        training = training and not attrs.get("constant", False)
-        momentum = attrs.get("momentum", 0.0)
-        y = F.batch_norm(y, t["bn_mean"], t["bn_var"], t["bn_weight"], t["bn_bias"], training, momentum, attrs["eps"])
+        training = call.training and not attrs.get("constant", False)
+        norm = (
+            t["bn_mean"],
+            t["bn_var"],
+            t["bn_weight"],
+            t["bn_bias"],
+            training,
+            attrs.get("momentum", 0.0),
+            attrs["eps"],
+        )
+        y = (
+            F.batch_norm(y, *norm)
+            if call.axis == 1
+            else F.batch_norm(y.movedim(call.axis, 1), *norm).movedim(1, call.axis)
+        )
     fresh = not torch.is_grad_enabled()  # nobody else needs y, so it is overwritten
     if len(xs) == 2:
         y = y.add_(xs[1]) if fresh and y.dtype == xs[1].dtype else y + xs[1]
@@ -74,24 +110,29 @@ def clamp(y: Tensor, attrs: Mapping[str, Any], inplace: bool = False) -> Tensor:
     return y.clamp(lo, hi) if lo is None or hi is None else F.hardtanh(y, lo, hi, inplace)
 
 
-def max_pool2d(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+def max_pool2d(call: FloatCall) -> Tensor:
+    attrs, x = call.attrs, call.xs[0]
     top, left, bottom, right = attrs["padding"]
-    x = F.pad(xs[0], (left, right, top, bottom), value=float("-inf")) if any(attrs["padding"]) else xs[0]
+    if any(attrs["padding"]):
+        x = F.pad(x, (left, right, top, bottom), value=float("-inf"))
     return F.max_pool2d(x, attrs["kernel"], attrs["stride"], 0, attrs["dilation"])
 
 
-def avg_pool2d(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
+def avg_pool2d(call: FloatCall) -> Tensor:
+    attrs = call.attrs
     top, left, bottom, right = attrs["padding"]
-    total = F.avg_pool2d(F.pad(xs[0], (left, right, top, bottom)), attrs["kernel"], attrs["stride"], divisor_override=1)
-    return total / t["divisor"].to(total.dtype)
+    x = F.pad(call.xs[0], (left, right, top, bottom))
+    total = F.avg_pool2d(x, attrs["kernel"], attrs["stride"], divisor_override=1)
+    return total / call.tensors["divisor"].to(total.dtype)
 
 
-def slice_(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return xs[0][(slice(None),) * (attrs["axis"] + 1) + (slice(attrs["start"], attrs["stop"], attrs["step"]),)]
+def slice_(call: FloatCall) -> Tensor:
+    a = call.attrs
+    return call.xs[0][(slice(None),) * (a["axis"] + 1) + (slice(a["start"], a["stop"], a["step"]),)]
 
 
-def pad(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return F.pad(xs[0], pad_list(attrs))
+def pad(call: FloatCall) -> Tensor:
+    return F.pad(call.xs[0], pad_list(call.attrs))
 
 
 def pad_list(attrs: Mapping[str, Any]) -> list[int]:
@@ -99,30 +140,28 @@ def pad_list(attrs: Mapping[str, Any]) -> list[int]:
     return [side for both in reversed(attrs["padding"]) for side in both]
 
 
-def permute(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return xs[0].permute(0, *(d + 1 for d in attrs["dims"]))
+def permute(call: FloatCall) -> Tensor:
+    return call.xs[0].permute(0, *(d + 1 for d in call.attrs["dims"]))
 
 
-def reshape(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return xs[0].reshape(xs[0].shape[0], *attrs["shape"])
+def reshape(call: FloatCall) -> Tensor:
+    return call.xs[0].reshape(call.xs[0].shape[0], *call.attrs["shape"])
 
 
-def concat(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    return torch.cat(xs, attrs["axis"] + 1)
+def concat(call: FloatCall) -> Tensor:
+    return torch.cat(call.xs, call.attrs["axis"] + 1)
 
 
-def prelu(attrs: Mapping[str, Any], t: Mapping[str, Tensor], training: bool, xs: list[Tensor]) -> Tensor:
-    column = (-1,) + (1,) * (xs[0].dim() - 2)
-    x = xs[0] + t["before"].reshape(column) if "before" in t else xs[0]
+def prelu(call: FloatCall) -> Tensor:
+    t = call.tensors
+    x = call.xs[0] + call.column("before") if "before" in t else call.xs[0]
     negative = F.hardtanh(x, -math.inf, 0.0)
-    y = torch.addcmul(
-        x, negative, t["slope"].reshape(column) - 1
-    )  # a third of the time that F.prelu and its gradient take
-    return y + t["after"].reshape(column) if "after" in t else y
+    y = torch.addcmul(x, negative, call.column("slope") - 1)  # a third of the time that F.prelu and its gradient take
+    return y + call.column("after") if "after" in t else y
 
 
 def unary(function: Callable[[Tensor, Mapping[str, Any]], Tensor]) -> FloatFunction:
-    return lambda attrs, t, training, xs: function(xs[0], attrs)
+    return lambda call: function(call.xs[0], call.attrs)
 
 
 def _aten(name: str, *args: Any, **kwargs: Any) -> Any:

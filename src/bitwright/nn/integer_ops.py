@@ -1,6 +1,6 @@
 """Integer ops in PyTorch: what a prepared model computes in eval mode, equal to the NumPy reference to the bit.
 
-Codes are float32 tensors [N, C, H, W] or [N, F] that hold integers; sums of products use float32 where every partial sum
+Codes are float32 tensors [N, ...] that hold integers; sums of products use float32 where every partial sum
 is below 2**24, else float64, so they are exact. The definitions are in `ops/`; these are written on their own, so that
 comparing the two tests both.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitwright.graph import Node, Value
-from bitwright.nn.float_ops import concat, pad_list, permute, reshape, slice_
+from bitwright.nn.float_ops import FloatCall, FloatFunction, concat, pad_list, permute, reshape, slice_
 from bitwright.ops.op import codes_of, worst_case
 
 FLOAT32_EXACT = 2**24
@@ -34,7 +34,7 @@ class Call:
         type_ = codes_of(self.inputs[index])
         zero_point = torch.as_tensor(type_.zero_point, dtype=torch.float32)
         x = self.xs[index] * type_.step
-        return x - zero_point.to(x.device).reshape(-1, *(1,) * (x.dim() - 2))
+        return x - zero_point.to(x.device).reshape(self.inputs[index].column)
 
     def store(self, t: Tensor) -> Tensor:
         if self.output.type is None:
@@ -46,9 +46,8 @@ class Call:
         return self.store(t if self.output.type is None else t + self.output.type.one_shift)
 
     def epilogue(self, acc: Tensor) -> Tensor:
-        column = (-1,) + (1,) * (acc.dim() - 2)
-        t = acc.to(torch.float32) * self.tensors["m"].reshape(column)
-        return self.finish(t + self.tensors["b"].reshape(column))
+        t = acc.to(torch.float32) * self.tensors["m"].reshape(self.output.column)
+        return self.finish(t + self.tensors["b"].reshape(self.output.column))
 
     def finish(self, t: Tensor) -> Tensor:
         if len(self.xs) == 2:
@@ -76,8 +75,8 @@ def linear(call: Call) -> Tensor:
     x, weight, m = call.centred(0).double(), call.tensors["weight"].double(), call.tensors["m"]
     if m.dim() == 1:
         return call.epilogue(x @ weight.T)
-    t = call.tensors["b"].expand(len(x), len(weight))
-    for part, w, scale in zip(x.chunk(m.shape[1], 1), weight.chunk(m.shape[1], 1), m.unbind(1), strict=True):
+    t = call.tensors["b"].expand(*x.shape[:-1], len(weight))
+    for part, w, scale in zip(x.chunk(m.shape[1], -1), weight.chunk(m.shape[1], 1), m.unbind(1), strict=True):
         t = t + (part @ w.T).to(torch.float32) * scale
     return call.finish(t)
 
@@ -135,12 +134,17 @@ def prelu(call: Call) -> Tensor:
 def _look_up(entries: Tensor, call: Call) -> Tensor:
     index = call.xs[0].long()
     if entries.dim() == 2:
-        index = index + 256 * torch.arange(len(entries), device=index.device).reshape(-1, *(1,) * (index.dim() - 2))
+        index = index + 256 * torch.arange(len(entries), device=index.device).reshape(call.output.column)
     return entries.reshape(-1)[index]
 
 
 def pad(call: Call) -> Tensor:
     return F.pad(call.xs[0], pad_list(call.node.attrs), value=float(codes_of(call.inputs[0]).zero_point))  # type: ignore[arg-type]
+
+
+def moved(function: FloatFunction) -> Callable[[Call], Tensor]:
+    """What only moves numbers moves codes as it moves reals."""
+    return lambda call: function(FloatCall(call.node.attrs, {}, call.xs))
 
 
 INTEGER_FUNCTIONS: dict[str, Callable[[Call], Tensor]] = {
@@ -152,11 +156,11 @@ INTEGER_FUNCTIONS: dict[str, Callable[[Call], Tensor]] = {
     "max_pool2d": max_pool2d,
     "avg_pool2d": avg_pool2d,
     "global_avg_pool2d": global_avg_pool2d,
-    "concat": lambda call: concat(call.node.attrs, {}, False, call.xs),
-    "slice": lambda call: slice_(call.node.attrs, {}, False, call.xs),
+    "concat": moved(concat),
+    "slice": moved(slice_),
     "pad": pad,
-    "reshape": lambda call: reshape(call.node.attrs, {}, False, call.xs),
-    "permute": lambda call: permute(call.node.attrs, {}, False, call.xs),
+    "reshape": moved(reshape),
+    "permute": moved(permute),
     "table": table,
     "prelu": prelu,
     "dequantize": lambda call: call.centred(0) * call.tensors["m"],

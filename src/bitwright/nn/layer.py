@@ -1,5 +1,6 @@
 """One node of a prepared model, with its parameters and the quantizer of its weight."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.graph import Node
-from bitwright.nn.float_ops import FLOAT_FUNCTIONS, clamp
+from bitwright.nn.float_ops import FLOAT_FUNCTIONS, FloatCall, along, clamp
 from bitwright.nn.quantizers import WeightQuantizer
 from bitwright.ops.conv2d import image_scale
 from bitwright.qtensor import QType
@@ -19,6 +20,7 @@ class Layer(nn.Module):
     """Runs a float node. One with a weight has a `quantizer`; a `correction` [O], added to the quantized result; and a
     `rounding`, added to the weight before it is rounded (a single zero where nothing is). It and a batch norm have
     `equalized` [O], what their channels were multiplied by.
+    `axis` is the channel axis of its result [N, ...].
     `momentum` is how much of a batch's statistics a batch norm learns in train mode; None freezes them.
     """
 
@@ -26,8 +28,9 @@ class Layer(nn.Module):
     rounding: Tensor
     equalized: Tensor
 
-    def __init__(self, node: Node, weights: str | None, image: QType | None, groups: int = 1) -> None:
+    def __init__(self, node: Node, weights: str | None, image: QType | None, groups: int = 1, axis: int = 1) -> None:
         super().__init__()
+        self.axis = axis
         self.node = Node(node.name, node.op, node.inputs, node.attrs, {}, node.origin)
         self.names = tuple(node.tensors)
         self.momentum: float | None = 0.1
@@ -104,7 +107,23 @@ class Layer(nn.Module):
         if self.momentum is not None:
             attrs = {**attrs, "momentum": self.momentum}
         batch_statistics = quantized and self.training and self.momentum is not None
-        return FLOAT_FUNCTIONS[self.node.op](attrs, tensors, batch_statistics, xs)
+        return self.function(tensors, xs, attrs=attrs, training=batch_statistics)
+
+    def function(
+        self,
+        tensors: Mapping[str, Tensor],
+        xs: list[Tensor],
+        *,
+        attrs: Mapping[str, Any] | None = None,
+        training: bool = False,
+    ) -> Tensor:
+        """The float function of the op, with any tensors; `training` if batch norms are to use the batch's statistics."""
+        call = FloatCall(self.node.attrs if attrs is None else attrs, tensors, xs, self.axis, training)
+        return FLOAT_FUNCTIONS[self.node.op](call)
+
+    def shifted(self, y: Tensor, shift: Tensor) -> Tensor:
+        """y [N, ...], a result of this layer, with a number for each channel [C] added."""
+        return y + along(shift, self.axis, y.dim())
 
     def clamp(self, y: Tensor) -> Tensor:
         """What `forward` does in the end, unless `clamped` is False."""

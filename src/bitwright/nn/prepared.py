@@ -5,6 +5,7 @@ differentiable fake quantization; in eval mode it computes the integers.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from bitwright.algorithms.ranges import Function, Range, identity
 from bitwright.errors import CalibrationError, EngineError
-from bitwright.graph import INPUT, Graph, Node, Value
+from bitwright.graph import INPUT, Graph, Node
 from bitwright.nn.edges import WITH_WEIGHT, Ends, ends, place
 from bitwright.nn.histogram import Histogram
 from bitwright.nn.image import code_affine, encode, image_type, read_bits
@@ -63,7 +64,7 @@ class PreparedModel(nn.Module):
             weights = recipe.schemes(node.name, **sides.of(node.name))[0] if node.op in WITH_WEIGHT else None
             image = self.image if INPUT in node.inputs and node.op == "conv2d" else None
             groups = self._groups(node, weights, sides) if node.op == "linear" and weights is not None else 1
-            self.layers[_key(node.name)] = Layer(node, weights, image, groups)
+            self.layers[_key(node.name)] = Layer(node, weights, image, groups, self.graph.values[node.name].axis)
         for name in dict.fromkeys(self.owner.values()):
             self.edges[_key(name)] = Edge(name, edges.schemes[name])
         self.ruled_by = dict(edges.ruled_by)
@@ -200,7 +201,7 @@ class PreparedModel(nn.Module):
         self._expect_calibrated()
         types = {name: edge.qtype for name in self.owner if (edge := self.edge(name)) is not None}
         types[INPUT] = self.image
-        values = {name: Value(value.shape, types.get(name)) for name, value in self.graph.values.items()}
+        values = {name: replace(value, type=types.get(name)) for name, value in self.graph.values.items()}
         nodes = []
         for node in self.graph.nodes:
             inputs = [values[name] for name in node.inputs]

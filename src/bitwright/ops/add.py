@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node, Shape, Value
+from bitwright.graph import Node, Value
 from bitwright.ops import epilogue
-from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors, float32
+from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_one_channel, expect_tensors, float32
 
 
 class Add(FloatOp, IntegerOp):
@@ -22,10 +22,12 @@ class Add(FloatOp, IntegerOp):
     arity = (2, 2)
     attrs = epilogue.BOUNDS
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        if shapes[0] != shapes[1]:
-            raise GraphError(f"add needs two inputs of one shape, found {shapes[0]} and {shapes[1]}")
-        return shapes[0]
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        a, b = inputs
+        if a.shape != b.shape:
+            raise GraphError(f"add needs two inputs of one shape, found {a.shape} and {b.shape}")
+        expect_one_channel(self.name, inputs)
+        return Value(a.shape, channel=a.channel)
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         unit = epilogue.out_unit(output)
@@ -38,6 +40,6 @@ class Add(FloatOp, IntegerOp):
         epilogue.check_bounds(node, output, where)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-        a, b = (epilogue.centred(x, codes_of(value), np.float32) for x, value in zip(xs, inputs, strict=True))
+        a, b = (epilogue.centred(x, value, np.float32) for x, value in zip(xs, inputs, strict=True))
         t = a * node.tensors["m_a"] + b * node.tensors["m_b"]
         return epilogue.store(epilogue.with_zero_point(t, output), node, output)

@@ -24,10 +24,12 @@ class AvgPool2d(FloatOp, IntegerOp):
     writes_float = True
     attrs = {"kernel": window.KERNEL, "stride": window.STRIDE, "padding": window.PADDING}
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        channels, *size = window.expect_planes(shapes[0], "avg_pool2d")
-        a = node.attrs
-        return (channels, *window.output_size((channels, size[0], size[1]), a["kernel"], a["stride"], a["padding"]))
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        planes, a = window.expect_planes(inputs[0], self.name), node.attrs
+        return Value((planes[0], *window.output_size(planes, a["kernel"], a["stride"], a["padding"])))
+
+    def channel_of(self, shape: Shape) -> int | None:
+        return 0
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         divisor = np.asarray(node.tensors["divisor"], np.float64)
@@ -44,9 +46,9 @@ class AvgPool2d(FloatOp, IntegerOp):
             raise GraphError(f"{where}: a window of {node.attrs['kernel']} could overflow int32")
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-        a, size, x_type = node.attrs, (output.shape[1], output.shape[2]), codes_of(inputs[0])
-        dtype = exact_dtype(a["kernel"][0] * a["kernel"][1] * x_type.reach)
-        padded = window.pad(epilogue.centred(xs[0], x_type, dtype), a["padding"], 0)
+        a, size = node.attrs, (output.shape[1], output.shape[2])
+        dtype = exact_dtype(a["kernel"][0] * a["kernel"][1] * codes_of(inputs[0]).reach)
+        padded = window.pad(epilogue.centred(xs[0], inputs[0], dtype), a["padding"], 0)
         taps = [
             window.tap(padded, i, j, size, a["stride"]) for i in range(a["kernel"][0]) for j in range(a["kernel"][1])
         ]

@@ -3,7 +3,8 @@
     acc  = x                    centred
     code = epilogue(acc)        see epilogue.py; m = s_x * gain / (s_y * y_step), b = (shift / s_y + y_zp) / y_step
 
-Float tensors: bn_weight, bn_bias, bn_mean, bn_var [C]; multiplication by and addition of constants are captured as it too.
+The channel is that of the input, whichever axis it is. Float tensors: bn_weight, bn_bias, bn_mean, bn_var [C]; multiplication
+by and addition of constants are captured as it too.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node, Shape, Value
+from bitwright.graph import Node, Value
 from bitwright.ops import epilogue
 from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors
 
@@ -21,22 +22,23 @@ class BatchNorm(FloatOp, IntegerOp):
     writes_float = True
     attrs = epilogue.BOUNDS
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        x = inputs[0]
         for key in ("m", "b", "bn_weight", "bn_bias", "bn_mean", "bn_var"):
-            if key in node.tensors and node.tensors[key].shape != shapes[0][:1]:
-                raise GraphError(f"expected {key} of {shapes[0][:1]}, found {node.tensors[key].shape}")
-        return shapes[0]
+            if key in node.tensors and node.tensors[key].shape != (x.channels,):
+                raise GraphError(f"expected {key} of {(x.channels,)}, found {node.tensors[key].shape}")
+        return Value(x.shape, channel=x.channel)
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
-        gain, shift = epilogue.channel_affine(node, inputs[0].shape[0])
+        gain, shift = epilogue.channel_affine(node, inputs[0].channels)
         tensors = epilogue.multipliers(gain * codes_of(inputs[0]).one_scale, shift, inputs, output)
         return Node(node.name, self.name, node.inputs, epilogue.bounds(node, output), tensors, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
-        channels = output.shape[:1]
+        channels = (output.channels,)
         expect_tensors(node, where, {"m": ("float32", channels), "b": ("float32", channels)})
         epilogue.check_bounds(node, output, where)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-        acc = epilogue.centred(xs[0], codes_of(inputs[0]), np.float32)
+        acc = epilogue.centred(xs[0], inputs[0], np.float32)
         return epilogue.per_channel(acc, node, xs, inputs, output)

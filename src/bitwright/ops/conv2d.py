@@ -28,7 +28,7 @@ from bitwright.ops.op import (
     tensor,
     worst_case,
 )
-from bitwright.ops.weights import WEIGHTS, check_layer, quantize_weight
+from bitwright.ops.weights import WEIGHTS, check_layer, quantize_weight, with_residual
 from bitwright.qtensor import QType
 
 
@@ -46,8 +46,9 @@ class Conv2d(FloatOp, IntegerOp):
         **epilogue.BOUNDS,
     }
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        channels, *size = window.expect_planes(shapes[0], "conv2d")
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        planes = window.expect_planes(inputs[0], self.name)
+        channels = planes[0]
         weight, groups = tensor(node, "weight"), node.attrs["groups"]
         if weight.ndim != 4 or 0 in weight.shape:
             raise GraphError(f"expected a weight of [O, I/g, kh, kw], found {weight.shape}")
@@ -55,12 +56,12 @@ class Conv2d(FloatOp, IntegerOp):
         if per_group * groups != channels or out % groups:
             raise GraphError(f"a weight of {weight.shape} in {groups} groups does not fit {channels} channels")
         stride, padding, dilation = (node.attrs[k] for k in ("stride", "padding", "dilation"))
-        planes = window.output_size((channels, size[0], size[1]), (kernel[0], kernel[1]), stride, padding, dilation)
-        window.expect_room(channels * kernel[0] * kernel[1] * planes[0] * planes[1], "the windows of a convolution")
-        shape = (out, *planes)
-        if len(shapes) == 2 and shapes[1] != shape:
-            raise GraphError(f"expected a residual of {shape}, found {shapes[1]}")
-        return shape
+        size = window.output_size(planes, (kernel[0], kernel[1]), stride, padding, dilation)
+        window.expect_room(channels * kernel[0] * kernel[1] * size[0] * size[1], "the windows of a convolution")
+        return with_residual(Value((out, *size)), inputs)
+
+    def channel_of(self, shape: Shape) -> int | None:
+        return 0
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         x = codes_of(inputs[0])
@@ -84,9 +85,9 @@ class Conv2d(FloatOp, IntegerOp):
         check_layer(node, inputs, output, where)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-        x_type, weight, groups = codes_of(inputs[0]), node.tensors["weight"], node.attrs["groups"]
-        dtype = exact_dtype(worst_case(weight, x_type))
-        x = window.pad(epilogue.centred(xs[0], x_type, dtype), node.attrs["padding"], 0)
+        weight, groups = node.tensors["weight"], node.attrs["groups"]
+        dtype = exact_dtype(worst_case(weight, codes_of(inputs[0])))
+        x = window.pad(epilogue.centred(xs[0], inputs[0], dtype), node.attrs["padding"], 0)
         out, _, *kernel = weight.shape
         size = output.shape[1], output.shape[2]
         cols = window.columns(x, (kernel[0], kernel[1]), size, node.attrs["stride"], node.attrs["dilation"])

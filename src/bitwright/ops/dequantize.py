@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node, Shape, Value
+from bitwright.graph import Node, Value
 from bitwright.ops import epilogue
 from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors, float32
 
@@ -14,8 +14,8 @@ class Dequantize(FloatOp, IntegerOp):
     name = "dequantize"
     writes_float = True
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        return shapes[0]
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        return Value(inputs[0].shape, channel=inputs[0].channel)
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         m = float32(codes_of(inputs[0]).one_scale)
@@ -27,5 +27,5 @@ class Dequantize(FloatOp, IntegerOp):
             raise GraphError(f"{where}: the result must be float32")
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-        t: Array = epilogue.centred(xs[0], codes_of(inputs[0]), np.float32) * node.tensors["m"]
+        t: Array = epilogue.centred(xs[0], inputs[0], np.float32) * node.tensors["m"]
         return t

@@ -15,15 +15,15 @@ import numpy.typing as npt
 from bitwright.errors import GraphError
 from bitwright.graph import Node, Value
 from bitwright.ops.op import Array, codes_of, float32, integer
-from bitwright.qtensor import QType
 
 BOUNDS = {"lo": integer(0, 255), "hi": integer(0, 255)}
 
 
-def centred(codes: Array, type_: QType, dtype: type[np.floating[Any]]) -> Array:
-    """step * code - zero_point, as a float type in which it is exact."""
+def centred(codes: Array, value: Value, dtype: type[np.floating[Any]]) -> Array:
+    """step * code - zero_point of a value's codes, as a float type in which it is exact."""
+    type_ = codes_of(value)
     numbers: Array = codes.astype(dtype) * dtype(type_.step)
-    return numbers - type_.column(codes.ndim).astype(dtype)
+    return numbers - np.asarray(type_.zero_point, dtype).reshape(value.column if type_.per_channel else ())
 
 
 def store(t: npt.NDArray[np.float32], node: Node, output: Value) -> Array:
@@ -34,17 +34,16 @@ def store(t: npt.NDArray[np.float32], node: Node, output: Value) -> Array:
 
 
 def per_channel(acc: Array, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-    """The epilogue of conv2d, linear and batch_norm: acc [N, C, ...], xs[1] the residual if there is one."""
-    shape = (1, -1) + (1,) * (acc.ndim - 2)
-    t = acc.astype(np.float32) * node.tensors["m"].reshape(shape)
-    t += node.tensors["b"].reshape(shape)
+    """The epilogue of conv2d, linear and batch_norm: acc [N, ...], xs[1] the residual if there is one."""
+    t = acc.astype(np.float32) * node.tensors["m"].reshape(output.column)
+    t += node.tensors["b"].reshape(output.column)
     return finish(t, node, xs, inputs, output)
 
 
 def finish(t: Array, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
     """What follows m and b: the residual xs[1] if there is one, then codes or float32."""
     if len(xs) == 2:
-        t = t + centred(xs[1], codes_of(inputs[1]), np.float32) * node.tensors["m_r"]
+        t = t + centred(xs[1], inputs[1], np.float32) * node.tensors["m_r"]
     return store(t, node, output)
 
 

@@ -19,11 +19,14 @@ class GlobalAvgPool2d(FloatOp, IntegerOp):
     name = "global_avg_pool2d"
     writes_float = True
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        channels, height, width = window.expect_planes(shapes[0], "global_avg_pool2d")
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        channels, height, width = window.expect_planes(inputs[0], self.name)
         if height * width > 2**22:
             raise GraphError(f"a plane of {height} x {width} could overflow int32")
-        return (channels, 1, 1)
+        return Value((channels, 1, 1))
+
+    def channel_of(self, shape: Shape) -> int | None:
+        return 0
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         _, height, width = inputs[0].shape
@@ -35,6 +38,5 @@ class GlobalAvgPool2d(FloatOp, IntegerOp):
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         _, height, width = inputs[0].shape
-        x_type = codes_of(inputs[0])
-        dtype = exact_dtype(height * width * x_type.reach)
-        return average(epilogue.centred(xs[0], x_type, dtype).sum(axis=(2, 3), keepdims=True), node, output)
+        dtype = exact_dtype(height * width * codes_of(inputs[0]).reach)
+        return average(epilogue.centred(xs[0], inputs[0], dtype).sum(axis=(2, 3), keepdims=True), node, output)

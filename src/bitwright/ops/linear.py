@@ -1,10 +1,11 @@
 """Fully connected layer on codes, with the whole epilogue.
 
-    acc[n, o] = sum over i of x * w                  exact in int32; x centred
-    code      = epilogue(acc)                         see epilogue.py
+    acc[n, ..., o] = sum over i of x[n, ..., i] * w[o, i]       exact in int32; x centred
+    code           = epilogue(acc)                              see epilogue.py
 
-Tensors as in conv2d, with a weight of [O, I]. The last layer leaves float32: the logits. A weight may have scales for groups of
-neighbouring inputs, each group I / G of them: then m is [O, G], and the groups are added up in order,
+The input is [I], tokens [T, I], or anything whose channel is its last axis. Tensors as in conv2d, with a weight of [O, I]. The
+last layer leaves float32: the logits. A weight may have scales for groups of neighbouring inputs, each group I / G of them:
+then m is [O, G], and the groups are added up in order,
 
     t = b[o];  for each g in order:  t = t + f32(acc_g) * m[o, g]        each product and each sum rounded to float32
 
@@ -27,7 +28,7 @@ from bitwright.ops.op import (
     tensor,
     worst_case,
 )
-from bitwright.ops.weights import WEIGHTS, check_layer, quantize_weight
+from bitwright.ops.weights import WEIGHTS, check_layer, quantize_weight, with_residual
 
 
 class Linear(FloatOp, IntegerOp):
@@ -36,15 +37,19 @@ class Linear(FloatOp, IntegerOp):
     arity = (1, 2)
     attrs = {"weights": WEIGHTS, **epilogue.BOUNDS}
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        weight = tensor(node, "weight")
-        if weight.ndim != 2 or 0 in weight.shape or shapes[0] != weight.shape[1:]:
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        weight, x = tensor(node, "weight"), inputs[0]
+        last = len(x.shape) - 1
+        if weight.ndim != 2 or 0 in weight.shape or x.shape[-1:] != weight.shape[1:]:
             raise GraphError(
-                f"a weight of {weight.shape} does not fit an input of {shapes[0]}; expected [O, I] and (I,)"
+                f"a weight of {weight.shape} does not fit an input of {x.shape}; expected [O, I] and [..., I]"
             )
-        if len(shapes) == 2 and shapes[1] != weight.shape[:1]:
-            raise GraphError(f"expected a residual of {weight.shape[:1]}, found {shapes[1]}")
-        return weight.shape[:1]
+        if x.channel != last:
+            raise GraphError(f"expected an input whose channel is its last axis, {last}; found axis {x.channel}")
+        return with_residual(Value((*x.shape[:-1], len(weight)), channel=last), inputs)
+
+    def channel_of(self, shape: Shape) -> int | None:
+        return len(shape) - 1
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         s_w = np.asarray(node.tensors["weight_scale"], np.float64)
@@ -66,13 +71,13 @@ class Linear(FloatOp, IntegerOp):
         check_layer(node, inputs, output, where)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-        x_type, weight, m = codes_of(inputs[0]), node.tensors["weight"], node.tensors["m"]
-        dtype = exact_dtype(worst_case(weight, x_type))
-        x = epilogue.centred(xs[0], x_type, dtype)
+        weight, m = node.tensors["weight"], node.tensors["m"]
+        dtype = exact_dtype(worst_case(weight, codes_of(inputs[0])))
+        x = epilogue.centred(xs[0], inputs[0], dtype)
         if m.ndim == 1:
             return epilogue.per_channel(x @ weight.T.astype(dtype), node, xs, inputs, output)
-        t = np.broadcast_to(node.tensors["b"], (len(x), len(weight)))
+        t = np.broadcast_to(node.tensors["b"], (*x.shape[:-1], len(weight)))
         for g, part in enumerate(np.split(np.arange(weight.shape[1]), m.shape[1])):
-            acc = x[:, part] @ weight[:, part].T.astype(dtype)
+            acc = x[..., part] @ weight[:, part].T.astype(dtype)
             t = t + acc.astype(np.float32) * m[:, g]
         return epilogue.finish(t, node, xs, inputs, output)

@@ -16,14 +16,17 @@ class MaxPool2d(SameTypeOp):
     name = "max_pool2d"
     attrs = {"kernel": window.KERNEL, "stride": window.STRIDE, "padding": window.PADDING, "dilation": window.STRIDE}
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        channels, *size = window.expect_planes(shapes[0], "max_pool2d")
-        a = node.attrs
-        found = window.output_size((channels, size[0], size[1]), a["kernel"], a["stride"], a["padding"], a["dilation"])
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        planes, a = window.expect_planes(inputs[0], self.name), node.attrs
+        channels, *size = planes
+        found = window.output_size(planes, a["kernel"], a["stride"], a["padding"], a["dilation"])
         for axis in (0, 1):
             kernel, stride, dilation = (a[key][axis] for key in ("kernel", "stride", "dilation"))
             window.expect_inside(size[axis], kernel, stride, a["padding"][axis], found[axis], dilation)
-        return (channels, *found)
+        return Value((channels, *found))
+
+    def channel_of(self, shape: Shape) -> int | None:
+        return 0
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         a, size = node.attrs, (output.shape[1], output.shape[2])

@@ -1,8 +1,9 @@
 """What an op must offer, and the checks that every op shares.
 
-A float op infers shapes and lowers itself to an integer node. An integer op infers shapes, checks itself before it is
+A float op infers its result and lowers itself to an integer node. An integer op infers its result, checks itself before it is
 used (an artifact may come from anywhere), and runs: its `run` is the NumPy reference, which defines the arithmetic.
-Arrays in `run` are codes, uint8 [N, C, H, W] or [N, F]; NumPy's float matmul is used where sums of integers stay exact.
+Arrays in `run` are codes, uint8 [N, ...] with the axes of their value; NumPy's float matmul is used where sums of integers
+stay exact.
 """
 
 from abc import ABC, abstractmethod
@@ -38,10 +39,22 @@ class Op(ABC):
 
     name: ClassVar[str]
     arity: ClassVar[tuple[int, int]] = (1, 1)
+    moves: ClassVar[bool] = False
+    """True where numbers only change their places. Any axis of the result may be its channel; `infer` proposes one."""
 
     @abstractmethod
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        """The shape of the result per image; GraphError where the input shapes do not fit."""
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        """Shape and channel axis of the result; GraphError where the inputs do not fit."""
+
+    def channel_of(self, shape: Shape) -> int | None:
+        """Which axis of an input of this shape has to be its channel; None where any may be."""
+        return None
+
+
+def expect_one_channel(op: str, inputs: Sequence[Value]) -> None:
+    """Raise GraphError unless all inputs have the same axis as their channel."""
+    if any(value.channel != inputs[0].channel for value in inputs):
+        raise GraphError(f"{op} needs inputs with one axis as channel, found {[value.channel for value in inputs]}")
 
 
 class FloatOp(Op):
@@ -88,9 +101,11 @@ class IntegerOp(Op):
                 raise GraphError(f"{where}: input {name!r} has a zero point per channel, which this op does not take")
         if output.type is not None and output.type.per_channel:
             raise GraphError(f"{where}: only the image has a zero point per channel")
-        shape = self.infer(node, [value.shape for value in inputs])
-        if shape != output.shape:
-            raise GraphError(f"{where}: expected the shape {shape}, found {output.shape}")
+        found = self.infer(node, inputs)
+        if found.shape != output.shape:
+            raise GraphError(f"{where}: expected the shape {found.shape}, found {output.shape}")
+        if not self.moves and found.channel != output.channel:
+            raise GraphError(f"{where}: expected axis {found.channel} as its channel, found axis {output.channel}")
         self.check(node, inputs, output, where)
 
     @abstractmethod
@@ -115,6 +130,12 @@ class SameTypeOp(FloatOp, IntegerOp):
         for name, value in zip(node.inputs, inputs, strict=True):
             if value.type != output.type:
                 raise GraphError(f"{where}: input {name!r} and the result must have one type")
+
+
+class MoveOp(SameTypeOp):
+    """An op that only changes where numbers are."""
+
+    moves = True
 
 
 def codes_of(value: Value) -> QType:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node, Shape, Value
-from bitwright.ops.op import Array, SameTypeOp, codes_of, integers
+from bitwright.graph import Node, Value
+from bitwright.ops.op import Array, MoveOp, codes_of, integers
 
 
 def _pairs(value: Any) -> bool:
@@ -20,15 +20,16 @@ def _pairs(value: Any) -> bool:
     return isinstance(value, tuple) and all(pair(v) for v in value)
 
 
-class Pad(SameTypeOp):
+class Pad(MoveOp):
     name = "pad"
     attrs = {"padding": _pairs}
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        padding = node.attrs["padding"]
-        if len(padding) != len(shapes[0]):
-            raise GraphError(f"expected a (before, after) for each axis of {shapes[0]}, found {padding}")
-        return tuple(size + before + after for size, (before, after) in zip(shapes[0], padding, strict=True))
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        padding, shape = node.attrs["padding"], inputs[0].shape
+        if len(padding) != len(shape):
+            raise GraphError(f"expected a (before, after) for each axis of {shape}, found {padding}")
+        padded = tuple(size + before + after for size, (before, after) in zip(shape, padding, strict=True))
+        return Value(padded, channel=inputs[0].channel)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
         super().check(node, inputs, output, where)

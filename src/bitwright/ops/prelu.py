@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node, Shape, Value
+from bitwright.graph import Node, Value
 from bitwright.ops.op import Array, IntegerOp, codes_of, expect_tensors, float32
 from bitwright.ops.table import Table, make_table
 from bitwright.ops.unary import Unary
@@ -29,12 +29,12 @@ class Prelu(Unary, IntegerOp):
     per_channel = True
     takes_image = True
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        channels = shapes[0][0]
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        channels = inputs[0].channels
         for key, tensor in node.tensors.items():
             if tensor.shape != (channels,) and (key != "slope" or tensor.shape != (1,)):
                 raise GraphError(f"expected {key} of {(channels,)}, found {tensor.shape}")
-        return shapes[0]
+        return super().infer(node, inputs)
 
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
         slope, before, after = (_column(node, key) for key in PARAMETERS)
@@ -45,18 +45,14 @@ class Prelu(Unary, IntegerOp):
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         if all(tensor.size == 1 for tensor in node.tensors.values()):
             return super().lower(node, inputs, output)
-        channels = inputs[0].shape[:1]
+        channels = (inputs[0].channels,)
         tensors = {key: np.broadcast_to(float32(node.tensors.get(key, 0.0)), channels) for key in PARAMETERS}
         return Node(node.name, self.name, node.inputs, {}, tensors, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
-        expect_tensors(node, where, dict.fromkeys(PARAMETERS, ("float32", inputs[0].shape[:1])))
-        if len(inputs[0].shape) not in (1, 3):
-            raise GraphError(
-                f"{where}: parameters for each channel need an input of C, H, W or F; found {inputs[0].shape}"
-            )
-        if inputs[0].shape[0] > MOST_CHANNELS:
-            raise GraphError(f"{where}: expected at most {MOST_CHANNELS} channels, found {inputs[0].shape[0]}")
+        expect_tensors(node, where, dict.fromkeys(PARAMETERS, ("float32", (inputs[0].channels,))))
+        if inputs[0].channels > MOST_CHANNELS:
+            raise GraphError(f"{where}: expected at most {MOST_CHANNELS} channels, found {inputs[0].channels}")
         if output.type is None:
             raise GraphError(f"{where}: the result must be codes")
 

@@ -1,24 +1,24 @@
-"""Every `step`-th element from `start` up to `stop` along one axis. attrs: axis (0 is the channel), start, stop, step."""
+"""Every `step`-th element from `start` up to `stop` along one axis. attrs: axis, start, stop, step."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node, Shape, Value
-from bitwright.ops.op import Array, SameTypeOp, integer
+from bitwright.graph import Node, Value
+from bitwright.ops.op import Array, MoveOp, integer
 
 
-class Slice(SameTypeOp):
+class Slice(MoveOp):
     name = "slice"
     attrs = {"axis": integer(0, 7), "start": integer(), "stop": integer(1), "step": integer(1)}
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        a, shape = node.attrs, shapes[0]
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        a, shape = node.attrs, inputs[0].shape
         if a["axis"] >= len(shape) or not a["start"] < a["stop"] <= shape[a["axis"]]:
             raise GraphError(f"the slice {dict(a)} does not fit {shape}")
         length = len(range(a["start"], a["stop"], a["step"]))
-        return (*shape[: a["axis"]], length, *shape[a["axis"] + 1 :])
+        return Value((*shape[: a["axis"]], length, *shape[a["axis"] + 1 :]), channel=inputs[0].channel)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         a = node.attrs

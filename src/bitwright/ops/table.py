@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node, Shape, Value
+from bitwright.graph import Node, Value
 from bitwright.ops.op import Array, IntegerOp, codes_of, expect_tensors
 from bitwright.qtensor import QType, to_codes
 
@@ -24,15 +24,12 @@ class Table(IntegerOp):
     name = "table"
     takes_image = True
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        return shapes[0]
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        return Value(inputs[0].shape, channel=inputs[0].channel)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
-        shape = inputs[0].shape
         per_channel = codes_of(inputs[0]).per_channel or node.tensors.get("table", np.empty(0)).ndim == 2
-        if per_channel and len(shape) not in (1, 3):
-            raise GraphError(f"{where}: a table for each channel needs an input of C, H, W or F; found {shape}")
-        expect_tensors(node, where, {"table": ("uint8", (*shape[: int(per_channel)], 256))})
+        expect_tensors(node, where, {"table": ("uint8", (inputs[0].channels, 256) if per_channel else (256,))})
         if output.type is None:
             raise GraphError(f"{where}: the result must be codes")
         if int(node.tensors["table"].max()) > output.type.codes.hi:
@@ -42,7 +39,7 @@ class Table(IntegerOp):
         table = node.tensors["table"]
         if table.ndim == 1:
             return np.asarray(table[xs[0]])
-        channel = np.arange(len(table)).reshape((-1,) + (1,) * (xs[0].ndim - 2))
+        channel = np.arange(len(table)).reshape(output.column)
         return np.asarray(table[channel, xs[0]])
 
 

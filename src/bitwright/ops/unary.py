@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node, Shape, Value
+from bitwright.graph import Node, Value
 from bitwright.ops.op import FloatOp, codes_of
 from bitwright.ops.table import make_table
 
@@ -23,8 +23,8 @@ class Unary(FloatOp):
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
         """The real function of x [K], elementwise: [K], or [C, K] where it is `per_channel`. x may be [C, K] already."""
 
-    def infer(self, node: Node, shapes: Sequence[Shape]) -> Shape:
-        return shapes[0]
+    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
+        return Value(inputs[0].shape, channel=inputs[0].channel)
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         if output.type is None:

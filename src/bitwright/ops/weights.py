@@ -43,6 +43,17 @@ def quantize_weight(
     return SCHEMES[scheme].nearest(weight / column).astype(np.int8)
 
 
+def with_residual(output: Value, inputs: Sequence[Value]) -> Value:
+    """`output`, which a residual among the inputs has to fit; GraphError where it does not."""
+    for residual in inputs[1:]:
+        if (residual.shape, residual.channel) != (output.shape, output.channel):
+            raise GraphError(
+                f"expected a residual of {output.shape} with axis {output.channel} as its channel, "
+                f"found {residual.shape} with axis {residual.channel}"
+            )
+    return output
+
+
 def check_layer(node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
     """Raise GraphError unless tensors, weight codes, bounds and the accumulator of a conv2d or linear node are right."""
     shape = node.tensors["weight"].shape

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bitwright.errors import GraphError
-from bitwright.graph import Shape
+from bitwright.graph import Value
 from bitwright.ops.op import Array, integers
 
 Pair = tuple[int, int]
@@ -75,8 +75,10 @@ def expect_inside(size: int, taps: int, stride: int, before: int, count: int, di
         )
 
 
-def expect_planes(shape: Shape, what: str) -> tuple[int, int, int]:
+def expect_planes(value: Value, what: str) -> tuple[int, int, int]:
     """(C, H, W) of an input that must be planes."""
-    if len(shape) != 3:
-        raise GraphError(f"{what} needs an input of C, H, W; found {shape}")
-    return shape
+    if len(value.shape) != 3 or value.channel != 0:
+        raise GraphError(
+            f"{what} needs an input of C, H, W; found {value.shape} with axis {value.channel} as its channel"
+        )
+    return value.shape

@@ -17,10 +17,12 @@ def zero_point(value: Value, channel: int) -> int:
 
 
 def real_code(case: Case, i: int, index: tuple[int, ...]) -> int:
-    """x_step * x - x_zp at [n, c, ...] of input i."""
+    """x_step * x - x_zp at [n, ...] of input i."""
     type_ = case.inputs[i].type
     assert type_ is not None
-    return (2 if type_.scheme == "binary" else 1) * int(case.xs[i][index]) - zero_point(case.inputs[i], index[1])
+    return (2 if type_.scheme == "binary" else 1) * int(case.xs[i][index]) - zero_point(
+        case.inputs[i], index[case.inputs[i].axis]
+    )
 
 
 def finish(case: Case, t: np.float32, *, add_zero_point: bool) -> float | np.float32:
@@ -36,7 +38,7 @@ def finish(case: Case, t: np.float32, *, add_zero_point: bool) -> float | np.flo
 
 
 def epilogue(case: Case, acc: int, index: tuple[int, ...]) -> Any:
-    tensors, channel = case.node.tensors, index[1]
+    tensors, channel = case.node.tensors, index[case.output.axis]
     assert abs(acc) < 2**31
     t = np.float32(np.int32(acc)) * tensors["m"][channel]
     return with_residual(case, t + tensors["b"][channel], index)

@@ -13,9 +13,10 @@ from tests.conformance.ops.float_case import FloatCase, X, Y, batch_norm_real, b
 
 
 def batch_norm_cases(rng) -> Iterator[tuple[str, Case]]:
-    def make(shape, *, x=U8, y=U8, bounds=FULL):
-        tensors = {"m": signs(rng, shape[0], 1.0), "b": rng.uniform(0, 255, shape[0]).astype(np.float32)}
-        return case(rng, "batch_norm", [Value(shape, x)], Value(shape, y), bounds, tensors)
+    def make(shape, *, x=U8, y=U8, bounds=FULL, channel=0):
+        channels = shape[channel]
+        tensors = {"m": signs(rng, channels, 1.0), "b": rng.uniform(0, 255, channels).astype(np.float32)}
+        return case(rng, "batch_norm", [Value(shape, x, channel)], Value(shape, y, channel), bounds, tensors)
 
     yield "planes", make((3, 4, 5))
     yield "features", make((7,))
@@ -23,12 +24,15 @@ def batch_norm_cases(rng) -> Iterator[tuple[str, Case]]:
     yield "zero-point-255", make((3, 4, 5), x=QType("uint8", 1.0, 255))
     yield "uint2", make((3, 4, 5), x=QType("uint2", 1.0, 3), y=QType("uint5", 1.0, 0), bounds={"lo": 0, "hi": 31})
     yield "float32", make((5,), y=None)
+    yield "tokens", make((6, 4), channel=1)
+    yield "heads", make((2, 3, 2, 4), channel=1)
 
 
 def add_cases(rng) -> Iterator[tuple[str, Case]]:
-    def make(shape, *, a=U8, b=U8, y=U8, bounds=FULL, m=(0.7, -1.3)):
+    def make(shape, *, a=U8, b=U8, y=U8, bounds=FULL, m=(0.7, -1.3), channel=0):
         tensors = {"m_a": f32(m[0]), "m_b": f32(m[1])}
-        return case(rng, "add", [Value(shape, a), Value(shape, b)], Value(shape, y), bounds, tensors)
+        values = (Value(shape, type_, channel) for type_ in (a, b, y))
+        return case(rng, "add", [next(values), next(values)], next(values), bounds, tensors)
 
     yield "planes", make((3, 4, 5))
     yield "features", make((9,))
@@ -48,12 +52,13 @@ def add_cases(rng) -> Iterator[tuple[str, Case]]:
     )
     yield "ties", make((3, 4, 5), m=(0.5, 0.5))
     yield "float32", make((5,), y=None)
+    yield "tokens", make((6, 4), channel=1)
 
 
 def mul_cases(rng) -> Iterator[tuple[str, Case]]:
-    def make(shape, b_shape=None, *, a=U8, b=U8, y=U8, bounds=FULL, m=0.013):
-        inputs = [Value(shape, a), Value(b_shape or shape, b)]
-        return case(rng, "mul", inputs, Value(shape, y), bounds, {"m": f32(m)})
+    def make(shape, b_shape=None, *, a=U8, b=U8, y=U8, bounds=FULL, m=0.013, channel=0):
+        inputs = [Value(shape, a, channel), Value(b_shape or shape, b, channel)]
+        return case(rng, "mul", inputs, Value(shape, y, channel), bounds, {"m": f32(m)})
 
     yield "planes", make((3, 4, 5))
     yield "per-channel", make((3, 4, 5), (3, 1, 1))
@@ -74,12 +79,14 @@ def mul_cases(rng) -> Iterator[tuple[str, Case]]:
     )
     yield "ties", make((3, 4, 5), a=QType("uint8", 1.0, 0), m=-0.5)
     yield "float32", make((5,), y=None)
+    yield "tokens", make((6, 4), (1, 4), channel=1)
 
 
 def dequantize_cases(rng) -> Iterator[tuple[str, Case]]:
     for zero_point, shape in ((0, (5,)), (128, (3, 2, 2)), (255, (5,))):
         x = Value(shape, QType("uint8", 1.0, zero_point))
         yield f"zero-point-{zero_point}", case(rng, "dequantize", [x], Value(shape, None), {}, {"m": f32(0.1)})
+    yield "tokens", case(rng, "dequantize", [Value((6, 4), U8, 1)], Value((6, 4), None, 1), {}, {"m": f32(0.1)})
 
 
 def slow_batch_norm(case: Case, index) -> Any:
@@ -113,6 +120,13 @@ def float_batch_norm(rng) -> Iterator[tuple[str, FloatCase]]:
 
         node = Node("it", "batch_norm", ("x0",), attrs, tensors)
         yield f"{len(shape)}-{clamp}-{y and y.scheme}", FloatCase(node, (Value(shape, X),), Value(shape, y), function)
+    tensors = batch_norm_tensors(rng, 4)
+
+    def of_tokens(x, t=tensors):
+        return batch_norm_real(x.swapaxes(1, 2), t, 1e-5).swapaxes(1, 2)
+
+    node = Node("it", "batch_norm", ("x0",), {"eps": 1e-5}, tensors)
+    yield "tokens", FloatCase(node, (Value((6, 4), X, 1),), Value((6, 4), Y, 1), of_tokens)
 
 
 def float_elementwise(op: str, function: Callable[..., np.ndarray]):

@@ -43,17 +43,35 @@ def pad_cases(rng) -> Iterator[tuple[str, Case]]:
 
 
 def reshape_cases(rng) -> Iterator[tuple[str, Case]]:
-    for shape, out in [((3, 2, 4), (24,)), ((24,), (3, 2, 4)), ((4, 6), (3, 8)), ((5,), (5,))]:
-        yield f"{len(shape)}-to-{len(out)}", case(rng, "reshape", [Value(shape, U8)], Value(out, U8), {"shape": out})
+    for shape, channel, out, expected in [
+        ((3, 2, 4), 0, (24,), 0),
+        ((24,), 0, (3, 2, 4), 2),
+        ((4, 6), 0, (3, 8), 1),
+        ((5,), 0, (5,), 0),
+        ((3, 2, 4), 0, (3, 8), 0),
+        ((6, 4), 1, (2, 3, 4), 2),
+        ((6, 4), 1, (6, 2, 2), 2),
+        ((6, 2, 2), 2, (6, 4), 1),
+        ((6, 2, 4), 0, (3, 2, 2, 4), 1),
+        ((3, 2, 2, 4), 1, (6, 2, 4), 0),
+        ((4,), 0, (1, 4), 1),
+        ((4, 1, 1), 0, (4,), 0),
+        ((1, 2, 3), 0, (1, 6), 0),
+        ((6, 1), 1, (2, 3, 1), 2),
+    ]:
+        label = f"{shape}-{channel}-to-{out}-{expected}".replace(" ", "")
+        x, y = Value(shape, U8, channel), Value(out, U8, expected)
+        yield label, case(rng, "reshape", [x], y, {"shape": out})
     yield "float32", case(rng, "reshape", [Value((6, 1, 1), None)], Value((6,), None), {"shape": (6,)})
 
 
 def permute_cases(rng) -> Iterator[tuple[str, Case]]:
     for dims in ((1, 2, 0), (2, 1, 0), (0, 1, 2)):
         shape = (2, 3, 4)
-        out = Value(tuple(shape[d] for d in dims), U8)
+        out = Value(tuple(shape[d] for d in dims), U8, dims.index(0))
         yield "".join(map(str, dims)), case(rng, "permute", [Value(shape, U8)], out, {"dims": dims})
     yield "features", case(rng, "permute", [Value((6,), U8)], Value((6,), U8), {"dims": (0,)})
+    yield "tokens-to-planes", case(rng, "permute", [Value((6, 4), U8, 1)], Value((4, 6), U8), {"dims": (1, 0)})
 
 
 def slow_concat(case: Case, index) -> Any:
@@ -95,6 +113,7 @@ def slow_permute(case: Case, index) -> Any:
 def float_moved(op: str, attrs, shapes, out, function):
     def make(rng) -> Iterator[tuple[str, FloatCase]]:
         node = Node("it", op, tuple(f"x{i}" for i in range(len(shapes))), attrs)
-        yield "plain", FloatCase(node, tuple(Value(s, X) for s in shapes), Value(out, X), function)
+        output = Value(out, X, dims.index(0) if (dims := attrs.get("dims")) else 0)
+        yield "plain", FloatCase(node, tuple(Value(s, X) for s in shapes), output, function)
 
     return make

@@ -25,11 +25,14 @@ def table_cases(rng) -> Iterator[tuple[str, Case]]:
     yield "features", make((9,), U8, U8)
     yield "uint4-to-uint2", make((3, 4, 4), QType("uint4", 1.0, 0), QType("uint2", 1.0, 3))
     yield "image", make((3, 4, 4), IMAGE3, QType("uint4", 1.0, 3))
+    tokens = Value((6, 5), U8, 1)
+    table = rng.integers(0, 256, (5, 256)).astype(np.uint8)
+    yield "tokens", case(rng, "table", [tokens], tokens, {}, {"table": table})
 
 
 def slow_table(case: Case, index) -> Any:
     table = case.node.tensors["table"]
-    return (table if table.ndim == 1 else table[index[1]])[case.xs[0][index]]
+    return (table if table.ndim == 1 else table[index[case.output.axis]])[case.xs[0][index]]
 
 
 def prelu_cases(rng) -> Iterator[tuple[str, Case]]:
@@ -42,10 +45,13 @@ def prelu_cases(rng) -> Iterator[tuple[str, Case]]:
     yield "uint4-to-uint2", make((3, 4, 4), QType("uint4", 0.3, 5), QType("uint2", 0.5, 1))
     yield "signs", make((3, 4, 4), QType("uint8", 0.02, 100), QType("binary", 0.7, 1))
     yield "image", make((3, 4, 4), IMAGE3, QType("uint4", 0.2, 7))
+    tokens = Value((6, 5), U8, 1)
+    tensors = {key: rng.normal(size=5).astype(np.float32) for key in ("slope", "before", "after")}
+    yield "tokens", case(rng, "prelu", [tokens], tokens, {}, tensors)
 
 
 def slow_prelu(case: Case, index) -> Any:
-    x, y, channel = codes_of(case.inputs[0]), codes_of(case.output), index[1]
+    x, y, channel = codes_of(case.inputs[0]), codes_of(case.output), index[case.output.axis]
     slope, before, after = (float(case.node.tensors[key][channel]) for key in ("slope", "before", "after"))
     scale, zero_point, offset = (
         v[channel] if isinstance(v, tuple) else v for v in (x.scale, x.zero_point, x.offset if x.per_channel else 0.0)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,14 +91,15 @@ def conv2d_cases(rng) -> Iterator[tuple[str, Case]]:
 def linear_cases(rng) -> Iterator[tuple[str, Case]]:
     def make(x, out, *, bits="int8", y=U8, residual=None, bounds=FULL, size=None):
         scheme = SCHEMES[bits]
-        weight = rng.choice(range(scheme.lo, scheme.hi + 1, scheme.step), (out, x.shape[0])).astype(np.int8)
-        size = size or 1 / (scheme.hi * math.sqrt(x.shape[0]))
+        weight = rng.choice(range(scheme.lo, scheme.hi + 1, scheme.step), (out, x.channels)).astype(np.int8)
+        size = size or 1 / (scheme.hi * math.sqrt(x.channels))
         tensors = {"weight": weight, "m": signs(rng, out, size), "b": rng.uniform(0, 255, out).astype(np.float32)}
         inputs = [x]
         if residual is not None:
-            inputs.append(Value((out,), residual))
+            inputs.append(Value((*x.shape[:-1], out), residual, x.channel))
             tensors["m_r"] = f32(-0.7)
-        return case(rng, "linear", inputs, Value((out,), y), {"weights": bits, **bounds}, tensors)
+        output = Value((*x.shape[:-1], out), y, x.channel)
+        return case(rng, "linear", inputs, output, {"weights": bits, **bounds}, tensors)
 
     yield "plain", make(Value((7,), U8), 5)
     yield "one", make(Value((1,), U8), 1)
@@ -116,6 +118,11 @@ def linear_cases(rng) -> Iterator[tuple[str, Case]]:
         yield f"groups-{scales}", c.with_tensors(m=m)
     ties = make(Value((4,), QType("uint8", 1.0, 0)), 3)
     yield "ties", ties.with_tensors(weight=np.ones((3, 4), np.int8), m=f32(0.5, -0.5, 0.25), b=f32(0, 255, 7))
+    yield "tokens", make(Value((4, 6), U8, 1), 5)
+    yield "tokens-residual", make(Value((4, 6), U8, 1), 4, residual=QType("uint8", 1.0, 255))
+    yield "map-with-channels-last", make(Value((2, 3, 6), U8, 2), 4, y=None)
+    tokens = make(Value((3, 6), U8, 1), 4)
+    yield "tokens-groups", tokens.with_tensors(m=signs(rng, 8, 1 / 300).reshape(4, 2))
 
 
 def slow_conv2d(case: Case, index) -> Any:
@@ -131,8 +138,8 @@ def slow_conv2d(case: Case, index) -> Any:
 
 
 def slow_linear(case: Case, index) -> Any:
-    n, o = index
-    products = [real_code(case, 0, (n, i)) * w for i, w in enumerate(case.node.tensors["weight"][o].tolist())]
+    *place, o = index
+    products = [real_code(case, 0, (*place, i)) * w for i, w in enumerate(case.node.tensors["weight"][o].tolist())]
     m = case.node.tensors["m"]
     if m.ndim == 1:
         return epilogue(case, sum(products), index)
@@ -222,7 +229,7 @@ def float_conv2d(rng) -> Iterator[tuple[str, FloatCase]]:
 
 
 def float_linear(rng) -> Iterator[tuple[str, FloatCase]]:
-    def make(*, y=Y, bits="int8", bias=False, bn=False, residual=None, clamp=None, groups=1):
+    def make(*, y=Y, bits="int8", bias=False, bn=False, residual=None, clamp=None, groups=1, places=()):
         weight, scale = weight_on_the_grid(rng, (5 * groups, 9 // groups), bits)
         weight, scale = weight.reshape(5, 9), scale.reshape(5, groups) if groups > 1 else scale
         tensors, attrs = {"weight": weight, "weight_scale": scale}, {"weights": bits}
@@ -236,13 +243,14 @@ def float_linear(rng) -> Iterator[tuple[str, FloatCase]]:
 
         def function(real, *rest):
             t = real @ weight.T + tensors.get("bias", 0)
-            t = batch_norm_real(t, tensors, 1e-5) if bn else t
+            t = np.moveaxis(batch_norm_real(np.moveaxis(t, -1, 1), tensors, 1e-5), 1, -1) if bn else t
             t = sum(rest, t)
             return np.clip(t, *clamp) if clamp else t
 
-        inputs = (Value((9,), X),) if residual is None else (Value((9,), X), Value((5,), residual))
+        x, output = (Value((*places, count), channel=len(places)) for count in (9, 5))
+        inputs = (replace(x, type=X),) if residual is None else (replace(x, type=X), replace(output, type=residual))
         node = Node("it", "linear", tuple(f"x{i}" for i in range(len(inputs))), attrs, tensors)
-        return FloatCase(node, inputs, Value((5,), y), function)
+        return FloatCase(node, inputs, replace(output, type=y), function)
 
     yield "plain", make()
     yield "bias-relu", make(bias=True, clamp=(0, None))
@@ -250,3 +258,4 @@ def float_linear(rng) -> Iterator[tuple[str, FloatCase]]:
     yield "int4-groups-batch-norm", make(bits="int4", bn=True, groups=3, residual=QType("uint4", 0.1, 7))
     yield "residual", make(bias=True, residual=QType("uint4", 0.1, 7))
     yield "float32", make(y=None, bias=True)
+    yield "tokens", make(bias=True, bn=True, residual=QType("uint4", 0.1, 7), places=(4,))

@@ -62,19 +62,18 @@ class BiasCorrect(Correction):
 def _correct(prepared: PreparedModel, node: Node, exact: Path, rounded: Path) -> None:
     """Correct one layer, and take both paths past it: its results are computed once, shifted and clamped where they lie."""
     layer, edge = prepared.layer(node.name), prepared.edge(node.name)
-    places = math.prod(prepared.graph.values[node.name].shape[1:])
+    places = prepared.graph.values[node.name].places
 
     def compute(rows: slice) -> Tensor:
         found = layer(rounded.inputs(node, rows), quantized=True, clamped=False)
         rounded.write(node.name, rows, found)
         wanted = layer(exact.inputs(node, rows), quantized=False, clamped=False)
         exact.write(node.name, rows, layer.clamp(wanted))
-        total: Tensor = wanted.sub_(found).sum(_all_but_channels(wanted)).double()
+        total: Tensor = wanted.sub_(found).sum([axis for axis in range(wanted.dim()) if axis != layer.axis]).double()
         return total
 
     def finish(rows: slice) -> None:
-        y = rounded.read(node.name, rows)
-        y = layer.clamp(y + shift.reshape(-1, *(1,) * (y.dim() - 2)))
+        y = layer.clamp(layer.shifted(rounded.read(node.name, rows), shift))
         rounded.write(node.name, rows, y if edge is None else edge(y))
 
     total = torch.stack([compute(rows) for rows in exact.rows]).sum(0)
@@ -88,11 +87,10 @@ def _expected(prepared: PreparedModel, node: Node) -> Tensor | None:
     """The mean of each channel that a node reads, if it is that of a batch norm's result, pooled perhaps; else None."""
     name = node.inputs[0]
     while name != INPUT and prepared.graph[name].op in ("global_avg_pool2d", "avg_pool2d", "reshape", "quantize"):
-        name = prepared.graph[name].inputs[0]
+        before = prepared.graph[name].inputs[0]
+        if prepared.graph.values[before].channels != prepared.graph.values[name].channels:
+            return None  # a reshape that mixes channels with places
+        name = before
     expected = None if name == INPUT else data_free.mean(prepared.layer(name))
     inputs = node.tensors["weight"].shape[1] * node.attrs.get("groups", 1)
     return expected if expected is not None and len(expected) == inputs else None
-
-
-def _all_but_channels(y: Tensor) -> list[int]:
-    return [axis for axis in range(y.dim()) if axis != 1]

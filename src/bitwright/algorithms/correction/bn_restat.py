@@ -15,9 +15,8 @@ from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.moments import gain
 from bitwright.algorithms.correction.path import Path, each_layer
 from bitwright.errors import RecipeError
-from bitwright.graph import Node
 from bitwright.nn import PreparedModel
-from bitwright.nn.float_ops import FLOAT_FUNCTIONS
+from bitwright.nn.layer import Layer
 
 MOST = 2.0
 """A greater change than by this factor is chance, or a channel that is never on."""
@@ -40,8 +39,8 @@ class BnRestat(Correction):
                 continue
             assert layer.quantizer is not None
             codes, eps = layer.codes(), float(node.attrs["eps"])
-            mean, variance = _statistics(node, layer.tensors()["weight"], exact)
-            mean_q, variance_q = _statistics(node, codes * layer.quantizer.step(codes), rounded)
+            mean, variance = _statistics(layer, layer.tensors()["weight"], exact)
+            mean_q, variance_q = _statistics(layer, codes * layer.quantizer.step(codes), rounded)
             factor = ((variance + eps) / (variance_q + eps)).sqrt()
             factor[(factor > MOST) | (factor < 1 / MOST)] = 1.0
             layer.quantizer.scale.mul_(factor)
@@ -49,14 +48,15 @@ class BnRestat(Correction):
             layer.correction.copy_(gain(layer) * (mean - factor * mean_q))
 
 
-def _statistics(node: Node, weight: Tensor, path: Path) -> tuple[Tensor, Tensor]:
+def _statistics(layer: Layer, weight: Tensor, path: Path) -> tuple[Tensor, Tensor]:
     """Mean and variance [O] of the product of a weight and what a path brings, over images and places; float64."""
+    node = layer.node
     attrs = {key: value for key, value in node.attrs.items() if key != "clamp"}
     total, squares = torch.zeros(2, len(weight), dtype=torch.float64)
     count = 0
     for rows in path.rows:
-        z = FLOAT_FUNCTIONS[node.op](attrs, {"weight": weight}, False, path.inputs(node, rows)[:1])
-        z = z.transpose(0, 1).flatten(1)
+        z = layer.function({"weight": weight}, path.inputs(node, rows)[:1], attrs=attrs)
+        z = z.movedim(layer.axis, 0).flatten(1)
         total += z.sum(1)
         squares += z.square().sum(1)
         count += z.shape[1]

@@ -19,7 +19,7 @@ LARGEST = 2.0**12
 def largest(
     prepared: PreparedModel, names: Collection[str], calibration: Calibration, most_images: int
 ) -> dict[str, Tensor]:
-    """The greatest |y| of each channel of these float values [N, C, ...], as they are now."""
+    """The greatest |y| of each channel of these float values, as they are now."""
     found: dict[str, Tensor] = {}
     for images in calibration.batches(most_images):
         values = {INPUT: prepared.real_input(images.to(prepared.image_scale.device))}
@@ -27,7 +27,7 @@ def largest(
             y = prepared.layer(node.name)([values[name] for name in node.inputs], quantized=False)
             values[node.name] = y
             if node.name in names:
-                size = y.abs().amax([axis for axis in range(y.dim()) if axis != 1])
+                size = y.abs().amax([axis for axis in range(y.dim()) if axis != prepared.layer(node.name).axis])
                 found[node.name] = torch.maximum(size, found.get(node.name, size))
             for name in done:
                 del values[name]

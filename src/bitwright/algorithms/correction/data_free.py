@@ -13,7 +13,6 @@ from torch import Tensor
 from bitwright.errors import CalibrationError
 from bitwright.graph import INPUT
 from bitwright.nn import PreparedModel
-from bitwright.nn.float_ops import FLOAT_FUNCTIONS
 from bitwright.nn.layer import Layer
 from bitwright.ops import FLOAT_OPS
 
@@ -40,7 +39,7 @@ def observe_noise(prepared: PreparedModel, seed: int) -> None:
         for node, done in prepared.steps():
             layer, edge = prepared.layer(node.name), prepared.edge(node.name)
             tensors = {name: tensor.clone() for name, tensor in layer.tensors().items()}  # running statistics stay
-            y = FLOAT_FUNCTIONS[node.op](node.attrs, tensors, True, [values[name] for name in node.inputs])
+            y = layer.function(tensors, [values[name] for name in node.inputs], training=True)
             if edge is not None and not FLOAT_OPS[node.op].passes_type:
                 edge.observe(y)
             values[node.name] = y

@@ -50,7 +50,7 @@ def _pairs(prepared: PreparedModel) -> Iterator[tuple[str, Node]]:
         if node.op not in ("conv2d", "linear") or len(node.inputs) != 1 or len(readers) != 1 or not commutes(node):
             continue
         reader = readers[0]
-        grouped = reader.attrs.get("groups", 1) not in (1, prepared.graph.values[node.name].shape[0])
+        grouped = reader.attrs.get("groups", 1) not in (1, prepared.graph.values[node.name].channels)
         if reader.op in ("conv2d", "linear") and node.name not in reader.inputs[1:] and not grouped:
             yield node.name, reader
 

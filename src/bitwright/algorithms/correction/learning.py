@@ -12,7 +12,6 @@ from torch import Tensor
 from bitwright.algorithms.correction.drop_round import Masks, drop_round
 from bitwright.graph import Node
 from bitwright.nn import PreparedModel
-from bitwright.nn.float_ops import FLOAT_FUNCTIONS
 from bitwright.nn.layer import Layer
 from bitwright.nn.quantizers import Edge
 
@@ -21,7 +20,7 @@ Run = Callable[[list[Tensor]], Tensor]
 
 def run_with(layer: Layer, weight: Tensor, xs: list[Tensor]) -> Tensor:
     """A layer's result with another weight, its correction included."""
-    return FLOAT_FUNCTIONS[layer.node.op](layer.node.attrs, {**layer.corrected(), "weight": weight}, False, xs)
+    return layer.function({**layer.corrected(), "weight": weight}, xs)
 
 
 def run_nodes(

@@ -39,7 +39,7 @@ def _readers(prepared: PreparedModel, node: Node) -> list[Layer]:
     scales = node.op in ("conv2d", "linear", "batch_norm") and len(node.inputs) == 1 and not node.attrs.get("constant")
     if not scales or not commutes(node) or node.name == prepared.graph.output:
         return []
-    consumers, groups = prepared.graph.consumers(), (1, prepared.graph.values[node.name].shape[0])
+    consumers, groups = prepared.graph.consumers(), (1, prepared.graph.values[node.name].channels)
     found, names = [], [node.name]
     while names:
         name = names.pop()
