@@ -12,7 +12,7 @@ from torch import nn
 import bitwright
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
-from bitwright.errors import BitwrightError, ImageError, SourceError
+from bitwright.errors import BitwrightError, ImageError, LabelError, ModelError, SourceError
 from bitwright.evaluation import Evaluation, evaluate
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import quantize
@@ -139,10 +139,9 @@ def test_a_limit_of_nothing_is_refused(limit: int, artifact: Artifact) -> None:
         evaluate(artifact, source(), limit=limit)
 
 
-@pytest.mark.parametrize("names", [None, tuple("tuvwxyz")])
-def test_names_come_from_the_source_else_the_artifact(names: tuple[str, ...] | None, artifact: Artifact) -> None:
-    found = evaluate(artifact, source(classes=names))
-    assert [c.name for c in found.per_class] == list((names or CLASSES)[:6])
+def test_names_come_from_the_artifact_else_the_source(artifact: Artifact) -> None:
+    for model, names in ((artifact, None), (artifact.with_classes(None), CLASSES)):
+        assert [c.name for c in evaluate(model, source(classes=names)).per_class] == list(CLASSES[:6])
 
 
 def test_classes_without_names_are_numbers() -> None:
@@ -191,3 +190,49 @@ def test_measuring_leaves_models_in_their_mode() -> None:
     model[1].eval()
     evaluate(model, source(), preprocess=PREPROCESS, reference=reference, limit=2)
     assert [m.training for m in (model, model[0], model[1], reference)] == [True, True, False, True]
+
+
+def test_labels_that_do_not_fit_are_refused_before_an_image_is_read(artifact: Artifact) -> None:
+    class Unread(ArrayReader):
+        def read(self, i: int):
+            raise AssertionError(f"read image {i}")
+
+    for labels, classes in ((LABELS + 7, None), (LABELS, tuple("tuvwxyz")), (LABELS, (*"abcde", "?"))):
+        unread = ImageSource(Unread(IMAGES, "set"), "set", labels, classes)
+        for model in (artifact, Engine(artifact)):
+            with pytest.raises(LabelError, match="set: "):
+                evaluate(model, unread, limit=1)
+    with pytest.raises(LabelError, match="expected labels 0 to 6"):
+        evaluate(MODEL, ImageSource(Unread(IMAGES, "set"), "set", LABELS + 7), preprocess=PREPROCESS)
+    with pytest.raises(ModelError, match="the reference has 192 classes and the model 7"):
+        evaluate(artifact, source(), reference=nn.Flatten())
+
+
+def test_names_are_matched_and_may_be_given(artifact: Artifact) -> None:
+    expected = figures(evaluate(artifact, source()))
+    turned = ImageSource(ArrayReader(IMAGES, "set"), "set", 6 - LABELS, CLASSES[::-1])
+    assert figures(evaluate(artifact, turned)) == expected
+    assert figures(evaluate(MODEL, turned, preprocess=PREPROCESS, classes=CLASSES)) == naive(FLOAT, LABELS)
+    plain = evaluate(artifact, source(classes=None))
+    assert (figures(plain), plain.labels_by) == (expected, "index")
+    assert evaluate(artifact, turned, labels="none").top1 is None
+
+
+@pytest.mark.parametrize("squeezed", [False, True])
+def test_one_logit_is_judged_by_its_sign(squeezed: bool) -> None:
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 1)).eval()
+    with torch.no_grad():
+        logits = model(torch.from_numpy(PREPROCESS.normalise(IMAGES))).numpy()[:, 0]
+        model.get_submodule("3").get_parameter("bias").sub_(float(np.median(logits)))
+        logits -= np.median(logits)
+    labels = (logits > 0).astype(np.int64)
+    labels[:30] = 1 - labels[:30]
+    binary = ImageSource(ArrayReader(IMAGES, "set"), "set", labels, ("no", "yes"))
+    made = quantize(model, IMAGES, preprocess=PREPROCESS, classes=("no", "yes"))
+    found = evaluate(made, binary, reference=nn.Sequential(model, nn.Flatten(0)) if squeezed else model)
+    assert found.reference_top1 == 80.0
+    guesses = Engine(made)(IMAGES)[:, 0] > 0
+    assert found.top1 == pytest.approx(100 * (guesses == labels).mean())
+    assert found.agreement == pytest.approx(100 * (guesses == (logits > 0)).mean())
+    assert (found.classes, found.at_chance, len(found.per_class)) == (2, False, 2)

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.artifact import Artifact
+from bitwright.chance import at_chance, chance_remark
+from bitwright.class_files import class_names
+from bitwright.classes import ClassNames, named_anew
 from bitwright.engine import Engine
-from bitwright.errors import BitwrightError, MissingExtraError
+from bitwright.errors import BitwrightError, MissingExtraError, ModelError
+from bitwright.labels import By, fit_labels
+from bitwright.prediction import class_count, class_logits, classes_of
 from bitwright.preprocess import Preprocess
 from bitwright.sources import BadImage, ImageSource, open_source
 
@@ -21,7 +26,6 @@ if TYPE_CHECKING:
 
 Logits = npt.NDArray[np.float32]
 Predictor = Callable[[npt.NDArray[np.uint8]], Logits]
-Model = "Artifact | Engine | str | os.PathLike[str] | nn.Module"
 BATCH = 64
 
 
@@ -39,20 +43,27 @@ class Evaluation:
     """What was measured; `reference_*` is the float model's own accuracy.
 
     Percentages are of the images that could be read; None is what could not be measured. `confusion` counts (label,
-    prediction) pairs: the ones that occur, in order.
+    prediction) pairs: the ones that occur, in order. `labels_by` is what labels were taken by: "name", "index" or "order".
+    `at_chance` says whether guessing among the `classes` could have been right as often (`bitwright.chance`). `remarks` are
+    sentences that whoever reads the figures has to know.
     """
 
     images: int
+    classes: int
+    labels_by: str | None
     top1: float | None
     top5: float | None
+    at_chance: bool | None
     agreement: float | None
     reference_top1: float | None
     reference_top5: float | None
+    reference_at_chance: bool | None
     per_class: tuple[ClassAccuracy, ...]
     confusion: tuple[tuple[int, int, int], ...]
     artifact_bytes: int | None
     float_bytes: int | None
     bad: tuple[BadImage, ...]
+    remarks: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain data."""
@@ -65,48 +76,80 @@ def evaluate(
     *,
     reference: "nn.Module | None" = None,
     preprocess: Preprocess | None = None,
+    classes: ClassNames | str | os.PathLike[str] | Iterable[str] | None = None,
+    labels: By = "name",
     limit: int | None = None,
     strict: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Classify a source's images (the first `limit` of them) and compare with its labels, and with a float `reference`.
 
-    `model` is an artifact, its path, an engine, or a PyTorch module (which needs `preprocess`). An image that cannot be read
-    is reported in `bad` and counts nowhere; with `strict` it raises ImageError. `progress` is called with each batch's size.
+    `model` is an artifact, its path, an engine, or a PyTorch module (which needs `preprocess`). `classes` are the names of its
+    classes, or a file of them, in place of the artifact's; `labels` says how the source's are matched with them: by "name",
+    by "index", or "none" (`bitwright.labels`). An image that cannot be read is reported in `bad` and counts nowhere; with
+    `strict` it raises ImageError. `progress` is called with each batch's size.
+    Raises LabelError, before any image is read, where labels do not fit the model.
     """
     if not isinstance(source, ImageSource):
         source = open_source(Path(source))
-    if limit is not None:
-        source = source.subset(np.arange(min(limit, len(source))))
     if isinstance(model, Artifact | str | os.PathLike):
         model = Engine(model)
     artifact = model.artifact if isinstance(model, Engine) else None
     preprocess = artifact.preprocess if artifact is not None else preprocess
     if preprocess is None:
         raise BitwrightError("a PyTorch model needs preprocess=bitwright.Preprocess(...) to be evaluated")
+    outputs = model.artifact.outputs if isinstance(model, Engine) else outputs_of(model, preprocess)
+    known = known_classes(None if artifact is None else artifact.known_classes, classes, outputs)
+    fitted = fit_labels(source, known, outputs, labels)
+    if reference is not None:
+        _expect_classes(outputs_of(reference, preprocess), outputs)
+    source = fitted.source if limit is None else fitted.source.subset(np.arange(min(limit, len(source))))
     predict: Predictor = model if isinstance(model, Engine) else torch_predictor(model, preprocess)
     refer = None if reference is None else torch_predictor(reference, preprocess)
-    tally = _Tally()
+    tally = _Tally(class_count(outputs), source.labels is not None, refer is not None)
     batches = source.batches(preprocess, BATCH, strict=strict)
     for batch in batches:
         tally.add(predict(batch.images), batch.labels, None if refer is None else refer(batch.images))
         if progress is not None:
             progress(len(batch.images))
-    names = source.classes or (artifact.classes if artifact is not None else None)
-    float_model = reference if artifact is not None else model
     return Evaluation(
-        images=tally.images,
-        top1=tally.percent(tally.top1) if tally.labelled else None,
-        top5=tally.percent(tally.top5) if tally.labelled else None,
-        agreement=tally.percent(tally.agreed) if refer is not None else None,
-        reference_top1=tally.percent(tally.reference_top1) if refer is not None and tally.labelled else None,
-        reference_top5=tally.percent(tally.reference_top5) if refer is not None and tally.labelled else None,
-        per_class=tally.per_class(names),
+        **tally.figures(),
+        labels_by=fitted.by,
+        per_class=tally.per_class(source.classes),
         confusion=tuple((label, guess, n) for (label, guess), n in sorted(tally.confusion.items())),
         artifact_bytes=None if artifact is None else len(artifact.data),
-        float_bytes=_float_bytes(float_model),
+        float_bytes=_float_bytes(reference if artifact is not None else model),
         bad=tuple(batches.bad),
+        remarks=(*filter(None, [fitted.remark]), *tally.remarks("the model" if artifact else "the float model itself")),
     )
+
+
+def known_classes(
+    own: ClassNames | None, given: ClassNames | str | os.PathLike[str] | Iterable[str] | None, outputs: int
+) -> ClassNames | None:
+    """What the classes of a model are called: as `given`, else by names of its `own`; None where nobody says."""
+    return own if given is None else named_anew(own, class_names(given), class_count(outputs))
+
+
+def outputs_of(model: "nn.Module", preprocess: Preprocess) -> int:
+    """How many logits a PyTorch module gives an image, found by running it on black ones.
+
+    Raises ModelError where it cannot run on images like these.
+    """
+    try:
+        logits = torch_predictor(model, preprocess)(np.zeros((2, *preprocess.shape), np.uint8))
+    except RuntimeError as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"the float model cannot run on these images: {first}") from error
+    return int(logits.shape[1])
+
+
+def _expect_classes(reference: int, outputs: int) -> None:
+    if class_count(reference) != class_count(outputs):
+        raise ModelError(
+            f"the reference has {class_count(reference):,} classes and the model {class_count(outputs):,}: nothing can be "
+            "said of their agreement; expected a reference for the same classes"
+        )
 
 
 def torch_predictor(model: "nn.Module", preprocess: Preprocess) -> Predictor:
@@ -126,6 +169,8 @@ def torch_predictor(model: "nn.Module", preprocess: Preprocess) -> Predictor:
         finally:
             for module, training in modes:
                 module.training = training
+        if logits.dim() < 2:  # one logit an image, and its axis squeezed away
+            logits = logits.reshape(len(images), -1)
         result: Logits = logits.float().cpu().numpy()
         return result
 
@@ -140,41 +185,66 @@ def _float_bytes(model: Any) -> int | None:
 
 
 def _in_best_five(logits: Logits, labels: npt.NDArray[np.int64]) -> int:
-    best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    best = np.argsort(-class_logits(logits), axis=1, kind="stable")[:, :5]
     return int((best == labels[:, None]).any(axis=1).sum())
 
 
 class _Tally:
     """Counts over the stream of batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int, labelled: bool, compared: bool) -> None:
+        self.classes, self.labelled, self.compared = classes, labelled, compared
         self.images = self.top1 = self.top5 = self.agreed = self.reference_top1 = self.reference_top5 = 0
-        self.labelled = False
         self.confusion: Counter[tuple[int, int]] = Counter()
 
     def add(self, logits: Logits, labels: npt.NDArray[np.int64] | None, reference: Logits | None) -> None:
+        """Count a batch: its logits, its labels if it has any, and the reference's logits if there is one."""
         self.images += len(logits)
-        guesses = logits.argmax(axis=1)
+        guesses = classes_of(logits)
         if reference is not None:
-            self.agreed += int((guesses == reference.argmax(axis=1)).sum())
+            self.agreed += int((guesses == classes_of(reference)).sum())
         if labels is None:
             return
-        self.labelled = True
         self.top1 += int((guesses == labels).sum())
         self.top5 += _in_best_five(logits, labels)
         if reference is not None:
-            self.reference_top1 += int((reference.argmax(axis=1) == labels).sum())
+            self.reference_top1 += int((classes_of(reference) == labels).sum())
             self.reference_top5 += _in_best_five(reference, labels)
         self.confusion.update(zip(labels.tolist(), guesses.tolist(), strict=True))
 
-    def percent(self, count: int) -> float:
-        return 100 * count / self.images if self.images else 0.0
+    def figures(self) -> dict[str, Any]:
+        """The figures of an Evaluation that are counted; None for those that were not to be had."""
+        both = self.labelled and self.compared
+        return {
+            "images": self.images,
+            "classes": self.classes,
+            "top1": self._percent(self.top1, self.labelled),
+            "top5": self._percent(self.top5, self.labelled),
+            "at_chance": at_chance(self.top1, self.images, self.classes) if self.labelled else None,
+            "agreement": self._percent(self.agreed, self.compared),
+            "reference_top1": self._percent(self.reference_top1, both),
+            "reference_top5": self._percent(self.reference_top5, both),
+            "reference_at_chance": at_chance(self.reference_top1, self.images, self.classes) if both else None,
+        }
+
+    def remarks(self, who: str) -> list[str]:
+        """The sentence about a model at chance level: the reference, or without one the model, called `who`."""
+        right = self.reference_top1 if self.compared else self.top1
+        if not self.labelled or not at_chance(right, self.images, self.classes):
+            return []
+        return [chance_remark("the float model itself" if self.compared else who, right, self.images, self.classes)]
 
     def per_class(self, names: tuple[str, ...] | None) -> tuple[ClassAccuracy, ...]:
+        """The accuracy of each class that an image has."""
         seen: Counter[int] = Counter()
         for (label, _), n in self.confusion.items():
             seen[label] += n
         return tuple(
-            ClassAccuracy(names[k] if names and k < len(names) else str(k), seen[k], self.confusion[k, k])
+            ClassAccuracy(names[k] if names is not None else str(k), seen[k], self.confusion[k, k])
             for k in sorted(seen)
         )
+
+    def _percent(self, count: int, measured: bool) -> float | None:
+        if not measured:
+            return None
+        return 100 * count / self.images if self.images else 0.0

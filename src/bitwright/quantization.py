@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bitwright import __version__
 from bitwright.artifact import Artifact
 from bitwright.errors import CalibrationError, CaptureWarning, MissingExtraError, ModelError
+from bitwright.labels import names_for
 from bitwright.preprocess import Preprocess
 from bitwright.recipe import Recipe
 from bitwright.sources import Batches, ImageSource
@@ -181,7 +182,8 @@ def quantize(
 ) -> Artifact:
     """Quantize a float model in one call; the arguments are those of `prepare`, `calibrate` and `convert`.
 
-    Class names come from the image source where it has them and `classes` is not given. Same inputs, same seed: same bytes.
+    Class names come from the image source, in its order, where it has one for each class and `classes` is not given.
+    Same inputs, same seed: same bytes.
     """
     prepared = prepare(model, preprocess=preprocess, recipe=recipe)
     with torch.random.fork_rng(devices=[]):
@@ -190,7 +192,7 @@ def quantize(
             prepared, images, range=range, seed=seed, memory=memory, progress=progress, stages=stages
         )
     if classes is None and isinstance(images, ImageSource):
-        classes = images.classes
+        classes = names_for(images, prepared.graph.values[prepared.graph.output].shape[0])
     return convert(
         prepared, classes=classes, provenance={"seed": seed, "calibration": calibration, **(provenance or {})}
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.cli.test_quantize import BAD, RANDOM
+from tests.cli.test_quantize import BAD, ORDER, RANDOM
 
 ARTIFACT = ("evaluate", "m.bw.safetensors")
 FLOAT = ("evaluate", "colours:net")
@@ -43,21 +43,26 @@ def test_wrong_labels_lower_the_figures(run: Run, project: Path):
         "model": "m.bw.safetensors",
         "data": "wrong.csv",
         "images": 3,
+        "classes": 3,
+        "labels_by": "index",
         "top5": 100.0,
+        "at_chance": False,
         "agreement": None,
         "reference_top1": None,
         "reference_top5": None,
+        "reference_at_chance": None,
         "per_class": [{"name": "blue", "images": 2, "correct": 1}, {"name": "red", "images": 1, "correct": 1}],
         "confusion": [[0, 0, 1], [0, 2, 1], [2, 2, 1]],
         "artifact_bytes": (project / "m.bw.safetensors").stat().st_size,
         "float_bytes": None,
         "bad": [],
+        "remarks": [],
     }
 
 
 def test_a_float_model(run: Run):
     result = run(*FLOAT, "--data", "images", "--limit", 4)
-    assert (result.code, result.err) == (0, RANDOM)
+    assert (result.code, result.err) == (0, RANDOM + ORDER)
     assert result.out == (
         "model        colours:net\n"
         "data         images\n"
@@ -69,19 +74,19 @@ def test_a_float_model(run: Run):
 
 
 def test_a_bad_image_is_left_out_and_reported(run: Run):
-    result = run(*ARTIFACT, "--data", "mixed", "--json")
+    result = run(*ARTIFACT, "--data", "mixed", "--no-labels", "--json")
     assert (result.code, result.err) == (0, BAD)
     document = json.loads(result.out)
     assert (document["images"], document["top1"]) == (1, None)
     assert document["bad"] == [{"name": "mixed/bad.png", "reason": BAD.partition("bad.png: ")[2].strip()}]
-    strict = run(*ARTIFACT, "--data", "mixed", "--strict")
+    strict = run(*ARTIFACT, "--data", "mixed", "--no-labels", "--strict")
     assert strict == (1, "", BAD.replace("warning: left out ", "error: "))
-    table = run(*ARTIFACT, "--data", "mixed")
+    table = run(*ARTIFACT, "--data", "mixed", "--labels", "none")
     assert "\nimages      1\nbad images  1\n" in table.out
 
 
 def test_no_image_at_all_is_an_error(run: Run):
-    result = run(*ARTIFACT, "--data", "mixed/bad.png")
+    result = run(*ARTIFACT, "--data", "mixed/bad.png", "--no-labels")
     assert result == (1, "", BAD + "bitwright: error: mixed/bad.png: none of the 1 images could be read\n")
 
 

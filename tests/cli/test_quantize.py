@@ -16,6 +16,10 @@ RANDOM = (
     "bitwright: warning: no --weights were given, so the weights of colours:net are those that it was made with, "
     "perhaps random\n"
 )
+NAMED = "bitwright: class names taken from images in its order: blue, green, red\n"
+ORDER = (
+    "bitwright: warning: the model's classes have no names: the 3 of images are taken in its order (blue, green, red)\n"
+)
 BAD = (
     "bitwright: warning: left out mixed/bad.png: not an image of a known format; "
     "expected one of JPEG, PNG, GIF, BMP, PPM, WEBP, TIFF, JPEG2000\n"
@@ -31,7 +35,7 @@ def test_it_prints_what_it_did(run: Run, out: Path):
     result = run(*QUANTIZE, "--calibrate", 4, "--range", "minmax", "--test", "images", "-o", out)
     size = out.stat().st_size
     assert result.code == 0
-    assert result.err == RANDOM
+    assert result.err == RANDOM + NAMED
     assert result.out == (
         "model          colours:net\n"
         "recipe         w8a8, ranges by minmax\n"
@@ -75,7 +79,7 @@ def test_json_is_the_same_as_one_document(run: Run, out: Path):
 
 def test_an_encoder_turns_the_image_into_bits(run: Run, project: Path, out: Path):
     result = run(*QUANTIZE, "--encoder", "bitplanes", "--test", "images", "-o", out)
-    assert (result.code, result.err) == (0, RANDOM)
+    assert (result.code, result.err) == (0, RANDOM + NAMED)
     assert "\nencoder        bitplanes:8\n" in result.out
     assert "\ntop-1          100.00 %, float 100.00 %\n" in result.out
     assert load(out).preprocess.encoder == "bitplanes:8"
@@ -101,7 +105,7 @@ def test_the_artifact_knows_how_it_was_made(run: Run, project: Path, out: Path):
     weights = project / "weights.pth"
     torch.save({"state_dict": _prefixed(project)}, weights)
     result = run(*QUANTIZE, "--weights", weights, "--test", "images[:3]", "-o", out)
-    assert (result.code, result.err) == (0, "")
+    assert (result.code, result.err) == (0, NAMED)
     artifact = load(out)
     assert artifact.classes == ("blue", "green", "red")
     assert artifact.provenance["data"] == "images"
@@ -120,6 +124,8 @@ def test_the_artifact_knows_how_it_was_made(run: Run, project: Path, out: Path):
         "agreement": 100.0,
         "float_top1": 100.0,
         "float_top5": 100.0,
+        "float_at_chance": False,
+        "labels_by": "name",
     }
 
 
@@ -136,7 +142,7 @@ def test_an_exported_program_is_its_own_weights(run: Run, project: Path, out: Pa
     program = torch.export.export(load_model("colours:net").module, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes)
     torch.export.save(program, project / "net.pt2")
     result = run("quantize", "net.pt2", "--size", 8, "--data", "images", "--test", "images", "-o", out)
-    assert (result.code, result.err) == (0, "")
+    assert (result.code, result.err) == (0, NAMED)
     digest = hashlib.sha256((project / "net.pt2").read_bytes()).hexdigest()
     provenance = load(out).provenance
     assert provenance["model"] == {"spec": "net.pt2", "weights": {"file": "net.pt2", "sha256": digest}}
@@ -188,7 +194,8 @@ def test_class_names_that_do_not_fit_are_left_out(run: Run, project: Path, out: 
     result = run("quantize", "colours:net", "--data", "two.csv", "-o", out)
     assert result.code == 0
     assert result.err == RANDOM + (
-        "bitwright: warning: two.csv has 2 classes and the model 3 outputs, so the artifact has no class names\n"
+        "bitwright: warning: two.csv has 2 classes (blue, red) and the model 3 outputs; nobody knows which is which, so the "
+        "artifact has no class names; give --classes FILE\n"
     )
     assert load(out).classes is None
 
@@ -241,7 +248,7 @@ def test_auto_stops_at_what_keeps_the_budget(run: Run, out: Path, tmp_path: Path
     monkeypatch.setenv("BITWRIGHT_CACHE", str(tmp_path / "cache"))
     result = run(*QUANTIZE, "--auto", "--max-drop", 1, "--recipe", "w4a8", "-o", out)
     assert result.code == 0
-    assert result.err.startswith(RANDOM + "bitwright: mse ranges: ")
+    assert result.err.startswith(RANDOM + ORDER + "bitwright: mse ranges: ")
     assert "points (" in result.err
     assert "steps          1, the last with ranges alone\ndrop           0.00 (" in result.out
     steps = load(out).provenance["auto"]["steps"]

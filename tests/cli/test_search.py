@@ -10,7 +10,7 @@ from bitwright.artifact import load
 from bitwright.recipe import Recipe
 from tests.cli.conftest import Run
 from tests.cli.test_app import in_a_process
-from tests.cli.test_quantize import RANDOM
+from tests.cli.test_quantize import ORDER, RANDOM
 
 pytest.importorskip("scipy")
 MODEL = ("colours:net", "--data", "images", "--bits", "4", "--jobs", "1", "--threads", "1")
@@ -26,7 +26,7 @@ def test_search_writes_all_that_it_found(run: Run, tmp_path: Path):
     out = tmp_path / "found.bw.safetensors"
     result = run("search", *MODEL, "--max-drop", 10, "--test", "images", "-o", out)
     assert result.code == 0
-    assert result.err.startswith(RANDOM + "bitwright: 8 bits everywhere: ")
+    assert result.err.startswith(RANDOM + ORDER + "bitwright: 8 bits everywhere: ")
     assert "bitwright: warning: 3 held-out images tell a drop to +-" in result.err
     artifact = load(out)
     assert [node.attrs["weights"] for node in artifact.graph.nodes if "weights" in node.attrs] == ["int4", "int4"]

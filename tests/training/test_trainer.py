@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import bitwright as bw
-from bitwright.errors import TrainingError
+from bitwright.errors import LabelError, TrainingError
 from bitwright.training import Options
 from bitwright.training.trainer import Progress
 
@@ -151,3 +151,29 @@ def test_training_needs_labels(tmp_path: Path) -> None:
 def test_options_that_make_no_sense(field: str, value, message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         replace(OPTIONS, **{field: value})
+
+
+def test_labels_that_do_not_fit_stop_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bitwright.training import trainer
+
+    monkeypatch.setattr(trainer._Trainer, "_step", None)
+    source = bw.open_source("digits[:96]")
+    assert source.labels is not None
+    for labels, classes in ((source.labels + 5, None), (source.labels % 3, ("a", "b", "c"))):
+        wrong = replace(source, labels=labels, classes=classes)
+        with pytest.raises(LabelError, match="digits"):
+            bw.train(network(), wrong, preprocess=PREPROCESS, options=OPTIONS)
+
+
+def test_one_logit_learns_two_classes() -> None:
+    source = bw.open_source("digits[:640]")
+    assert source.labels is not None
+    binary = replace(source.subset(np.flatnonzero(source.labels < 2)), classes=("zero", "one"))
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(128, 1)).eval()
+    options = Options(epochs=10, batch=32, lr=0.02, augment=(), distill=0.1)
+    artifact = bw.train(model, binary, preprocess=PREPROCESS, recipe="w8a8", options=options)
+    found = bw.evaluate(artifact, binary)
+    assert artifact.classes == ("zero", "one")
+    assert found.top1 is not None
+    assert found.top1 > 95

@@ -13,10 +13,14 @@ from torch import nn
 from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache, pixels_digest
 from bitwright.budget.drop import Classes, Drop, drop_between
+from bitwright.chance import at_chance, chance_remark
+from bitwright.classes import ClassNames
 from bitwright.engine import Engine
 from bitwright.errors import SourceError
 from bitwright.evaluation import torch_predictor
+from bitwright.labels import By, fit_labels
 from bitwright.models.loaded import ExportedModule
+from bitwright.prediction import classes_of
 from bitwright.preprocess import Preprocess
 from bitwright.sources import BadImage, ImageSource
 
@@ -39,6 +43,16 @@ def split(
     return source.split(fitted, min(verified, len(source) - fitted), seed)
 
 
+def fitted_labels(
+    source: ImageSource, known: ClassNames | None, outputs: int, by: By, say: Callable[[str], None]
+) -> ImageSource:
+    """The source with the model's classes for labels; what was taken for granted is said. LabelError where they do not fit."""
+    fitted = fit_labels(source, known, outputs, by)
+    if fitted.remark is not None:
+        say(f"warning: {fitted.remark}")
+    return fitted.source
+
+
 def read(source: ImageSource, preprocess: Preprocess) -> tuple[Pixels, list[BadImage]]:
     """All images that can be read, uint8 [N, H, W, C], and those that cannot; SourceError where none can."""
     batches = source.batches(preprocess, BATCH)
@@ -59,11 +73,22 @@ class HeldOut:
     digest: str
     bad: tuple[BadImage, ...]
 
+    def at_chance(self, classes: int) -> str | None:
+        """What to say of a float model that is no better than guessing on the labels; None where it is, or there are none."""
+        if self.labels is None:
+            return None
+        right, images = int((self.float_guesses == self.labels).sum()), len(self.labels)
+        return (
+            chance_remark("the float model itself", right, images, classes)
+            if at_chance(right, images, classes)
+            else None
+        )
+
     def drop(self, artifact: Artifact, threads: int | None = None) -> Drop:
         """What an integer model loses on them, as it runs in the engine."""
         engine = Engine(artifact, threads=threads)
-        guesses = [engine(batch.images).argmax(axis=1) for batch in self.source.batches(self.preprocess, BATCH)]
-        return drop_between(np.concatenate(guesses).astype(np.int64), self.float_guesses, self.labels)
+        guesses = [classes_of(engine(batch.images)) for batch in self.source.batches(self.preprocess, BATCH)]
+        return drop_between(np.concatenate(guesses), self.float_guesses, self.labels)
 
 
 def hold_out(
@@ -88,7 +113,7 @@ def hold_out(
         predict = torch_predictor(model if isinstance(model, nn.Module) else ExportedModule(model), preprocess)
         guesses = []
         for batch in source.batches(preprocess, BATCH):
-            guesses += predict(batch.images).argmax(axis=1).tolist()
+            guesses += classes_of(predict(batch.images)).tolist()
             if progress is not None:
                 progress(len(batch.images))
         cache.put(guesses, **key)

@@ -12,7 +12,8 @@ from bitwright.artifact import Artifact, from_bytes
 from bitwright.budget.cache import Cache
 from bitwright.budget.drop import Drop
 from bitwright.budget.held_out import HeldOut
-from bitwright.errors import ArtifactError
+from bitwright.errors import ArtifactError, BudgetError
+from bitwright.prediction import class_count
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import MEMORY_BYTES, quantize
 from bitwright.recipe import Recipe
@@ -96,7 +97,16 @@ def warn_where_unsure(max_drop: float, verified: Verified, say: Callable[[str], 
         )
 
 
-def fitting(classes: tuple[str, ...] | None, artifact: Artifact) -> tuple[str, ...] | None:
-    """The class names, if there is one for each output; else what the artifact has."""
-    outputs = artifact.graph.values[artifact.graph.output].shape[0]
-    return classes if classes is not None and len(classes) == outputs else artifact.classes
+def expect_labels_to_judge_by(held_out: HeldOut, outputs: int, force: bool, say: Callable[[str], None]) -> None:
+    """Say what drops are measured by. BudgetError where the float model is at chance level by the labels, unless `force`."""
+    if held_out.labels is None:
+        say(f"{held_out.source.where}: no labels, so drops are measured by agreement with the float model's classes")
+    remark = held_out.at_chance(class_count(outputs))
+    if remark is None:
+        return
+    if not force:
+        raise BudgetError(
+            f"{remark} No loss of accuracy can be judged by that; name the classes, or give the preprocessing that the model "
+            "was trained with, or leave labels out (--labels none), or insist with --force (force=True). Nothing was written"
+        )
+    say(f"warning: {remark}")

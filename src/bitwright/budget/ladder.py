@@ -12,10 +12,14 @@ import torch
 from bitwright.algorithms.correction import CORRECTIONS
 from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache
-from bitwright.budget.held_out import IMAGES, hold_out, read, split
-from bitwright.budget.judge import Judge, Verified, fitting, warn_where_unsure
+from bitwright.budget.held_out import IMAGES, fitted_labels, hold_out, read, split
+from bitwright.budget.judge import Judge, Verified, expect_labels_to_judge_by, warn_where_unsure
 from bitwright.budget.sensitivities import study_key
+from bitwright.classes import ClassNames
 from bitwright.errors import BudgetError
+from bitwright.evaluation import known_classes
+from bitwright.labels import By, names_for
+from bitwright.prediction import class_count
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
@@ -68,7 +72,9 @@ def quantize_within(
     memory: int = MEMORY_BYTES,
     threads: int | None = None,
     cache: str | PathLike[str] | None = None,
-    classes: Iterable[str] | None = None,
+    classes: ClassNames | str | PathLike[str] | Iterable[str] | None = None,
+    labels: By = "name",
+    force: bool = False,
     provenance: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = lambda text: None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
@@ -77,14 +83,23 @@ def quantize_within(
 
     `recipe` gives widths and ranges; its algorithms do not count. `calibrate` images of the source are fitted on, those that
     `quantize` would draw with this seed; `verify` others, or those of `held_out`, measure the drop: against their labels,
-    else against the float model's classes. `say` hears of each step, `progress` is called with (what, done, all).
-    The artifact's provenance tells the steps. Raises BudgetError where no rung keeps the budget; else what `quantize` raises.
+    else against the float model's classes. `classes` are the names of the model's classes, or a file of them; `labels` says how
+    the source's are matched with them (`bitwright.labels`); all that before anything is computed. `say` hears of each step,
+    `progress` is called with (what, done, all).
+    The artifact's provenance tells the steps. Raises BudgetError where no rung keeps the budget, or, unless
+    `force`, where the float model itself is at chance level by the labels; LabelError where labels do not fit the model; else
+    what `quantize` raises.
     """
     plan, store = Recipe.parse(recipe), Cache(cache)
-    fitted, others = split(source, calibrate, verify, seed, held_out)
+    prepared = prepare(model, preprocess=preprocess, recipe=plan)
+    outputs = prepared.graph.values[prepared.graph.output].shape[0]
+    known = known_classes(None, classes, outputs)
+    judged = fitted_labels(source if held_out is None else held_out, known, outputs, labels, say)
+    fitted, others = split(judged if held_out is None else source, calibrate, verify, seed, held_out and judged)
     pixels, bad = read(fitted, preprocess)
-    key = study_key(prepare(model, preprocess=preprocess, recipe=plan), pixels)
+    key = study_key(prepared, pixels)
     verified = hold_out(others, model, key, preprocess, store, lambda done: progress("float model", done, len(others)))
+    expect_labels_to_judge_by(verified, outputs, force, say)
     judge = Judge(model, key, preprocess, pixels, verified, seed, store, memory, threads, progress)
     steps: list[tuple[Rung, Verified]] = []
     for rung in (rung for rung in RUNGS if CORRECTIONS.keys() >= set(rung.algorithms)):
@@ -105,9 +120,10 @@ def quantize_within(
     warn_where_unsure(max_drop, steps[-1][1], say)
     artifact = judge.artifact(steps[-1][1].recipe)
     record = {"max_drop": max_drop, "steps": [_told(rung, tried) for rung, tried in steps]}
-    named = tuple(classes) if classes is not None else source.classes
+    record["float_at_chance"] = verified.at_chance(class_count(outputs)) is not None
+    named = names_for(source, outputs) if known is None else known.names
     told = {**artifact.provenance, "auto": record, **(provenance or {})}
-    artifact = replace(artifact, classes=fitting(named, artifact), provenance=told)
+    artifact = replace(artifact, classes=named, provenance=told)
     return Tuned(artifact, tuple(steps), max_drop, (*bad, *verified.bad))
 
 

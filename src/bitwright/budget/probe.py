@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
 from bitwright.graph import Graph, Node, Value
+from bitwright.prediction import log_probabilities
 from bitwright.preprocess import Preprocess
 from bitwright.qtensor import to_real
 
@@ -66,7 +67,7 @@ class Probe:
         self, graph: Graph, preprocess: Preprocess, images: npt.NDArray[np.uint8], float_logits: Floats
     ) -> None:
         self.graph, self.preprocess, self.images = graph, preprocess, images
-        self.target = _log_softmax(float_logits)
+        self.target = log_probabilities(float_logits)
         self.base = self._divergence(self._engine(graph))
 
     def measure(self, task: Task) -> list[Found]:
@@ -83,7 +84,7 @@ class Probe:
         return Engine(Artifact(graph, self.preprocess), threads=1)
 
     def _divergence(self, engine: Engine) -> float:
-        logits = _log_softmax(engine(self.images))
+        logits = log_probabilities(engine(self.images))
         return float((np.exp(self.target) * (self.target - logits)).sum(axis=1).mean())
 
     def _sqnr(self, engine: Engine, graph: Graph, task: Task) -> float | None:
@@ -93,9 +94,3 @@ class Probe:
         noise = float(((task.expected - real) ** 2).sum())
         signal_ = float((task.expected.astype(np.float64) ** 2).sum())
         return 10 * float(np.log10(signal_ / noise)) if noise > 0 and signal_ > 0 else None
-
-
-def _log_softmax(logits: Floats) -> npt.NDArray[np.float64]:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    result: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result

@@ -14,13 +14,17 @@ import torch
 
 from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache
-from bitwright.budget.held_out import IMAGES, hold_out, read, split
-from bitwright.budget.judge import Judge, Verified, fitting, warn_where_unsure
+from bitwright.budget.held_out import IMAGES, fitted_labels, hold_out, read, split
+from bitwright.budget.judge import Judge, Verified, expect_labels_to_judge_by, warn_where_unsure
 from bitwright.budget.programme import Choice, front
 from bitwright.budget.race import Latency, race
 from bitwright.budget.sensitivities import WIDTHS, Study, cheap, eight_bits
 from bitwright.budget.widths import Aim, codes_matter, problem, recipe_of
+from bitwright.classes import ClassNames
 from bitwright.errors import BudgetError
+from bitwright.evaluation import known_classes
+from bitwright.labels import By, names_for
+from bitwright.prediction import class_count
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
@@ -103,7 +107,9 @@ def search(
     threads: int | None = None,
     jobs: int = 1,
     cache: str | PathLike[str] | None = None,
-    classes: Iterable[str] | None = None,
+    classes: ClassNames | str | PathLike[str] | Iterable[str] | None = None,
+    labels: By = "name",
+    force: bool = False,
     provenance: Mapping[str, Any] | None = None,
     say: Say = lambda text: None,
     progress: Bar = lambda what, done, total: None,
@@ -113,16 +119,23 @@ def search(
     `calibrate` images of the source are fitted on, those that `quantize` would draw with this seed; `verify` others, or those
     of `held_out`, measure the drop: against their labels, else against the float model's classes. `recipe` gives ranges and
     algorithms; its widths do not count. `jobs` processes share the measuring of sensitivities; `cache` is a folder that
-    remembers whatever was measured. `say` hears of each step, `progress` is called with (what, done, all).
-    Raises BudgetError where 8 bits everywhere lose more than that; CaptureError, RecipeError, CalibrationError, SourceError.
+    remembers whatever was measured. `classes` are the names of the model's classes, or a file of them; `labels` says how the
+    source's are matched with them (`bitwright.labels`). `say` hears of each step, `progress` is called with (what, done, all).
+    Raises BudgetError where 8 bits everywhere lose more than that, or, unless `force`, where the float model is at chance level
+    by the labels; LabelError where labels do not fit the model; CaptureError, RecipeError, CalibrationError, SourceError.
     """
     store, base = Cache(cache), eight_bits(Recipe.parse(recipe))
-    fitted, others = split(source, calibrate, verify, seed, held_out)
+    prepared = prepare(model, preprocess=preprocess, recipe=cheap(base))
+    outputs = prepared.graph.values[prepared.graph.output].shape[0]
+    known = known_classes(None, classes, outputs)
+    judged = fitted_labels(source if held_out is None else held_out, known, outputs, labels, say)
+    fitted, others = split(judged if held_out is None else source, calibrate, verify, seed, held_out and judged)
     pixels, bad = read(fitted, preprocess)
-    study = Study(prepare(model, preprocess=preprocess, recipe=cheap(base)), pixels, store, bits, threads)
+    study = Study(prepared, pixels, store, bits, threads)
     verified = hold_out(
         others, model, study.key, preprocess, store, lambda done: progress("float model", done, len(others))
     )
+    expect_labels_to_judge_by(verified, outputs, force, say)
     judge = Judge(model, study.key, preprocess, pixels, verified, seed, store, memory, threads, progress)
     uniform = judge.verify(base)
     say(f"8 bits everywhere: {uniform}")
@@ -147,9 +160,10 @@ def search(
         best, latency = _faster(best, uniform, judge, threads, say)
     artifact = judge.artifact(best.recipe)
     searched = {"minimize": minimize, "max_drop": max_drop, "bits": study.bits, "drop": best.drop.to_json()}
-    named = tuple(classes) if classes is not None else source.classes
+    searched["float_at_chance"] = verified.at_chance(class_count(outputs)) is not None
+    named = names_for(source, outputs) if known is None else known.names
     record = {**artifact.provenance, "search": searched, **(provenance or {})}
-    artifact = replace(artifact, classes=fitting(named, artifact), provenance=record)
+    artifact = replace(artifact, classes=named, provenance=record)
     return Found(artifact, best, plain, tuple(points), minimize, max_drop, latency, (*bad, *verified.bad))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitwright.budget.cache import default_folder
+from bitwright.cli.label_options import force_option
 from bitwright.cli.output import bars, report, report_bad, usage_error
 from bitwright.sources import open_source
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from bitwright.sources import BadImage, ImageSource
 
 Function = Callable[..., Any]
-NAMES = ("max_drop", "held_out", "verify")
+NAMES = ("max_drop", "held_out", "verify", "force")
 OPTIONS = (
     click.option("--auto", is_flag=True, help="Try the recipe's widths with cheap algorithms, then with dear ones."),
     click.option(
@@ -25,6 +26,7 @@ OPTIONS = (
     click.option(
         "--verify", metavar="N", type=click.IntRange(min=1), help="So many of them, at most; 5000 if not given."
     ),
+    force_option,
 )
 
 
@@ -32,7 +34,7 @@ def auto_options(command: Function) -> Function:
     """Add the options to a command, which gets them as `auto`: what was given, or None without --auto."""
 
     def run(*args: Any, auto: bool, **options: Any) -> Any:
-        given = {name: value for name in NAMES if (value := options.pop(name)) is not None}
+        given = {name: value for name in NAMES if (value := options.pop(name)) not in (None, False)}
         if given and not auto:
             raise usage_error(f"--{next(iter(given)).replace('_', '-')} needs --auto")
         return command(*args, auto=given if auto else None, **options)

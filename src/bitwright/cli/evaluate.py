@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitwright.artifact import Artifact, load
+from bitwright.classes import ClassNames
 from bitwright.cli.float_model import open_model
+from bitwright.cli.label_options import Naming, label_options
 from bitwright.cli.measure import Measurement, figures
 from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, usage_error
 from bitwright.cli.preprocess_options import preprocess_options, resolve
+from bitwright.errors import SourceError
+from bitwright.labels import By
 from bitwright.preprocess import Preprocess
 from bitwright.sources import open_source
 
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N images.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
 @click.option("--per-class", is_flag=True, help="Show the accuracy of each class.")
+@click.option("--no-labels", is_flag=True, help="Run images without labels, or pass over theirs: as --labels none.")
+@label_options
 @preprocess_options
 @json_option
 def evaluate(
@@ -37,6 +43,8 @@ def evaluate(
     limit: int | None,
     strict: bool,
     per_class: bool,
+    no_labels: bool,
+    naming: Naming,
     as_json: bool,
     given: dict[str, Any],
 ) -> None:
@@ -48,8 +56,15 @@ def evaluate(
         raise usage_error("--reference-weights needs --reference")
     subject, preprocess = _open(model, weights, given)
     source = open_source(data)
+    by: By = "none" if no_labels else naming.by
+    if source.labels is None and by != "none":
+        raise SourceError(
+            f"{data}: these images have no labels, so there is no accuracy to measure; give a folder with one folder for each "
+            "class, or a .csv with labels, or --no-labels to run them without"
+        )
     compared = None if reference is None else open_model(reference, reference_weights).module
-    result = Measurement(source, preprocess, limit, strict).of(subject, "evaluating", compared)
+    measurement = Measurement(source, preprocess, limit, strict, _known(subject, naming, preprocess), by)
+    result = measurement.of(subject, "evaluating", compared)
     report_bad(result.bad)
     if as_json:
         print_json({"model": model, "data": data, **result.to_json()})
@@ -72,6 +87,12 @@ def _open(
         raise usage_error("a float model sees the pixels, whatever the encoder; leave --encoder out")
     loaded = open_model(model, weights)
     return loaded, resolve(loaded.preprocess, given)
+
+
+def _known(subject: "Artifact | LoadedModel", naming: Naming, preprocess: Preprocess | None) -> ClassNames | None:
+    if isinstance(subject, Artifact) or preprocess is None:
+        return naming.given
+    return naming.of(subject, preprocess).known
 
 
 def _is_artifact(model: str) -> bool:

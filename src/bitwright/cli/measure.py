@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bitwright.artifact import Artifact
-from bitwright.cli.output import byte_count, percent, progress, report_bad
+from bitwright.classes import ClassNames
+from bitwright.cli.output import byte_count, percent, progress, report, report_bad
 from bitwright.errors import BitwrightError, ModelError, SourceError
 from bitwright.evaluation import Evaluation, evaluate
+from bitwright.labels import By
 from bitwright.preprocess import Preprocess
 from bitwright.sources import ImageSource
 
@@ -24,11 +26,14 @@ class Measurement:
     preprocess: Preprocess | None = None
     limit: int | None = None
     strict: bool = False
+    classes: ClassNames | None = None
+    labels: By = "name"
 
     def of(self, subject: "Artifact | LoadedModel", what: str, reference: "nn.Module | None" = None) -> Evaluation:
-        """Measure; `what` stands before the progress bar.
+        """Measure; `what` stands before the progress bar. What one has to know of the figures is said on stderr.
 
         Raises:
+            LabelError: the labels do not fit the model.
             SourceError: no image could be read.
             ModelError: a float model can't run on images of this size.
         """
@@ -40,6 +45,8 @@ class Measurement:
                     self.source,
                     reference=reference,
                     preprocess=self.preprocess,
+                    classes=self.classes,
+                    labels=self.labels,
                     limit=self.limit,
                     strict=self.strict,
                     progress=done,
@@ -52,6 +59,8 @@ class Measurement:
         if result.images == 0:
             report_bad(result.bad)
             raise SourceError(f"{self.source.where}: none of the {total} images could be read")
+        for remark in result.remarks:
+            report(f"warning: {remark}")
         return result
 
 

@@ -9,8 +9,10 @@ import click
 
 from bitwright.algorithms.ranges import RANGES
 from bitwright.artifact import Artifact
+from bitwright.classes import ClassNames
 from bitwright.cli.auto import auto_options, auto_rows, within_budget
 from bitwright.cli.float_model import open_model
+from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement
 from bitwright.cli.output import (
     byte_count,
@@ -19,7 +21,6 @@ from bitwright.cli.output import (
     percent,
     print_json,
     print_pairs,
-    report,
     report_bad,
     stages,
     usage_error,
@@ -77,6 +78,7 @@ BATCH = 32
 @click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
 @auto_options
+@label_options
 @preprocess_options
 @json_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
@@ -95,6 +97,7 @@ def quantize(
     as_json: bool,
     output: Path,
     auto: dict[str, Any] | None,
+    naming: Naming,
     given: dict[str, Any],
 ) -> None:
     """Make an integer model of MODEL and write it to a file.
@@ -115,16 +118,23 @@ def quantize(
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
     preprocess = resolve(loaded.preprocess, given)
+    named = naming.of(loaded, preprocess)
+    named.expect_fit(tested, named_by=source)
+    known = named.known
     images = None if source is None else source.sample(min(calibrate, len(source)), seed)
     provenance = {"model": model_record(model, weights), "data": data}
     if auto is None or source is None:
         artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, memory, strict, provenance)
     else:
         common = {"preprocess": preprocess, "recipe": plan, "seed": seed, "memory": memory, "provenance": provenance}
+        common |= {"classes": known, "labels": naming.by}
         artifact, bad = within_budget(loaded, source, auto, calibrate=calibrate, **common)
-    artifact = artifact if source is None else with_classes(artifact, source)
+    if source is not None:
+        artifact = with_classes(artifact, known, source)
+    elif known is not None:
+        artifact = replace(artifact, classes=known.names)
     if tested is not None and test is not None:
-        measured = measure(artifact, loaded, Measurement(tested, preprocess, strict=strict), test)
+        measured = measure(artifact, loaded, Measurement(tested, preprocess, None, strict, known, naming.by), test)
         artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
     artifact.save(output)
     record = _record(artifact, loaded, bad, output)
@@ -167,18 +177,11 @@ def _calibrated(
         report_bad(batches.bad)
 
 
-def with_classes(artifact: Artifact, source: ImageSource) -> Artifact:
-    """The artifact with the class names of the source, if it has one for each output."""
-    outputs = artifact.graph.values[artifact.graph.output].shape[0]
-    if source.classes is None:
-        return artifact
-    if len(source.classes) != outputs:
-        report(
-            f"warning: {source.where} has {len(source.classes)} classes and the model {outputs} outputs, "
-            "so the artifact has no class names"
-        )
-        return artifact
-    return replace(artifact, classes=source.classes)
+def with_classes(artifact: Artifact, known: ClassNames | None, source: ImageSource) -> Artifact:
+    """The artifact with the names of the model's classes, or, where it has none, those of the source, in its order."""
+    if known is not None:
+        return replace(artifact, classes=known.names)
+    return replace(artifact, classes=names_taken_from(source, artifact.outputs))
 
 
 def measure(artifact: Artifact, loaded: "LoadedModel", measurement: Measurement, data: str) -> dict[str, Any]:
@@ -194,6 +197,8 @@ def measure(artifact: Artifact, loaded: "LoadedModel", measurement: Measurement,
         "agreement": integer.agreement,
         "float_top1": integer.reference_top1,
         "float_top5": integer.reference_top5,
+        "float_at_chance": integer.reference_at_chance,
+        "labels_by": integer.labels_by,
     }
 
 

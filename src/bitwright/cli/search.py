@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitwright.cli.float_model import open_model
+from bitwright.cli.label_options import Naming, force_option, label_options
 from bitwright.cli.measure import Measurement
 from bitwright.cli.measuring_options import bits_option, measuring_options
 from bitwright.cli.output import (
@@ -53,6 +54,8 @@ SUFFIXES = (".safetensors", ".bw")
     help="So many of them, at most.",
 )
 @click.option("--test", metavar="SRC", help="Measure what was found on these, and record it.")
+@force_option
+@label_options
 @measuring_options
 @preprocess_options
 @json_option
@@ -66,6 +69,7 @@ def search(
     test: str | None,
     as_json: bool,
     output: Path,
+    naming: Naming,
     given: dict[str, Any],
     **options: Any,
 ) -> None:
@@ -83,6 +87,9 @@ def search(
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
     preprocess = resolve(loaded.preprocess, given)
+    named = naming.of(loaded, preprocess)
+    named.expect_fit(tested, named_by=source)
+    known = named.known
     with bars() as show, quiet_libraries():
         found = find(
             loaded.model,
@@ -90,15 +97,17 @@ def search(
             preprocess=preprocess,
             recipe=plan or RECIPE,
             held_out=None if held_out is None else open_source(held_out),
+            classes=known,
+            labels=naming.by,
             provenance={"model": model_record(model, weights), "data": data},
             say=report,
             progress=show,
             **options,
         )
     report_bad(found.bad)
-    artifact = with_classes(found.artifact, source)
+    artifact = with_classes(found.artifact, known, source)
     if tested is not None and test is not None:
-        measured = measure(artifact, loaded, Measurement(tested, preprocess), test)
+        measured = measure(artifact, loaded, Measurement(tested, preprocess, classes=known, labels=naming.by), test)
         artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
     artifact.save(output)
     name = str(output)

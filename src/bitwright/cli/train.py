@@ -14,6 +14,7 @@ from rich.progress import Progress as Bar
 
 from bitwright.artifact import Artifact
 from bitwright.cli.float_model import open_model
+from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement
 from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report, report_bad
 from bitwright.cli.preprocess_options import preprocess_options, resolve
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
 @click.option(
     "--test", metavar="SRC", help="Measure the integer and the float model, or the teacher, on these, and record it."
 )
+@label_options
 @preprocess_options
 @json_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
@@ -99,6 +101,7 @@ def train(
     test: str | None,
     as_json: bool,
     output: Path,
+    naming: Naming,
     given: dict[str, Any],
     **numbers: Any,
 ) -> None:
@@ -111,6 +114,12 @@ def train(
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
     preprocess = resolve(loaded.preprocess, given)
+    named = naming.of(loaded, preprocess)
+    named.expect_fit(source)
+    named.expect_fit(tested, named_by=source)
+    known = named.known
+    if known is None:
+        names_taken_from(source, named.outputs)
     taught_by = None if teacher is None else _teacher(teacher, teacher_weights, preprocess, numbers["distill"])
     import torch
 
@@ -131,6 +140,8 @@ def train(
             teacher=taught_by,
             start=start,
             resume=resume,
+            classes=known,
+            labels=naming.by,
             progress=show,
         )
     provenance = {**artifact.provenance, "model": {"spec": model}, "data": data}
@@ -139,7 +150,8 @@ def train(
     artifact = replace(artifact, provenance=provenance)
     measured = None
     if tested is not None:
-        result = Measurement(tested, preprocess).of(artifact, "testing both models", taught_by or loaded.module)
+        measurement = Measurement(tested, preprocess, classes=known, labels=naming.by)
+        result = measurement.of(artifact, "testing both models", taught_by or loaded.module)
         report_bad(result.bad)
         measured = {
             "data": test,
@@ -147,6 +159,8 @@ def train(
             "top1": result.top1,
             "reference": model if teacher is None else teacher,
             "float_top1": result.reference_top1,
+            "float_at_chance": result.reference_at_chance,
+            "labels_by": result.labels_by,
             "agreement": result.agreement,
         }
         artifact = replace(artifact, provenance={**provenance, "measured": measured})

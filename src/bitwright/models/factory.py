@@ -1,6 +1,7 @@
 """`package.module:factory`: anything that can be imported and called, without arguments, and returns a module.
 
-Its attribute `preprocess`, where it has one, says what the images go through; the factories of `bitwright.zoo` do.
+Its attributes `preprocess` and `classes`, where it has them, say what the images go through (the factories of `bitwright.zoo`
+do) and what the classes are called.
 """
 
 import importlib
@@ -13,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from bitwright.class_files import class_names
 from bitwright.errors import BitwrightError, ModelError
 from bitwright.models.loaded import LoadedModel
 from bitwright.preprocess import Preprocess
@@ -40,7 +42,8 @@ def load_factory(spec: str) -> LoadedModel:
         raise ModelError(
             f"{spec}: expected its preprocess to be a bitwright.Preprocess, found {type(preprocess).__name__}"
         )
-    return LoadedModel(spec, model, preprocess)
+    classes = getattr(factory, "classes", None)
+    return LoadedModel(spec, model, preprocess, None if classes is None else class_names(classes, spec))
 
 
 def _find(spec: str, module_name: str, path: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from bitwright.classes import ClassNames
 from bitwright.errors import MissingExtraError, ModelError
 from bitwright.models.loaded import LoadedModel
 from bitwright.preprocess import INTERPOLATIONS, Preprocess
@@ -29,7 +30,8 @@ def load_torchvision(spec: str) -> LoadedModel:
     names = models.list_models(module=models)
     if name not in names:
         raise _unknown(spec, name, names)
-    transforms = next(iter(models.get_model_weights(name))).transforms()
+    published = next(iter(models.get_model_weights(name)))
+    transforms = published.transforms()
     preprocess = Preprocess(
         size=transforms.crop_size[0],
         resize=transforms.resize_size[0],
@@ -38,7 +40,7 @@ def load_torchvision(spec: str) -> LoadedModel:
         interpolation=transforms.interpolation.value,
     )
     model = models.get_model(name, weights=None, **_TORCHVISION_ARGUMENTS.get(name, {}))
-    return LoadedModel(spec, model, preprocess)
+    return LoadedModel(spec, model, preprocess, ClassNames(tuple(published.meta["categories"]), where=spec))
 
 
 def load_timm(spec: str) -> LoadedModel:
@@ -53,7 +55,18 @@ def load_timm(spec: str) -> LoadedModel:
     if not timm.is_model(name):
         raise _unknown(spec, name, timm.list_models())
     model = timm.create_model(name, pretrained=False)
-    return LoadedModel(spec, model, timm_preprocess(model.pretrained_cfg))
+    return LoadedModel(spec, model, timm_preprocess(model.pretrained_cfg), _timm_classes(spec, model))
+
+
+def _timm_classes(spec: str, model: Any) -> ClassNames | None:
+    """The names and wnids that timm has for the data set of a model's weights; None where it knows none."""
+    data = _import("timm.data", "timm")
+    subset = data.infer_imagenet_subset(model)
+    if subset is None:
+        return None
+    info = data.ImageNetInfo(subset)
+    names = tuple(info.index_to_description(i) for i in range(info.num_classes()))
+    return ClassNames(names, tuple((wnid,) for wnid in info.label_names()), spec)
 
 
 def timm_preprocess(config: Mapping[str, Any]) -> Preprocess | None:

@@ -7,6 +7,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from bitwright.classes import ClassNames
 from bitwright.preprocess import Preprocess
 
 
@@ -18,11 +19,13 @@ class LoadedModel:
         name: the spec that it was loaded by.
         model: what `bitwright.quantize` takes.
         preprocess: what its images go through, as far as the place it came from knows; None where that knows nothing.
+        classes: what its classes are called, as far as that is known; None where it is not.
     """
 
     name: str
     model: nn.Module | torch.export.ExportedProgram
     preprocess: Preprocess | None = None
+    classes: ClassNames | None = None
 
     @property
     def module(self) -> nn.Module:

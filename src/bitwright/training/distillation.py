@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitwright.nn import PreparedModel
+from bitwright.nn.class_logits import class_logits
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """The KL divergence of logits [N, classes], scaled so that its gradient does not depend on the temperature."""
-    target, found = F.log_softmax(teacher / temperature, 1), F.log_softmax(student / temperature, 1)
+    """The KL divergence of logits [N, outputs], scaled so that its gradient does not depend on the temperature."""
+    target, found = (F.log_softmax(class_logits(logits) / temperature, 1) for logits in (teacher, student))
     return F.kl_div(found, target, reduction="batchmean", log_target=True) * temperature**2
 
 

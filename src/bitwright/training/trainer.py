@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -14,9 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitwright.artifact import Artifact
+from bitwright.classes import ClassNames
 from bitwright.errors import TrainingError
+from bitwright.evaluation import known_classes
 from bitwright.files import expect_writable
+from bitwright.labels import By, fit_labels, names_for
 from bitwright.nn import PreparedModel
+from bitwright.nn.class_logits import class_logits
 from bitwright.nn.layer import Layer
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import calibrate, convert
@@ -59,6 +63,8 @@ def train(
     start: str | PathLike[str] | None = None,
     resume: str | PathLike[str] | None = None,
     device: str | torch.device | None = None,
+    classes: ClassNames | str | PathLike[str] | Iterable[str] | None = None,
+    labels: By = "name",
     progress: Callable[[Progress], None] | None = None,
 ) -> Artifact:
     """Train a float model quantized, and convert it.
@@ -68,25 +74,31 @@ def train(
     same images; without one, the float model is its own teacher where the options ask for one. `start` is the
     checkpoint of an earlier run of this model: the first stage begins with what that learned (its scales only where the recipe
     is the same). `resume` is a file that the run is saved to as it goes, and goes on from, to the bit, where it exists.
+    `classes` are the names of the model's classes, or a file of them; `labels` says how the source's are matched with them
+    (`bitwright.labels`): a model without names is taught the source's classes in the source's order.
 
-    Raises TrainingError where labels are missing, the loss is not finite, or the checkpoint is of another run; else what
-    `prepare_qat` raises, and ImageError for an image that cannot be read.
+    Raises LabelError, before the first step, where labels do not fit the model; TrainingError where labels are missing, the
+    loss is not finite, or the checkpoint is of another run; else what `prepare_qat` raises, and ImageError for an image that
+    cannot be read.
     """
     run = options or Options()
     recipes = [recipe] if isinstance(recipe, str | PathLike | Recipe) else list(recipe)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    pixels = Pixels(source, preprocess)
+    if isinstance(model, nn.Module):
+        model = model.cpu()
+    first = prepare_qat(model, preprocess=preprocess, recipe=recipes[0], training=training)
+    outputs = first.graph.values[first.graph.output].shape[0]
+    known = known_classes(None, classes, outputs)
+    pixels = Pixels(fit_labels(source, known, outputs, labels).source, preprocess)
     saved = None if resume is None else Path(resume)
     if saved is not None:
         expect_writable(saved, TrainingError)
     names = tuple(Recipe.parse(spec).name for spec in recipes)
     trainer = _Trainer(run, pixels, where, teacher, saved, progress, names)
-    if isinstance(model, nn.Module):
-        model = model.cpu()
     prepared: PreparedModel | None = None
     learned: dict[str, Tensor] = {}
     for stage, spec in enumerate(recipes):
-        following = prepare_qat(model, preprocess=preprocess, recipe=spec, training=training)
+        following = prepare_qat(model, preprocess=preprocess, recipe=spec, training=training) if stage else first
         if prepared is None:
             pixels_only = replace(preprocess, encoder=None)
             same = preprocess == pixels_only  # a teacher sees the pixels, whatever its student sees
@@ -108,7 +120,8 @@ def train(
         "images_seen": trainer.seen,
         "minutes": round(trainer.elapsed_s / 60, 1),
     }
-    return convert(prepared.cpu().eval(), classes=source.classes, provenance={"seed": run.seed, "training": record})
+    named = names_for(source, outputs) if known is None else known.names
+    return convert(prepared.cpu().eval(), classes=named, provenance={"seed": run.seed, "training": record})
 
 
 def _sample(count: int, seed: int) -> Tensor:
@@ -324,7 +337,7 @@ class _Loss:
         self.watched = [Features(m) for m in (prepared, self.own) if m is not None and options.features]
 
     def __call__(self, x: Tensor, labels: Tensor, others: Tensor, lam: float) -> tuple[Tensor, Tensor]:
-        logits = self.prepared(x).float()
+        logits = class_logits(self.prepared(x).float())
         smoothing = self.options.label_smoothing
         loss = lam * F.cross_entropy(logits, labels, label_smoothing=smoothing)
         if lam < 1:

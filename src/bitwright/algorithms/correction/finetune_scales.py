@@ -25,6 +25,7 @@ from bitwright.algorithms.correction.learning import (
 from bitwright.algorithms.correction.path import Path
 from bitwright.graph import INPUT
 from bitwright.nn import PreparedModel
+from bitwright.nn.class_logits import class_logits
 from bitwright.nn.layer import Layer
 
 STEPS = 200
@@ -55,7 +56,8 @@ class FinetuneScales(Correction):
                 rows = torch.randint(teacher.count, (min(BATCH, teacher.count),), generator=generator)
                 logits = run_nodes(prepared, nodes, {INPUT: teacher.read(INPUT, rows)}, gains)
                 wanted = teacher.read(output, rows)
-                apart = F.kl_div(logits.log_softmax(1), wanted.log_softmax(1), log_target=True, reduction="batchmean")
+                found, target = class_logits(logits).log_softmax(1), class_logits(wanted).log_softmax(1)
+                apart = F.kl_div(found, target, log_target=True, reduction="batchmean")
                 loss = apart + F.mse_loss(logits, wanted) / signal
                 optimizer.zero_grad()
                 loss.backward()
