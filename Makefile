@@ -10,7 +10,7 @@ STAMP := .venv/installed
 export OMP_WAIT_POLICY ?= passive
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test check install clean
+.PHONY: demo test check sanitize format install clean
 
 demo: $(STAMP)  ## the main job on handwritten digits; leaves demo-out/
 	$(BIN)/python -m demo
@@ -21,11 +21,18 @@ test: $(STAMP)  ## every test; make test ARGS="-k demo" for some
 check: $(STAMP)  ## all that CI runs but the demo
 	scripts/check
 
+sanitize: $(STAMP)  ## the tests of the engine with the address, undefined and thread sanitizers
+	scripts/sanitize
+
+format: $(STAMP)  ## formats Python and C++
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.cc' 'csrc/*.h')
+
 install: $(STAMP)
 
 # torch goes first, at the version of constraints.txt, so that nothing below pulls in another build.
 # The extension is built with the package, so its sources count as well.
-$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -name '*.cc' -o -name '*.h')
+$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -name '*.cc' -o -name '*.h' -o -name '*.inc')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bitwright needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet -c constraints.txt torch torchvision

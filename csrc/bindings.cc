@@ -9,8 +9,10 @@
 
 #include "fake_quantize.h"
 #include "histogram.h"
-#include "isa.h"
-#include "peak/peak.h"
+#include "kernels/features.h"
+#include "kernels/peak/peak.h"
+#include "kernels/rows.h"
+#include "lower.h"
 #include "plan.h"
 #include "without_gil.h"
 
@@ -63,13 +65,38 @@ Node node_of(nb::tuple t, std::vector<Array>& arrays) {
   return node;
 }
 
-Plan* make_plan(nb::list values, nb::list nodes, int output, int threads, bool keep_values) {
-  std::vector<Array> arrays;
+Graph graph_of(nb::list values, nb::list nodes, int output, std::vector<Array>& arrays) {
   Graph graph;
   for (nb::handle v : values) graph.values.push_back(value_of(nb::cast<nb::tuple>(v)));
   for (nb::handle n : nodes) graph.nodes.push_back(node_of(nb::cast<nb::tuple>(n), arrays));
   graph.output = output;
-  return without_gil([&] { return new Plan(std::move(graph), chosen_isa(), threads, keep_values); });
+  return graph;
+}
+
+Plan* make_plan(nb::list values, nb::list nodes, int output, int threads, bool keep_values, const std::string& isa) {
+  std::vector<Array> arrays;
+  Graph graph = graph_of(values, nodes, output, arrays);
+  return without_gil([&] { return new Plan(std::move(graph), allowed_features(isa), threads, keep_values); });
+}
+
+// The kernels that a machine with these features would run, one tuple a step: name, op, kernel, instruction set.
+nb::list chosen_kernels(nb::list values, nb::list nodes, int output, const std::vector<std::string>& features) {
+  std::vector<Array> arrays;
+  Graph graph = graph_of(values, nodes, output, arrays);
+  check(graph);
+  ThreadPool pool(1);
+  Lowered lowered = lower(graph, features_named(features), false, pool);
+  nb::list list;
+  for (const auto& step : lowered.steps) list.append(nb::make_tuple(step->name, step->op, step->kernel, step->isa));
+  return list;
+}
+
+// Every kernel there is: family, name, instruction set, features it needs.
+nb::list kernels() {
+  nb::list list;
+  for (const KernelInfo& kernel : all_kernels())
+    list.append(nb::make_tuple(kernel.family, kernel.name, kernel.isa, feature_names(kernel.needs)));
+  return list;
 }
 
 void expect_images(const Plan& plan, const Images& images) {
@@ -116,7 +143,7 @@ nb::list time_steps(const Plan& plan, const Images& images) {
   std::vector<StepTime> times = without_gil([&] { return plan.time_steps(images.data()); });
   nb::list list;
   for (const StepTime& t : times)
-    list.append(nb::make_tuple(t.step->name, t.step->op, t.step->kernel, isa_name(t.step->isa), t.step->macs, t.step->bytes, t.seconds));
+    list.append(nb::make_tuple(t.step->name, t.step->op, t.step->kernel, t.step->isa, t.step->macs, t.step->bytes, t.seconds));
   return list;
 }
 
@@ -147,14 +174,27 @@ double fake_quantize_gradient_flat(Flat<const T> x, Flat<const T> gradient, Flat
 NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // a daemon thread inside a call keeps its plan to the end
   nb::module_::import_("atexit").attr("register")(nb::cpp_function(close_interpreter));
-  m.def("detected_isa", [] { return isa_name(detected_isa()); });
-  m.def("chosen_isa", [] { return isa_name(chosen_isa()); });
+  m.def("isas", &isa_names, "The named sets of features, smallest first");
+  m.def("detected_isa", [] { return isa_within(detected_features()); }, "The largest named set that this machine has");
+  m.def("detected_features", [] { return feature_names(detected_features()); });
+  m.def("chosen_isa", [](const std::string& isa) { return isa_within(allowed_features(isa)); }, nb::arg("isa") = "",
+        "`isa`, or what BITWRIGHT_ISA says, or the largest set that this machine has");
+  m.def("kernels", &kernels);
+  m.def("chosen_kernels", &chosen_kernels, nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("features"));
   m.def("available_threads", &available_threads);
-  m.def("measured_peak", [] { return without_gil([] { return measured_peak(chosen_isa()); }); },
-        "int8 multiply-adds a second of one thread");
+  m.def("measured_peak",
+        [](const std::string& isa) {
+          Features features = allowed_features(isa);
+          return without_gil([=] { return measured_peak(features); });
+        },
+        nb::arg("isa") = "", "int8 multiply-adds a second of one thread");
   m.def("measured_clock", [] { return without_gil(measured_clock); }, "Cycles a second of one thread.");
-  m.def("measured_bit_peak", [] { return without_gil([] { return measured_bit_peak(chosen_isa()); }); },
-        "1-bit multiply-adds a second of one thread by XOR, VPOPCNTD and VPADDD; 0 without them");
+  m.def("measured_bit_peak",
+        [](const std::string& isa) {
+          Features features = allowed_features(isa);
+          return without_gil([=] { return measured_bit_peak(features); });
+        },
+        nb::arg("isa") = "", "1-bit multiply-adds a second of one thread by XOR, VPOPCNTD and VPADDD; 0 without them");
   m.def("count_bins", &count, nb::arg("values"), nb::arg("scale"), nb::arg("counts"),
         "Add to counts [2 * side] how many of the values lie in each bin, floor(value * scale) + side");
   m.def("fake_quantize", &fake_quantize_flat<float>, "x"_a.noconvert(), "y"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
@@ -167,12 +207,12 @@ NB_MODULE(_native, m) {
         "The same of bfloat16, as its bits");
   nb::class_<Plan>(m, "Plan")
       .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("threads") = 0,
-           nb::arg("keep_values") = false)
+           nb::arg("keep_values") = false, nb::arg("isa") = "")
       .def("run", &run, nb::arg("images"))
       .def("values", &values, nb::arg("image"))
       .def("time_steps", &time_steps, nb::arg("image"))
       .def_prop_ro("threads", &Plan::threads)
       .def_prop_ro("arena_bytes", &Plan::arena_bytes)
       .def_prop_ro("contexts", &Plan::contexts, "For how many images in flight there is memory; it does not grow without bound.")
-      .def_prop_ro("isa", [](const Plan& plan) { return isa_name(plan.isa()); });
+      .def_prop_ro("isa", [](const Plan& plan) { return isa_within(plan.features()); });
 }

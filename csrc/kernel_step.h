@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/rows.h"
 #include "step.h"
 
 namespace bitwright {
@@ -17,7 +18,7 @@ AlignedBytes padded(const std::vector<T>& values) {
   return bytes;
 }
 
-// An accumulator is below 2^31, so a multiplier below 1 leaves room for the rest.
+// Whether no t reaches 2^31: an accumulator is below 2^31, so a multiplier below 0.5 leaves room for the other terms.
 inline bool is_narrow(const Epilogue& e, const std::vector<float>& m, const std::vector<float>& b) {
   auto largest = [](const std::vector<float>& values) {
     double most = 0;
@@ -47,14 +48,14 @@ class KernelStep : public Step {
     }
   }
 
-  void run(const Buffers& at, int begin, int end) const noexcept override { row_->run(params, at, begin, end); }
+  void run(const Buffers& at, int begin, int end) const noexcept override { kernel_->run(params, at, begin, end); }
 
   // All units of a map that is no larger than the one it was bound to.
-  void run_all(const Params& of, const Buffers& at) const { row_->run(of, at, 0, row_->units(of)); }
+  void run_all(const Params& of, const Buffers& at) const { kernel_->run(of, at, 0, kernel_->units(of)); }
 
   const uint8_t* table() const { return table_.empty() ? nullptr : table_.data(); }
 
-  // From codes that lie in steps of `from` to codes in steps of `to`.
+  // A table from codes stored as multiples of `from` to codes stored as multiples of `to`.
   void set_table(const Tensor& table, int from, int to) {
     auto codes = table.as<uint8_t>();
     for (size_t i = 0; i < codes.size(); ++i)
@@ -67,7 +68,7 @@ class KernelStep : public Step {
     return reinterpret_cast<const T*>(kept_.back().data());
   }
 
-  // What becomes of t.
+  // How t is stored: bounds, table, or float.
   Epilogue store(const Graph& graph, const Node& node) const {
     Epilogue e = {};
     e.table = table();
@@ -91,13 +92,17 @@ class KernelStep : public Step {
     return e;
   }
 
-  void bind(const KernelTable<Params>& kernels, Isa limit, const int8_t* weights = nullptr) {
-    row_ = &kernels.choose(params, limit);
-    kernel = row_->name, isa = row_->isa, units = row_->units(params);
-    if (row_->scratch_bytes) scratch_bytes = row_->scratch_bytes(params);
+  // A kernel that this machine cannot run is chosen all the same, so that choices can be tested, but none of its code is called:
+  // such a step says what it is, and does not run.
+  void bind(const KernelTable<Params>& kernels, Features features, const int8_t* weights = nullptr) {
+    const KernelRow<Params>& row = kernels.choose(params, features);
+    kernel = row.name, isa = isa_for(row.needs), kernel_ = row.kernel;
+    if (!has(detected_features(), row.needs)) return;
+    units = kernel_->units(params);
+    if (kernel_->scratch_bytes) scratch_bytes = kernel_->scratch_bytes(params);
     if constexpr (requires { params.weights; }) {
-      packed_ = AlignedBytes(row_->packed_bytes(params));
-      row_->pack(params, weights, packed_.data());
+      packed_ = AlignedBytes(kernel_->packed_bytes(params));
+      kernel_->pack(params, weights, packed_.data());
       params.weights = packed_.data();
       weight_bytes = static_cast<int64_t>(packed_.size());
       bytes += weight_bytes;
@@ -107,7 +112,7 @@ class KernelStep : public Step {
   Params params = {};
 
  private:
-  const KernelRow<Params>* row_ = nullptr;
+  const Kernel<Params>* kernel_ = nullptr;
   AlignedBytes packed_;
   std::vector<AlignedBytes> kept_;
   std::vector<uint8_t> table_;

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "graph.h"
-#include "kernel.h"
+#include "kernels/kernel.h"
 
 namespace bitwright {
 

@@ -4,9 +4,9 @@
 #include <atomic>
 #include <string_view>
 
+#include "kernels/pool/pool.h"
 #include "layers.h"
 #include "planes.h"
-#include "pool/pool.h"
 
 namespace bitwright {
 namespace {
@@ -70,12 +70,12 @@ constexpr int64_t kL1Bytes = 32 << 10;
 
 class Lowering {
  public:
-  Lowering(Graph& graph, Isa isa, bool keep_values, ThreadPool& pool)
-      : graph_(graph), isa_(isa), keep_values_(keep_values), pool_(pool), layers_(graph), layout_(graph) {}
+  Lowering(Graph& graph, Features features, bool keep_values, ThreadPool& pool)
+      : graph_(graph), features_(features), keep_values_(keep_values), pool_(pool), layers_(graph), layout_(graph) {}
 
   Lowered run() {
     if (!keep_values_) fuse_flattens(), drop_unread(), fuse_tables();
-    pack_values(graph_, layers_, isa_, keep_values_);
+    pack_values(graph_, layers_, features_, keep_values_);
     while (layout_.size() < graph_.values.size()) layout_.add_value();
     if (!keep_values_) make_views();
     need_halos();
@@ -130,7 +130,7 @@ class Lowering {
 
   // conv(mul(x, one factor a channel)), with a window of one pixel, multiplies the pixels that it reads next.
   void fuse_scales() {
-    if (isa_ == Isa::amx) return;  // not measured there
+    if (has(features_, kAmxInt8)) return;  // not measured there
     for (Layer& layer : layers_) {
       const Node& node = *layer.node;
       if (node.op != "conv2d" || graph_.values[node.inputs[0]].planes || !is_pointwise(node)) continue;
@@ -291,9 +291,9 @@ class Lowering {
       if (op == "concat") return for_parts(layer, copy);
       return copy(layer.node->inputs[0], 0);
     }
-    if (layer.pool) return steps.push_back(make_pooled(graph_, layout_, layer, isa_));
-    if (layer.scale) return steps.push_back(make_scaled(graph_, layout_, layer, isa_));
-    using Make = std::unique_ptr<Step> (*)(const Graph&, const Layout&, const Layer&, Isa);
+    if (layer.pool) return steps.push_back(make_pooled(graph_, layout_, layer, features_));
+    if (layer.scale) return steps.push_back(make_scaled(graph_, layout_, layer, features_));
+    using Make = std::unique_ptr<Step> (*)(const Graph&, const Layout&, const Layer&, Features);
     static const std::pair<const char*, Make> makers[] = {
         {"conv2d", make_conv2d},         {"linear", make_linear},         {"add", make_elementwise},
         {"mul", make_elementwise},       {"batch_norm", make_affine},     {"dequantize", make_affine},
@@ -301,7 +301,7 @@ class Lowering {
         {"global_avg_pool2d", make_pool}, {"pack", make_bitpack},
     };
     for (const auto& [name, make] : makers)
-      if (op == name) steps.push_back(make(graph_, layout_, layer, isa_));
+      if (op == name) steps.push_back(make(graph_, layout_, layer, features_));
   }
 
   // Is the input already where this op would copy it?
@@ -313,7 +313,7 @@ class Lowering {
   }
 
   Graph& graph_;
-  Isa isa_;
+  Features features_;
   bool keep_values_;
   ThreadPool& pool_;
   Layers layers_;
@@ -322,8 +322,8 @@ class Lowering {
 
 }  // namespace
 
-Lowered lower(Graph& graph, Isa isa, bool keep_values, ThreadPool& pool) {
-  return Lowering(graph, isa, keep_values, pool).run();
+Lowered lower(Graph& graph, Features features, bool keep_values, ThreadPool& pool) {
+  return Lowering(graph, features, keep_values, pool).run();
 }
 
 }  // namespace bitwright

@@ -15,6 +15,6 @@ struct Lowered {
 };
 
 // Adds values to the graph: packed copies of others. With `keep_values` nothing is fused and no value's memory is used again, so that all can be read after a run.
-Lowered lower(Graph& graph, Isa isa, bool keep_values, ThreadPool& pool);
+Lowered lower(Graph& graph, Features features, bool keep_values, ThreadPool& pool);
 
 }  // namespace bitwright

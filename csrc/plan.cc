@@ -24,9 +24,9 @@ size_t most_scratch(const Lowered& lowered) {
 }  // namespace
 
 // Contexts for the groups of one caller with all threads, and one for each of so many more as can run at the same time.
-Plan::Plan(Graph graph, Isa isa, int threads, bool keep_values)
+Plan::Plan(Graph graph, Features features, int threads, bool keep_values)
     : graph_(checked(std::move(graph))),
-      isa_(isa),
+      features_(features),
       threads_(threads > 0 ? threads : available_threads()),
       pool_([this] { return std::make_unique<ThreadPool>(threads_); }),
       lowered_(lowered(keep_values)),
@@ -42,7 +42,7 @@ Plan::Plan(Graph graph, Isa isa, int threads, bool keep_values)
 Lowered Plan::lowered(bool keep_values) {
   ThreadPool& pool = pool_.here();
   threads_ = pool.threads();  // those that could be started; no child of fork() starts more
-  return lower(graph_, isa_, keep_values, pool);
+  return lower(graph_, features_, keep_values, pool);
 }
 
 Plan::~Plan() = default;

@@ -19,7 +19,7 @@ struct StepTime {
 class Plan {
  public:
   // Checks the graph first (std::invalid_argument). threads = 0: as many as the process may use.
-  Plan(Graph graph, Isa isa, int threads, bool keep_values);
+  Plan(Graph graph, Features features, int threads, bool keep_values);
   ~Plan();
 
   // `images`: count of them, each H, W, C pixels without gaps. `outputs`: the graph's output of each, in PyTorch's
@@ -35,7 +35,7 @@ class Plan {
   const Graph& graph() const { return graph_; }
   int threads() const { return threads_; }
   size_t contexts() const { return contexts_.here().made(); }  // that have been made; there is a most of them
-  Isa isa() const { return isa_; }
+  Features features() const { return features_; }
   size_t arena_bytes() const { return lowered_.layout.arena_bytes(); }
   int64_t image_bytes() const { return graph_.values[0].count(); }
   int64_t output_bytes() const;
@@ -54,7 +54,7 @@ class Plan {
   Buffers buffers(Context& context, const Step& step, const uint8_t* image, int thread) const;
 
   Graph graph_;
-  Isa isa_;
+  Features features_;
   int threads_;
   PerProcess<ThreadPool> pool_;
   Lowered lowered_;

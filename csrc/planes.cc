@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "isa.h"
-
 namespace bitwright {
 namespace {
 
@@ -17,28 +15,28 @@ bool is_bitwise(const Tensor& weight) {
 
 int planes_of(const Value& value) { return value.max_code == 1 ? 1 : 2; }
 
-// Does counting bits beat multiplying bytes? The tile unit multiplies more bytes than VPOPCNTD counts bits, where pixels are many.
-bool is_faster(const Value& in, const Value& out, Isa isa) {
+// Whether counting bits is faster than multiplying bytes. With many pixels, AMX multiplies more bytes than VPOPCNTD counts bits.
+bool is_faster(const Value& in, const Value& out, Features features) {
   bool one_pixel = extent(out).h * extent(out).w == 1;
-  if (isa == Isa::amx && !one_pixel) return false;
-  if (isa >= Isa::avx512vnni) return has_vpopcntdq();
-  return isa != Isa::avxvnni || planes_of(in) == 1;
+  if (has(features, kAmxInt8) && !one_pixel) return false;
+  if (has(features, kAvx512Vnni)) return has(features, kAvx512Vpopcntdq);
+  return !has(features, kAvxVnni) || planes_of(in) == 1;
 }
 
-bool runs_on_planes(const Graph& graph, const Node& node, Isa isa) {
+bool runs_on_planes(const Graph& graph, const Node& node, Features features) {
   if (node.op != "conv2d" && node.op != "linear") return false;
   if (node.op == "conv2d" ? node.attrs.at("groups")[0] != 1 : is_grouped(node)) return false;
   const Value& in = graph.values[node.inputs[0]];
-  if (in.max_code >= 1 << kMostPlanes || extent(in).c < kLeastChannels || !is_faster(in, graph.values[node.output], isa)) return false;
+  if (in.max_code >= 1 << kMostPlanes || extent(in).c < kLeastChannels || !is_faster(in, graph.values[node.output], features)) return false;
   bool one_zero = std::all_of(in.zero_points.begin(), in.zero_points.end(), [&](int z) { return z == in.zero_points[0]; });
   return one_zero && is_bitwise(node.tensors.at("weight"));
 }
 
 // For each value, the layers that read it as what they multiply, and can do so from bit planes.
-std::vector<std::vector<Layer*>> readers_on_planes(const Graph& graph, Layers& layers, Isa isa) {
+std::vector<std::vector<Layer*>> readers_on_planes(const Graph& graph, Layers& layers, Features features) {
   std::vector<std::vector<Layer*>> readers(graph.values.size());
   for (Layer& layer : layers)
-    if (runs_on_planes(graph, *layer.node, isa)) readers[layer.node->inputs[0]].push_back(&layer);
+    if (runs_on_planes(graph, *layer.node, features)) readers[layer.node->inputs[0]].push_back(&layer);
   return readers;
 }
 
@@ -51,11 +49,11 @@ bool all_compare(const Graph& graph, const Node& table) {
 }
 
 // table(f(x)) of one bit, which nothing else reads, is a comparison that f can do.
-void fuse_comparison(const Graph& graph, Layers& layers, Layers::Iterator table, Isa isa) {
+void fuse_comparison(const Graph& graph, Layers& layers, Layers::Iterator table, Features features) {
   int source = table->node->inputs[0], value = table->output;
   auto before = layers.writer(source);
   if (before == layers.end() || before->table || before->node->inputs.size() != 1 || layers.readers(source) != 1) return;
-  if (!runs_on_planes(graph, *before->node, isa) || !all_compare(graph, *table->node)) return;
+  if (!runs_on_planes(graph, *before->node, features) || !all_compare(graph, *table->node)) return;
   before->table = &table->node->tensors.at("table");
   layers.erase(table);
   layers.write(before, value);
@@ -87,20 +85,20 @@ bool is_comparison(const uint8_t* table, int last, Comparison& found) {
   return changes <= 1;
 }
 
-void pack_values(Graph& graph, Layers& layers, Isa isa, bool keep_values) {
-  auto readers = readers_on_planes(graph, layers, isa);
+void pack_values(Graph& graph, Layers& layers, Features features, bool keep_values) {
+  auto readers = readers_on_planes(graph, layers, features);
   for (int value = 0; value < static_cast<int>(readers.size()); ++value) {
     if (readers[value].empty()) continue;
     int planes = planes_of(graph.values[value]);
     auto writer = layers.writer(value);
-    bool packs = writer != layers.end() && (writer->node->op == "table" || runs_on_planes(graph, *writer->node, isa));
+    bool packs = writer != layers.end() && (writer->node->op == "table" || runs_on_planes(graph, *writer->node, features));
     bool others = layers.readers(value) != static_cast<int>(readers[value].size());
     if (!packs || others || keep_values) {
       add_packed(graph, layers, value, planes, readers[value]);
       continue;
     }
     graph.values[value].planes = planes;
-    if (writer->node->op == "table" && planes == 1) fuse_comparison(graph, layers, writer, isa);
+    if (writer->node->op == "table" && planes == 1) fuse_comparison(graph, layers, writer, features);
   }
 }
 

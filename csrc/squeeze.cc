@@ -1,10 +1,10 @@
 // Squeeze-and-excite without passes of its own over maps: a depthwise convolution pools each block of channels once it has
 // written it; a 1x1 convolution multiplies the pixels that it reads next.
-#include "depthwise/depthwise.h"
-#include "elementwise/elementwise.h"
-#include "igemm/igemm.h"
+#include "kernels/depthwise/depthwise.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/igemm/igemm.h"
 #include "kernel_step.h"
-#include "pool/pool.h"
+#include "kernels/pool/pool.h"
 
 namespace bitwright {
 namespace {
@@ -84,15 +84,15 @@ Strips scaled_strips(const Value& x) {
   return {rows, (e.h + rows - 1) / rows};
 }
 
-std::unique_ptr<Step> make_scaled(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
-  return std::make_unique<ScaledStep>(as<Scale>(make_elementwise(graph, layout, *layer.scale, isa)),
-                                      as<Pointwise>(make_conv2d(graph, layout, layer, isa)),
+std::unique_ptr<Step> make_scaled(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
+  return std::make_unique<ScaledStep>(as<Scale>(make_elementwise(graph, layout, *layer.scale, features)),
+                                      as<Pointwise>(make_conv2d(graph, layout, layer, features)),
                                       scaled_strips(graph.values[layer.scale->node->inputs[0]]));
 }
 
-std::unique_ptr<Step> make_pooled(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
-  return std::make_unique<PooledStep>(as<Depthwise>(make_conv2d(graph, layout, layer, isa)),
-                                      as<GlobalPool>(make_pool(graph, layout, *layer.pool, isa)));
+std::unique_ptr<Step> make_pooled(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
+  return std::make_unique<PooledStep>(as<Depthwise>(make_conv2d(graph, layout, layer, features)),
+                                      as<GlobalPool>(make_pool(graph, layout, *layer.pool, features)));
 }
 
 }  // namespace bitwright

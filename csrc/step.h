@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "graph.h"
+#include "kernels/features.h"
 #include "layout.h"
 #include "memory.h"
 
@@ -18,8 +19,7 @@ class Step {
   // Does units [begin, end); safe to call from several threads at once. Allocates nothing: others wait for the units that it took.
   virtual void run(const Buffers& at, int begin, int end) const noexcept = 0;
 
-  std::string name, op, kernel;
-  Isa isa = Isa::scalar;
+  std::string name, op, kernel, isa = "scalar";
   int64_t macs = 0, bytes = 0, weight_bytes = 0;
   int in = 0, second = -1, third = -1, out = 0;  // values
   int units = 1;
@@ -36,23 +36,23 @@ struct Layer {
   const Layer* pool = nullptr;   // fused: a global_avg_pool2d of the output
 };
 
-std::unique_ptr<Step> make_conv2d(const Graph&, const Layout&, const Layer&, Isa);
-std::unique_ptr<Step> make_linear(const Graph&, const Layout&, const Layer&, Isa);
-std::unique_ptr<Step> make_pool(const Graph&, const Layout&, const Layer&, Isa);
-std::unique_ptr<Step> make_elementwise(const Graph&, const Layout&, const Layer&, Isa);
-std::unique_ptr<Step> make_affine(const Graph&, const Layout&, const Layer&, Isa);
-std::unique_ptr<Step> make_table(const Graph&, const Layout&, const Layer&, Isa);
+std::unique_ptr<Step> make_conv2d(const Graph&, const Layout&, const Layer&, Features);
+std::unique_ptr<Step> make_linear(const Graph&, const Layout&, const Layer&, Features);
+std::unique_ptr<Step> make_pool(const Graph&, const Layout&, const Layer&, Features);
+std::unique_ptr<Step> make_elementwise(const Graph&, const Layout&, const Layer&, Features);
+std::unique_ptr<Step> make_affine(const Graph&, const Layout&, const Layer&, Features);
+std::unique_ptr<Step> make_table(const Graph&, const Layout&, const Layer&, Features);
 
 // To bit planes: a `table` whose output is packed, or op `pack`, which only packs.
-std::unique_ptr<Step> make_bitpack(const Graph&, const Layout&, const Layer&, Isa);
+std::unique_ptr<Step> make_bitpack(const Graph&, const Layout&, const Layer&, Features);
 
 // Squeeze-and-excite: a 1x1 conv2d and the mul before it, a depthwise conv2d and the global_avg_pool2d behind it.
 struct Strips {
   int rows, count;
 };
 Strips scaled_strips(const Value& x);  // in which a map is scaled and read
-std::unique_ptr<Step> make_scaled(const Graph&, const Layout&, const Layer&, Isa);
-std::unique_ptr<Step> make_pooled(const Graph&, const Layout&, const Layer&, Isa);
+std::unique_ptr<Step> make_scaled(const Graph&, const Layout&, const Layer&, Features);
+std::unique_ptr<Step> make_pooled(const Graph&, const Layout&, const Layer&, Features);
 
 // concat, slice, pad, reshape, permute: moves the codes of input `input` of the node to where they belong; of a concat, behind
 // `before` others on its axis.

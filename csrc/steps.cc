@@ -3,17 +3,17 @@
 #include <cmath>
 #include <numeric>
 
-#include "bitgemm/bitgemm.h"
-#include "bitpack/bitpack.h"
-#include "depthwise/depthwise.h"
-#include "elementwise/elementwise.h"
-#include "epilogue_scalar.h"
-#include "grouped/grouped.h"
-#include "igemm/igemm.h"
+#include "kernels/bitgemm/bitgemm.h"
+#include "kernels/bitpack/bitpack.h"
+#include "kernels/depthwise/depthwise.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/epilogue_scalar.h"
+#include "kernels/grouped/grouped.h"
+#include "kernels/igemm/igemm.h"
 #include "kernel_step.h"
 #include "planes.h"
-#include "pool/pool.h"
-#include "table/table.h"
+#include "kernels/pool/pool.h"
+#include "kernels/table/table.h"
 
 namespace bitwright {
 namespace {
@@ -56,7 +56,7 @@ std::vector<int32_t> starts(const Value& in, std::span<const int8_t> w, int outs
 }
 
 template <class Params>
-std::unique_ptr<Step> make_convolution(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa,
+std::unique_ptr<Step> make_convolution(const Graph& graph, const Layout& layout, const Layer& layer, Features features,
                                        const Window& window, int groups, const KernelTable<Params>& kernels) {
   auto step = std::make_unique<KernelStep<Params>>(graph, layout, layer);
   const Node& node = *layer.node;
@@ -70,11 +70,20 @@ std::unique_ptr<Step> make_convolution(const Graph& graph, const Layout& layout,
   p.start = step->keep(starts(graph.values[step->in], weights, p.out.c, depth, taps, p.out.c / groups));
   p.epilogue = step->epilogue(graph, node, floats(node, "m"), floats(node, "b"));
   step->macs = static_cast<int64_t>(p.out.h) * p.out.w * p.out.c * depth * taps;
-  step->bind(kernels, isa, weights.data());
+  step->bind(kernels, features, weights.data());
   return step;
 }
 
-// start of every output channel, for each way in which windows may reach beyond the border: see bitgemm.h.
+// Sets `start` of bitgemm.h. Where codes stand for 2 * code - 1, a tap beyond the border is no code but a zero, so a window that
+// reaches there starts from other numbers. Windows of one row reach beyond it in few ways; three taps and padding of 1:
+//
+//   pixels         |  .  .  .  .  .  |
+//   x = 0       [ out in  in ]                 way 0
+//   x = 1           [ in  in  in ]             way 1, as all up to w - 2
+//   x = w - 1               [ in  in  out ]    way 2
+//
+// Columns likewise. `start` has one set of output channels for each pair of ways, and output (y, x) reads the set at
+// start_rows[y] + start_columns[x]. Other codes have one way, as their zeros lie in the halo as codes.
 void set_starts(KernelStep<BitgemmParams>& step, const Value& in, std::span<const int8_t> w) {
   BitgemmParams& p = step.params;
   const Window& window = p.window;
@@ -113,7 +122,14 @@ void set_starts(KernelStep<BitgemmParams>& step, const Value& in, std::span<cons
   p.start = step.keep(start), p.start_rows = step.keep(of_row), p.start_columns = step.keep(of_column);
 }
 
-// acc to bit is monotone, since every rounding is; so where it changes is found by halving.
+// Finds where the bit of an output channel changes. From acc to bit is monotone, since every rounding is, so there is one such
+// place at most, and halving finds it in 32 steps:
+//
+//   acc   INT32_MIN .......... below | above .......... INT32_MAX
+//   bit   other     .......... other | last  .......... last
+//
+// `above` becomes the threshold: bit = (acc >= above) ^ flip, with flip where `last` is 0. A bit that never changes has its
+// threshold at INT32_MIN.
 void set_thresholds(KernelStep<BitgemmParams>& step, const Tensor* table) {
   BitgemmParams& p = step.params;
   const Epilogue& e = p.epilogue;
@@ -150,7 +166,7 @@ bool compares(const Tensor& table, const Epilogue& e) {
   return true;
 }
 
-std::unique_ptr<Step> make_bitgemm(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa, const Window& window) {
+std::unique_ptr<Step> make_bitgemm(const Graph& graph, const Layout& layout, const Layer& layer, Features features, const Window& window) {
   auto step = std::make_unique<KernelStep<BitgemmParams>>(graph, layout, layer);
   const Node& node = *layer.node;
   const Value &in = graph.values[step->in], &out = graph.values[step->out];
@@ -164,7 +180,7 @@ std::unique_ptr<Step> make_bitgemm(const Graph& graph, const Layout& layout, con
   if (out.planes == 1 && !p.epilogue.residual && (!layer.table || compares(*layer.table, p.epilogue)))
     set_thresholds(*step, layer.table);
   step->macs = static_cast<int64_t>(p.out.h) * p.out.w * p.out.c * p.in.c * window.kh * window.kw;
-  step->bind(bitgemm_kernels(), isa, weights.data());
+  step->bind(bitgemm_kernels(), features, weights.data());
   return step;
 }
 
@@ -186,13 +202,13 @@ bool is_depthwise(const Graph& graph, const Node& node) {
   return groups > 1 && groups == extent(graph.values[node.inputs[0]]).c && groups == extent(graph.values[node.output]).c;
 }
 
-std::unique_ptr<Step> make_conv2d(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+std::unique_ptr<Step> make_conv2d(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
   Window window = conv_window(*layer.node);
-  if (graph.values[layer.node->inputs[0]].planes) return make_bitgemm(graph, layout, layer, isa, window);
+  if (graph.values[layer.node->inputs[0]].planes) return make_bitgemm(graph, layout, layer, features, window);
   int groups = layer.node->attrs.at("groups")[0];
   if (is_depthwise(graph, *layer.node))
-    return make_convolution<DepthwiseParams>(graph, layout, layer, isa, window, groups, depthwise_kernels());
-  return make_convolution<IgemmParams>(graph, layout, layer, isa, window, groups, igemm_kernels());
+    return make_convolution<DepthwiseParams>(graph, layout, layer, features, window, groups, depthwise_kernels());
+  return make_convolution<IgemmParams>(graph, layout, layer, features, window, groups, igemm_kernels());
 }
 
 bool is_grouped(const Node& node) { return node.op == "linear" && node.tensors.at("m").shape.size() == 2; }
@@ -227,13 +243,13 @@ class PixelsStep : public Step {
   Map in_, out_, second_;
 };
 
-// Do its weights fit four bits? Then they stay packed in memory, of which a linear layer of one pixel reads all.
+// Whether all weights fit four bits. A linear layer of one pixel reads each weight once, so it keeps such weights packed.
 bool has_few_bits(const Node& node) {
   auto weights = node.tensors.at("weight").as<int8_t>();
   return std::all_of(weights.begin(), weights.end(), [](int w) { return w >= -7 && w <= 7; });
 }
 
-std::unique_ptr<Step> make_grouped(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+std::unique_ptr<Step> make_grouped(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
   auto step = std::make_unique<KernelStep<GroupedParams>>(graph, layout, layer);
   const Node& node = *layer.node;
   auto weights = node.tensors.at("weight").as<int8_t>();
@@ -254,24 +270,24 @@ std::unique_ptr<Step> make_grouped(const Graph& graph, const Layout& layout, con
   p.start = step->keep(start), p.m = step->keep(scales);
   p.epilogue = step->epilogue(graph, node, {}, floats(node, "b"));
   step->macs = static_cast<int64_t>(p.out.c) * p.in.c;
-  step->bind(grouped_kernels(), isa, weights.data());
+  step->bind(grouped_kernels(), features, weights.data());
   if (p.out.h * p.out.w > 1) return std::make_unique<PixelsStep>(std::move(step), p.in, p.out, p.second);
   return step;
 }
 
-// Over tokens it is a convolution of 1 x 1. Where it writes one pixel its input may still be C, H, W: a flatten before it is gone, and
-// weights [O, C * H * W] are those of an H x W window.
-std::unique_ptr<Step> make_linear(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+// Over tokens it is a convolution of 1 x 1. Where it writes one pixel, its input may be C, H, W, because a flatten before it was
+// removed: weights [O, C * H * W] are then a window of H x W.
+std::unique_ptr<Step> make_linear(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
   Extent in = extent(graph.values[layer.node->inputs[0]]), out = extent(graph.values[layer.output]);
   bool one_pixel = out.h * out.w == 1;
   Window window = {one_pixel ? in.h : 1, one_pixel ? in.w : 1, 1, 1, 0, 0, 1, 1};
-  if (graph.values[layer.node->inputs[0]].planes) return make_bitgemm(graph, layout, layer, isa, window);
-  bool packs = in.h == 1 && in.w == 1 && has_few_bits(*layer.node) && isa != Isa::scalar;
-  if (packs || is_grouped(*layer.node)) return make_grouped(graph, layout, layer, isa);
-  return make_convolution<IgemmParams>(graph, layout, layer, isa, window, 1, igemm_kernels());
+  if (graph.values[layer.node->inputs[0]].planes) return make_bitgemm(graph, layout, layer, features, window);
+  bool packs = in.h == 1 && in.w == 1 && has_few_bits(*layer.node) && has(features, kAvx2);
+  if (packs || is_grouped(*layer.node)) return make_grouped(graph, layout, layer, features);
+  return make_convolution<IgemmParams>(graph, layout, layer, features, window, 1, igemm_kernels());
 }
 
-std::unique_ptr<Step> make_pool(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+std::unique_ptr<Step> make_pool(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
   auto step = std::make_unique<KernelStep<PoolParams>>(graph, layout, layer);
   const Node& node = *layer.node;
   const Value& out = graph.values[node.output];
@@ -289,11 +305,11 @@ std::unique_ptr<Step> make_pool(const Graph& graph, const Layout& layout, const 
     p.m_per_pixel = m.size() > 1;
     p.m = step->keep(m);
   }
-  step->bind(pool_kernels(), isa);
+  step->bind(pool_kernels(), features);
   return step;
 }
 
-std::unique_ptr<Step> make_elementwise(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+std::unique_ptr<Step> make_elementwise(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
   auto step = std::make_unique<KernelStep<ElementwiseParams>>(graph, layout, layer);
   const Node& node = *layer.node;
   const Value &a = graph.values[step->in], &b = graph.values[step->second], &out = graph.values[node.output];
@@ -307,11 +323,11 @@ std::unique_ptr<Step> make_elementwise(const Graph& graph, const Layout& layout,
   if (!out.is_float) p.out_zp = out.shift();
   p.epilogue = step->store(graph, node);
   p.epilogue.narrow = std::max(std::abs(p.m), std::abs(p.m_second)) < 0x1p14f;  // times 255 * 255 at most
-  step->bind(elementwise_kernels(), isa);
+  step->bind(elementwise_kernels(), features);
   return step;
 }
 
-std::unique_ptr<Step> make_affine(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+std::unique_ptr<Step> make_affine(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
   auto step = std::make_unique<KernelStep<ElementwiseParams>>(graph, layout, layer);
   const Node& node = *layer.node;
   const Value& in = graph.values[step->in];
@@ -323,20 +339,20 @@ std::unique_ptr<Step> make_affine(const Graph& graph, const Layout& layout, cons
   b.resize(p.in.c, -0.0f);  // t + -0 is t, for every t
   p.epilogue = step->epilogue(graph, node, m, b);
   if (in.zero_points.size() > 1) p.zps = step->keep(in.zero_points);
-  step->bind(elementwise_kernels(), isa);
+  step->bind(elementwise_kernels(), features);
   return step;
 }
 
-std::unique_ptr<Step> make_table(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
-  if (graph.values[layer.output].planes) return make_bitpack(graph, layout, layer, isa);
+std::unique_ptr<Step> make_table(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
+  if (graph.values[layer.output].planes) return make_bitpack(graph, layout, layer, features);
   auto step = std::make_unique<KernelStep<TableParams>>(graph, layout, layer);
   const Tensor& table = layer.node->tensors.at("table");
   step->params.table = step->table(), step->params.per_channel = table.shape.size() == 2;
-  step->bind(table_kernels(), isa);
+  step->bind(table_kernels(), features);
   return step;
 }
 
-std::unique_ptr<Step> make_bitpack(const Graph& graph, const Layout& layout, const Layer& layer, Isa isa) {
+std::unique_ptr<Step> make_bitpack(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
   auto step = std::make_unique<KernelStep<BitpackParams>>(graph, layout, layer);
   BitpackParams& p = step->params;
   p.planes = graph.values[step->out].planes, p.table = step->table();
@@ -353,7 +369,7 @@ std::unique_ptr<Step> make_bitpack(const Graph& graph, const Layout& layout, con
     flips[c / 32] |= uint32_t{found.flip} << c % 32;
   }
   if (compares) p.thresholds = step->keep(thresholds), p.flips = step->keep(flips);
-  step->bind(bitpack_kernels(), isa);
+  step->bind(bitpack_kernels(), features);
   return step;
 }
 

@@ -11,7 +11,7 @@ from bitwright.engine.native import make_plan
 from bitwright.engine.reference import Reference
 from bitwright.graph import Graph
 
-ISAS = ("scalar", "avx2", "avxvnni", "avx512vnni", "amx")
+ISAS = tuple(_native.isas())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from bitwright.errors import EngineError
 from bitwright.graph import Graph
 
 BACKENDS = {"native": "bitwright.engine.native", "reference": "bitwright.engine.reference"}
-"""Each a module with `make(graph, threads)`; the first is the default where the extension module was built."""
+"""Each a module with `make(graph, threads, isa)`; the first is the default where the extension module was built."""
 
 MOST_THREADS = 1024
 """More would share no layer; each has a stack and memory of its own."""
@@ -49,7 +49,7 @@ class Backend(Protocol):
         """Each layer's kernel, time and cost, of one image [1, H, W, C]."""
 
 
-def make_backend(graph: Graph, name: str | None, threads: int | None) -> Backend:
+def make_backend(graph: Graph, name: str | None, threads: int | None, isa: str | None = None) -> Backend:
     if name is None:
         name = "native" if importlib.util.find_spec("bitwright._native") else "reference"
     if not isinstance(name, str) or name not in BACKENDS:
@@ -61,7 +61,7 @@ def make_backend(graph: Graph, name: str | None, threads: int | None) -> Backend
         raise EngineError(
             f"the {name} backend was not built; install bitwright where there is a C++ compiler"
         ) from error
-    return cast(Backend, module.make(graph, threads))
+    return cast(Backend, module.make(graph, threads, isa))
 
 
 def _thread_count(threads: Any) -> int:

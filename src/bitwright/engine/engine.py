@@ -21,13 +21,21 @@ class Engine:
 
     backend: "native" (C++), "reference" (NumPy), or None: native where it was built. They give the same bytes.
     threads: how many share the work of a call; None: all that this process may use. The reference does not count them.
+    isa: the instructions that the native backend may use: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni_novbmi",
+        "avx512vnni" or "amx"; None: what BITWRIGHT_ISA says, else all that this processor has. EngineError for a name that
+        is unknown, or that this processor has not.
     """
 
     def __init__(
-        self, artifact: Artifact | str | os.PathLike[str], *, backend: str | None = None, threads: int | None = None
+        self,
+        artifact: Artifact | str | os.PathLike[str],
+        *,
+        backend: str | None = None,
+        threads: int | None = None,
+        isa: str | None = None,
     ) -> None:
         self.artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
-        self._backend: Backend = make_backend(self.artifact.graph, backend, threads)
+        self._backend: Backend = make_backend(self.artifact.graph, backend, threads, isa)
 
     def __call__(self, images: Images) -> npt.NDArray[np.float32]:
         """Logits, float32 [N, classes], of uint8 images [N, H, W, C], or of image files (decoded and preprocessed here).

@@ -3,7 +3,7 @@
 Its results are those of the reference, to the bit, on every instruction set and number of threads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,17 @@ ROUNDS = 20
 """Runs that the times of layers are the median of."""
 
 
-def make(graph: Graph, threads: int | None) -> "Native":
-    return Native(graph, threads)
+def make(graph: Graph, threads: int | None, isa: str | None = None) -> "Native":
+    return Native(graph, threads, isa)
 
 
 class Native:
     """Runs uint8 images [N, H, W, C] through a checked integer graph."""
 
-    def __init__(self, graph: Graph, threads: int | None = None) -> None:
+    def __init__(self, graph: Graph, threads: int | None = None, isa: str | None = None) -> None:
         self.graph, self._ends = without_float_reshapes(graph)
         self._logits = graph.values[graph.output].shape
-        self._plan = make_plan(self.graph, threads)
+        self._plan = make_plan(self.graph, threads, isa=isa)
         self._keeping: _native.Plan | None = None
 
     @property
@@ -45,7 +45,7 @@ class Native:
     def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits. Nothing is fused for this."""
         if self._keeping is None:
-            self._keeping = make_plan(self.graph, 1, keep_values=True)
+            self._keeping = make_plan(self.graph, 1, keep_values=True, isa=self._plan.isa)
         of_images = [self._keeping.values(np.ascontiguousarray(image[None])) for image in images]
         for i, name in enumerate(names(self.graph)):
             value = self.graph.values[name]
@@ -62,7 +62,7 @@ class Native:
         image = np.ascontiguousarray(image)
         runs = [self._plan.time_steps(image) for _ in range(ROUNDS)]
         seconds = [float(t) for t in np.median([[step[-1] for step in run] for run in runs], axis=0)]
-        peak = _native.measured_peak() * self.threads
+        peak = _native.measured_peak(self._plan.isa) * self.threads
         return [
             Layer(*step[:-1], seconds=t, share=t / sum(seconds), percent_of_peak=100 * step[4] / t / peak)
             for step, t in zip(runs[0], seconds, strict=True)
@@ -88,15 +88,34 @@ def names(graph: Graph) -> list[str]:
     return [INPUT, *(node.name for node in graph.nodes)]
 
 
-def make_plan(graph: Graph, threads: int | None = None, *, keep_values: bool = False) -> _native.Plan:
-    """EngineError where the engine refuses the graph, or BITWRIGHT_ISA names what this processor has not."""
+def make_plan(
+    graph: Graph, threads: int | None = None, *, keep_values: bool = False, isa: str | None = None
+) -> _native.Plan:
+    """EngineError where the engine refuses the graph, or `isa` or BITWRIGHT_ISA names what this processor has not."""
+    try:
+        _native.chosen_isa(isa or "")
+    except (TypeError, RuntimeError) as error:
+        raise EngineError(str(error)) from error
+    try:
+        return _native.Plan(*_description(graph), threads or 0, keep_values, isa or "")
+    except (ValueError, TypeError, RuntimeError) as error:  # TypeError: a number that does not fit an int of C++
+        raise EngineError(f"the engine cannot plan this graph: {error}") from error
+
+
+def chosen_kernels(graph: Graph, features: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """What a machine with these features, of `_native.detected_features`, would run: name, op, kernel and isa of each step.
+
+    Nothing runs, so this machine need not have them.
+    """
+    return _native.chosen_kernels(*_description(graph), features)
+
+
+def _description(graph: Graph) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], int]:
+    """Values, nodes, and the number of the output, as the extension module takes them."""
     number = {name: i for i, name in enumerate(names(graph))}
     values = [_value(graph.values[name]) for name in number]
     nodes = [_node(_simplest(node, graph), number) for node in graph.nodes]
-    try:
-        return _native.Plan(values, nodes, number[graph.output], threads or 0, keep_values)
-    except (ValueError, TypeError, RuntimeError) as error:  # TypeError: a number that does not fit an int of C++
-        raise EngineError(f"the engine cannot plan this graph: {error}") from error
+    return values, nodes, number[graph.output]
 
 
 def _value(value: Value) -> tuple[Any, ...]:

@@ -16,8 +16,12 @@ CHUNK_ELEMENTS = 2**19
 """Images are run in groups whose largest value has about so many elements, which bounds memory."""
 
 
-def make(graph: Graph, threads: int | None) -> "Reference":
-    """Threads are NumPy's own business."""
+def make(graph: Graph, threads: int | None, isa: str | None = None) -> "Reference":
+    """Threads and instructions are NumPy's own business, so nobody may ask for some."""
+    if isa is not None:
+        raise EngineError(
+            f"expected isa=None for the reference backend, found {isa!r}; the native one has kernels to choose"
+        )
     return Reference(graph)
 
 

@@ -1,0 +1,59 @@
+// VPMADDWD multiplies pairs of 16-bit numbers and adds two products in 32 bits. (VPMADDUBSW takes the codes as they are, but
+// saturates: 255 * 127 + 255 * 127 is beyond 16 bits.) Weights are kept as 16 bits, and the codes of a block of pixels
+// are widened once for kPanels panels of weights. One pixel alone is bound by the memory that weights come from, so there both
+// are widened as they are read, even and odd ones apart.
+#include "kernels/igemm/gemv256.h"
+
+namespace bitwright {
+namespace {
+
+struct Widened {
+  struct Weights {
+    explicit Weights(__m256i w) : even(_mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8)), odd(_mm256_srai_epi16(w, 8)) {}
+    __m256i even, odd;
+  };
+  struct Codes {
+    explicit Codes(__m256i x) : even(_mm256_and_si256(x, _mm256_set1_epi16(0xff))), odd(_mm256_srli_epi16(x, 8)) {}
+    __m256i even, odd;
+  };
+  static __m256i multiply_add(__m256i acc, const Codes& x, const Weights& w) {
+    __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(x.even, w.even), _mm256_madd_epi16(x.odd, w.odd));
+    return _mm256_add_epi32(acc, sum);
+  }
+};
+
+struct Pairs {
+  static constexpr bool kWidens = true;
+  static constexpr int kPanels = 8;
+  static constexpr int kQuadBytes = 8 * kPanel;
+
+  template <bool kHalf, int kPixels>
+  BITWRIGHT_INLINE static void add_quad(__m256i (&acc)[kPixels][2], const uint8_t* const (&x)[kPixels], ptrdiff_t quad,
+                                        const int8_t* w) {
+    unrolled<2>([&](auto pair) BITWRIGHT_INLINE {
+      __m256i low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 64 * pair));
+      __m256i high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 64 * pair + 32));
+      unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
+        int codes;
+        __builtin_memcpy(&codes, x[r] + 8 * quad + 4 * pair, 4);
+        __m256i both = _mm256_set1_epi32(codes);
+        multiply_add(acc[r][0], both, low);
+        if constexpr (!kHalf) multiply_add(acc[r][1], both, high);
+      });
+    });
+  }
+
+  // As intrinsics gcc adds products first, and has no registers left for the sums.
+  BITWRIGHT_INLINE static void multiply_add(__m256i& acc, __m256i codes, __m256i weights) {
+    __m256i products;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(acc), "=&x"(products) : "x"(codes), "x"(weights));
+  }
+};
+
+}  // namespace
+
+const Kernel<IgemmParams> gemv_avx2 = {gemv_units, packed_quads_bytes, pack_quads, nullptr, run_gemv<Widened>};
+
+const Kernel<IgemmParams> igemm_avx2 = {units<Pairs>, packed_pairs_bytes, pack_pairs, scratch_bytes<Pairs>, run<Pairs>};
+
+}  // namespace bitwright

@@ -1,0 +1,162 @@
+// Register tiles of up to 6 pixels x 16 channels in 256-bit registers. How a quad of codes is multiplied is left to
+// `Product`, in which AVX2 and AVX-VNNI differ, and whether codes are widened to 16 bits before; each includes this with its
+// own flags.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/epilogue_avx2.h"
+#include "kernels/igemm/packing.h"
+#include "kernels/unrolled.h"
+
+namespace bitwright {
+namespace {
+
+constexpr int kMostPixels = 6;
+constexpr int kPixelBlock = 48;
+constexpr int kWidenedCodes = 24 << 10;  // of a block at most, but for a tile: so they stay in L2
+constexpr int kWidenedAtOnce = 16;
+
+template <class Product>
+int most_pixels(const PackedIgemm& packed) {
+  int most = Product::kWidens ? kWidenedCodes / (4 * packed.quads) : kPixelBlock;
+  return most < kMostPixels ? kMostPixels : most < kPixelBlock ? most : kPixelBlock;
+}
+
+template <class Product>
+IgemmBlocks blocks_of(const IgemmParams& p, const PackedIgemm& packed) {
+  return igemm_blocks(p, most_pixels<Product>(packed), Product::kPanels);
+}
+
+// The memory that the widened codes of a block take, for this map or a smaller one.
+template <class Product>
+size_t scratch_bytes(const IgemmParams& p) {
+  PackedIgemm header = quads_header(p);
+  return (static_cast<size_t>(most_pixels<Product>(header)) * 4 * header.quads + kWidenedAtOnce) * sizeof(int16_t);
+}
+
+// The addresses of the codes, residuals and outputs of a block of pixels. The codes of a pixel are the `runs` from x on.
+struct PixelBlock {
+  const uint8_t* x[kPixelBlock];
+  const uint8_t* second[kPixelBlock];
+  uint8_t* out[kPixelBlock];
+  const Run* runs;
+  int run_count;
+  int index = -1, group = 0, count = 0;
+
+  template <class Product>
+  void take(const IgemmParams& p, const PackedIgemm& packed, const Buffers& at, const IgemmPiece& piece, int pixels) {
+    if (piece.pixel_block == index && piece.group == group) return;
+    index = piece.pixel_block, group = piece.group;
+    runs = packed.run_table(), run_count = packed.runs;
+    int first = index * pixels, left = p.out.h * p.out.w - first;
+    count = left < pixels ? left : pixels;
+    const uint8_t* in = at.in + group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
+    for (int r = 0, y = first / p.out.w, column = first % p.out.w; r < count; column = 0, ++y) {
+      const uint8_t* window = in + y * p.window.stride_h * p.in.row + column * p.window.stride_w * p.in.pixel;
+      const uint8_t* residual = at.second + y * p.second.row + column * p.second.pixel;
+      uint8_t* to = at.out + y * p.out.row + column * p.out.pixel;
+      int end = r + p.out.w - column < count ? r + p.out.w - column : count;
+      for (; r < end; ++r, window += p.window.stride_w * p.in.pixel, residual += p.second.pixel, to += p.out.pixel)
+        x[r] = window, second[r] = residual, out[r] = to;
+    }
+    if (Product::kWidens) widen(packed, reinterpret_cast<int16_t*>(at.scratch));
+  }
+
+  // Copies all runs of each pixel as 16-bit numbers, without gaps.
+  void widen(const PackedIgemm& packed, int16_t* to) {
+    for (int r = 0; r < count; ++r) {
+      const uint8_t* pixel = x[r];
+      x[r] = reinterpret_cast<const uint8_t*>(to);
+      for (const Run* run = packed.run_table(); run < packed.run_table() + packed.runs; to += 4 * run->quads, ++run)
+        for (ptrdiff_t i = 0; i < 4 * run->quads; i += kWidenedAtOnce) {  // what it writes too much, the next run overwrites
+          __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixel + run->offset + i));
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), _mm256_cvtepu8_epi16(codes));
+        }
+    }
+    whole_ = {0, packed.quads};
+    runs = &whole_, run_count = 1;
+  }
+
+ private:
+  Run whole_;
+};
+
+struct Tile {
+  const uint8_t* const* x;
+  const uint8_t* const* second;
+  uint8_t* const* out;
+  const Run* runs;
+  int run_count;
+  const int8_t* weights;
+  int channel, count;  // the first output channel, and how many lanes to store
+};
+
+// kHalf: of the last 8 channels only where a panel has no more.
+template <class Product, int kPixels, bool kHalf>
+void tile(const IgemmParams& p, const Epilogue256& epilogue, const Tile& t) {
+  __m256i acc[kPixels][2];
+  unrolled<2>([&](auto v) BITWRIGHT_INLINE {
+    __m256i start = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.start + t.channel + 8 * v));
+    unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { acc[r][v] = start; });
+  });
+  const int8_t* w = t.weights;
+  for (int i = 0; i < t.run_count; ++i) {
+    const uint8_t* x[kPixels];
+    unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { x[r] = t.x[r] + t.runs[i].offset; });
+    for (ptrdiff_t quad = 0; quad < t.runs[i].quads; ++quad, w += Product::kQuadBytes)
+      Product::template add_quad<kHalf>(acc, x, quad, w);
+  }
+  epilogue.store(acc, t.channel, t.second, t.out, t.count);
+}
+
+struct Tiles {
+  void (*by[2][kMostPixels])(const IgemmParams&, const Epilogue256&, const Tile&);  // by half, by pixels less 1
+};
+
+template <class Product>
+constexpr Tiles tiles_of() {
+  Tiles tiles = {};
+  unrolled<kMostPixels>(
+      [&](auto r) { tiles.by[0][r] = tile<Product, r + 1, false>, tiles.by[1][r] = tile<Product, r + 1, true>; });
+  return tiles;
+}
+
+template <class Product>
+int units(const IgemmParams& p) {
+  return blocks_of<Product>(p, quads_header(p)).grid.count();
+}
+
+template <class Product>
+void run_panel(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& epilogue, const PixelBlock& block,
+               const IgemmPiece& piece) {
+  constexpr Tiles kTiles = tiles_of<Product>();
+  Tile t;
+  t.channel = piece.group * packed.outs + piece.first_panel * kPanel;
+  t.count = lanes_to_store(p, packed, piece, t.channel);
+  t.weights = packed.panel(piece.group, piece.first_panel);
+  bool half = piece.last_panel == packed.panels && (packed.outs - 1) % kPanel < kPanel / 2;
+  t.runs = block.runs, t.run_count = block.run_count;
+  for (int r = 0, pixels; r < block.count; r += pixels) {
+    pixels = block.count - r < kMostPixels ? block.count - r : kMostPixels;
+    t.x = block.x + r, t.second = block.second + r, t.out = block.out + r;
+    kTiles.by[half][pixels - 1](p, epilogue, t);
+  }
+}
+
+template <class Product>
+void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
+  const auto& packed = *static_cast<const PackedIgemm*>(p.weights);
+  Epilogue256 epilogue(p.epilogue);
+  IgemmBlocks blocks = blocks_of<Product>(p, packed);
+  PixelBlock block;
+  for (int i = begin; i < end; ++i) {
+    IgemmPiece piece = igemm_piece(blocks.grid, packed.panels, i);
+    block.take<Product>(p, packed, at, piece, blocks.pixels);
+    for (int panel = piece.first_panel; panel < piece.last_panel; ++panel)
+      run_panel<Product>(p, packed, epilogue, block, {piece.pixel_block, piece.group, panel, panel + 1});
+  }
+}
+
+}  // namespace
+}  // namespace bitwright

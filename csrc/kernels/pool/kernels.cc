@@ -1,0 +1,20 @@
+#include "kernels/pool/pool.h"
+#include "kernels/rows.h"
+
+namespace bitwright {
+namespace {
+
+bool makes_codes(const PoolParams& p) { return !p.to_float; }
+
+}  // namespace
+
+KernelTable<PoolParams> pool_kernels() {
+  static constexpr KernelRow<PoolParams> rows[] = {
+#define ROW(symbol, name, needs, accepts) {name, needs, accepts, &symbol},
+#include "kernels/pool/rows.inc"
+#undef ROW
+  };
+  return rows;
+}
+
+}  // namespace bitwright

@@ -1,0 +1,7 @@
+#include "kernels/table/shared.h"
+
+namespace bitwright {
+
+const Kernel<TableParams> table_avx512vbmi = {table_units, nullptr, nullptr, nullptr, run_table};
+
+}  // namespace bitwright

@@ -1,0 +1,143 @@
+// Vectors of AVX2 and FMA.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/target.h"
+
+namespace bitwright {
+inline namespace BITWRIGHT_TARGET {
+
+// A table of 256 codes as 16 rows, each looked up by VPSHUFB, which gives 0 where the top bit of a code is set. Rows are kept
+// as what they differ in from the row before: a code takes all rows up to its own, from the first of its half of the table.
+class Table256 {
+ public:
+  // For codes up to `highest`; null is no table.
+  Table256(const uint8_t* table, int highest = 255) : rows_(table ? highest / kRow + 1 : 0) {
+    for (int row = 0; row < rows_; ++row) {
+      __m128i codes = load(table + kRow * row);
+      if (row % kHalf) codes = _mm_xor_si128(codes, load(table + kRow * (row - 1)));
+      _mm_store_si128(reinterpret_cast<__m128i*>(differences_ + kRow * row), codes);
+    }
+  }
+
+  __m256i look_up(__m256i codes) const {
+    __m256i found[] = {codes};
+    look_up(found);
+    return found[0];
+  }
+
+  explicit operator bool() const { return rows_ > 0; }
+
+  template <int kCount>
+  BITWRIGHT_INLINE void look_up(__m256i (&codes)[kCount]) const {
+    __m256i found[kCount] = {}, at[kCount];
+    for (int first = 0; first < rows_; first += kHalf) {
+      for (int i = 0; i < kCount; ++i) at[i] = first ? _mm256_xor_si256(codes[i], _mm256_set1_epi8(-128)) : codes[i];
+      int end = first + kHalf < rows_ ? first + kHalf : rows_;
+      for (int row = first; row < end; ++row) {
+        __m256i difference = _mm256_broadcastsi128_si256(load(differences_ + kRow * row));
+        for (int i = 0; i < kCount; ++i) {
+          found[i] = _mm256_xor_si256(found[i], _mm256_shuffle_epi8(difference, at[i]));
+          at[i] = _mm256_subs_epi8(at[i], _mm256_set1_epi8(kRow));
+        }
+      }
+    }
+    for (int i = 0; i < kCount; ++i) codes[i] = found[i];
+  }
+
+ private:
+  static constexpr int kRow = 16, kHalf = 8;
+
+  static __m128i load(const uint8_t* codes) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)); }
+
+  int rows_;
+  alignas(16) uint8_t differences_[256];
+};
+
+// The first `count` of 16 bytes, all of them if it is more.
+inline void store_lanes(__m128i bytes, uint8_t* out, int count) {
+  if (count >= 16) return _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+  alignas(16) uint8_t whole[16];
+  _mm_store_si128(reinterpret_cast<__m128i*>(whole), bytes);
+  __builtin_memcpy(out, whole, count > 0 ? count : 0);
+}
+
+struct Vec256 {
+  using Bytes = __m256i;
+  using Ints = __m256i;
+  using Floats = __m256;
+  using Mask = uint32_t;
+  using Table = Table256;
+  static constexpr int kBytes = 32, kLanes = 8;
+
+  // Bytes
+  static Bytes load(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
+  // kParts parts of a vector from different places.
+  template <int kParts>
+  static Bytes load_parts(const uint8_t* const (&from)[kParts]) {
+    static_assert(kParts == 1 || kParts == 2);
+    if constexpr (kParts == 1) return load(from[0]);
+    auto part = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from[i])); };
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(part(0)), part(kParts - 1), 1);
+  }
+  static Bytes splat(float code) { return _mm256_set1_epi8(static_cast<char>(static_cast<int>(code))); }
+  static Bytes min(Bytes a, Bytes b) { return _mm256_min_epu8(a, b); }
+  static Bytes max(Bytes a, Bytes b) { return _mm256_max_epu8(a, b); }
+  static void store(Bytes codes, uint8_t* out, int count) {
+    if (count >= kBytes) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), codes);
+    store_lanes(_mm256_castsi256_si128(codes), out, count);
+    if (count > 16) store_lanes(_mm256_extracti128_si256(codes, 1), out + 16, count - 16);
+  }
+
+  // The parts of a vector, 32 / kParts codes each, to different places; `count` of each.
+  template <int kParts>
+  static void store_parts(Bytes codes, uint8_t* const (&out)[kParts], int count) {
+    static_assert(kParts == 1 || kParts == 2);
+    if constexpr (kParts == 1) return store(codes, out[0], count);
+    store_lanes(_mm256_castsi256_si128(codes), out[0], count);
+    store_lanes(_mm256_extracti128_si256(codes, 1), out[kParts - 1], count);
+  }
+
+  // A bit for each byte
+  static Mask first(int count) { return count >= kBytes ? ~Mask{0} : (Mask{1} << count) - 1; }
+  static Mask at_least(Bytes a, Bytes b) { return static_cast<Mask>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(max(a, b), a))); }
+  static Mask bits(Bytes codes, int plane) {
+    return static_cast<Mask>(_mm256_movemask_epi8(_mm256_slli_epi16(codes, 7 - plane)));
+  }
+
+  // Int32, and 16-bit numbers in pairs
+  static Ints zero() { return _mm256_setzero_si256(); }
+  static Ints splat_int(int number) { return _mm256_set1_epi32(number); }
+  static Ints load_ints(const int32_t* from) { return load(from); }
+  static Ints add(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+  static Ints add_words(Ints a, Ints b) { return _mm256_add_epi16(a, b); }
+  static Ints max_ints(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
+  static Ints low_bytes(Ints words) { return _mm256_and_si256(words, _mm256_set1_epi16(0xff)); }
+  static Ints high_bytes(Ints words) { return _mm256_srli_epi16(words, 8); }
+  static Ints low_words(Ints a) { return _mm256_and_si256(a, _mm256_set1_epi32(0xffff)); }
+  static Ints high_words(Ints a) { return _mm256_srli_epi32(a, 16); }
+  static Ints shifted_in(Ints bytes, Ints code) { return _mm256_or_si256(_mm256_slli_epi32(bytes, 8), code); }
+
+  // Float32
+  static Floats splat_float(float number) { return _mm256_set1_ps(number); }
+  static Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
+  static void store_floats(float* to, Floats t) { _mm256_storeu_ps(to, t); }
+  static Floats min_floats(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }  // rounds once
+  static Floats floats(Ints a) { return _mm256_cvtepi32_ps(a); }
+  static Ints rounded(Floats t) { return _mm256_cvtps_epi32(t); }  // half to even
+  static Floats widened(const uint8_t* codes) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes))));
+  }
+  // Of four vectors, one after the other, saturated to 0..255.
+  static Bytes bytes_of(const Ints (&a)[4]) {
+    __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(a[0], a[1]), _mm256_packs_epi32(a[2], a[3]));
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  }
+};
+
+}  // namespace BITWRIGHT_TARGET
+}  // namespace bitwright

@@ -1,0 +1,145 @@
+// Vectors of AVX-512 F, BW, DQ and VL. Tables need two instructions a half with VBMI, and some more without.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/target.h"
+
+namespace bitwright {
+inline namespace BITWRIGHT_TARGET {
+
+inline __mmask64 first_lanes(int count) { return count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1; }
+
+// A table of 256 codes in registers.
+struct Table512 {
+  __m512i quarter[4];
+
+  // Null is a table that must not be looked up in. All codes may occur, so the highest does not matter.
+  explicit Table512(const uint8_t* table, int /*highest*/ = 255) {
+    for (int i = 0; i < 4; ++i) quarter[i] = table ? _mm512_loadu_si512(table + 64 * i) : _mm512_setzero_si512();
+  }
+
+#ifdef __AVX512VBMI__
+  __m512i look_up(__m512i codes) const {
+    __m512i low = _mm512_permutex2var_epi8(quarter[0], codes, quarter[1]);
+    __m512i high = _mm512_permutex2var_epi8(quarter[2], codes, quarter[3]);
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high);
+  }
+#else
+  // VPERMI2W looks 16-bit numbers up: the pair of codes that has the wanted one, at half the index, for even and odd bytes
+  // apart. The lowest bit of the index then says which of the pair it is.
+  //
+  //   byte of `codes`   15 .......... 8  7 ........... 0      index >> 1: the pair;  index & 1: its half
+  //                     index of odd     index of even
+  __m512i look_up(__m512i codes) const {
+    const __m512i one = _mm512_set1_epi16(1);
+    __m512i even_half = _mm512_slli_epi16(_mm512_and_si512(codes, one), 3);
+    __m512i odd_half = _mm512_slli_epi16(_mm512_and_si512(_mm512_srli_epi16(codes, 8), one), 3);
+    __m512i even = _mm512_srlv_epi16(pair(_mm512_srli_epi16(_mm512_slli_epi16(codes, 8), 9)), even_half);
+    __m512i odd = _mm512_srlv_epi16(pair(_mm512_srli_epi16(codes, 9)), odd_half);
+    return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaaull, even, _mm512_slli_epi16(odd, 8));
+  }
+
+ private:
+  __m512i pair(__m512i index) const {
+    __m512i low = _mm512_permutex2var_epi16(quarter[0], index, quarter[1]);
+    __m512i high = _mm512_permutex2var_epi16(quarter[2], index, quarter[3]);
+    return _mm512_mask_blend_epi16(_mm512_test_epi16_mask(index, _mm512_set1_epi16(64)), low, high);
+  }
+#endif
+};
+
+// Four vectors of int32, channel after channel, to 64 bytes with unsigned saturation.
+inline __m512i pack_bytes(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+  return _mm512_permutexvar_epi32(order, bytes);
+}
+
+struct Vec512 {
+  using Bytes = __m512i;
+  using Ints = __m512i;
+  using Floats = __m512;
+  using Mask = uint64_t;
+  using Table = Table512;
+  static constexpr int kBytes = 64, kLanes = 16;
+
+  // Bytes
+  static Bytes load(const uint8_t* codes) { return _mm512_loadu_si512(codes); }
+  // kParts parts of a vector from different places.
+  template <int kParts>
+  static Bytes load_parts(const uint8_t* const (&from)[kParts]) {
+    if constexpr (kParts == 1) return load(from[0]);
+    if constexpr (kParts == 2) {
+      auto half = [&](int i) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from[i])); };
+      return _mm512_inserti64x4(_mm512_castsi256_si512(half(0)), half(1), 1);
+    }
+    if constexpr (kParts == 4) {
+      auto part = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from[i])); };
+      __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(part(0)), part(1), 1);
+      __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(part(2)), part(3), 1);
+      return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    }
+  }
+  static Bytes splat(float code) { return _mm512_set1_epi8(static_cast<char>(static_cast<int>(code))); }
+  static Bytes min(Bytes a, Bytes b) { return _mm512_min_epu8(a, b); }
+  static Bytes max(Bytes a, Bytes b) { return _mm512_max_epu8(a, b); }
+  static void store(Bytes codes, uint8_t* out, int count) { _mm512_mask_storeu_epi8(out, first_lanes(count), codes); }
+
+  // The parts of a vector, 64 / kParts codes each, to different places; `count` of each.
+  template <int kParts>
+  static void store_parts(Bytes codes, uint8_t* const (&out)[kParts], int count) {
+    if constexpr (kParts == 1) store(codes, out[0], count);
+    if constexpr (kParts == 2) {
+      auto mask = static_cast<__mmask32>(first_lanes(count));
+      _mm256_mask_storeu_epi8(out[0], mask, _mm512_castsi512_si256(codes));
+      _mm256_mask_storeu_epi8(out[1], mask, _mm512_extracti64x4_epi64(codes, 1));
+    }
+    if constexpr (kParts == 4) {
+      auto mask = static_cast<__mmask16>(first_lanes(count));
+      _mm_mask_storeu_epi8(out[0], mask, _mm512_castsi512_si128(codes));
+      _mm_mask_storeu_epi8(out[1], mask, _mm512_extracti32x4_epi32(codes, 1));
+      _mm_mask_storeu_epi8(out[2], mask, _mm512_extracti32x4_epi32(codes, 2));
+      _mm_mask_storeu_epi8(out[3], mask, _mm512_extracti32x4_epi32(codes, 3));
+    }
+  }
+
+  // A bit for each byte
+  static Mask first(int count) { return first_lanes(count); }
+  static Mask at_least(Bytes a, Bytes b) { return _mm512_cmpge_epu8_mask(a, b); }
+  static Mask bits(Bytes codes, int plane) {
+    return _mm512_test_epi8_mask(codes, _mm512_set1_epi8(static_cast<char>(1 << plane)));
+  }
+
+  // Int32, and 16-bit numbers in pairs
+  static Ints zero() { return _mm512_setzero_si512(); }
+  static Ints splat_int(int number) { return _mm512_set1_epi32(number); }
+  static Ints load_ints(const int32_t* from) { return _mm512_loadu_si512(from); }
+  static Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+  static Ints add_words(Ints a, Ints b) { return _mm512_add_epi16(a, b); }
+  static Ints max_ints(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
+  static Ints low_bytes(Ints words) { return _mm512_and_si512(words, _mm512_set1_epi16(0xff)); }
+  static Ints high_bytes(Ints words) { return _mm512_srli_epi16(words, 8); }
+  static Ints low_words(Ints a) { return _mm512_and_si512(a, _mm512_set1_epi32(0xffff)); }
+  static Ints high_words(Ints a) { return _mm512_srli_epi32(a, 16); }
+  static Ints shifted_in(Ints bytes, Ints code) { return _mm512_or_si512(_mm512_slli_epi32(bytes, 8), code); }
+
+  // Float32
+  static Floats splat_float(float number) { return _mm512_set1_ps(number); }
+  static Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
+  static void store_floats(float* to, Floats t) { _mm512_storeu_ps(to, t); }
+  static Floats min_floats(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }  // rounds once
+  static Floats floats(Ints a) { return _mm512_cvtepi32_ps(a); }
+  static Ints rounded(Floats t) { return _mm512_cvtps_epi32(t); }  // half to even
+  static Floats widened(const uint8_t* codes) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))));
+  }
+  // Of four vectors, one after the other, saturated to 0..255.
+  static Bytes bytes_of(const Ints (&a)[4]) { return pack_bytes(a[0], a[1], a[2], a[3]); }
+};
+
+}  // namespace BITWRIGHT_TARGET
+}  // namespace bitwright
