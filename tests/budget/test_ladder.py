@@ -1,5 +1,6 @@
 """`quantize_within`: it stops at the first algorithms that keep the budget, and tells what it tried."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import bitwright as bw
 from bitwright.budget.drop import Drop
 from bitwright.budget.judge import Judge, Verified
 from bitwright.budget.ladder import RUNGS, Tuned
-from bitwright.errors import BudgetError
+from bitwright.errors import BudgetError, LabelError
 from bitwright.recipe import Recipe
 from tests.budget.conftest import PREPROCESS, Digits
 
@@ -51,3 +52,17 @@ def test_where_nothing_helps_it_says_so(digits: Digits, monkeypatch: pytest.Monk
     monkeypatch.setattr(Judge, "verify", verify)
     with pytest.raises(BudgetError, match=r"the best one, with equalize, adaround, bias_correct, has 27.00 points"):
         tune(digits, recipe="w2a2")
+
+
+def test_labels_that_the_float_model_only_guesses_are_not_judged_by(digits: Digits):
+    assert digits.source.labels is not None
+    shifted = digits._replace(source=replace(digits.source, labels=(digits.source.labels + 1) % 10))
+    with pytest.raises(BudgetError, match=r"the float model itself is right on .* --force"):
+        tune(shifted, max_drop=1.0)
+    said: list[str] = []
+    tuned = tune(shifted, max_drop=1.0, force=True, say=said.append)
+    assert tuned.artifact.provenance["auto"]["float_at_chance"] is True
+    assert any(text.startswith("warning: the float model itself is right on") for text in said)
+    wide = digits._replace(source=replace(digits.source, labels=digits.source.labels + 1, classes=None))
+    with pytest.raises(LabelError, match="labels 0 to 9"):
+        tune(wide)

@@ -217,3 +217,13 @@ class _Importing:
 
     def import_module(self, name: str) -> None:
         raise self.error
+
+
+def test_torchvision_and_timm_say_what_the_classes_are_called(torchvision) -> None:
+    published = load_model("torchvision:squeezenet1_1").classes
+    assert published is not None
+    assert (len(published), published.find("tench"), published.find("Great-White_Shark")) == (1000, 0, 2)
+    pytest.importorskip("timm")
+    known = load_model("timm:mobilenetv3_small_050").classes
+    assert known is not None
+    assert (known.find("n01440764"), known.find("tench"), known.find("toilet_tissue")) == (0, 0, 999)
