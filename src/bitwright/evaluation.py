@@ -153,11 +153,19 @@ def _expect_classes(reference: int, outputs: int) -> None:
 
 
 def torch_predictor(model: "nn.Module", preprocess: Preprocess) -> Predictor:
-    """Run a PyTorch module in eval mode on uint8 images [N, H, W, C], normalised as the preprocessing says."""
+    """Run a PyTorch module, or an exported program, in eval mode on uint8 images [N, H, W, C], normalised as `preprocess` says.
+
+    Raises ModelError where it is something else.
+    """
     try:
         import torch
     except ImportError as error:
         raise MissingExtraError("torch", "torch") from error
+    if not isinstance(model, torch.nn.Module):
+        from bitwright.capture import float_model  # which refuses what is no model
+        from bitwright.models.loaded import LoadedModel
+
+        model = LoadedModel("", float_model(model)).module
     first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
 
     def predict(images: npt.NDArray[np.uint8]) -> Logits:

@@ -89,6 +89,9 @@ def test_what_is_no_model_is_named(kind: str) -> None:
         float_model(model)
     with pytest.raises(ModelError, match=message):
         bw.prepare(model, preprocess=PREPROCESS)
+    if kind != "TorchScript":  # which can be run, though not quantized
+        with pytest.raises(ModelError, match=message):
+            torch_predictor(model, PREPROCESS)
 
 
 def test_a_float_model_is_not_a_prepared_one() -> None:
