@@ -10,13 +10,21 @@ STAMP := .venv/installed
 export OMP_WAIT_POLICY ?= passive
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test check sanitize format install clean
+# Tests run in this many processes, of one thread each: two share two cores better than one torch with two threads does.
+JOBS ?= $(shell n=$$(nproc); echo $$((n < 8 ? n : 8)))
+
+.PHONY: demo test mutants check sanitize format install clean
 
 demo: $(STAMP)  ## the main job on handwritten digits; leaves demo-out/
 	$(BIN)/python -m demo
 
-test: $(STAMP)  ## every test; make test ARGS="-k demo" for some
-	$(BIN)/python -m pytest $(ARGS)
+test: export OMP_NUM_THREADS ?= 1
+test: $(STAMP)  ## every test; make test ARGS="-k demo" for some, JOBS=0 for one process
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+mutants: $(STAMP)  ## whether the tests see faults: a sample of mutants, each against its own tests; ARGS="--count 20 --seed 1"
+	$(PIP) install --quiet -c constraints.txt cosmic-ray
+	$(BIN)/python -m scripts.mutants $(ARGS)
 
 check: $(STAMP)  ## all that CI runs but the demo
 	scripts/check
