@@ -27,7 +27,7 @@ class NodeCheck {
         {"concat", &NodeCheck::concat},          {"global_avg_pool2d", &NodeCheck::global_avg_pool2d},
         {"slice", &NodeCheck::slice},            {"pad", &NodeCheck::pad},
         {"reshape", &NodeCheck::reshape},        {"permute", &NodeCheck::permute},
-        {"dequantize", &NodeCheck::dequantize},
+        {"dequantize", &NodeCheck::dequantize},  {"constant", &NodeCheck::constant},
     };
     auto found = checks.find(node_.op);
     expect(found != checks.end(), "unknown op");
@@ -276,6 +276,14 @@ class NodeCheck {
   void dequantize() {
     inputs(1, 1), shape(in().shape), same_channel(), tensor("m", Type::float32, {1});
     expect(out_.is_float, "expected float32 as output");
+  }
+
+  void constant() {
+    inputs(0, 0);
+    expect(!out_.is_float, "expected codes as output");
+    std::vector<int64_t> dims(out_.shape.begin(), out_.shape.end());
+    for (uint8_t code : tensor("codes", Type::uint8, dims).as<uint8_t>())
+      expect(code <= out_.max_code, "it holds a code that the output has not");
   }
 
   const Graph& graph_;

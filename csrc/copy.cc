@@ -155,6 +155,25 @@ std::unique_ptr<Step> make_move(const Node& node, const Value& from, const Value
   return step;
 }
 
+// Units are rows.
+class ConstantStep : public Step {
+ public:
+  ConstantStep(const Value& value, const Map& map, std::span<const uint8_t> from) : map_(map), codes_(value.count()) {
+    std::vector<Stride> axes = strides(value, {map.h, map.w, map.c, map.c, ptrdiff_t{map.w} * map.c, map.c});
+    for (int64_t i = 0; i < value.count(); ++i) codes_[position_of(axes, i).offset] = static_cast<uint8_t>(from[i] * value.step);
+    units = map.h;
+  }
+
+  void run(const Buffers& at, int begin, int end) const noexcept override {
+    for (int pixel = begin * map_.w; pixel < end * map_.w; ++pixel)
+      std::memcpy(at.out + pixel / map_.w * map_.row + pixel % map_.w * map_.pixel, codes_.data() + ptrdiff_t{pixel} * map_.c, map_.c);
+  }
+
+ private:
+  Map map_;
+  std::vector<uint8_t> codes_;  // without gaps
+};
+
 class ImageStep : public Step {
  public:
   void run(const Buffers& at, int begin, int end) const noexcept override {
@@ -178,6 +197,16 @@ std::unique_ptr<Step> make_copy(const Graph& graph, const Layout& layout, const 
   step->name = node.name, step->op = node.op, step->kernel = "copy";
   step->in = in, step->out = out;
   step->bytes = 2 * std::min(from.count(), to.count());
+  return step;
+}
+
+std::unique_ptr<Step> make_constant(const Graph& graph, const Layout& layout, const Layer& layer, Features) {
+  const Node& node = *layer.node;
+  const Value& value = graph.values[layer.output];
+  auto step = std::make_unique<ConstantStep>(value, layout.place(layer.output).map, node.tensors.at("codes").as<uint8_t>());
+  step->name = node.name, step->op = node.op, step->kernel = "copy";
+  step->in = -1, step->out = layer.output;
+  step->bytes = 2 * value.count();
   return step;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <stdexcept>
 #include <string_view>
 
 #include "kernels/pool/pool.h"
@@ -166,6 +167,7 @@ class Lowering {
   void make_views() {
     for (const Layer& layer : layers_) {
       const Node& node = *layer.node;
+      if (node.inputs.empty()) continue;
       int in = node.inputs[0];
       if (keeps_order(node, graph_.values) && same_rows(in, layer.output))
         layout_.make_view(layer.output, in, 0);
@@ -184,6 +186,7 @@ class Lowering {
   void make_pixel_views() {
     for (const Layer& layer : layers_) {
       const Node& node = *layer.node;
+      if (node.inputs.empty()) continue;
       int in = node.inputs[0];
       if (keeps_order(node, graph_.values) && !same_rows(in, layer.output))
         layout_.make_pixel_view(layer.output, in, 0);
@@ -299,9 +302,11 @@ class Lowering {
         {"mul", make_elementwise},       {"batch_norm", make_affine},     {"dequantize", make_affine},
         {"table", make_table},           {"max_pool2d", make_pool},       {"avg_pool2d", make_pool},
         {"global_avg_pool2d", make_pool}, {"pack", make_bitpack},
+        {"constant", make_constant},
     };
     for (const auto& [name, make] : makers)
-      if (op == name) steps.push_back(make(graph_, layout_, layer, features_));
+      if (op == name) return steps.push_back(make(graph_, layout_, layer, features_));
+    throw std::logic_error("node '" + layer.node->name + "' (" + op + "): the engine has no step for it");
   }
 
   // Is the input already where this op would copy it?

@@ -58,6 +58,9 @@ std::unique_ptr<Step> make_pooled(const Graph&, const Layout&, const Layer&, Fea
 // `before` others on its axis.
 std::unique_ptr<Step> make_copy(const Graph&, const Layout&, const Layer&, int input, int before);
 
+// Writes the codes of a constant where the graph reads them.
+std::unique_ptr<Step> make_constant(const Graph&, const Layout&, const Layer&, Features);
+
 // Copies the user's image, C bytes a pixel without gaps, to where the graph reads it.
 std::unique_ptr<Step> make_image(const Layout&);
 

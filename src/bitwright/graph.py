@@ -83,6 +83,11 @@ class Graph:
                 return node
         raise GraphError(f"the graph has no node {name!r}")
 
+    @property
+    def constants(self) -> dict[str, Node]:
+        """What belongs to the model and not to the image, by the name of its value."""
+        return {node.name: node for node in self.nodes if not node.inputs}
+
     def consumers(self) -> dict[str, list[Node]]:
         """For every value, the nodes that read it (a node that reads it twice is listed once)."""
         found: dict[str, list[Node]] = {name: [] for name in self.values}

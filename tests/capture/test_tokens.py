@@ -64,6 +64,26 @@ class ChannelsLast(nn.Module):
         return logits
 
 
+class Embedded(nn.Module):
+    """A class token, position embeddings, a gain for each number: constants that differ within a channel."""
+
+    gain: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 18, 4, 4)
+        self.token, self.places = nn.Parameter(torch.randn(1, 1, 18)), nn.Parameter(torch.randn(1, 17, 18))
+        self.register_buffer("gain", torch.rand(17, 18) + 0.5)
+        self.hidden, self.head = nn.Linear(18, 18), nn.Linear(18, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1) + self.places
+        x = torch.relu(self.hidden(x * self.gain)) - self.places
+        y: Tensor = self.head(x[:, 0])
+        return y
+
+
 def prepared(model: nn.Module, recipe: str | Recipe = "w8a8") -> PreparedModel:
     torch.manual_seed(0)
     plan = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
@@ -72,7 +92,7 @@ def prepared(model: nn.Module, recipe: str | Recipe = "w8a8") -> PreparedModel:
     return found
 
 
-@pytest.mark.parametrize("make", [Mixer, ChannelsLast])
+@pytest.mark.parametrize("make", [Mixer, ChannelsLast, Embedded])
 @pytest.mark.parametrize("recipe", ["w8a8", "w4a4"])
 def test_tokens_end_to_end(make: type[nn.Module], recipe: str) -> None:
     torch.manual_seed(1)
@@ -88,6 +108,28 @@ def test_tokens_end_to_end(make: type[nn.Module], recipe: str) -> None:
             expected = model(torch.from_numpy(PREPROCESS.normalise(images))).numpy()
         found = values[convert(integers).graph.output]
         assert np.abs(found - expected).max() < 0.06 * np.abs(expected).max()
+
+
+def test_constants_have_the_names_of_their_parameters_and_are_trained() -> None:
+    model = Embedded().eval()
+    graph = fuse(capture(model, (3, 16, 16)))
+    assert set(graph.constants) == {"token", "places", "gain", "constant"}
+    assert graph.values["token"].shape == (1, 18)
+    assert graph.values["places"].channel == 1
+    found = prepared(model).train()
+    names = {name for name, _ in found.named_parameters()}
+    assert {"layers./token.value", "layers./places.value"} <= names
+    assert "layers./gain.value" not in names
+    found.forward(torch.from_numpy(PREPROCESS.normalise(pictures(PREPROCESS, 2)))).sum().backward()
+    gradient = found.layer("token").tensors()["value"].grad
+    assert gradient is not None
+    assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize("algorithm", ["bias_correct", "adaround"])
+def test_corrections_with_constants(algorithm: str) -> None:
+    torch.manual_seed(1)
+    assert_equal_codes(prepared(Embedded(), Recipe(algorithms=(algorithm,))), pictures(PREPROCESS, 4, seed=3))
 
 
 def test_each_value_has_the_channel_that_its_readers_want() -> None:

@@ -51,6 +51,8 @@ def test_run_gives_what_the_contract_says(case):
 
 @every_case
 def test_one_image_at_a_time_gives_the_same(case):
+    if not case.xs:
+        pytest.skip("it reads nothing")
     one_by_one = [replace(case, xs=tuple(x[n : n + 1] for x in case.xs)).run() for n in range(N)]
     np.testing.assert_array_equal(np.concatenate(one_by_one), case.run())
 

@@ -124,6 +124,12 @@ class RandomGraph:
         t, c = self.values[x].shape
         return self.moved("reshape", self.moved("permute", x, dims=(1, 0)), shape=(c, height, t // height))
 
+    def constant(self, shape: Shape, channel: int = 0, scheme: str = "uint8", zp: int = 128) -> str:
+        codes = self.rng.integers(0, SCHEMES[scheme].hi + 1, shape).astype(np.uint8)
+        name = self.node("constant", (), {}, {"codes": codes}, QType(scheme, 0.02, zp))
+        self.values[name] = self.values[name].at(channel)
+        return name
+
     def flatten(self, x: str) -> str:
         return self.moved("reshape", x, shape=(int(np.prod(self.values[x].shape)),))
 

@@ -109,6 +109,36 @@ def test_tokens_are_mixed_along_either_axis() -> None:
     assert_agreement(graph.build(), graph.images(2), threads=(1, 3))
 
 
+@pytest.mark.parametrize("channels", [1, 5, 64])
+def test_a_class_token_and_position_embeddings(channels: int) -> None:
+    graph, x = start(channels)
+    token, places = graph.constant((1, channels), 1, zp=77), graph.constant((43, channels), 1)
+    x = graph.add(graph.moved("concat", token, x, axis=0), places)
+    x = graph.linear(x, 30, residual=graph.constant((43, 30), 1))
+    first = graph.moved("slice", graph.mul(x, graph.constant((1, 30), 1)), axis=0, start=0, stop=1, step=1)
+    graph.linear(graph.moved("reshape", first, shape=(30,)), 10, to_float=True)
+    assert "permute_2" not in copies(graph)
+    assert_agreement(graph.build(), graph.images(3), threads=(1, 2))
+
+
+@pytest.mark.parametrize("scheme", ["binary", "bit", "uint2"])
+def test_constants_of_few_bits(scheme: str) -> None:
+    graph, x = start(40)
+    places = graph.constant((42, 40), 1, scheme=scheme, zp=1)
+    y = graph.linear(places, 20, weights="binary")
+    graph.dequantize(graph.add(graph.linear(graph.add(x, places), 20), y))
+    assert_agreement(graph.build(), graph.images(2))
+
+
+def test_constants_of_maps_in_any_order() -> None:
+    graph = RandomGraph((3, 5, 6))
+    x = graph.add(graph.conv2d("input", 7, 1), graph.constant((7, 5, 6)))
+    last = graph.moved("permute", x, dims=(1, 2, 0))
+    y = graph.add(last, graph.constant((5, 6, 7), 2))
+    graph.dequantize(graph.conv2d(graph.moved("permute", y, dims=(2, 0, 1)), 9, 3))
+    assert_agreement(graph.build(), graph.images(2), threads=(1, 3))
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_any_moves(seed: int) -> None:
     """Random shapes, orders of axes, channels, slices and concats, with ops for each channel between them."""

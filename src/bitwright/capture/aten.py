@@ -112,7 +112,7 @@ def prelu(b: Builder, fx: Fx) -> str:
 
 
 def affine(b: Builder, fx: Fx, x: Any, gain: Any, shift: Any, learned: Any = None) -> str:
-    """gain * x + shift with constants: a batch norm of mean 0 and variance 1.
+    """gain * x + shift with constants: a batch norm of mean 0 and variance 1 if they are one number a channel, else values.
 
     `learned` is the argument that the constant comes from; where it is a parameter of the model, it stays one.
     """
@@ -121,6 +121,8 @@ def affine(b: Builder, fx: Fx, x: Any, gain: Any, shift: Any, learned: Any = Non
     if b.shape(fx) != shape:
         raise Unmapped(f"a constant that widens {shape} to {b.shape(fx)}")
     varies = [axis for constant in (gain, shift) for axis in _varies_along(b.constant(constant), shape)]
+    if len(set(varies)) > 1:
+        return _with_constants(b, fx, name, gain, shift)
     name = b.with_channel(fx, name, varies[0] if varies else None)
     value = b.values[name]
     channels = value.channels
@@ -132,6 +134,15 @@ def affine(b: Builder, fx: Fx, x: Any, gain: Any, shift: Any, learned: Any = Non
     }
     learns = {"learns": ("bn_bias" if isinstance(gain, int) else "bn_weight",)} if b.is_parameter(learned) else {}
     return b.emit(fx, "batch_norm", [name], {"eps": 0.0, "constant": True, **learns}, tensors)
+
+
+def _with_constants(b: Builder, fx: Fx, name: str, gain: Any, shift: Any) -> str:
+    """gain * x + shift where these differ within a channel: they are values of x's shape, such as a position embedding."""
+    for op, source, neutral in (("mul", gain, 1), ("add", shift, 0)):
+        if not (isinstance(source, int | float) and source == neutral):
+            value = b.values[name]
+            name = b.emit(fx, op, [name, b.constant_value(fx, source, value.shape, value.channel)], label=op)
+    return name
 
 
 def _varies_along(constant: npt.NDArray[Any], shape: Shape) -> list[int]:
@@ -153,7 +164,7 @@ def add(b: Builder, fx: Fx) -> str:
             raise Unmapped(f"a sum with alpha={alpha}")
         return b.emit(fx, "add", _aligned(b, fx, b.value(x), b.value(other)))
     if b.is_value(x):
-        return affine(b, fx, x, 1, _lift(b, fx, b.constant(other) * alpha), other)
+        return affine(b, fx, x, 1, other if alpha == 1 else _lift(b, fx, b.constant(other) * alpha), other)
     return affine(b, fx, other, alpha, x, x if alpha == 1 else None)
 
 
@@ -219,7 +230,12 @@ def div(b: Builder, fx: Fx) -> str:
 
 def concat(b: Builder, fx: Fx) -> str:
     tensors, dim = args(fx, 0)
-    return b.emit(fx, "concat", [b.value(t) for t in tensors], {"axis": _axis(b, fx, dim)})
+    channel = next((b.values[b.value(t)].channel for t in tensors if b.is_value(t)), 0)
+    parts = [
+        b.value(t) if b.is_value(t) else b.constant_value(fx, t, tuple(map(int, t.meta["val"].shape[1:])), channel)
+        for t in tensors
+    ]
+    return b.emit(fx, "concat", parts, {"axis": _axis(b, fx, dim)})
 
 
 def _axis(b: Builder, fx: Fx, dim: int) -> int:

@@ -83,9 +83,11 @@ class Builder:
         return arg in self._parameters
 
     def derived(self, fx: torch.fx.Node, source: Any, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """What an fx node makes of a constant: a parameter still, where that was one."""
+        """What an fx node makes of a constant: a parameter still, of the same name, where that was one."""
         if source in self._parameters:
             self._parameters.add(fx)
+            array = array.view()
+            self.names[id(array)] = self.names.get(id(self.env[source]), str(source))
         return array
 
     def emit(
@@ -109,6 +111,18 @@ class Builder:
         self.values[node.name] = FLOAT_OPS[node.op].infer(node, [self.values[i] for i in node.inputs])
         self.nodes.append(node)
         return node.name
+
+    def constant_value(self, fx: torch.fx.Node, source: Any, shape: Shape, channel: int) -> str:
+        """A parameter, a buffer or a number as a value of this shape, for ops that read it as they read any value."""
+        array = self.constant(source)
+        full = np.ascontiguousarray(np.broadcast_to(array, (1, *shape))[0], np.float32)
+        path = self._path(fx)
+        name = self._free(self.names.get(id(array), f"{path}.constant".lstrip(".")))
+        _expect_finite(full, name)
+        attrs = {} if self.is_parameter(source) else {"constant": True}
+        made = self._add(Node(name, "constant", (), attrs, {"value": full}, origin=path))
+        self.values[made] = self.values[made].at(channel)
+        return made
 
     def with_channel(self, fx: torch.fx.Node, name: str, channel: int | None) -> str:
         """A value with this axis as its channel: `name` itself where it has it already, or any will do; else it is moved."""

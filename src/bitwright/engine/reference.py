@@ -66,4 +66,4 @@ class Reference:
             for name in set(node.inputs):
                 if last_use[name] == i:
                     del held[name]
-            yield node.name, result
+            yield node.name, np.broadcast_to(result, (len(images), *value.shape))

@@ -149,7 +149,8 @@ def reshape(call: FloatCall) -> Tensor:
 
 
 def concat(call: FloatCall) -> Tensor:
-    return torch.cat(call.xs, call.attrs["axis"] + 1)
+    count = max(map(len, call.xs))  # constants are there once for all images
+    return torch.cat([x.expand(count, *x.shape[1:]) for x in call.xs], call.attrs["axis"] + 1)
 
 
 def prelu(call: FloatCall) -> Tensor:
@@ -171,6 +172,7 @@ def _aten(name: str, *args: Any, **kwargs: Any) -> Any:
 
 
 FLOAT_FUNCTIONS: dict[str, FloatFunction] = {
+    "constant": lambda call: call.tensors["value"][None],
     "conv2d": conv2d,
     "linear": linear,
     "batch_norm": batch_norm,

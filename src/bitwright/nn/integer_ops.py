@@ -148,6 +148,7 @@ def moved(function: FloatFunction) -> Callable[[Call], Tensor]:
 
 
 INTEGER_FUNCTIONS: dict[str, Callable[[Call], Tensor]] = {
+    "constant": lambda call: call.tensors["codes"][None],
     "conv2d": conv2d,
     "linear": linear,
     "batch_norm": batch_norm,

@@ -13,7 +13,7 @@ from bitwright.nn.quantizers import WeightQuantizer
 from bitwright.ops.conv2d import image_scale
 from bitwright.qtensor import QType
 
-PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias", "slope", "before", "after")
+PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias", "slope", "before", "after", "value")
 
 
 class Layer(nn.Module):
@@ -36,9 +36,8 @@ class Layer(nn.Module):
         self.momentum: float | None = 0.1
         for name, array in node.tensors.items():
             tensor = torch.from_numpy(np.array(array))
-            constant = (
-                name.startswith("bn_") and node.attrs.get("constant") and name not in node.attrs.get("learns", ())
-            )
+            fixed = name.startswith("bn_") or name == "value"
+            constant = fixed and node.attrs.get("constant") and name not in node.attrs.get("learns", ())
             if name in PARAMETERS and not constant:
                 self.register_parameter(name, nn.Parameter(tensor))
             else:

@@ -189,7 +189,7 @@ class PreparedModel(nn.Module):
             call = Call(node, tensors[name], graph.inputs_of(node), graph.values[name], xs)
             result = INTEGER_FUNCTIONS[node.op](call)
             if trace is not None:
-                trace(name, result)
+                trace(name, result.expand(len(pixels), *result.shape[1:]))  # a constant is there once for all images
             return result
 
         nodes = {node.name: node for node in graph.nodes}

@@ -6,6 +6,7 @@ from bitwright.ops.avg_pool2d import AvgPool2d
 from bitwright.ops.batch_norm import BatchNorm
 from bitwright.ops.clamp import Clamp
 from bitwright.ops.concat import Concat
+from bitwright.ops.constant import Constant
 from bitwright.ops.conv2d import Conv2d
 from bitwright.ops.dequantize import Dequantize
 from bitwright.ops.function import Function
@@ -25,6 +26,7 @@ from bitwright.ops.table import Table
 OPS: dict[str, Op] = {
     op.name: op
     for op in (
+        Constant(),
         Conv2d(),
         Linear(),
         BatchNorm(),

@@ -24,4 +24,5 @@ class Concat(MoveOp):
         return Value((*first[:axis], sum(s[axis] for s in shapes), *first[axis + 1 :]), channel=inputs[0].channel)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-        return np.concatenate(xs, axis=node.attrs["axis"] + 1)
+        count = max(map(len, xs))  # constants are there once for all images
+        return np.concatenate([np.broadcast_to(x, (count, *x.shape[1:])) for x in xs], axis=node.attrs["axis"] + 1)

@@ -40,7 +40,9 @@ class Op(ABC):
     name: ClassVar[str]
     arity: ClassVar[tuple[int, int]] = (1, 1)
     moves: ClassVar[bool] = False
-    """True where numbers only change their places. Any axis of the result may be its channel; `infer` proposes one."""
+    """True where numbers only change their places."""
+    any_channel: ClassVar[bool] = False
+    """True where any axis of the result may be its channel; `infer` proposes one."""
 
     @abstractmethod
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
@@ -104,7 +106,7 @@ class IntegerOp(Op):
         found = self.infer(node, inputs)
         if found.shape != output.shape:
             raise GraphError(f"{where}: expected the shape {found.shape}, found {output.shape}")
-        if not self.moves and found.channel != output.channel:
+        if not self.any_channel and found.channel != output.channel:
             raise GraphError(f"{where}: expected axis {found.channel} as its channel, found axis {output.channel}")
         self.check(node, inputs, output, where)
 
@@ -136,6 +138,7 @@ class MoveOp(SameTypeOp):
     """An op that only changes where numbers are."""
 
     moves = True
+    any_channel = True
 
 
 def codes_of(value: Value) -> QType:

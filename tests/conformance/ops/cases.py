@@ -27,12 +27,15 @@ from tests.conformance.ops.elementwise import (
 from tests.conformance.ops.float_case import FloatCase
 from tests.conformance.ops.moves import (
     concat_cases,
+    constant_cases,
+    float_constant,
     float_moved,
     pad_cases,
     permute_cases,
     reshape_cases,
     slice_cases,
     slow_concat,
+    slow_constant,
     slow_pad,
     slow_permute,
     slow_reshape,
@@ -77,6 +80,7 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[tuple[str, Case]]]] =
     "max_pool2d": max_pool2d_cases,
     "avg_pool2d": avg_pool2d_cases,
     "global_avg_pool2d": global_avg_pool2d_cases,
+    "constant": constant_cases,
     "concat": concat_cases,
     "slice": slice_cases,
     "pad": pad_cases,
@@ -109,6 +113,7 @@ SLOW: dict[str, Callable[[Case, Any], Any]] = {
     "max_pool2d": slow_max_pool2d,
     "avg_pool2d": slow_avg_pool2d,
     "global_avg_pool2d": slow_global_avg_pool2d,
+    "constant": slow_constant,
     "concat": slow_concat,
     "slice": slow_slice,
     "pad": slow_pad,
@@ -129,6 +134,7 @@ FLOAT_MAKERS: dict[str, Callable[[np.random.Generator], Iterator[tuple[str, Floa
     "max_pool2d": float_max_pool2d,
     "avg_pool2d": float_avg_pool2d,
     "global_avg_pool2d": float_global_avg_pool2d,
+    "constant": float_constant,
     "concat": float_moved("concat", {"axis": 0}, [(3, 2, 2), (1, 2, 2)], (4, 2, 2), lambda p, q: np.hstack([p, q])),
     "slice": float_moved(
         "slice", {"axis": 1, "start": 1, "stop": 5, "step": 2}, [(2, 6)], (2, 2), lambda v: v[:, :, 1:5:2]

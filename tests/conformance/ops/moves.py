@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from bitwright.graph import Node, Value
 from bitwright.qtensor import QType
 from tests.conformance.ops.case import U8, Case, case
@@ -72,6 +74,26 @@ def permute_cases(rng) -> Iterator[tuple[str, Case]]:
         yield "".join(map(str, dims)), case(rng, "permute", [Value(shape, U8)], out, {"dims": dims})
     yield "features", case(rng, "permute", [Value((6,), U8)], Value((6,), U8), {"dims": (0,)})
     yield "tokens-to-planes", case(rng, "permute", [Value((6, 4), U8, 1)], Value((4, 6), U8), {"dims": (1, 0)})
+
+
+def constant_cases(rng) -> Iterator[tuple[str, Case]]:
+    def make(value):
+        codes = rng.integers(0, value.type.codes.hi + 1, value.shape).astype(np.uint8)
+        return case(rng, "constant", [], value, {}, {"codes": codes})
+
+    yield "planes", make(Value((3, 4, 5), U8))
+    yield "tokens", make(Value((4, 3), QType("uint4", 0.1, 7)))
+    yield "signs", make(Value((5,), QType("binary", 0.1, 1)))
+
+
+def slow_constant(case: Case, index) -> Any:
+    return case.node.tensors["codes"][index[1:]]
+
+
+def float_constant(rng) -> Iterator[tuple[str, FloatCase]]:
+    value = rng.normal(size=(4, 3))
+    node = Node("it", "constant", (), {}, {"value": value})
+    yield "tokens", FloatCase(node, (), Value((4, 3), X), lambda: value[None])
 
 
 def slow_concat(case: Case, index) -> Any:
