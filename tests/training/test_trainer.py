@@ -41,7 +41,7 @@ def run(count: int = 320, **arguments) -> bw.Artifact:
 
 def test_training_lowers_the_loss() -> None:
     seen: list[Progress] = []
-    options = Options(epochs=12, batch=32, lr=0.1, augment=(), recalibrate_bn=5)
+    options = Options(epochs=12, batch=32, optimizer="adamw", lr=0.03, augment=(), recalibrate_bn=5)
     artifact = run(640, recipe="w4a4", options=options, progress=seen.append)
     assert seen[-1].loss < 0.7 * seen[0].loss
     assert seen[-1].share == 1.0
