@@ -206,3 +206,50 @@ def test_reading_does_not_change_the_record() -> None:
     before = {"layers": [{"match": "a", "weights": "int4"}], "first": {"weights": "int8"}}
     Recipe.from_json(record)
     assert record == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("wieghts = 'int4'", ["the recipe: unknown key 'wieghts'", "did you mean 'weights'?"]),
+        ("weights = 'in4'", ["weights", "found 'in4'; did you mean 'int4'?"]),
+        ("activations = 'unit4'", ["for activations", "found 'unit4'", "did you mean 'uint4'?"]),
+        ("first = { weight = 'int8' }", ["[first]: unknown key 'weight'", "did you mean 'weights'?"]),
+        ("[[layers]]\nmatch = 'a'\n[[layers]]\nmach = 'b'", ["[[layers]] number 2: unknown key 'mach'", "'match'?"]),
+        (
+            "[[layers]]\nmatch = 'a'\ninputs = 'unt4'",
+            ["[[layers]] number 1: expected a scheme for inputs", "did you mean 'uint4'?"],
+        ),
+    ],
+)
+def test_a_typo_in_a_file_names_the_file_the_key_and_the_near_one(tmp_path: Path, text: str, said: list[str]) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as error:
+        Recipe.parse(path)
+    for part in (f"{path}: ", *said):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("range = 'percentle'", ["recipe 'mine'", "unknown range 'percentle'", "did you mean 'percentile'?"]),
+        ("algorithms = ['adarond']", ["recipe 'mine'", "unknown algorithm 'adarond'", "did you mean 'adaround'?"]),
+        ("[[layers]]\nmatch = 'layer1.conf'", ["'layer1.conf' matches no layer", "did you mean 'layer1.conv'?"]),
+    ],
+)
+def test_a_typo_in_a_name_is_found_by_prepare(tmp_path: Path, text: str, said: list[str]) -> None:
+    torch = pytest.importorskip("torch")
+    import bitwright as bw
+
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    model = torch.nn.Sequential()
+    model.layer1 = torch.nn.Sequential()
+    model.layer1.conv = torch.nn.Conv2d(3, 2, 4)
+    model.flat = torch.nn.Flatten()
+    with pytest.raises(RecipeError) as error:
+        bw.prepare(model, preprocess=bw.Preprocess(size=4), recipe=path)
+    for part in said:
+        assert part in str(error.value)

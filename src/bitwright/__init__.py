@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from bitwright.budget.ladder import quantize_within
     from bitwright.budget.search import search
     from bitwright.budget.sensitivities import sensitivity
+    from bitwright.classifier import Classifier
     from bitwright.engine import Engine
     from bitwright.evaluation import evaluate
     from bitwright.preprocess import Preprocess
     from bitwright.quantization import calibrate, convert, prepare, quantize
     from bitwright.recipe import Recipe
+    from bitwright.records import Guess, Prediction
     from bitwright.sources import open_source
     from bitwright.training import prepare_qat, train
 
@@ -27,6 +29,7 @@ _HOMES = {
     "quantize_within": "bitwright.budget.ladder",
     "search": "bitwright.budget.search",
     "sensitivity": "bitwright.budget.sensitivities",
+    "Classifier": "bitwright.classifier",
     "Engine": "bitwright.engine",
     "evaluate": "bitwright.evaluation",
     "Preprocess": "bitwright.preprocess",
@@ -35,6 +38,8 @@ _HOMES = {
     "prepare": "bitwright.quantization",
     "quantize": "bitwright.quantization",
     "Recipe": "bitwright.recipe",
+    "Guess": "bitwright.records",
+    "Prediction": "bitwright.records",
     "open_source": "bitwright.sources",
     "prepare_qat": "bitwright.training",
     "train": "bitwright.training",
@@ -42,7 +47,10 @@ _HOMES = {
 
 __all__ = [
     "Artifact",
+    "Classifier",
     "Engine",
+    "Guess",
+    "Prediction",
     "Preprocess",
     "Recipe",
     "calibrate",

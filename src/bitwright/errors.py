@@ -22,6 +22,8 @@ CaptureWarning             a PyTorch model was captured, but not exactly as it i
 Each message says what was expected, what was found, where, and what to do.
 """
 
+from collections.abc import Iterable
+
 
 class BitwrightError(Exception):
     """Base of every error that bitwright raises on purpose."""
@@ -95,3 +97,11 @@ class EngineError(BitwrightError):
 
 class CaptureWarning(UserWarning):
     """A PyTorch model was captured, but not exactly as it is."""
+
+
+def did_you_mean(found: object, known: Iterable[str]) -> str:
+    """`; did you mean 'int4'?` where a known name is close to what was found, else nothing: for the end of a message."""
+    import difflib  # here and not above: what runs well needs no errors
+
+    near = difflib.get_close_matches(str(found).lower(), list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bitwright import __version__
 from bitwright.artifact import Artifact
-from bitwright.errors import CalibrationError, CaptureWarning, MissingExtraError, ModelError
+from bitwright.errors import CalibrationError, CaptureWarning, MissingExtraError, ModelError, RecipeError
 from bitwright.labels import names_for
 from bitwright.preprocess import Preprocess
 from bitwright.recipe import Recipe
@@ -55,8 +55,11 @@ def prepare(
     """
     height, width, channels = preprocess.shape
     plan = Recipe.parse(recipe)
-    range_algorithm(plan.range)
-    steps = corrections(plan.algorithms)
+    try:
+        range_algorithm(plan.range)
+        steps = corrections(plan.algorithms)
+    except RecipeError as error:
+        raise RecipeError(f"recipe {plan.name!r}: {error}") from error
     found = captured(model, (channels, height, width))
     for note in found.notes:
         warnings.warn(note, CaptureWarning, stacklevel=2)

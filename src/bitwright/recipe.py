@@ -33,8 +33,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from bitwright.errors import MissingExtraError, RecipeError
-from bitwright.schemes import SCHEMES, scheme
+from bitwright.errors import MissingExtraError, RecipeError, did_you_mean
+from bitwright.schemes import SCHEMES
 
 SCHEME_KEYS = {"weights", "activations", "inputs"}
 RULE_KEYS = SCHEME_KEYS | {"group"}
@@ -43,14 +43,17 @@ ONE_BIT = "1bit"
 
 
 def _expect_schemes(weights: Any, activations: Any, inputs: Any) -> None:
-    if weights is not None and not scheme(weights).weights:
-        known = ", ".join(name for name, s in SCHEMES.items() if s.weights)
-        raise RecipeError(f"expected a scheme for weights, one of {known}; found {weights!r}")
-    known = ", ".join(name for name, s in SCHEMES.items() if s.activations)
-    if activations is not None and not scheme(activations).activations:
-        raise RecipeError(f"expected a scheme for activations, one of {known}; found {activations!r}")
-    if inputs not in (None, ONE_BIT) and not scheme(inputs).activations:
-        raise RecipeError(f"expected a scheme for inputs, one of {ONE_BIT}, {known}; found {inputs!r}")
+    of_activations = [name for name, s in SCHEMES.items() if s.activations]
+    known = {
+        "weights": [name for name, s in SCHEMES.items() if s.weights],
+        "activations": of_activations,
+        "inputs": [ONE_BIT, *of_activations],
+    }
+    for (key, names), found in zip(known.items(), (weights, activations, inputs), strict=True):
+        if found is not None and found not in names:
+            raise RecipeError(
+                f"expected a scheme for {key}, one of {', '.join(names)}; found {found!r:.100}{did_you_mean(found, names)}"
+            )
 
 
 def _expect_group(group: Any) -> None:
@@ -142,7 +145,9 @@ class Recipe:
         names = list(layers)
         for rule in self.layers:
             if not any(fnmatchcase(name, rule.match) for name in names):
-                raise RecipeError(f"the recipe's pattern {rule.match!r} matches no layer; layers: {', '.join(names)}")
+                near = did_you_mean(rule.match, names)
+                known = ", ".join(names)
+                raise RecipeError(f"the recipe's pattern {rule.match!r} matches no layer; layers: {known}{near}")
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain data, without what is not set."""
@@ -159,14 +164,15 @@ class Recipe:
         rules = record.get("layers", [])
         if not isinstance(rules, list | tuple):
             raise RecipeError(f"expected 'layers' to be a list of tables, found {rules!r:.100}")
-        record["layers"] = tuple(Rule(**_table(rule, "a layer's rule", {"match", *RULE_KEYS})) for rule in rules)
+        keys = {"match", *RULE_KEYS}
+        record["layers"] = tuple(_rule(rule, f"[[layers]] number {i}", keys) for i, rule in enumerate(rules, 1))
         names = record.get("algorithms", [])
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise RecipeError(f"expected 'algorithms' to be a list of names, found {names!r:.100}")
         if "algorithms" in record:
             record["algorithms"] = tuple(names)
         for side in ("first", "last"):
-            record[side] = Rule(**_table(record.get(side, {}), side, RULE_KEYS))
+            record[side] = _rule(record.get(side, {}), f"[{side}]", RULE_KEYS)
         for key in ("name", "range", "training", *SCHEME_KEYS):
             if not isinstance(record.get(key, ""), str):
                 raise RecipeError(f"expected {key!r} to be a string, found {record[key]!r:.100}")
@@ -199,7 +205,10 @@ class Recipe:
             raise RecipeError(f"cannot read {os.fspath(spec)}: {error.strerror or error}") from error
         except ValueError as error:
             raise RecipeError(f"{os.fspath(spec)} is not TOML: {error}") from error
-        return cls.from_json({"name": Path(spec).stem, **record})
+        try:
+            return cls.from_json({"name": Path(spec).stem, **record})
+        except RecipeError as error:
+            raise RecipeError(f"{os.fspath(spec)}: {error}") from error
 
 
 def _short(name: str, weight_bits: str, activation_bits: int) -> Recipe:
@@ -216,9 +225,21 @@ def _short(name: str, weight_bits: str, activation_bits: int) -> Recipe:
 
 
 def _table(value: Any, where: str, keys: set[str]) -> dict[str, Any]:
-    if not isinstance(value, dict) or not set(value) <= keys:
+    if not isinstance(value, dict):
         raise RecipeError(f"{where}: expected a table with keys among {sorted(keys)}, found {value!r:.200}")
+    for key in value:
+        if key not in keys:
+            known = ", ".join(sorted(keys))
+            raise RecipeError(f"{where}: unknown key {key!r:.100}; known keys: {known}{did_you_mean(key, keys)}")
     return value
+
+
+def _rule(value: Any, where: str, keys: set[str]) -> Rule:
+    table = _table(value, where, keys)
+    try:
+        return Rule(**table)
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}") from error
 
 
 def _set_only(rule: dict[str, Any]) -> dict[str, Any]:

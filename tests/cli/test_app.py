@@ -151,3 +151,19 @@ def test_a_reader_that_has_enough_is_no_traceback(project: Path):
     found = subprocess.run(command, cwd=project, env=environment, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (found.returncode, found.stderr) == (1, b"")
+
+
+def test_the_package_can_be_run(project: Path, run: Run):
+    found = in_a_process(project, "-m", "bitwright", "classify", "m.bw.safetensors", "images/red/0.png")
+    assert (found.returncode, found.stdout, found.stderr) == run("classify", "m.bw.safetensors", "images/red/0.png")
+    assert found.stdout
+
+
+def test_only_the_command_that_runs_is_imported(project: Path):
+    code = """
+import sys
+from bitwright.cli import main
+main(["classify", "m.bw.safetensors", "images/red/0.png", "--json"])
+print(sorted({"rich", "bitwright.cli.train", "bitwright.budget"} & set(sys.modules)), file=sys.stderr)
+"""
+    assert in_a_process(project, "-c", code).stderr == "[]\n"

@@ -1,6 +1,11 @@
 """`bitwright classify`."""
 
+import csv
+import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +14,10 @@ import torch
 from torch import nn
 
 import bitwright as bw
+from PIL import Image
+
 from tests.cli.conftest import Run
+from tests.cli.test_app import SOURCES
 from tests.cli.test_quantize import BAD
 
 CLASSIFY = ("classify", "m.bw.safetensors")
@@ -102,3 +110,76 @@ def test_one_output_is_the_logit_of_the_second_class(run: Run, tmp_path: Path, c
         percents = {guess["index"]: guess["percent"] for guess in image["top"]}
         assert percents == {1: pytest.approx(100 * sigmoid, abs=1e-3), 0: pytest.approx(100 - 100 * sigmoid, abs=1e-3)}
         assert 0.1 < 100 * sigmoid < 99.9
+
+
+@pytest.mark.parametrize("images", ["images", "images/*/*.png", "list.csv", "array.npz", "list.csv[:6]"])
+def test_whatever_evaluate_takes(images: str, project: Path, run: Run, tmp_path: Path):
+    paths = sorted(project.glob("images/*/*.png"))
+    (project / "list.csv").write_text("path\n" + "\n".join(str(path) for path in paths))
+    np.savez(project / "array.npz", images=np.stack([np.asarray(Image.open(path)) for path in paths]))
+    result = run(*CLASSIFY, images, "--top", 1, "--json")
+    assert (result.code, result.err) == (0, "")
+    found = json.loads(result.out)["images"]
+    assert [image["top"][0]["name"] for image in found] == ["blue", "blue", "green", "green", "red", "red"]
+
+
+def test_a_list_on_stdin(run: Run, monkeypatch: pytest.MonkeyPatch):
+    for form in ("table", "csv"):
+        monkeypatch.setattr("sys.stdin", io.StringIO("images/red/0.png\n\nnowhere.png\nimages/blue/1.png\n"))
+        result = run(*CLASSIFY, "-", "images/green", "--top", 1, "--format", form)
+        assert (result.code, result.err) == (1, "bitwright: error: nowhere.png: No such file or directory\n")
+        classes = [line.split(",")[3] if form == "csv" else line.split()[-1] for line in result.out.splitlines()]
+        assert [name for name in classes[1:] if name] == ["red", "blue", "green", "green"]
+
+
+def test_an_empty_list_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    result = run(*CLASSIFY, "-")
+    assert (result.code, result.out) == (1, "")
+    assert "expected images, found an empty list in -" in result.err
+
+
+def test_lines_of_csv(run: Run):
+    result = run(*CLASSIFY, "images/red/0.png", "nowhere.png", "images/blue/1.png", "--top", 2, "--format", "csv")
+    assert result.code == 1
+    rows = list(csv.DictReader(io.StringIO(result.out)))
+    assert list(rows[0]) == ["path", "rank", "index", "class", "percent", "error"]
+    assert [(row["path"], row["rank"], row["index"], row["class"]) for row in rows] == [
+        ("images/red/0.png", "1", "2", "red"),
+        ("images/red/0.png", "2", "0", "blue"),
+        ("nowhere.png", "", "", ""),
+        ("images/blue/1.png", "1", "0", "blue"),
+        ("images/blue/1.png", "2", "1", "green"),
+    ]
+    assert [float(row["percent"]) for row in rows[:2]] == pytest.approx([99.93, 0.03], abs=0.01)
+    assert rows[2]["error"] == "nowhere.png: No such file or directory"
+
+
+def test_lines_of_json(run: Run):
+    given = (*CLASSIFY, "images/red/0.png", "nowhere.png", "--threads", 2, "--batch", 1)
+    lines = run(*given, "--format", "jsonl").out.splitlines()
+    assert [json.loads(line) for line in lines] == json.loads(run(*given, "--format", "json").out)["images"]
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
+def test_images_are_printed_as_they_are_classified(project: Path, form: str):
+    """The first lines come out while the list on stdin is still open, or (a table needs all names) before the last image."""
+    command = [sys.executable, "-m", "bitwright", *CLASSIFY, "-", "--top", "1", "--format", form, "--batch", "1"]
+    environment = {**os.environ, "PYTHONPATH": SOURCES}
+    with subprocess.Popen(command, cwd=project, env=environment, stdin=-1, stdout=-1, text=True, bufsize=1) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for _ in range(4096):
+            child.stdin.write("images/red/0.png\n")
+        if form == "table":
+            child.stdin.close()
+        lines = [child.stdout.readline() for _ in range(2)]
+        assert "red" in lines[1]
+        assert child.poll() is None
+        child.kill()
+
+
+def test_a_json_option_that_contradicts_the_format_is_wrong_usage(run: Run):
+    assert run(*CLASSIFY, "images/red/0.png", "--json", "--format", "csv").code == 2
+    assert run(*CLASSIFY, "images/red/0.png", "--json", "--format", "json").code == 0

@@ -1,5 +1,8 @@
 """The engine: what it takes, what it refuses, and that groups of images change nothing."""
 
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,7 +154,7 @@ def test_another_dtype_is_refused(engine, dtype):
     [
         (),
         (3,),
-        (HEIGHT, WIDTH, 3),
+        (WIDTH, HEIGHT, 3),
         (1, 3, HEIGHT, WIDTH),
         (1, WIDTH, HEIGHT, 3),
         (1, HEIGHT, WIDTH, 1),
@@ -241,3 +244,44 @@ def test_a_file_that_cannot_be_read_is_named(engine, files, tmp_path):
     for path in (broken, tmp_path / "none.png"):
         with pytest.raises(ImageError, match=path.name):
             engine([files[0], path])
+
+
+def test_one_array_a_pil_picture_and_the_bytes_of_a_file_are_images(engine, tmp_path):
+    image = IMAGES[0]
+    expected = engine(image[None])
+    picture = Image.fromarray(image)
+    path = tmp_path / "image.png"
+    picture.save(path)
+    for given in (image, picture, [picture], path.read_bytes(), [path.read_bytes()], (p for p in [path])):
+        np.testing.assert_array_equal(engine(given), expected)
+    several = engine([path, picture, path.read_bytes()])
+    np.testing.assert_array_equal(several, np.repeat(expected, 3, axis=0))
+
+
+def test_a_pil_picture_of_another_size_and_mode_is_preprocessed(engine):
+    picture = Image.fromarray(np.random.default_rng(3).integers(0, 256, (31, 44, 4), np.uint8), "RGBA")
+    np.testing.assert_array_equal(engine(picture), engine(ARTIFACT.preprocess.apply(picture)))
+
+
+@pytest.mark.parametrize("images", [7, None, [7], [IMAGES[0]], [[b""]]])
+def test_what_is_no_image_is_refused_by_its_type(engine, images):
+    kind = type(images[0] if isinstance(images, list) else images).__name__
+    with pytest.raises(EngineError, match=f"found {kind}"):
+        engine(images)
+
+
+@pytest.mark.parametrize("backend", ["native", "reference", None])
+def test_an_engine_is_pickled_by_its_artifact(backend):
+    pytest.importorskip("bitwright._native")
+    engine = Engine(ARTIFACT, backend=backend, threads=2)
+    data = pickle.dumps(engine)
+    assert ARTIFACT.data in data
+    again = pickle.loads(data)
+    assert again.artifact.digest == ARTIFACT.digest
+    assert type(again._backend) is type(engine._backend)
+    np.testing.assert_array_equal(again(IMAGES), engine(IMAGES))
+
+
+def test_an_engine_goes_to_a_process_of_a_pool(engine):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        np.testing.assert_array_equal(pool.submit(engine, IMAGES).result(), engine(IMAGES))

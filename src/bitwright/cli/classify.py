@@ -1,55 +1,154 @@
-"""`bitwright classify`: the classes of some images, by an artifact. Imports no torch."""
+"""`bitwright classify`: the classes of some images, by an artifact, printed as they are found. Imports no torch."""
 
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
 
 from bitwright.artifact import load
-from bitwright.cli.output import json_option, print_json, print_table, report
-from bitwright.engine import Engine
-from bitwright.errors import ImageError
-from bitwright.prediction import class_logits, probabilities
+from bitwright.classifier import BATCH, Classifier
+from bitwright.cli.inspect import THREADS
+from bitwright.cli.output import print_json, printable, report, usage_error
+from bitwright.decode import SUFFIXES
+from bitwright.errors import SourceError
+from bitwright.records import Prediction
+from bitwright.sources import ImageSource, open_source
+from bitwright.sources.kinds import KINDS
+from bitwright.sources.slices import split_slice
+
+STDIN = "-"
+CSV_COLUMNS = ("path", "rank", "index", "class", "percent", "error")
+Images = ImageSource | Iterable[str]
 
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="How many classes of each.")
 @click.option("--classes", metavar="FILE", help="What the classes are called: a text, JSON or CSV file.")
-@json_option
-def classify(artifact: Path, images: tuple[Path, ...], top: int, classes: str | None, as_json: bool) -> int:
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("table", "csv", "jsonl", "json")),
+    help="A table (the default), lines of CSV or of JSON, or one JSON document at the end.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--threads", type=THREADS, help="How many decode and classify; else all that this process may use.")
+@click.option("--batch", default=BATCH, show_default=True, type=click.IntRange(1, 2**16), help="Images of a call.")
+def classify(
+    artifact: Path,
+    images: tuple[str, ...],
+    top: int,
+    classes: str | None,
+    format_: str | None,
+    as_json: bool,
+    threads: int | None,
+    batch: int,
+) -> int:
     """Say what is in each IMAGE, with its probability in percent: the softmax, or the sigmoid of a single output.
 
-    An image that cannot be read is reported and the others are classified; the exit code is 1 then.
+    IMAGE is an image file or any set of images that `evaluate` takes: a folder, a .csv, a .npz, a pattern in quotes; or -,
+    for a list of image files on stdin, one a line. An image that cannot be read is reported and the others are classified; the
+    exit code is 1 then. Tables, CSV and JSON lines are printed as the images are classified.
     """
+    if as_json and format_ not in (None, "json"):
+        raise usage_error(f"--json is --format json; leave out one of --json and --format {format_}")
+    format_ = "json" if as_json else format_ or "table"
     model = load(artifact)
-    engine = Engine(model if classes is None else model.with_classes(classes))
-    records = [_classified(engine, image, top) for image in images]
-    if as_json:
-        print_json({"artifact": str(artifact), "images": records})
-    elif any(record["top"] for record in records):
-        print_table(
-            ("image", "percent>", "class"),
-            [
-                (record["path"] if rank == 0 else "", f"{guess['percent']:.2f}", guess["name"])
-                for record in records
-                for rank, guess in enumerate(record["top"])
-            ],
-        )
-    for record in records:
-        if record["error"] is not None:
-            report(f"error: {record['error']}")
-    return int(any(record["error"] is not None for record in records))
+    classifier = Classifier(model if classes is None else model.with_classes(classes), threads=threads, batch=batch)
+    sets = _sets(images)
+    if format_ == "table":
+        sets = [images_ if isinstance(images_, ImageSource) else list(images_) for images_ in sets]
+    found = _Counted(prediction for images_ in sets for prediction in classifier.stream(images_, top))
+    if format_ == "json":
+        print_json({"artifact": str(artifact), "images": [prediction.to_json() for prediction in found]})
+    elif format_ == "jsonl":
+        for prediction in found:
+            click.echo(json.dumps(prediction.to_json(), allow_nan=False))
+    elif format_ == "csv":
+        _print_csv(found)
+    else:
+        _print_table(found, [printable(name) for images_ in sets for name in _names(images_)])
+    if not found.images:
+        raise SourceError(f"expected images, found an empty list in {', '.join(images)}; - reads one path a line")
+    return int(found.bad > 0)
 
 
-def _classified(engine: Engine, path: Path, top: int) -> dict[str, Any]:
-    try:
-        logits = engine(path)
-    except ImageError as error:
-        return {"path": str(path), "error": str(error), "top": []}
-    percents, names = 100 * probabilities(logits)[0], engine.artifact.class_names
-    best = np.argsort(-class_logits(logits)[0], kind="stable")[:top]
-    guesses = [{"index": int(i), "name": names[i], "percent": round(float(percents[i]), 4)} for i in best]
-    return {"path": str(path), "error": None, "top": guesses}
+class _Counted(Iterator[Prediction]):
+    """Passes predictions on, counts them, and reports those that are errors."""
+
+    def __init__(self, predictions: Iterator[Prediction]) -> None:
+        self._predictions = predictions
+        self.images = self.bad = 0
+
+    def __next__(self) -> Prediction:
+        prediction = next(self._predictions)
+        self.images += 1
+        if prediction.error is not None:
+            self.bad += 1
+            report(f"error: {prediction.error}")
+        return prediction
+
+
+def _sets(images: Iterable[str]) -> list[Images]:
+    """The arguments as sets of images. Neighbouring files are one set, so that they share batches."""
+    sets: list[Images] = []
+    for text in images:
+        if text == STDIN:
+            sets.append(line.rstrip("\r\n") for line in sys.stdin if line.strip())
+        elif _is_set(text):
+            sets.append(open_source(text))
+        elif sets and isinstance(sets[-1], list):
+            sets[-1].append(text)
+        else:
+            sets.append([text])
+    return sets
+
+
+def _is_set(text: str) -> bool:
+    """False for an image file, for one that is missing, and for a file of no known kind: decoding will tell."""
+    if os.path.isfile(text) and Path(text).suffix.lower() in SUFFIXES:
+        return False
+    return any(kind.accepts(text) for kind in KINDS) or (not os.path.exists(text) and split_slice(text) is not None)
+
+
+def _names(images: Images) -> Iterable[str]:
+    return map(images.name, range(len(images))) if isinstance(images, ImageSource) else images
+
+
+def _print_csv(predictions: Iterable[Prediction]) -> None:
+    """One line for each class of each image; an image with an error has one line without a class."""
+    _echo_csv(CSV_COLUMNS)
+    for prediction in predictions:
+        if prediction.error is not None:
+            _echo_csv((prediction.image, "", "", "", "", prediction.error))
+        for rank, guess in enumerate(prediction.top, 1):
+            _echo_csv((prediction.image, rank, guess.index, guess.name, f"{guess.percent:.4f}", ""))
+
+
+def _echo_csv(cells: Sequence[object]) -> None:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    click.echo(line.getvalue())
+
+
+def _print_table(predictions: Iterable[Prediction], names: Iterable[str]) -> None:
+    """Rows of image, percent and class. The images' names are known before, so that no row has to wait for a longer one."""
+    from rich.cells import cell_len  # how many columns a text takes on a terminal
+
+    width = max(map(cell_len, ("image", *names)))
+    header = f"{'image':{width}}  percent  class"
+    for prediction in predictions:
+        if prediction.top and header:
+            click.echo(header)
+            header = ""
+        name = printable(prediction.image)
+        for guess in prediction.top:
+            room = " " * (width - cell_len(name))
+            click.echo(f"{name}{room}  {guess.percent:7.2f}  {printable(guess.name)}".rstrip())
+            name = ""

@@ -1,6 +1,7 @@
 """What the commands print: tables for people, JSON for programs, and remarks on stderr.
 
 In a pipe the output depends on nothing but the results: no colours, no width of a terminal, no progress bar.
+rich is imported by what uses it: to import it takes as long as to classify some images.
 """
 
 import ctypes
@@ -12,19 +13,18 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from bitwright.sources import BadImage
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+    from rich.table import Table
+    from rich.text import Text
+
+    from bitwright.sources import BadImage
 
 UNBOUNDED = 10_000  # columns: in a pipe, nothing is ever wrapped
-
-COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 
@@ -36,6 +36,8 @@ def print_json(document: Any) -> None:
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values, one pair a line; those whose value is None are left out."""
+    from rich.table import Table
+
     table = Table.grid(padding=(0, 2))
     for name, value in pairs:
         if value is not None:
@@ -45,6 +47,8 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under a header; the columns whose name ends in `>` are flush right."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(_cell(column.removesuffix(">")), justify="right" if column.endswith(">") else "left")
@@ -63,7 +67,7 @@ def usage_error(text: str) -> click.UsageError:
     return click.UsageError(text, click.get_current_context())
 
 
-def report_bad(bad: Iterable[BadImage]) -> None:
+def report_bad(bad: "Iterable[BadImage]") -> None:
     """Print the images that were left out, each with the reason, on stderr."""
     for image in bad:
         report(f"warning: left out {image.name}: {image.reason}")
@@ -75,7 +79,7 @@ def stages(what: str, total: int) -> Iterator[tuple[Callable[[int], None], Calla
     if not sys.stderr.isatty():
         yield lambda done: None, lambda name, share: None
         return
-    with Progress(*COLUMNS, console=Console(stderr=True), transient=True) as bar:
+    with _bar() as bar:
         tasks = {what: bar.add_task(what, total=total)}
 
         def stage(name: str, share: float) -> None:
@@ -92,7 +96,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda done: None
         return
-    with Progress(*COLUMNS, console=Console(stderr=True), transient=True) as bar:
+    with _bar() as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)
 
@@ -103,7 +107,7 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda what, done, total: None
         return
-    with Progress(*COLUMNS, console=Console(stderr=True), transient=True) as bar:
+    with _bar() as bar:
         tasks: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
@@ -155,11 +159,24 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _cell(value: object) -> Text:
+def _bar() -> "Progress":
+    """A progress bar on stderr, which disappears when it is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _cell(value: object) -> "Text":
+    from rich.text import Text
+
     return Text(printable("" if value is None else str(value)))
 
 
-def _print(table: Table) -> None:
+def _print(table: "Table") -> None:
+    from rich.console import Console
+
     if sys.stdout.isatty():
         Console().print(table)
         return

@@ -1,19 +1,22 @@
 """`Engine`: images in, logits out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from bitwright.artifact import Artifact, load
+from bitwright.artifact import Artifact, from_bytes, load
 from bitwright.decode import decode
 from bitwright.engine.backend import Backend, Layer, make_backend
 from bitwright.errors import EngineError
+from bitwright.preprocess import Preprocess
 
-Images = npt.NDArray[np.uint8] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+Picture = str | os.PathLike[str] | bytes | Image.Image
+Images = npt.NDArray[np.uint8] | Picture | Iterable[Picture]
 
 
 class Engine:
@@ -24,6 +27,8 @@ class Engine:
     isa: the instructions that the native backend may use: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni_novbmi",
         "avx512vnni" or "amx"; None: what BITWRIGHT_ISA says, else all that this processor has. EngineError for a name that
         is unknown, or that this processor has not.
+
+    An engine can be pickled, for a pool of processes: by the bytes of its artifact, which are checked where it is read again.
     """
 
     def __init__(
@@ -35,10 +40,17 @@ class Engine:
         isa: str | None = None,
     ) -> None:
         self.artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
+        self._made_with = {"backend": backend, "threads": threads, "isa": isa}
         self._backend: Backend = make_backend(self.artifact.graph, backend, threads, isa)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self.artifact.data, self._made_with)
+
     def __call__(self, images: Images) -> npt.NDArray[np.float32]:
-        """Logits, float32 [N, classes], of uint8 images [N, H, W, C], or of image files (decoded and preprocessed here).
+        """Logits, float32 [N, classes]; N is 1 for a single image.
+
+        images: pixels as the model sees them, uint8 [N, H, W, C], or [H, W, C] for one; or a picture, or several: a file's path
+            or bytes, or a PIL picture (taken as it stands), which is decoded and preprocessed here.
 
         Raises EngineError for an array of another dtype or shape, ImageError for a file that cannot be read.
         """
@@ -61,21 +73,36 @@ class Engine:
 
     def _pixels(self, images: Images) -> npt.NDArray[np.uint8]:
         pre = self.artifact.preprocess
-        if isinstance(images, str | os.PathLike):
+        if isinstance(images, str | os.PathLike | bytes | Image.Image):
             images = [images]
         if not isinstance(images, np.ndarray):
-            try:
-                paths = [Path(path) for path in images]
-            except TypeError as error:
-                raise EngineError(
-                    f"expected an array or image files, found {type(images).__name__}: {error}"
-                ) from error
-            pixels = [pre.apply(decode(path, pre.mode, pre.background)) for path in paths]
+            if not isinstance(images, Iterable):
+                raise EngineError(f"expected an array or pictures, found {type(images).__name__}: {images!r:.100}")
+            pixels = [pre.apply(_opened(picture, pre)) for picture in images]
             images = np.stack(pixels) if pixels else np.zeros((0, *pre.shape), np.uint8)
+        found = images.shape
+        images = images[None] if images.ndim == 3 else images
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != pre.shape:
-            height, width, channels = pre.shape
+            shape = ", ".join(map(str, pre.shape))
             raise EngineError(
-                f"expected uint8 images of [N, {height}, {width}, {channels}], found {images.dtype} {list(images.shape)}; "
+                f"expected uint8 images of [N, {shape}], or one of [{shape}], found {images.dtype} {list(found)}; "
                 "use artifact.preprocess.apply(image) to make one from a PIL image"
             )
         return images
+
+
+def _again(data: bytes, made_with: dict[str, Any]) -> Engine:
+    return Engine(from_bytes(data), **made_with)
+
+
+def _opened(picture: Picture, pre: Preprocess) -> Image.Image:
+    if isinstance(picture, Image.Image):
+        return picture
+    if isinstance(picture, bytes):
+        return decode(picture, pre.mode, pre.background)
+    if isinstance(picture, str | os.PathLike):
+        return decode(Path(picture), pre.mode, pre.background)
+    raise EngineError(
+        f"expected a path, the bytes of a file or a PIL picture, found {type(picture).__name__}: {picture!r:.100}; "
+        "several arrays go in one, uint8 [N, H, W, C]"
+    )

@@ -1,6 +1,6 @@
 """The table of schemes: finite sets of representable values. A newcomer is one file and one line here."""
 
-from bitwright.errors import RecipeError
+from bitwright.errors import RecipeError, did_you_mean
 from bitwright.schemes.affine import Affine
 from bitwright.schemes.binary import Binary
 from bitwright.schemes.bit import Bit
@@ -24,7 +24,8 @@ def scheme(name: str) -> Scheme:
     try:
         return SCHEMES[name]
     except (KeyError, TypeError):
-        raise RecipeError(f"unknown scheme {name!r}; known schemes: {', '.join(SCHEMES)}") from None
+        known = ", ".join(SCHEMES)
+        raise RecipeError(f"unknown scheme {name!r}; known schemes: {known}{did_you_mean(name, SCHEMES)}") from None
 
 
 __all__ = ["SCHEMES", "Affine", "Binary", "Bit", "Scheme", "Ternary", "scheme"]

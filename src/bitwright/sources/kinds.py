@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitwright.errors import SourceError
-from bitwright.sources import class_folders, csv_manifest, digits, flat_folder, idx, image_file, npz
+from bitwright.sources import class_folders, csv_manifest, digits, flat_folder, idx, image_file, npz, pattern
 from bitwright.sources.slices import split_slice
 from bitwright.sources.source import ImageSource
 
@@ -28,6 +28,7 @@ KINDS = (
     Kind("a .npz with images and labels", npz.accepts, npz.open_npz),
     Kind("an IDX file such as train-images-idx3-ubyte.gz", idx.accepts, idx.open_idx),
     Kind("an image file", image_file.accepts, image_file.open_image_file),
+    Kind("a pattern of image files, such as 'photos/*.jpg'", pattern.accepts, pattern.open_pattern),
 )
 
 

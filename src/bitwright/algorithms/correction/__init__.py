@@ -15,7 +15,7 @@ from bitwright.algorithms.correction.finetune_scales import FinetuneScales
 from bitwright.algorithms.correction.gptq import Gptq
 from bitwright.algorithms.correction.reconstruct import Reconstruct
 from bitwright.algorithms.correction.smooth import Smooth
-from bitwright.errors import RecipeError
+from bitwright.errors import RecipeError, did_you_mean
 
 CORRECTIONS: dict[str, Correction] = {
     algorithm.name: algorithm
@@ -30,7 +30,8 @@ def corrections(names: Sequence[str]) -> list[Correction]:
     """The corrections called so; RecipeError if there is no such one, or they make no sense together."""
     for name in names:
         if name not in CORRECTIONS:
-            raise RecipeError(f"unknown algorithm {name!r}; known algorithms: {', '.join(CORRECTIONS)}")
+            known = ", ".join(CORRECTIONS)
+            raise RecipeError(f"unknown algorithm {name!r}; known algorithms: {known}{did_you_mean(name, CORRECTIONS)}")
         if names.count(name) > 1:
             raise RecipeError(f"the recipe has the algorithm {name!r} twice; leave one out")
     found = [CORRECTIONS[name] for name in names]

@@ -6,7 +6,7 @@ from bitwright.algorithms.ranges.mse import Mse
 from bitwright.algorithms.ranges.octav import Octav
 from bitwright.algorithms.ranges.percentile import Percentile
 from bitwright.algorithms.ranges.range import Function, Range, identity
-from bitwright.errors import RecipeError
+from bitwright.errors import RecipeError, did_you_mean
 
 RANGES: dict[str, Range] = {
     algorithm.name: algorithm for algorithm in (MinMax(), Percentile(), Mse(), Entropy(), Octav())
@@ -16,7 +16,7 @@ RANGES: dict[str, Range] = {
 def range_algorithm(name: str) -> Range:
     """Return the range algorithm called `name`; RecipeError if there is none."""
     if name not in RANGES:
-        raise RecipeError(f"unknown range {name!r}; known ranges: {', '.join(RANGES)}")
+        raise RecipeError(f"unknown range {name!r}; known ranges: {', '.join(RANGES)}{did_you_mean(name, RANGES)}")
     return RANGES[name]
 
 

@@ -9,7 +9,7 @@ from bitwright.algorithms.training.react import React
 from bitwright.algorithms.training.recu import ReCu
 from bitwright.algorithms.training.ste import Ste
 from bitwright.algorithms.training.xnor import Xnor
-from bitwright.errors import RecipeError
+from bitwright.errors import RecipeError, did_you_mean
 from bitwright.nn.estimator import Estimator
 
 TRAINING: dict[str, Estimator] = {
@@ -21,7 +21,9 @@ TRAINING: dict[str, Estimator] = {
 def training_algorithm(name: str) -> Estimator:
     """Return the training algorithm called `name`; RecipeError if there is none."""
     if name not in TRAINING:
-        raise RecipeError(f"unknown training algorithm {name!r}; known: {', '.join(TRAINING)}")
+        raise RecipeError(
+            f"unknown training algorithm {name!r}; known: {', '.join(TRAINING)}{did_you_mean(name, TRAINING)}"
+        )
     return TRAINING[name]
 
 

@@ -1,0 +1,142 @@
+"""`Classifier`: pictures in, predictions out, as fast as the processors allow. Imports no torch.
+
+Of many images, each thread takes a few, decodes them and runs the engine on them by itself:
+
+    thread 1:  decode 0..15   engine 0..15   decode 32..47  engine 32..47  ...
+    thread 2:  decode 16..31  engine 16..31  decode 48..63  ...
+
+so that files are decoded while the engine runs, no thread waits for another, and it does not matter which of the two takes
+longer. Predictions come out in the order of the images. A single image gets all threads of the engine.
+"""
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from bitwright.artifact import Artifact, load
+from bitwright.decode import open_image
+from bitwright.engine import Engine
+from bitwright.errors import EngineError, ImageError
+from bitwright.prediction import class_logits, probabilities
+from bitwright.records import Guess, Prediction
+from bitwright.sources import ImageSource
+
+Picture = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
+Item = tuple[str, Callable[[], Image.Image | npt.NDArray[np.uint8]]]
+BATCH = 16
+_AHEAD = 2  # batches in flight for each thread: one that it works on, one that waits for it
+
+
+class Classifier:
+    """Classifies pictures with an artifact, given as an `Artifact` or as the path of one.
+
+    backend: as in `Engine`.
+    threads: how many decode and run the engine; None: one for each processor that this process may use.
+    batch: how many images, at most, a thread runs through the engine at once.
+
+    Raises EngineError where `threads` or `batch` is below 1.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact | str | os.PathLike[str],
+        *,
+        backend: str | None = None,
+        threads: int | None = None,
+        batch: int = BATCH,
+    ) -> None:
+        if batch < 1:
+            raise EngineError(f"expected a batch of at least 1 image, found {batch}")
+        self.artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
+        self.threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        self.batch = batch
+        self._backend = backend
+        self._engine = Engine(self.artifact, backend=backend, threads=threads)
+
+    def __call__(self, images: Picture | Iterable[Picture] | ImageSource, top: int = 5) -> list[Prediction]:
+        """One prediction for each image, in order; see `stream`."""
+        return list(self.stream(images, top))
+
+    def stream(self, images: Picture | Iterable[Picture] | ImageSource, top: int = 5) -> Iterator[Prediction]:
+        """Yield a prediction with the `top` best classes for each image, in order, while later ones are still decoded.
+
+        images: a file's path or bytes, a PIL picture (taken as it stands), a uint8 array [h, w], [h, w, 1] or [h, w, 3] of any
+            size, several of these, an array [N, h, w, C] of them, or an image source. Each goes through the preprocessing.
+        An image that cannot be read is a prediction with an `error`. What is no image at all is an EngineError.
+        """
+        if top < 1:
+            raise EngineError(f"expected at least 1 class for each image, found top={top}")
+        items, count = _items(images)
+        if count == 1:
+            yield from self._classified(list(items), self._engine, top)
+            return
+        batch = self.batch if count is None else max(1, min(self.batch, -(-count // (_AHEAD * self.threads))))
+        running: deque[Future[list[Prediction]]] = deque()
+        pool = ThreadPoolExecutor(self.threads, "bitwright-classify")
+        try:
+            while chunk := list(itertools.islice(items, batch)):
+                running.append(pool.submit(self._classified, chunk, self._engine_of_a_thread, top))
+                while len(running) == _AHEAD * self.threads or (running and running[0].done()):
+                    yield from running.popleft().result()
+            while running:
+                yield from running.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    @cached_property
+    def _engine_of_a_thread(self) -> Engine:
+        """The engine that every thread runs by itself."""
+        return Engine(self.artifact, backend=self._backend, threads=1) if self.threads > 1 else self._engine
+
+    def _classified(self, items: list[Item], engine: Engine, top: int) -> list[Prediction]:
+        pixels, found = list[npt.NDArray[np.uint8]](), dict[int, Prediction]()
+        for i, (name, read) in enumerate(items):
+            try:
+                pixels.append(self.artifact.preprocess.apply(read()))
+            except ImageError as error:
+                reason = str(error).removeprefix(f"{name}: ").removeprefix("image in memory: ")
+                found[i] = Prediction(name, error=f"{name}: {reason}")
+        if pixels:
+            named = [(i, name) for i, (name, _) in enumerate(items) if i not in found]
+            logits = engine(np.stack(pixels))
+            of_classes = zip(logits, class_logits(logits), probabilities(logits), strict=True)
+            for (i, name), (raw, ranked, shares) in zip(named, of_classes, strict=True):
+                best = np.argsort(-ranked, kind="stable")[:top]
+                guesses = (Guess(int(k), self.artifact.class_names[k], float(shares[k])) for k in best)
+                found[i] = Prediction(name, tuple(guesses), raw)
+        return [found[i] for i in range(len(items))]
+
+
+def _items(images: Picture | Iterable[Picture] | ImageSource) -> tuple[Iterator[Item], int | None]:
+    """Each image's name, and what reads it; and how many there are, where that is known without reading them."""
+    if isinstance(images, ImageSource):
+        return ((images.name(i), partial(images.read, i)) for i in range(len(images))), len(images)
+    if isinstance(images, np.ndarray):
+        images = list(images) if images.ndim == 4 else [images]
+    elif isinstance(images, str | os.PathLike | bytes | Image.Image):
+        images = [images]
+    if not isinstance(images, Iterable):
+        raise EngineError(f"expected images, found {type(images).__name__}: {images!r:.100}")
+    return (_item(image, i) for i, image in enumerate(images)), len(images) if isinstance(images, Sized) else None
+
+
+def _item(image: Picture, position: int) -> Item:
+    if isinstance(image, np.ndarray | Image.Image):
+        given = image
+        return str(getattr(image, "filename", "") or f"image {position}"), lambda: given
+    if isinstance(image, bytes):
+        return f"image {position}", partial(open_image, image)
+    if isinstance(image, str | os.PathLike):
+        return os.fspath(image), partial(open_image, Path(image))
+    raise EngineError(
+        f"expected image {position} to be a path, the bytes of a file, a PIL picture or a uint8 array, "
+        f"found {type(image).__name__}"
+    )
