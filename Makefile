@@ -45,6 +45,7 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -name 
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet -c constraints.txt torch torchvision
 	$(PIP) install --quiet -c constraints.txt -e '.[torch,torchvision,timm,digits,dev]'
+	$(BIN)/python scripts/notice_torchvision.py
 	touch $@
 
 clean:

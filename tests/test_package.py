@@ -164,3 +164,17 @@ def test_the_command_is_installed():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("bitwright is on the path, but not installed")
     assert [(e.name, e.value) for e in entry_points] == [("bitwright", "bitwright.cli:main")]
+
+
+@pytest.mark.parametrize("name", ["search", "sensitivity", "quantize_within", "train", "prepare_qat"])
+def test_without_torch_budgets_and_training_say_what_to_install(name):
+    code = f"""
+import bitwright as bw
+try:
+    bw.{name}
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+    message = python(code, HEAVY)
+    assert message.startswith("MissingExtraError")
+    assert "pip install 'bitwright[torch]'" in message

@@ -129,6 +129,9 @@ class Artifact:
         write_atomically(_path(path), self.data)
 
 
+_TO_QUANTIZE = "make one with: bitwright quantize MODEL --weights THIS_FILE --data SRC -o OUT"
+
+
 def load(path: str | os.PathLike[str]) -> Artifact:
     """Read and check an artifact. ArtifactError where the file is missing, damaged, foreign or inconsistent."""
     file = _path(path)
@@ -152,21 +155,34 @@ def _path(path: str | os.PathLike[str]) -> Path:
 def from_bytes(data: bytes, where: str = "artifact") -> Artifact:
     """Check and parse the bytes of an artifact; `where` names them in errors."""
     try:
-        entries = {name: _array(entry, name) for name, entry in safetensors.deserialize(data)}
+        stored = safetensors.deserialize(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        text = (header.get("__metadata__") or {}).get("bitwright")
+        if text is None:
+            raise ArtifactError(f"{where}: {_weights(header)}, not a bitwright artifact; {_TO_QUANTIZE}")
+        entries = {name: _array(entry, name) for name, entry in stored}
     except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise ArtifactError(f"{where}: not a safetensors file, or a damaged one ({error})") from error
-    text = (header.get("__metadata__") or {}).get("bitwright")
-    if text is None:
-        raise ArtifactError(
-            f"{where}: a safetensors file, but not a bitwright artifact (no 'bitwright' in its metadata)"
-        )
     try:
         document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         _expect_text(document, text)
         return _parse(document, entries)
     except (GraphError, PreprocessError, ArtifactError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{where}: {error}") from error
+
+
+def _weights(header: Mapping[str, Any]) -> str:
+    """What a safetensors file is that is no artifact, from its header: how many tensors, their numbers and types."""
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    if not tensors:
+        return "a safetensors file without tensors"
+    numbers = sum(math.prod(entry["shape"]) for entry in tensors.values())
+    name, first = next(iter(tensors.items()))
+    dtypes = ", ".join(sorted({entry["dtype"] for entry in tensors.values()}))
+    return (
+        f"the weights of a model ({len(tensors):,} tensors with {numbers:,} numbers of {dtypes}, "
+        f"such as {name!r:.100} {first['shape']})"
+    )
 
 
 def _array(entry: Mapping[str, Any], name: str) -> npt.NDArray[Any]:

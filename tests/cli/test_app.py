@@ -167,3 +167,39 @@ main(["classify", "m.bw.safetensors", "images/red/0.png", "--json"])
 print(sorted({"rich", "bitwright.cli.train", "bitwright.budget"} & set(sys.modules)), file=sys.stderr)
 """
     assert in_a_process(project, "-c", code).stderr == "[]\n"
+
+
+@pytest.mark.parametrize("module", ["torch", "scipy"])
+@pytest.mark.parametrize("command", ["quantize", "train", "search", "sensitivity"])
+def test_what_is_not_installed_is_said_before_any_work(command: str, module: str, project: Path):
+    """Neither the model nor the data exist: nobody has looked for them yet."""
+    if module == "scipy" and command != "search":
+        pytest.skip("does without SciPy")
+    code = WITHOUT_TORCH.replace('("torch", "torchvision", "timm")', f'("{module}",)')
+    arguments = ["no:model", "--data", "nowhere", *([] if command == "sensitivity" else ["-o", "nowhere/x"])]
+    found = in_a_process(project, "-c", code, command, *arguments)
+    extra = "torch" if module == "torch" else "search"
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == (
+        f"bitwright: error: this needs the module {module!r}, which is not installed; "
+        f"install it with: pip install 'bitwright[{extra}]'\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["quantize", "train"])
+def test_a_file_that_will_be_replaced_is_named_before_the_work(command: str, run: Run, tmp_path: Path):
+    out = tmp_path / "out.safetensors"
+    assert "exists" not in run(command, "no:model", "--data", "nowhere", "-o", out).err
+    out.write_bytes(b"")
+    said = run(command, "no:model", "--data", "nowhere", "-o", out).err
+    assert said.startswith(f"bitwright: note: {out} exists, and will be replaced\nbitwright: error: nowhere")
+
+
+def test_the_files_beside_what_search_writes_are_named_too(run: Run, tmp_path: Path):
+    pytest.importorskip("scipy")
+    for suffix in ("bw.safetensors", "front.json", "recipe.toml"):
+        (tmp_path / f"out.{suffix}").write_bytes(b"")
+    said = run("search", "no:model", "--data", "nowhere", "-o", tmp_path / "out.bw.safetensors").err
+    assert [line.partition(str(tmp_path))[2] for line in said.splitlines()[:-1]] == [
+        f"/out.{suffix} exists, and will be replaced" for suffix in ("bw.safetensors", "recipe.toml", "front.json")
+    ]

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import bitwright as bw
-from PIL import Image
-
 from tests.cli.conftest import Run
 from tests.cli.test_app import SOURCES
 from tests.cli.test_quantize import BAD

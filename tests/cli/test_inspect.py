@@ -6,6 +6,9 @@ import platform
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
+import safetensors.numpy
 import torch
 
 from bitwright import __version__
@@ -109,3 +112,14 @@ def test_files_that_are_no_artifacts(run: Run, tmp_path: Path):
     result = run("inspect", path)
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith(f"bitwright: error: {path}: not a safetensors file, or a damaged one (")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64])
+def test_the_weights_of_a_float_model_are_said_to_be_that(run: Run, tmp_path: Path, dtype: type):
+    path = tmp_path / "float.safetensors"
+    safetensors.numpy.save_file({"conv.weight": np.zeros((4, 3, 3, 3), dtype), "conv.bias": np.zeros(4, dtype)}, path)
+    kind = {np.float32: "F32", np.float16: "F16", np.int64: "I64"}[dtype]
+    result = run("inspect", path)
+    assert (result.code, result.out) == (1, "")
+    assert f"{path}: the weights of a model (2 tensors with 112 numbers of {kind}, such as 'conv." in result.err
+    assert "not a bitwright artifact; make one with: bitwright quantize MODEL --weights" in result.err

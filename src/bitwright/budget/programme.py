@@ -56,13 +56,20 @@ class Choice:
     codes: Mapping[str, int]
 
 
-def cheapest(problem: Problem, budget: float) -> Choice | None:
-    """The cheapest choice whose losses add up to `budget` at most; None where there is none."""
+def expect_solver() -> None:
+    """Raise MissingExtraError where there is no HiGHS: before anything is measured, not behind it."""
     try:
-        from scipy.optimize import Bounds, LinearConstraint, milp
-        from scipy.sparse import csr_array
+        from scipy.optimize import milp  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("scipy", "search") from error
+
+
+def cheapest(problem: Problem, budget: float) -> Choice | None:
+    """The cheapest choice whose losses add up to `budget` at most; None where there is none."""
+    expect_solver()
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array
+
     pairs, codes = list(problem.cost), list(problem.code_loss)
     column: dict[tuple[object, ...], int] = {key: i for i, key in enumerate([*pairs, *codes])}
     loss = np.array([problem.weight_loss[layer, w] for layer, w, _ in pairs] + [problem.code_loss[c] for c in codes])

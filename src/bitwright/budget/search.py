@@ -16,7 +16,7 @@ from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache
 from bitwright.budget.held_out import IMAGES, fitted_labels, hold_out, read, split
 from bitwright.budget.judge import Judge, Verified, expect_labels_to_judge_by, warn_where_unsure
-from bitwright.budget.programme import Choice, front
+from bitwright.budget.programme import Choice, expect_solver, front
 from bitwright.budget.race import Latency, race
 from bitwright.budget.sensitivities import WIDTHS, Study, cheap, eight_bits
 from bitwright.budget.widths import Aim, codes_matter, problem, recipe_of
@@ -124,6 +124,7 @@ def search(
     Raises BudgetError where 8 bits everywhere lose more than that, or, unless `force`, where the float model is at chance level
     by the labels; LabelError where labels do not fit the model; CaptureError, RecipeError, CalibrationError, SourceError.
     """
+    expect_solver()
     store, base = Cache(cache), eight_bits(Recipe.parse(recipe))
     prepared = prepare(model, preprocess=preprocess, recipe=cheap(base))
     outputs = prepared.graph.values[prepared.graph.output].shape[0]

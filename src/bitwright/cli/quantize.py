@@ -14,6 +14,7 @@ from bitwright.cli.auto import auto_options, auto_rows, within_budget
 from bitwright.cli.float_model import open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement
+from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import (
     byte_count,
     digest_of,
@@ -26,7 +27,6 @@ from bitwright.cli.output import (
     usage_error,
 )
 from bitwright.cli.preprocess_options import preprocess_options, resolve
-from bitwright.files import expect_writable
 from bitwright.recipe import Recipe
 from bitwright.sources import BadImage, ImageSource, open_source
 
@@ -107,7 +107,8 @@ def quantize(
     """
     if auto is not None and strict:
         raise usage_error("--auto leaves out images that cannot be read; leave out --strict")
-    expect_writable(output)
+    expect_modules("torch")
+    expect_outputs(output)
     plan = Recipe.parse(recipe)
     plan = plan if range_ is None else replace(plan, range=range_)
     if algorithms is not None:

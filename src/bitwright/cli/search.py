@@ -11,6 +11,7 @@ from bitwright.cli.float_model import open_model
 from bitwright.cli.label_options import Naming, force_option, label_options
 from bitwright.cli.measure import Measurement
 from bitwright.cli.measuring_options import bits_option, measuring_options
+from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import (
     bars,
     byte_count,
@@ -24,7 +25,7 @@ from bitwright.cli.output import (
 )
 from bitwright.cli.preprocess_options import preprocess_options, resolve
 from bitwright.cli.quantize import measure, measured_rows, model_record, with_classes
-from bitwright.files import expect_writable, write_atomically
+from bitwright.files import write_atomically
 from bitwright.recipe import Recipe
 from bitwright.sources import open_source
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from bitwright.budget.search import Found
 
 SUFFIXES = (".safetensors", ".bw")
+BESIDE = (".recipe.toml", ".front.json", ".front.svg")
 
 
 @click.command()
@@ -78,11 +80,15 @@ def search(
     The drop is measured on held-out images that nothing was fitted on: against labels where there are some, else against the
     float model's classes. Beside the artifact NAME.bw.safetensors go NAME.recipe.toml, NAME.front.json and NAME.front.svg.
     """
+    expect_modules("torch", "tomli_w", "scipy")
     from bitwright.budget.picture import picture
     from bitwright.budget.search import RECIPE
     from bitwright.budget.search import search as find
 
-    expect_writable(output)
+    name = str(output)
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    expect_outputs(output, *(Path(name + suffix) for suffix in BESIDE))
     plan, source = None if recipe is None else Recipe.parse(recipe), open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
@@ -110,9 +116,6 @@ def search(
         measured = measure(artifact, loaded, Measurement(tested, preprocess, classes=known, labels=naming.by), test)
         artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
     artifact.save(output)
-    name = str(output)
-    for suffix in SUFFIXES:
-        name = name.removesuffix(suffix)
     record = {"model": model, "data": data, **found.to_json(), "bytes": len(artifact.data), "artifact": str(output)}
     record |= {
         "float_bytes": loaded.float_bytes,

@@ -7,6 +7,7 @@ import click
 
 from bitwright.cli.float_model import open_model
 from bitwright.cli.measuring_options import bits_option, measuring_options
+from bitwright.cli.needs import expect_modules
 from bitwright.cli.output import bars, json_option, print_json, print_pairs, print_table, report_bad
 from bitwright.cli.preprocess_options import preprocess_options, resolve
 from bitwright.sources import open_source
@@ -44,6 +45,7 @@ def sensitivity(
     The loss is the growth of the cross-entropy to the float model's probabilities, in thousandths of a nat; the SQNR is of
     the layer's result. Bytes are those of the weights in the file, times those of the layer in the native engine.
     """
+    expect_modules("torch")
     from bitwright.budget.held_out import read
     from bitwright.budget.sensitivities import sensitivity as measure
 

@@ -16,10 +16,10 @@ from bitwright.artifact import Artifact
 from bitwright.cli.float_model import open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement
+from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report, report_bad
 from bitwright.cli.preprocess_options import preprocess_options, resolve
 from bitwright.errors import TrainingError
-from bitwright.files import expect_writable
 from bitwright.preprocess import Preprocess
 from bitwright.sources import open_source
 
@@ -109,7 +109,8 @@ def train(
 
     What is reported is measured on the integer model, by the engine.
     """
-    expect_writable(output)
+    expect_modules("torch")
+    expect_outputs(output)
     source = open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
