@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bitwright.capture import channel_order
 from bitwright.capture.builder import Builder, Unmapped
 from bitwright.graph import Shape, Value
 from bitwright.ops.function import Step
@@ -492,6 +493,9 @@ ATEN: dict[str, Mapping] = {
     "aten.split_with_sizes.default": split,
     "aten.chunk.default": chunk,
     "aten.pad.default": pad,
+    "aten.flip.default": channel_order.flip,
+    "aten.index.Tensor": channel_order.index,
+    "aten.index_select.default": channel_order.index_select,
     "aten.clone.default": same,
     "aten.contiguous.default": same,
     "aten.alias.default": same,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
+from bitwright.capture.channel_order import fold_orders
 from bitwright.graph import Graph, Node, Value
 
 Rule = Callable[[Node, Node, int, Graph], Node | None]
@@ -17,7 +18,11 @@ WITH_BOUNDS = ("conv2d", "linear", "batch_norm", "add", "mul")
 
 
 def fuse(graph: Graph) -> Graph:
-    """Apply every rule in turn. Names of convolutions stay; what they absorb disappears."""
+    """Put orders of channels into weights, then apply every rule in turn.
+
+    Names of convolutions stay; what they absorb disappears.
+    """
+    graph = fold_orders(graph)
     for rule in RULES:
         graph = _merge(graph, rule)
     return graph

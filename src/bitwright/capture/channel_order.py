@@ -1,0 +1,169 @@
+"""Channels in another order: `x[:, [2, 1, 0]]`, `x.flip(1)`, `index_select`, or slices of x put together again.
+
+Capture writes each of them as slices and a concat. `fold_orders` then removes those in front of convolutions: to read
+channels in another order is to read them as they are, with the weight's input channels in another order,
+
+    conv(x[:, order], W) = conv(x, W')    with W'[:, c] = sum of W[:, i] over the i with order[i] = c
+
+so a model that turns RGB into BGR costs nothing. A batch norm, padding or clamp in between changes places with the order first.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bitwright.capture.builder import Builder, Unmapped
+from bitwright.graph import INPUT, Graph, Node, Value, live
+
+Fx = torch.fx.Node
+CHANNEL = 0
+"""The axis of channels in a shape per image."""
+
+
+def flip(b: Builder, fx: Fx) -> str:
+    """`x.flip(dims)`, of channels alone."""
+    dims: Any = fx.args[1]
+    return _emit(b, fx, lambda size: range(size - 1, -1, -1), dims)
+
+
+def index(b: Builder, fx: Fx) -> str:
+    """`x[:, [2, 1, 0]]`: all of the other axes, and constant positions of channels."""
+    indices: Any = fx.args[1]
+    if len(indices) < 2 or indices[0] is not None or any(i is not None for i in indices[2:]):
+        raise Unmapped("an index that is not x[:, channels]; only channels may be chosen by a list")
+    return _emit(b, fx, lambda size: _positions(b, indices[1], size), [1])
+
+
+def index_select(b: Builder, fx: Fx) -> str:
+    """`x.index_select(1, channels)`."""
+    return _emit(b, fx, lambda size: _positions(b, fx.args[2], size), [fx.args[1]])
+
+
+def _positions(b: Builder, arg: Any, size: int) -> list[int]:
+    constant = b.constant(arg)
+    if constant.ndim != 1 or not np.issubdtype(constant.dtype, np.integer):
+        raise Unmapped(f"an index of {constant.dtype} {list(constant.shape)}; expected a list of whole numbers")
+    return [int(i) % size for i in constant]
+
+
+def _emit(b: Builder, fx: Fx, order_of: Callable[[int], Sequence[int]], dims: Sequence[Any]) -> str:
+    name = b.value(fx.args[0])
+    shape = b.values[name].shape
+    if [dim % (len(shape) + 1) for dim in dims] != [CHANNEL + 1]:
+        raise Unmapped(f"another order along the axes {list(dims)}; only along the channels, axis 1")
+    order = list(order_of(shape[CHANNEL]))
+    if order == list(range(shape[CHANNEL])):
+        return name
+    starts = [0, *(i for i, (a, c) in enumerate(pairwise(order), 1) if c != a + 1), len(order)]
+    runs = [(order[a], order[z - 1] + 1) for a, z in pairwise(starts)]
+    parts = [
+        b.emit(fx, "slice", [name], {"axis": CHANNEL, "start": start, "stop": stop, "step": 1}) for start, stop in runs
+    ]
+    return parts[0] if len(parts) == 1 else b.emit(fx, "concat", parts, {"axis": CHANNEL})
+
+
+@dataclass(frozen=True)
+class _Order:
+    """The concat that gives the channels of `source` in another order, and that order."""
+
+    concat: Node
+    source: str
+    positions: list[int]
+
+
+def fold_orders(graph: Graph) -> Graph:
+    """Move the order of channels into the weights of the convolutions that read it, wherever nothing else does."""
+    done: set[str] = set()
+    while (found := _next(graph, done)) is not None:
+        readers = graph.consumers()[found.concat.name]
+        if readers and found.concat.name != graph.output and all(_takes_order(node) for node in readers):
+            graph = _into_weights(graph, found, {node.name for node in readers})
+        elif len(readers) == 1 and _changes_places(readers[0], found):
+            graph = _behind(graph, found, readers[0])
+        else:
+            done.add(found.concat.name)
+    return graph
+
+
+def _next(graph: Graph, done: set[str]) -> _Order | None:
+    nodes = {node.name: node for node in graph.nodes}
+    for node in graph.nodes:
+        if node.op != "concat" or node.attrs["axis"] != CHANNEL or node.name in done:
+            continue
+        parts = [nodes.get(name) for name in node.inputs]
+        slices = [p for p in parts if p is not None and p.op == "slice" and p.attrs["axis"] == CHANNEL]
+        sources = {part.inputs[0] for part in slices}
+        if len(slices) < len(parts) or len(sources) != 1:
+            continue
+        positions = [i for part in slices for i in range(part.attrs["start"], part.attrs["stop"], part.attrs["step"])]
+        return _Order(node, sources.pop(), positions)
+    return None
+
+
+def _takes_order(node: Node) -> bool:
+    return node.op == "conv2d" and node.attrs["groups"] == 1 and len(node.inputs) == 1
+
+
+def _into_weights(graph: Graph, order: _Order, readers: set[str]) -> Graph:
+    channels = graph.values[order.source].shape[CHANNEL]
+    nodes = [
+        replace(
+            node,
+            inputs=(order.source,),
+            tensors={**node.tensors, "weight": _reordered(node.tensors["weight"], order.positions, channels)},
+        )
+        if node.name in readers
+        else node
+        for node in graph.nodes
+    ]
+    return _without_unread(Graph(tuple(nodes), graph.values, graph.output))
+
+
+def _reordered(weight: npt.NDArray[Any], positions: list[int], channels: int) -> npt.NDArray[Any]:
+    """The weight [O, I, ...] of channels as they are, from that of channels at these positions."""
+    shape = (len(weight), channels, *weight.shape[2:])
+    whole = np.zeros(shape, weight.dtype)
+    for i, position in enumerate(positions):
+        whole[:, position] += weight[:, i]
+    return whole
+
+
+def _changes_places(node: Node, order: _Order) -> bool:
+    """True where the order can come behind the node as well: it treats each channel by itself and all are there once."""
+    if sorted(order.positions) != list(range(len(order.positions))) or len(node.inputs) != 1:
+        return False
+    if node.op == "pad":
+        return len(node.attrs["padding"]) == 3 and not any(node.attrs["padding"][CHANNEL])
+    return node.op in ("batch_norm", "clamp")
+
+
+def _behind(graph: Graph, order: _Order, node: Node) -> Graph:
+    """order -> node becomes node -> order; what has one value per channel is put in the order of the source."""
+    inverse = np.argsort(order.positions)
+    values, shape = dict(graph.values), graph.values[node.name].shape
+    moved = replace(node, inputs=(order.source,), tensors={key: t[inverse] for key, t in node.tensors.items()})
+    parts = [replace(graph[name], name=f"{name}.behind", inputs=(node.name,)) for name in order.concat.inputs]
+    whole = replace(order.concat, name=f"{order.concat.name}.behind", inputs=tuple(part.name for part in parts))
+    values |= {
+        part.name: Value((graph.values[part.name.removesuffix(".behind")].shape[0], *shape[1:])) for part in parts
+    }
+    values[whole.name] = Value(shape)
+    nodes: list[Node] = []
+    for other in graph.nodes:
+        if other.name == node.name:
+            nodes += [moved, *parts, whole]
+        else:
+            inputs = tuple(whole.name if name == node.name else name for name in other.inputs)
+            nodes.append(replace(other, inputs=inputs))
+    return _without_unread(Graph(tuple(nodes), values, whole.name if graph.output == node.name else graph.output))
+
+
+def _without_unread(graph: Graph) -> Graph:
+    nodes = live(graph.nodes, graph.output)
+    names = {INPUT, *(node.name for node in nodes)}
+    return Graph(nodes, {name: value for name, value in graph.values.items() if name in names}, graph.output)
