@@ -1,7 +1,7 @@
 """Says so where torchvision is installed but does not load, which is easily overlooked: `make` runs it after it has installed.
 
-A torchvision that was built for another PyTorch (another version, or one for CUDA beside one for CPUs) raises RuntimeError when it is
-imported. Nothing here needs it but models of the name torchvision:NAME, so this is a remark and no failure.
+A torchvision that was built for another PyTorch (another version, or one for CUDA beside one for CPUs) raises RuntimeError
+when it is imported. Nothing here needs it but models of the name torchvision:NAME, so this is a remark and no failure.
 """
 
 import importlib

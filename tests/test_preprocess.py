@@ -47,7 +47,7 @@ def test_numbers_become_tuples() -> None:
         ({"std": 1e-300}, "must fit float32"),
         ({"scale": 0}, "scale must be above 0"),
         ({"scale": None}, "scale must be finite"),
-        ({"mode": "BGR"}, "mode must be one of RGB, L; found 'BGR'"),
+        ({"mode": "GBR"}, "mode must be one of RGB, BGR, L; found 'GBR'"),
         ({"mode": ["RGB"]}, "mode must be one of"),
         ({"interpolation": "linear"}, "interpolation must be one of"),
         ({"background": (0, 0, 256)}, "background must be three whole numbers"),
@@ -236,3 +236,19 @@ def test_normalise_is_torchvisions(torchvision: Any) -> None:
 def test_interpolations_differ() -> None:
     results = {Preprocess(8, interpolation=name).apply(noise(20, 20, 3)).tobytes() for name in INTERPOLATIONS}
     assert len(results) == len(INTERPOLATIONS)
+
+
+def test_bgr_is_rgb_with_its_channels_turned_round() -> None:
+    means, stds = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    rgb = Preprocess((6, 8), resize=9, mean=means, std=stds)
+    bgr = Preprocess((6, 8), resize=9, mean=means[::-1], std=stds[::-1], mode="BGR")
+    picture = Image.fromarray(noise(20, 30, 4), "RGBA")
+    pixels = bgr.apply(picture)
+    assert pixels.flags.c_contiguous
+    np.testing.assert_array_equal(pixels, rgb.apply(picture)[..., ::-1])
+    np.testing.assert_array_equal(bgr.apply(noise(20, 30, 3)), rgb.apply(noise(20, 30, 3))[..., ::-1])
+    grey = Image.fromarray(noise(20, 30))
+    np.testing.assert_array_equal(bgr.apply(grey), rgb.apply(grey))
+    np.testing.assert_array_equal(bgr.normalise(pixels[None]), rgb.normalise(rgb.apply(picture)[None])[:, ::-1])
+    assert Preprocess.from_json(bgr.to_json()) == bgr
+    assert (bgr.channels, bgr.colours) == (3, "RGB")

@@ -17,7 +17,9 @@ BitwrightError
 ├── ModelError             a model or its weights could not be loaded, or it is no model
 └── EngineError            an engine was given input that it cannot run
 
-CaptureWarning             a PyTorch model was captured, but not exactly as it is
+BitwrightWarning           something is not as one would expect
+├── CaptureWarning         a PyTorch model was captured, but not exactly as it is
+└── CalibrationWarning     the images that ranges were chosen from are alike, or show nothing
 
 Each message says what was expected, what was found, where, and what to do.
 """
@@ -95,8 +97,16 @@ class EngineError(BitwrightError):
     """An engine was given input that it cannot run."""
 
 
-class CaptureWarning(UserWarning):
+class BitwrightWarning(UserWarning):
+    """Base of every warning that bitwright gives."""
+
+
+class CaptureWarning(BitwrightWarning):
     """A PyTorch model was captured, but not exactly as it is."""
+
+
+class CalibrationWarning(BitwrightWarning):
+    """The images that ranges were chosen from are a single one, nearly equal, or show nothing."""
 
 
 def did_you_mean(found: object, known: Iterable[str]) -> str:

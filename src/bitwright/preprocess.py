@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,9 @@ from bitwright.encoders import Encoder, encoder
 from bitwright.errors import ImageError, PreprocessError
 from bitwright.image_limits import MAX_PIXELS, check_pixels, pixel_limit
 
-CHANNELS = {"RGB": 3, "L": 1}
+Order = Literal["RGB", "BGR", "L"]
+CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
+"""How many channels the pixels of each mode have."""
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -45,7 +47,8 @@ class Preprocess:
             int: the shorter side becomes this, the longer one int(resize * longer / shorter), as in torchvision.
             (h, w): stretched to exactly this.
         mean, std: one number, or one per channel.
-        mode: "RGB", or "L" for grey.
+        mode: the order of the channels: "RGB"; "BGR", as models from Caffe and OpenCV have it; or "L" for grey. Pixels, `mean`
+            and `std` are in this order; the background is RGB whatever it is.
         interpolation: a key of INTERPOLATIONS; PIL's filters, antialiased.
         background: the RGB colour under transparent pixels.
         encoder: None, or how the pixels become the bits that the integer model reads: `threshold` (`:128`, or any level;
@@ -60,7 +63,7 @@ class Preprocess:
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
     scale: float = 1 / 255
-    mode: Mode = "RGB"
+    mode: Order = "RGB"
     interpolation: str = "bilinear"
     background: Colour = WHITE
     encoder: str | None = None
@@ -94,6 +97,11 @@ class Preprocess:
         return CHANNELS[self.mode]
 
     @property
+    def colours(self) -> Mode:
+        """What a picture is turned into before its channels are put in order: RGB or grey."""
+        return "L" if self.mode == "L" else "RGB"
+
+    @property
     def bits(self) -> Encoder | None:
         """What makes bits of the pixels; None where the model reads the pixels themselves."""
         return None if self.encoder is None else encoder(self.encoder)
@@ -119,7 +127,7 @@ class Preprocess:
             ImageError: an array of another type or shape; a picture that can't be loaded or resized in bounds.
         """
         picture = _picture(image) if isinstance(image, np.ndarray) else image
-        picture = to_mode(picture, self.mode, self.background)
+        picture = to_mode(picture, self.colours, self.background)
         height, width = self._resized(picture.height, picture.width)
         if (height, width) != (picture.height, picture.width):
             check_pixels(width, height, pixel_limit())  # a picture one pixel wide would grow without bound
@@ -127,7 +135,8 @@ class Preprocess:
         out_height, out_width, channels = self.shape
         top, left = round((height - out_height) / 2), round((width - out_width) / 2)  # torchvision's: half to even
         picture = picture.crop((left, top, left + out_width, top + out_height))
-        return np.array(picture, dtype=np.uint8).reshape(out_height, out_width, channels)
+        pixels = np.array(picture, dtype=np.uint8).reshape(out_height, out_width, channels)
+        return np.ascontiguousarray(pixels[..., ::-1]) if self.mode == "BGR" else pixels
 
     def encode(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return what the integer model reads of pixels [N, H, W, C]: themselves, or their bits, uint8 [N, H, W, planes]."""

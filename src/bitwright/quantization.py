@@ -14,7 +14,16 @@ import numpy.typing as npt
 
 from bitwright import __version__
 from bitwright.artifact import Artifact
-from bitwright.errors import CalibrationError, CaptureWarning, MissingExtraError, ModelError, RecipeError
+from bitwright.calibration_check import Seen
+from bitwright.errors import (
+    CalibrationError,
+    CalibrationWarning,
+    CaptureError,
+    CaptureWarning,
+    MissingExtraError,
+    ModelError,
+    RecipeError,
+)
 from bitwright.labels import names_for
 from bitwright.preprocess import Preprocess
 from bitwright.recipe import Recipe
@@ -32,6 +41,7 @@ from bitwright.algorithms.correction.data_free import expect_norms, observe_nois
 from bitwright.algorithms.correction.values import Memory
 from bitwright.algorithms.ranges import Range, range_algorithm
 from bitwright.capture import captured, fuse
+from bitwright.mode_hint import mode_hint
 from bitwright.nn import PreparedModel
 
 Pixels = npt.NDArray[np.uint8]
@@ -60,7 +70,10 @@ def prepare(
         steps = corrections(plan.algorithms)
     except RecipeError as error:
         raise RecipeError(f"recipe {plan.name!r}: {error}") from error
-    found = captured(model, (channels, height, width))
+    try:
+        found = captured(model, (channels, height, width))
+    except CaptureError as error:
+        raise CaptureError(f"{error}{mode_hint(str(error), preprocess)}") from error
     for note in found.notes:
         warnings.warn(note, CaptureWarning, stacklevel=2)
     prepared = PreparedModel(fuse(found.graph), preprocess, plan, notes=found.notes).eval()
@@ -86,7 +99,8 @@ def calibrate(
     images are cut into batches changes nothing. A second calibration starts anew. `range` overrides the recipe's algorithm.
     `progress` is called with the number of images of each batch, `stages` with a correction's name and how much of it is done
     (0 to 1). Returns a record of what was seen: the number of images, of images that could not be read (if any), and the
-    SHA-256 of the pixels.
+    SHA-256 of the pixels; and `warnings`, given as CalibrationWarning too, where they are a single one, nearly equal, or of one
+    colour.
     With None for the images, batch norms have to tell what they were like: the record says `data_free`, and expect less.
     Raises CalibrationError where there are no images, or the float model does not stay finite.
     """
@@ -97,7 +111,7 @@ def calibrate(
         return _calibrate_without_images(prepared, algorithm, steps, seed)
     training = prepared.training
     prepared.eval().forget()
-    digest, count = hashlib.sha256(), 0
+    digest, count, seen = hashlib.sha256(), 0, Seen()
     device = prepared.image_scale.device
     size = batch_of(prepared.preprocess.shape)
     stream = images.batches(prepared.preprocess, size) if isinstance(images, ImageSource) else images
@@ -120,6 +134,7 @@ def calibrate(
     correct(before_ranges=True)
     for batch in itertools.chain(head, batches):
         digest.update(batch.data)
+        seen.add(batch)
         prepared.observe(torch.from_numpy(batch).to(device))
         count += len(batch)
         if progress is not None:
@@ -129,7 +144,10 @@ def calibrate(
     prepared.train(training)
     record = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
     unread = len(stream.bad) if isinstance(stream, Batches) else 0
-    return {**record, "bad": unread} if unread else record
+    found = seen.findings()
+    for text in found:
+        warnings.warn(CalibrationWarning(text), stacklevel=2)
+    return {**record, **({"bad": unread} if unread else {}), **({"warnings": found} if found else {})}
 
 
 def _calibrate_without_images(

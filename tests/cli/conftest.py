@@ -52,7 +52,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(2):
             path = folder / "images" / name / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.full((9, 12, 3), colour, np.uint8)).save(path)
+            picture = np.full((9, 12, 3), colour, np.uint8)
+            picture[2 * i + 3, 5] ^= 16  # or they would be no images to calibrate on
+            Image.fromarray(picture).save(path)
     (folder / "mixed").mkdir()
     (folder / "mixed" / "bad.png").write_bytes(b"not a picture")
     Image.fromarray(np.full((8, 8, 3), COLOURS["red"], np.uint8)).save(folder / "mixed" / "good.png")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.cli.test_quantize import BAD, ORDER, RANDOM
+from tests.cli.test_quantize import BAD, ORDER, RANDOM, RANDOM_WEIGHTS
 
 ARTIFACT = ("evaluate", "m.bw.safetensors")
 FLOAT = ("evaluate", "colours:net")
@@ -15,7 +15,7 @@ FLOAT = ("evaluate", "colours:net")
 def test_an_artifact_beside_a_float_model(run: Run, project: Path):
     result = run(*ARTIFACT, "--data", "images", "--reference", "colours:net", "--per-class")
     size = (project / "m.bw.safetensors").stat().st_size
-    assert (result.code, result.err) == (0, RANDOM)
+    assert (result.code, result.err) == (0, RANDOM_WEIGHTS)
     assert result.out == (
         "model        m.bw.safetensors\n"
         "data         images\n"
@@ -117,7 +117,7 @@ def test_a_float_model_that_cannot_run_is_an_error(run: Run):
         ([*FLOAT, "--mean", "1,2"], "preprocess: mean must be one number or 3, one per channel; found 2: (1.0, 2.0)"),
         ([*FLOAT, "--std", "0"], "preprocess: std must be above 0; found 0.0"),
         ([*FLOAT, "--encoder", "dither"], "a float model sees the pixels, whatever the encoder; leave --encoder out"),
-        ([*FLOAT, "--mode", "CMYK"], "Invalid value for '--mode': 'CMYK' is not one of 'RGB', 'L'."),
+        ([*FLOAT, "--mode", "CMYK"], "Invalid value for '--mode': 'CMYK' is not one of 'RGB', 'BGR', 'L'."),
     ],
 )
 def test_options_that_make_no_sense_are_wrong_usage(arguments: list[str], message: str, run: Run):

@@ -31,6 +31,7 @@ def test_the_table(run: Run, project: Path):
         f"file                           m.bw.safetensors, {len(data):,} bytes\n"
         f"sha256                         {hashlib.sha256(data).hexdigest()}\n"
         "classes                        3: blue, green, red\n"
+        "preprocess                     RGB, resized to cover 8x8 by bilinear, crop to 8x8, (pixel / 255 - 0) / 1\n"
         "preprocess.size                [8, 8]\n"
         "preprocess.resize              null\n"
         "preprocess.mean                [0.0, 0.0, 0.0]\n"
@@ -54,6 +55,7 @@ def test_the_table(run: Run, project: Path):
         "provenance.model.spec          colours:net\n"
         "provenance.model.weights       null\n"
         "provenance.data                images\n"
+        "provenance.preprocess_from     from colours:net.preprocess\n"
     )
 
 
@@ -114,11 +116,10 @@ def test_files_that_are_no_artifacts(run: Run, tmp_path: Path):
     assert result.err.startswith(f"bitwright: error: {path}: not a safetensors file, or a damaged one (")
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64])
-def test_the_weights_of_a_float_model_are_said_to_be_that(run: Run, tmp_path: Path, dtype: type):
+@pytest.mark.parametrize(("dtype", "kind"), [("float32", "F32"), ("float16", "F16"), ("int64", "I64")])
+def test_the_weights_of_a_float_model_are_said_to_be_that(run: Run, tmp_path: Path, dtype: str, kind: str):
     path = tmp_path / "float.safetensors"
     safetensors.numpy.save_file({"conv.weight": np.zeros((4, 3, 3, 3), dtype), "conv.bias": np.zeros(4, dtype)}, path)
-    kind = {np.float32: "F32", np.float16: "F16", np.int64: "I64"}[dtype]
     result = run("inspect", path)
     assert (result.code, result.out) == (1, "")
     assert f"{path}: the weights of a model (2 tensors with 112 numbers of {kind}, such as 'conv." in result.err

@@ -12,13 +12,21 @@ from PIL import Image
 from bitwright.artifact import load
 from tests.cli.conftest import QUANTIZE, Run
 
-RANDOM = (
+RANDOM_WEIGHTS = (
     "bitwright: warning: no --weights were given, so the weights of colours:net are those that it was made with, "
     "perhaps random\n"
 )
 NAMED = "bitwright: class names taken from images in its order: blue, green, red\n"
 ORDER = (
     "bitwright: warning: the model's classes have no names: the 3 of images are taken in its order (blue, green, red)\n"
+)
+LINE = "RGB, resized to cover 8x8 by bilinear, crop to 8x8, (pixel / 255 - 0) / 1"
+PREPROCESS = f"bitwright: preprocess: {LINE}; from colours:net.preprocess\n"
+RANDOM = RANDOM_WEIGHTS + PREPROCESS
+ALIKE = (
+    "bitwright: warning: calibrated on a single image; ranges will fit no other images: use some hundred varied ones\n"
+    "bitwright: warning: calibrated on images of one colour: 1 of 1 have no two different pixels; ranges will fit no other "
+    "images: use some hundred varied ones\n"
 )
 BAD = (
     "bitwright: warning: left out mixed/bad.png: not an image of a known format; "
@@ -79,7 +87,8 @@ def test_json_is_the_same_as_one_document(run: Run, out: Path):
 
 def test_an_encoder_turns_the_image_into_bits(run: Run, project: Path, out: Path):
     result = run(*QUANTIZE, "--encoder", "bitplanes", "--test", "images", "-o", out)
-    assert (result.code, result.err) == (0, RANDOM + NAMED)
+    line = f"{LINE}, as bits by bitplanes:8; from colours:net.preprocess, but for --encoder"
+    assert (result.code, result.err) == (0, RANDOM_WEIGHTS + f"bitwright: preprocess: {line}\n" + NAMED)
     assert "\nencoder        bitplanes:8\n" in result.out
     assert "\ntop-1          100.00 %, float 100.00 %\n" in result.out
     assert load(out).preprocess.encoder == "bitplanes:8"
@@ -105,10 +114,11 @@ def test_the_artifact_knows_how_it_was_made(run: Run, project: Path, out: Path):
     weights = project / "weights.pth"
     torch.save({"state_dict": _prefixed(project)}, weights)
     result = run(*QUANTIZE, "--weights", weights, "--test", "images[:3]", "-o", out)
-    assert (result.code, result.err) == (0, NAMED)
+    assert (result.code, result.err) == (0, PREPROCESS + NAMED)
     artifact = load(out)
     assert artifact.classes == ("blue", "green", "red")
     assert artifact.provenance["data"] == "images"
+    assert artifact.provenance["preprocess_from"] == "from colours:net.preprocess"
     assert artifact.provenance["calibration"]["images"] == 6
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert artifact.provenance["model"] == {
@@ -141,8 +151,12 @@ def test_an_exported_program_is_its_own_weights(run: Run, project: Path, out: Pa
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(load_model("colours:net").module, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes)
     torch.export.save(program, project / "net.pt2")
-    result = run("quantize", "net.pt2", "--size", 8, "--data", "images", "--test", "images", "-o", out)
-    assert (result.code, result.err) == (0, NAMED)
+    given = ("--size", 8, "--mean", 0, "--std", 1)
+    result = run("quantize", "net.pt2", *given, "--data", "images", "--test", "images", "-o", out)
+    assert (result.code, result.err) == (
+        0,
+        f"bitwright: preprocess: {LINE}; as given by --size, --mean, --std\n" + NAMED,
+    )
     digest = hashlib.sha256((project / "net.pt2").read_bytes()).hexdigest()
     provenance = load(out).provenance
     assert provenance["model"] == {"spec": "net.pt2", "weights": {"file": "net.pt2", "sha256": digest}}
@@ -202,7 +216,7 @@ def test_class_names_that_do_not_fit_are_left_out(run: Run, project: Path, out: 
 
 def test_a_bad_image_is_left_out_and_reported(run: Run, out: Path):
     result = run("quantize", "colours:net", "--data", "mixed", "--json", "-o", out)
-    assert (result.code, result.err) == (0, RANDOM + BAD)
+    assert (result.code, result.err) == (0, RANDOM + ALIKE + BAD)
     document = json.loads(result.out)
     assert document["images"] == 1
     assert [image["name"] for image in document["bad"]] == ["mixed/bad.png"]

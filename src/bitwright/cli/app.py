@@ -4,7 +4,6 @@ import importlib
 import io
 import os
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -12,7 +11,7 @@ from typing import cast
 import click
 
 from bitwright import __version__
-from bitwright.cli.output import printable, report
+from bitwright.cli.output import printable, report, warnings_reported
 from bitwright.errors import BitwrightError
 from bitwright.image_limits import MAX_PIXELS, VARIABLE
 
@@ -70,8 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a class name that the locale can't spell is no error
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _show  # type: ignore[assignment]
+        with warnings_reported():
             code = bitwright.main(arguments, prog_name="bitwright", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -87,8 +85,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report(f"error: {printable(where)}{error.strerror or error}")
         return 1
     return code if isinstance(code, int) else 0
-
-
-def _show(message: Warning | str, *rest: object) -> None:
-    """A warning as the command line says it, without the line of Python that raised it."""
-    report(f"warning: {message}")

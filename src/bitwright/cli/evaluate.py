@@ -86,7 +86,7 @@ def _open(
     if "encoder" in given:
         raise usage_error("a float model sees the pixels, whatever the encoder; leave --encoder out")
     loaded = open_model(model, weights)
-    return loaded, resolve(loaded.preprocess, given)
+    return loaded, resolve(loaded, given)
 
 
 def _known(subject: "Artifact | LoadedModel", naming: Naming, preprocess: Preprocess | None) -> ClassNames | None:

@@ -10,6 +10,7 @@ import click
 
 from bitwright.artifact import Artifact, from_bytes
 from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, print_table, shape, usage_error
+from bitwright.cli.preprocess_line import in_words
 from bitwright.engine import Engine
 from bitwright.graph import Node, Value
 from bitwright.schemes import SCHEMES
@@ -45,6 +46,7 @@ def inspect(artifact: Path, plan: bool, threads: int | None, as_json: bool) -> N
             ("file", f"{artifact}, {byte_count(record['bytes'])}"),
             ("sha256", record["sha256"]),
             ("classes", _classes(record)),
+            ("preprocess", in_words(opened.preprocess)),
             *_flat("preprocess", record["preprocess"]),
             *_flat("provenance", record["provenance"]),
         ]

@@ -9,6 +9,7 @@ from bitwright.cli.output import byte_count, percent, progress, report, report_b
 from bitwright.errors import BitwrightError, ModelError, SourceError
 from bitwright.evaluation import Evaluation, evaluate
 from bitwright.labels import By
+from bitwright.mode_hint import mode_hint
 from bitwright.preprocess import Preprocess
 from bitwright.sources import ImageSource
 
@@ -55,7 +56,8 @@ class Measurement:
             if isinstance(error, BitwrightError):
                 raise
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(f"the float model cannot run on these images: {first}") from error
+            hint = "" if self.preprocess is None else mode_hint(str(error), self.preprocess)
+            raise ModelError(f"the float model cannot run on these images: {first}{hint}") from error
         if result.images == 0:
             report_bad(result.bad)
             raise SourceError(f"{self.source.where}: none of the {total} images could be read")

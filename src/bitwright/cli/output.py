@@ -10,12 +10,15 @@ import io
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from bitwright.errors import BitwrightWarning
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -60,6 +63,23 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 def report(text: str) -> None:
     """Print a remark on stderr, under the program's name."""
     click.echo("bitwright: " + printable(text, keep="\n"), err=True)
+
+
+@contextmanager
+def warnings_reported() -> Iterator[None]:
+    """Print bitwright's own warnings as remarks, each time they are given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", BitwrightWarning)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, BitwrightWarning):
+                report(f"warning: {message}")
+            else:
+                others(message, category, *rest, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def usage_error(text: str) -> click.UsageError:

@@ -1,15 +1,18 @@
 """The options that say what a model's images go through, shared by `quantize` and `evaluate`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from bitwright.cli.output import usage_error
-from bitwright.colour import Mode
+from bitwright.cli.output import report, usage_error
+from bitwright.cli.preprocess_line import in_words
 from bitwright.errors import PreprocessError
-from bitwright.preprocess import INTERPOLATIONS, Preprocess
+from bitwright.preprocess import INTERPOLATIONS, Order, Preprocess
+
+if TYPE_CHECKING:
+    from bitwright.models import LoadedModel
 
 Function = Callable[..., Any]
 
@@ -69,7 +72,7 @@ OPTIONS = (
     click.option("--mean", type=NUMBERS, help="Subtracted from pixel * scale, per channel."),
     click.option("--std", type=NUMBERS, help="Divided by, after that, per channel."),
     click.option("--scale", type=Parsed("X", _number), help="A pixel is multiplied by this first, such as 1/255 or 1."),
-    click.option("--mode", type=click.Choice(get_args(Mode)), help="The colours that the model sees."),
+    click.option("--mode", type=click.Choice(get_args(Order)), help="The colours that the model sees."),
     click.option("--interpolation", type=click.Choice(tuple(INTERPOLATIONS)), help="The filter for resizing."),
     click.option("--background", type=Parsed("R,G,B", _colour), help="The colour under transparent pixels."),
     click.option(
@@ -96,12 +99,33 @@ def preprocess_options(command: Function) -> Function:
     return run
 
 
-def resolve(known: Preprocess | None, given: dict[str, Any]) -> Preprocess:
-    """What is known of a model's preprocessing, with what was given in its place.
+def resolve(loaded: "LoadedModel", given: dict[str, Any]) -> Preprocess:
+    """What is known of a model's preprocessing, with what was given in its place; all of it is reported, in one line.
 
     Raises:
         click.UsageError: nothing is known and no size was given, or it makes no sense as a whole.
     """
+    preprocess = _resolved(loaded.preprocess, given)
+    report(f"preprocess: {in_words(preprocess)}; {origin(loaded, given)}")
+    missing = [name for name in ("mean", "std") if loaded.preprocess is None and name not in given]
+    if missing:
+        report(
+            f"warning: nobody gave the {' and '.join(missing)} that the model was trained with, so mean 0 and std 1 are taken, "
+            "which are wrong for most; many models of photographs have --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+        )
+    return preprocess
+
+
+def origin(loaded: "LoadedModel", given: Iterable[str]) -> str:
+    """Where a preprocessing comes from, in words."""
+    options = ", ".join(f"--{name}" for name in given)
+    if loaded.preprocess is None:
+        return f"as given by {options}"
+    known = f"from {loaded.preprocess_from or 'where the model comes from'}"
+    return f"{known}, but for {options}" if options else known
+
+
+def _resolved(known: Preprocess | None, given: dict[str, Any]) -> Preprocess:
     if known is None and "size" not in given:
         raise usage_error("nothing is known of this model's preprocessing; give --size, and --mean and --std if needed")
     changes: dict[str, Any] = {name: None if value == "none" else value for name, value in given.items()}

@@ -26,7 +26,7 @@ from bitwright.cli.output import (
     stages,
     usage_error,
 )
-from bitwright.cli.preprocess_options import preprocess_options, resolve
+from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.recipe import Recipe
 from bitwright.sources import BadImage, ImageSource, open_source
 
@@ -118,12 +118,13 @@ def quantize(
     source = None if data is None else open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
-    preprocess = resolve(loaded.preprocess, given)
+    preprocess = resolve(loaded, given)
     named = naming.of(loaded, preprocess)
     named.expect_fit(tested, named_by=source)
     known = named.known
     images = None if source is None else source.sample(min(calibrate, len(source)), seed)
-    provenance = {"model": model_record(model, weights), "data": data}
+    from_where = {"preprocess_from": origin(loaded, given)}
+    provenance = {"model": model_record(model, weights), "data": data, **from_where}
     if auto is None or source is None:
         artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, memory, strict, provenance)
     else:

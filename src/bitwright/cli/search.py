@@ -23,7 +23,7 @@ from bitwright.cli.output import (
     report,
     report_bad,
 )
-from bitwright.cli.preprocess_options import preprocess_options, resolve
+from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.quantize import measure, measured_rows, model_record, with_classes
 from bitwright.files import write_atomically
 from bitwright.recipe import Recipe
@@ -92,7 +92,7 @@ def search(
     plan, source = None if recipe is None else Recipe.parse(recipe), open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
-    preprocess = resolve(loaded.preprocess, given)
+    preprocess = resolve(loaded, given)
     named = naming.of(loaded, preprocess)
     named.expect_fit(tested, named_by=source)
     known = named.known
@@ -105,7 +105,11 @@ def search(
             held_out=None if held_out is None else open_source(held_out),
             classes=known,
             labels=naming.by,
-            provenance={"model": model_record(model, weights), "data": data},
+            provenance={
+                "model": model_record(model, weights),
+                "data": data,
+                "preprocess_from": origin(loaded, given),
+            },
             say=report,
             progress=show,
             **options,

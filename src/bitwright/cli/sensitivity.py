@@ -51,7 +51,7 @@ def sensitivity(
 
     source = open_source(data)
     loaded = open_model(model, weights)
-    preprocess = resolve(loaded.preprocess, given)
+    preprocess = resolve(loaded, given)
     pixels, bad = read(source.sample(min(calibrate, len(source)), seed), preprocess)
     report_bad(bad)
     with bars() as show:

@@ -18,7 +18,7 @@ from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report, report_bad
-from bitwright.cli.preprocess_options import preprocess_options, resolve
+from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.errors import TrainingError
 from bitwright.preprocess import Preprocess
 from bitwright.sources import open_source
@@ -114,7 +114,7 @@ def train(
     source = open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights)
-    preprocess = resolve(loaded.preprocess, given)
+    preprocess = resolve(loaded, given)
     named = naming.of(loaded, preprocess)
     named.expect_fit(source)
     named.expect_fit(tested, named_by=source)
@@ -145,7 +145,8 @@ def train(
             labels=naming.by,
             progress=show,
         )
-    provenance = {**artifact.provenance, "model": {"spec": model}, "data": data}
+    from_where = {"preprocess_from": origin(loaded, given)}
+    provenance = {**artifact.provenance, "model": {"spec": model}, "data": data, **from_where}
     if teacher is not None:
         provenance["teacher"] = {"spec": teacher}
     artifact = replace(artifact, provenance=provenance)

@@ -49,8 +49,9 @@ class Engine:
     def __call__(self, images: Images) -> npt.NDArray[np.float32]:
         """Logits, float32 [N, classes]; N is 1 for a single image.
 
-        images: pixels as the model sees them, uint8 [N, H, W, C], or [H, W, C] for one; or a picture, or several: a file's path
-            or bytes, or a PIL picture (taken as it stands), which is decoded and preprocessed here.
+        images: pixels as the model sees them, uint8 [N, H, W, C], or [H, W, C] for one, with the channels in the order of the
+            preprocessing's mode; or a picture, or several: a file's path or bytes, or a PIL picture (taken as it stands),
+            which are decoded and preprocessed here.
 
         Raises EngineError for an array of another dtype or shape, ImageError for a file that cannot be read.
         """
@@ -99,9 +100,9 @@ def _opened(picture: Picture, pre: Preprocess) -> Image.Image:
     if isinstance(picture, Image.Image):
         return picture
     if isinstance(picture, bytes):
-        return decode(picture, pre.mode, pre.background)
+        return decode(picture, pre.colours, pre.background)
     if isinstance(picture, str | os.PathLike):
-        return decode(Path(picture), pre.mode, pre.background)
+        return decode(Path(picture), pre.colours, pre.background)
     raise EngineError(
         f"expected a path, the bytes of a file or a PIL picture, found {type(picture).__name__}: {picture!r:.100}; "
         "several arrays go in one, uint8 [N, H, W, C]"

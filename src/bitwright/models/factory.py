@@ -43,7 +43,14 @@ def load_factory(spec: str) -> LoadedModel:
             f"{spec}: expected its preprocess to be a bitwright.Preprocess, found {type(preprocess).__name__}"
         )
     classes = getattr(factory, "classes", None)
-    return LoadedModel(spec, model, preprocess, None if classes is None else class_names(classes, spec))
+    return LoadedModel(
+        spec,
+        model,
+        preprocess,
+        None if classes is None else class_names(classes, spec),
+        preprocess_from=None if preprocess is None else f"{spec}.preprocess",
+        is_settled=preprocess is not None,
+    )
 
 
 def _find(spec: str, module_name: str, path: str) -> Any:

@@ -40,7 +40,8 @@ def load_torchvision(spec: str) -> LoadedModel:
         interpolation=transforms.interpolation.value,
     )
     model = models.get_model(name, weights=None, **_TORCHVISION_ARGUMENTS.get(name, {}))
-    return LoadedModel(spec, model, preprocess, ClassNames(tuple(published.meta["categories"]), where=spec))
+    classes = ClassNames(tuple(published.meta["categories"]), where=spec)
+    return LoadedModel(spec, model, preprocess, classes, f"the transforms of torchvision's {published}")
 
 
 def load_timm(spec: str) -> LoadedModel:
@@ -55,7 +56,9 @@ def load_timm(spec: str) -> LoadedModel:
     if not timm.is_model(name):
         raise _unknown(spec, name, timm.list_models())
     model = timm.create_model(name, pretrained=False)
-    return LoadedModel(spec, model, timm_preprocess(model.pretrained_cfg), _timm_classes(spec, model))
+    preprocess = timm_preprocess(model.pretrained_cfg)
+    known = None if preprocess is None else "timm's pretrained_cfg"
+    return LoadedModel(spec, model, preprocess, _timm_classes(spec, model), known)
 
 
 def _timm_classes(spec: str, model: Any) -> ClassNames | None:

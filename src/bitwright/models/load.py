@@ -10,6 +10,7 @@ from torch import nn
 from bitwright.errors import ModelError
 from bitwright.models.factory import load_factory
 from bitwright.models.hubs import load_timm, load_torchvision
+from bitwright.models.known import with_preprocess
 from bitwright.models.loaded import LoadedModel
 from bitwright.models.pt2 import load_pt2
 from bitwright.models.weights import load_weights
@@ -56,4 +57,4 @@ def load_model(spec: str | PathLike[str], weights: str | PathLike[str] | None = 
         load_weights(loaded.model, Path(weights), text)
     if isinstance(loaded.model, nn.Module):
         loaded.model.eval()
-    return loaded
+    return with_preprocess(loaded, None if weights is None else Path(weights))

@@ -20,12 +20,16 @@ class LoadedModel:
         model: what `bitwright.quantize` takes.
         preprocess: what its images go through, as far as the place it came from knows; None where that knows nothing.
         classes: what its classes are called, as far as that is known; None where it is not.
+        preprocess_from: where that is known from, in words; None where nothing is.
+        is_settled: whether whoever made the model said so himself, so that nothing else is asked.
     """
 
     name: str
     model: nn.Module | torch.export.ExportedProgram
     preprocess: Preprocess | None = None
     classes: ClassNames | None = None
+    preprocess_from: str | None = None
+    is_settled: bool = False
 
     @property
     def module(self) -> nn.Module:
