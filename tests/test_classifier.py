@@ -132,7 +132,7 @@ def test_what_is_no_image_is_an_error(images):
 def test_counts_below_one_are_errors(files):
     with pytest.raises(EngineError, match="at least 1"):
         Classifier(ARTIFACT, batch=0)
-    with pytest.raises(EngineError, match="at least 1"):
+    with pytest.raises(EngineError, match=r"threads.* found 0"):
         Classifier(ARTIFACT, threads=0)
     with pytest.raises(EngineError, match="at least 1 class"):
         Classifier(ARTIFACT)(files, top=0)
