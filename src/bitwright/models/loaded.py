@@ -20,7 +20,7 @@ class LoadedModel:
         model: what `bitwright.quantize` takes.
         preprocess: what its images go through, as far as the place it came from knows; None where that knows nothing.
         classes: what its classes are called, as far as that is known; None where it is not.
-        preprocess_from: where that is known from, in words; None where nothing is.
+        preprocess_from: where the preprocessing is known from, in words; None where nothing is.
         is_settled: whether whoever made the model said so himself, so that nothing else is asked.
     """
 
