@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import bitwright
 from bitwright.algorithms.ranges import RANGES
 from bitwright.artifact import Artifact
-from bitwright.errors import BitwrightError, CalibrationError, OverflowBoundError, RecipeError
+from bitwright.errors import BitwrightError, CalibrationError, RecipeError
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import calibrate, convert, prepare, quantize
 from bitwright.recipe import Recipe, Rule
@@ -184,12 +184,13 @@ class Wide(nn.Module):
         return logits
 
 
-def test_a_layer_that_could_overflow_is_refused_and_fewer_bits_help() -> None:
+def test_a_layer_that_could_overflow_gets_groups_of_inputs_and_fewer_bits_need_none() -> None:
     preprocess = Preprocess(size=(200, 350), mode="L")
     image = np.full((1, 200, 350, 1), 255, np.uint8)
-    with pytest.raises(OverflowBoundError, match=r"'fc'.*2147483647"):
-        quantize(Wide(), image, preprocess=preprocess)
-    quantize(Wide(), image, preprocess=preprocess, recipe=Recipe(weights="int7"))
+    found = quantize(Wide(), image, preprocess=preprocess)
+    assert found.graph["fc"].tensors["m"].ndim == 2
+    found = quantize(Wide(), image, preprocess=preprocess, recipe=Recipe(weights="int7"))
+    assert found.graph["fc"].tensors["m"].ndim == 1
 
 
 # --- recipes ----------------------------------------------------------------------------------------------------------

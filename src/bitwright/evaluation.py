@@ -17,6 +17,7 @@ from bitwright.classes import ClassNames, named_anew
 from bitwright.engine import Engine
 from bitwright.errors import BitwrightError, MissingExtraError, ModelError
 from bitwright.labels import By, fit_labels
+from bitwright.mode_hint import mode_hint
 from bitwright.prediction import class_count, class_logits, classes_of
 from bitwright.preprocess import Preprocess
 from bitwright.sources import BadImage, ImageSource, open_source
@@ -140,7 +141,8 @@ def outputs_of(model: "nn.Module", preprocess: Preprocess) -> int:
         logits = torch_predictor(model, preprocess)(np.zeros((2, *preprocess.shape), np.uint8))
     except RuntimeError as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"the float model cannot run on these images: {first}") from error
+        hint = mode_hint(str(error), preprocess)
+        raise ModelError(f"the float model cannot run on these images: {first}{hint}") from error
     return int(logits.shape[1])
 
 
