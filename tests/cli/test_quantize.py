@@ -240,7 +240,10 @@ def test_no_image_at_all_is_an_error(run: Run, out: Path):
     ("changes", "message"),
     [
         (["-o", "nowhere/x"], "cannot write nowhere/x: there is no folder /"),
-        (["-o", "images"], "cannot write images: expected a file or nothing there, found a folder; choose another path"),
+        (
+            ["-o", "images"],
+            "cannot write images: expected a file or nothing there, found a folder; choose another path",
+        ),
         (
             ["--recipe", "w9a8"],
             "expected a recipe like w8a8, with 1 to 8 bits each (wt: ternary weights), or a .toml file; found 'w9a8'",
