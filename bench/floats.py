@@ -18,6 +18,7 @@ FACTORIES = {
     "mobilenet_v2": torchvision.models.mobilenet_v2,
     "mobilenet_v3_large": torchvision.models.mobilenet_v3_large,
     "efficientnet_b0": torchvision.models.efficientnet_b0,
+    "shufflenet_v2": torchvision.models.shufflenet_v2_x1_0,
     "cifar_resnet20": cifar_resnet20,
 }
 

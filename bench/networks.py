@@ -84,6 +84,32 @@ def efficientnet_b0(side: int = 224) -> Graph:
     return _head(g, g.table(g.conv2d(x, 1280, 1)))
 
 
+def shufflenet_v2(side: int = 224) -> Graph:
+    """x1.0"""
+    g = RandomGraph((3, side, side))
+    x = g.max_pool2d(g.conv2d("input", 24, 3, stride=(2, 2), zp=0), 3, 2, (1, 1, 1, 1))
+    for channels, blocks in ((116, 4), (232, 8), (464, 4)):
+        for block in range(blocks):
+            x = _shuffled(g, x, channels, halved=block == 0)
+    return _head(g, g.conv2d(x, 1024, 1, zp=0))
+
+
+def _shuffled(g: RandomGraph, x: str, channels: int, halved: bool) -> str:
+    """A unit of ShuffleNetV2: half of the channels go through a branch; `halved`: all go through two, at half the size."""
+    width = channels // 2
+    if halved:
+        inside = g.values[x].shape[0]
+        left = g.conv2d(g.conv2d(x, inside, 3, stride=(2, 2), groups=inside), width, 1, zp=0)
+        right = g.conv2d(g.conv2d(x, width, 1, zp=0), width, 3, stride=(2, 2), groups=width)
+    else:
+        left, right = (g.moved("slice", x, axis=0, start=i, stop=i + width, step=1) for i in (0, width))
+        right = g.conv2d(g.conv2d(right, width, 1, zp=0), width, 3, groups=width)
+    x = g.moved("concat", left, g.conv2d(right, width, 1, zp=0), axis=0)
+    _, h, w = g.values[x].shape
+    x = g.moved("permute", g.moved("reshape", x, shape=(2, width, h, w)), dims=(1, 0, 2, 3))
+    return g.moved("reshape", x, shape=(channels, h, w))
+
+
 def _basic(g: RandomGraph, x: str, width: int, stride: int) -> str:
     shortcut = x
     if stride != 1 or g.values[x].shape[0] != width:
@@ -126,4 +152,7 @@ def _head(g: RandomGraph, x: str, classes: int = 1000) -> Graph:
     return g.build()
 
 
-NETWORKS = {f.__name__: f for f in (resnet18, resnet50, resnet20, mobilenet_v2, mobilenet_v3_large, efficientnet_b0)}
+NETWORKS = {
+    f.__name__: f
+    for f in (resnet18, resnet50, resnet20, mobilenet_v2, mobilenet_v3_large, efficientnet_b0, shufflenet_v2)
+}

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/rows.h"
 #include "step.h"
 #include "strided.h"
 
@@ -23,63 +24,45 @@ std::vector<Stride> strides(const Value& value, const Map& map) {
   return axes;
 }
 
-void copy_block(const uint8_t* in, uint8_t* out, const Dim& rows, const Dim& columns) {
-  for (int64_t r = 0; r < rows.extent; ++r, in += rows.in, out += rows.out) {
-    if (columns.in == 1 && columns.out == 1) {
-      std::memcpy(out, in, columns.extent);
-      continue;
-    }
-    for (int64_t c = 0; c < columns.extent; ++c) out[c * columns.out] = in[c * columns.in];
-  }
-}
-
-void fill_block(uint8_t zero, uint8_t* out, const Dim& rows, const Dim& columns) {
-  for (int64_t r = 0; r < rows.extent; ++r, out += rows.out) {
-    if (columns.out == 1) {
-      std::memset(out, zero, columns.extent);
-      continue;
-    }
-    for (int64_t c = 0; c < columns.extent; ++c) out[c * columns.out] = zero;
-  }
-}
-
-// A part of the output: elements of the input, or zero points.
-struct Part {
-  ptrdiff_t in = 0, out = 0;
-  bool fills = false;
-  Blocks blocks;
-};
-
-// Units are blocks, part after part.
+// Units are blocks, part after part of the output.
 class CopyStep : public Step {
  public:
+  explicit CopyStep(Features features) : features_(features) { units = 0; }
+
   void run(const Buffers& at, int begin, int end) const noexcept override {
-    int64_t first = 0;
     for (const Part& part : parts_) {
-      int64_t count = part.blocks.count();
-      part.blocks.each(std::clamp<int64_t>(begin - first, 0, count), std::clamp<int64_t>(end - first, 0, count),
-                       [&](const Blocks::Block& block) {
-                         uint8_t* out = at.out + part.out + block.out;
-                         if (part.fills)
-                           fill_block(zero, out, block.rows, block.columns);
-                         else
-                           copy_block(at.in + part.in + block.in, out, block.rows, block.columns);
-                       });
-      first += count;
+      int first = std::clamp(begin - part.first, 0, part.units), last = std::clamp(end - part.first, 0, part.units);
+      if (first < last) part.kernel->run(part.params, at, first, last);
     }
   }
 
-  void add(ptrdiff_t in_offset, ptrdiff_t out_offset, const std::vector<Dim>& dims, bool fills = false) {
+  void copy(ptrdiff_t in_offset, ptrdiff_t out_offset, const std::vector<Dim>& dims) { add(move_of(dims, in_offset, out_offset)); }
+
+  void fill(uint8_t code, ptrdiff_t out_offset, const std::vector<Dim>& dims) {
     for (const Dim& d : dims)
       if (d.extent == 0) return;
-    parts_.push_back({in_offset, out_offset, fills, Blocks(simplified(dims))});
-    units = 0;
-    for (const Part& part : parts_) units += static_cast<int>(part.blocks.count());
+    MoveParams p = move_of(dims, 0, out_offset);
+    p.fills = true, p.code = code;
+    add(p);
   }
 
-  uint8_t zero = 0;
-
  private:
+  struct Part {
+    MoveParams params;
+    const Kernel<MoveParams>* kernel;
+    int first, units;
+  };
+
+  // The step has the name of its first part, which is the one that moves what is there.
+  void add(const MoveParams& p) {
+    const KernelRow<MoveParams>& row = move_kernels().choose(p, features_);
+    if (kernel.empty()) kernel = row.name, isa = isa_for(row.needs);
+    if (!has(detected_features(), row.needs)) return;  // chosen, but not run: see KernelStep::bind
+    parts_.push_back({p, row.kernel, units, row.kernel->units(p)});
+    units += parts_.back().units;
+  }
+
+  Features features_;
   std::vector<Part> parts_;
 };
 
@@ -87,6 +70,7 @@ class CopyStep : public Step {
 class ReshapeStep : public Step {
  public:
   ReshapeStep(std::vector<Stride> in, std::vector<Stride> out, int64_t count) : in_(std::move(in)), out_(std::move(out)), count_(count) {
+    kernel = "move, one by one";
     units = static_cast<int>((count + kElementsPerUnit - 1) / kElementsPerUnit);
   }
 
@@ -95,7 +79,7 @@ class ReshapeStep : public Step {
     for (int64_t i = begin * kElementsPerUnit; i < last;) {
       Position from = position_of(in_, i), to = position_of(out_, i);
       int64_t run = std::min({from.run, to.run, last - i});
-      copy_block(at.in + from.offset, at.out + to.offset, {1, 0, 0}, {run, in_.back().step, out_.back().step});
+      for (int64_t j = 0; j < run; ++j) at.out[to.offset + j * out_.back().step] = at.in[from.offset + j * in_.back().step];
       i += run;
     }
   }
@@ -112,45 +96,44 @@ std::vector<Dim> over_both(const std::vector<int>& extents, const std::vector<St
 }
 
 // Around the input, axis after axis: what lies before and behind it; along the axes before only as far as the input reaches.
-void add_padding(CopyStep& step, const std::vector<int>& padding, const std::vector<int>& shape, const std::vector<Stride>& out) {
+void add_padding(CopyStep& step, uint8_t code, const std::vector<int>& padding, const std::vector<int>& shape, const std::vector<Stride>& out) {
   ptrdiff_t inside = 0;
   for (size_t axis = 0; axis < shape.size(); ++axis) {
     std::vector<Dim> dims;
     for (size_t d = 0; d < shape.size(); ++d) dims.push_back({d < axis ? shape[d] : out[d].extent, 0, out[d].step});
     int before = padding[2 * axis], behind = padding[2 * axis + 1];
     dims[axis].extent = before;
-    step.add(0, inside, dims, true);
+    step.fill(code, inside, dims);
     dims[axis].extent = behind;
-    step.add(0, inside + (before + shape[axis]) * out[axis].step, dims, true);
+    step.fill(code, inside + (before + shape[axis]) * out[axis].step, dims);
     inside += before * out[axis].step;
   }
 }
 
 std::unique_ptr<Step> make_move(const Node& node, const Value& from, const Value& to, int before, std::vector<Stride> in,
-                                const std::vector<Stride>& out) {
-  auto step = std::make_unique<CopyStep>();
+                                const std::vector<Stride>& out, Features features) {
+  auto step = std::make_unique<CopyStep>(features);
   if (node.op == "reshape") {
     std::vector<Dim> dims;
     if (!paired(in, out, dims)) return std::make_unique<ReshapeStep>(in, out, from.count());
-    step->add(0, 0, dims);
+    step->copy(0, 0, dims);
   } else if (node.op == "permute") {
     std::vector<Stride> permuted;
     for (int d : node.attrs.at("dims")) permuted.push_back(in[d]);
-    step->add(0, 0, over_both(to.shape, permuted, out));
+    step->copy(0, 0, over_both(to.shape, permuted, out));
   } else if (node.op == "slice") {
     int axis = node.attrs.at("axis")[0];
     ptrdiff_t start = node.attrs.at("start")[0] * in[axis].step;
     in[axis].step *= node.attrs.at("step")[0];
-    step->add(start, 0, over_both(to.shape, in, out));
+    step->copy(start, 0, over_both(to.shape, in, out));
   } else if (node.op == "concat") {
-    step->add(0, before * out[node.attrs.at("axis")[0]].step, over_both(from.shape, in, out));
+    step->copy(0, before * out[node.attrs.at("axis")[0]].step, over_both(from.shape, in, out));
   } else if (node.op == "pad") {
     const auto& padding = node.attrs.at("padding");
     ptrdiff_t inside = 0;
     for (size_t d = 0; d < out.size(); ++d) inside += padding[2 * d] * out[d].step;
-    step->zero = static_cast<uint8_t>(to.zero_point(0));
-    step->add(0, inside, over_both(from.shape, in, out));
-    add_padding(*step, padding, from.shape, out);
+    step->copy(0, inside, over_both(from.shape, in, out));
+    add_padding(*step, static_cast<uint8_t>(to.zero_point(0)), padding, from.shape, out);
   }
   return step;
 }
@@ -174,6 +157,18 @@ class ConstantStep : public Step {
   std::vector<uint8_t> codes_;  // without gaps
 };
 
+std::unique_ptr<Step> make_viewed(const View& view, const std::vector<Stride>& in, const std::vector<Stride>& out, Features features) {
+  auto step = std::make_unique<CopyStep>(features);
+  std::vector<Stride> loops;
+  for (const View::Loop& loop : view.loops()) loops.push_back({loop.extent, loop.step * in[loop.axis].step});
+  ptrdiff_t start = 0;
+  for (size_t axis = 0; axis < in.size(); ++axis) start += view.starts()[axis] * in[axis].step;
+  std::vector<Dim> dims;
+  paired(loops, out, dims);  // the loops of an axis multiply to its extent
+  step->copy(start, 0, dims);
+  return step;
+}
+
 class ImageStep : public Step {
  public:
   void run(const Buffers& at, int begin, int end) const noexcept override {
@@ -189,12 +184,14 @@ class ImageStep : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> make_copy(const Graph& graph, const Layout& layout, const Layer& layer, int input, int before) {
+std::unique_ptr<Step> make_copy(const Graph& graph, const Layout& layout, const Layer& layer, int input, int before, Features features) {
   const Node& node = *layer.node;
   int in = node.inputs[input], out = layer.output;
   const Value &from = graph.values[in], &to = graph.values[out];
-  auto step = make_move(node, from, to, before, strides(from, layout.place(in).map), strides(to, layout.place(out).map));
-  step->name = node.name, step->op = node.op, step->kernel = "copy";
+  std::vector<Stride> in_strides = strides(from, layout.place(in).map), out_strides = strides(to, layout.place(out).map);
+  auto step = layer.view ? make_viewed(*layer.view, in_strides, out_strides, features)
+                         : make_move(node, from, to, before, in_strides, out_strides, features);
+  step->name = node.name, step->op = node.op;
   step->in = in, step->out = out;
   step->bytes = 2 * std::min(from.count(), to.count());
   return step;

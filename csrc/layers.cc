@@ -12,7 +12,7 @@ Layers::Layers(const Graph& graph) : writers_(graph.values.size(), layers_.end()
 void Layers::add(Iterator before, const Node* node) {
   size_t values = std::max(writers_.size(), static_cast<size_t>(node->output) + 1);
   writers_.resize(values, layers_.end()), readers_.resize(values, 0);
-  writers_[node->output] = layers_.insert(before, {node, node->output, nullptr});
+  writers_[node->output] = layers_.insert(before, {node, node->output, nullptr, nullptr, nullptr, {}});
   for (int input : node->inputs) ++readers_[input];
 }
 

@@ -75,7 +75,7 @@ class Lowering {
       : graph_(graph), features_(features), keep_values_(keep_values), pool_(pool), layers_(graph), layout_(graph) {}
 
   Lowered run() {
-    if (!keep_values_) fuse_flattens(), drop_unread(), fuse_tables();
+    if (!keep_values_) fuse_flattens(), fuse_moves(), drop_unread(), fuse_tables();
     pack_values(graph_, layers_, features_, keep_values_);
     while (layout_.size() < graph_.values.size()) layout_.add_value();
     if (!keep_values_) make_views();
@@ -100,6 +100,35 @@ class Lowering {
       if (is_grouped(*layer.node)) continue;  // its groups are of inputs in PyTorch's order
       layers_.read(layer, 0, source);
     }
+  }
+
+  // Of a chain of moves the last does them all, where nothing else needs what lies between.
+  void fuse_moves() {
+    std::vector<int64_t> taken(graph_.values.size(), 0);  // by moves, of each value
+    std::vector<int> others(graph_.values.size());        // that read it, too
+    for (size_t i = 0; i < others.size(); ++i) others[i] = layers_.readers(static_cast<int>(i));
+    for (const Layer& layer : layers_)
+      if (is_move(layer)) taken[layer.node->inputs[0]] += graph_.values[layer.output].count(), --others[layer.node->inputs[0]];
+    std::vector<std::optional<View>> views(graph_.values.size());
+    for (Layer& layer : layers_) {
+      if (!is_move(layer)) continue;
+      int in = layer.node->inputs[0];
+      const Value &from = graph_.values[in], &to = graph_.values[layer.output];
+      bool passes = views[in] && others[in] == 0 && taken[in] <= from.count() && !is_free(*layers_.writer(in));
+      if (passes) layer.view = views[in]->after(*layer.node, to.shape);
+      views[layer.output] = layer.view ? layer.view : View(in, from.shape).after(*layer.node, to.shape);
+      if (layer.view) layers_.read(layer, 0, layer.view->source());
+    }
+  }
+
+  static bool is_move(const Layer& layer) { return any_of(layer.node->op, {"reshape", "permute", "slice"}); }
+
+  // Does it move no byte, or only skip some?
+  bool is_free(const Layer& layer) const {
+    const Node& node = *layer.node;
+    int in = node.inputs[0], out = layer.output;
+    if (layer.view || keeps_order(node, graph_.values)) return !layer.view;
+    return node.op == "slice" && node.attrs.at("step")[0] == 1 && (joins_channels(node, in, out) || joins_pixels(node, in, out));
   }
 
   void drop_unread() {
@@ -169,6 +198,7 @@ class Lowering {
       const Node& node = *layer.node;
       if (node.inputs.empty()) continue;
       int in = node.inputs[0];
+      if (layer.view) continue;
       if (keeps_order(node, graph_.values) && same_rows(in, layer.output))
         layout_.make_view(layer.output, in, 0);
       else if (node.op == "slice" && node.attrs.at("step")[0] == 1 && joins_channels(node, in, layer.output))
@@ -188,6 +218,7 @@ class Lowering {
       const Node& node = *layer.node;
       if (node.inputs.empty()) continue;
       int in = node.inputs[0];
+      if (layer.view) continue;
       if (keeps_order(node, graph_.values) && !same_rows(in, layer.output))
         layout_.make_pixel_view(layer.output, in, 0);
       else if (node.op == "slice" && node.attrs.at("step")[0] == 1 && joins_pixels(node, in, layer.output))
@@ -288,7 +319,7 @@ class Lowering {
     if (any_of(op, {"reshape", "permute", "slice", "pad", "concat"})) {
       int i = 0, axis = op == "concat" ? layer.node->attrs.at("axis")[0] : 0, before = 0;
       auto copy = [&](int input, int offset) {
-        if (!is_in_place(layer, input, offset)) steps.push_back(make_copy(graph_, layout_, layer, i, before));
+        if (!is_in_place(layer, input, offset)) steps.push_back(make_copy(graph_, layout_, layer, i, before, features_));
         ++i, before += graph_.values[input].shape[axis];
       };
       if (op == "concat") return for_parts(layer, copy);

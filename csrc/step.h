@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "kernels/features.h"
 #include "layout.h"
 #include "memory.h"
+#include "view.h"
 
 namespace bitwright {
 
@@ -34,6 +36,7 @@ struct Layer {
   const Tensor* table;  // fused, or null
   const Layer* scale = nullptr;  // fused: a mul with one factor a channel that writes inputs[0]
   const Layer* pool = nullptr;   // fused: a global_avg_pool2d of the output
+  std::optional<View> view;      // of a chain of moves: what its output is of inputs[0], in place of what the node says
 };
 
 std::unique_ptr<Step> make_conv2d(const Graph&, const Layout&, const Layer&, Features);
@@ -56,7 +59,7 @@ std::unique_ptr<Step> make_pooled(const Graph&, const Layout&, const Layer&, Fea
 
 // concat, slice, pad, reshape, permute: moves the codes of input `input` of the node to where they belong; of a concat, behind
 // `before` others on its axis.
-std::unique_ptr<Step> make_copy(const Graph&, const Layout&, const Layer&, int input, int before);
+std::unique_ptr<Step> make_copy(const Graph&, const Layout&, const Layer&, int input, int before, Features);
 
 // Writes the codes of a constant where the graph reads them.
 std::unique_ptr<Step> make_constant(const Graph&, const Layout&, const Layer&, Features);

@@ -6,6 +6,7 @@
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/grouped/grouped.h"
 #include "kernels/igemm/igemm.h"
+#include "kernels/move/move.h"
 #include "kernels/pool/pool.h"
 #include "kernels/table/table.h"
 
@@ -30,6 +31,7 @@ std::vector<KernelInfo> all_kernels() {
   append(all, "elementwise", elementwise_kernels());
   append(all, "pool", pool_kernels());
   append(all, "table", table_kernels());
+  append(all, "move", move_kernels());
   return all;
 }
 
