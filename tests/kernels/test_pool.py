@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.kernels.agreement import assert_agreement
+from bitwright.engine.native import Native
+from tests.kernels.agreement import assert_agreement, available, forced
 from tests.kernels.random_graph import RandomGraph
 
 CHANNELS = [1, 3, 8, 16, 17, 24, 33, 64, 65, 100, 144]
@@ -28,6 +29,24 @@ def test_channels(channels: int, kind: str, table: bool) -> None:
     y = pool(graph, kind, graph.conv2d("input", channels, 1, zp=100))
     graph.dequantize(graph.table(y) if table else y)
     assert_agreement(graph.build(), graph.images(2))
+
+
+@pytest.mark.parametrize("channels", [1, 10, 33, 64, 100, 1000])
+@pytest.mark.parametrize("kind", ["average", "global"])
+def test_averages_that_are_the_logits(channels: int, kind: str) -> None:
+    """float32, as SqueezeNet has them behind its last convolution."""
+    graph = RandomGraph((3, 7, 6), seed=channels)
+    x = graph.conv2d("input", channels, 1, zp=100)
+    if kind == "global":
+        graph.global_avg_pool2d(x, to_float=True)
+    else:
+        graph.avg_pool2d(x, 3, 2, to_float=True)
+    built, images = graph.build(), graph.images(2)
+    assert_agreement(built, images)
+    for isa in available():
+        with forced(isa):
+            pooled = Native(built, 1).layers(images[:1])[-1]
+        assert (pooled.kernel == "pool") == (isa == "scalar")
 
 
 @pytest.mark.parametrize("kind", ["max", "average"])

@@ -2,11 +2,6 @@
 #include "kernels/rows.h"
 
 namespace bitwright {
-namespace {
-
-bool makes_codes(const PoolParams& p) { return !p.to_float; }
-
-}  // namespace
 
 KernelTable<PoolParams> pool_kernels() {
   static constexpr KernelRow<PoolParams> rows[] = {

@@ -92,7 +92,7 @@ class Pooler {
         for (int x = 0; x < p_.in.w; ++x) sum.add(Vec::load(in + x * p_.in.pixel));
         sums[i] = sum;
       }
-    for (int i = 0; i < count; ++i) store(average_of(sums[i], p_.in.h * p_.in.w, p_.m[0]), at.out, (block + i) * Vec::kBytes);
+    for (int i = 0; i < count; ++i) store_average(sums[i], p_.in.h * p_.in.w, p_.m[0], at.out, (block + i) * Vec::kBytes);
   }
 
   void max(const InsideWindow& window, const uint8_t* in, uint8_t* out, int c) const {
@@ -104,20 +104,32 @@ class Pooler {
   void average(const InsideWindow& window, const uint8_t* in, float m, uint8_t* out, int c) const {
     PoolSums sums;
     window.each(p_, [&](ptrdiff_t offset) { sums.add(Vec::load(in + offset)); });
-    store(average_of(sums, window.rows.count() * window.columns.count(), m), out, c);
+    store_average(sums, window.rows.count() * window.columns.count(), m, out, c);
   }
 
-  // The codes of t = f32(sum - count * zp) * m + out_zp.
-  Vec::Bytes average_of(PoolSums& sums, int count, float m) const {
+  // t = f32(sum - count * zp) * m as it is, or the codes of t + out_zp.
+  void store_average(PoolSums& sums, int count, float m, uint8_t* out, int c) const {
     sums.empty();
     const Vec::Ints offset = Vec::splat_int(-count * p_.zp);
     const Vec::Floats factor = Vec::splat_float(m);
+    Vec::Floats t[4];
+    for (int r = 0; r < 4; ++r) t[r] = Vec::floats(Vec::add(sums.total[r], offset)) * factor;
+    if (p_.to_float) return store_floats(t, out, c);
     Vec::Bytes bytes = Vec::zero();
-    for (int r = 3; r >= 0; --r) {
-      Vec::Floats t = Vec::floats(Vec::add(sums.total[r], offset)) * factor + out_zp_;
-      bytes = Vec::shifted_in(bytes, Vec::max_ints(Vec::rounded(Vec::min_floats(t, hi_)), Vec::zero()));
+    for (int r = 3; r >= 0; --r)
+      bytes = Vec::shifted_in(bytes, Vec::max_ints(Vec::rounded(Vec::min_floats(t[r] + out_zp_, hi_)), Vec::zero()));
+    store(bytes, out, c);
+  }
+
+  // Lane i of t[r] is channel c + 4 * i + r.
+  void store_floats(const Vec::Floats (&t)[4], uint8_t* out, int c) const {
+    float lanes[Vec::kLanes], in_order[Vec::kBytes];
+    for (int r = 0; r < 4; ++r) {
+      Vec::store_floats(lanes, t[r]);
+      for (int i = 0; i < Vec::kLanes; ++i) in_order[4 * i + r] = lanes[i];
     }
-    return bytes;
+    int left = p_.out.c - c;
+    __builtin_memcpy(out + 4 * c, in_order, sizeof(float) * (left < Vec::kBytes ? left : Vec::kBytes));
   }
 
   void store(Vec::Bytes codes, uint8_t* out, int c) const {
