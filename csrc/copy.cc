@@ -36,7 +36,9 @@ class CopyStep : public Step {
     }
   }
 
-  void copy(ptrdiff_t in_offset, ptrdiff_t out_offset, const std::vector<Dim>& dims) { add(move_of(dims, in_offset, out_offset)); }
+  void copy(ptrdiff_t in_offset, ptrdiff_t out_offset, const std::vector<Dim>& dims) {
+    add(move_of(dims, in_offset, out_offset));
+  }
 
   void fill(uint8_t code, ptrdiff_t out_offset, const std::vector<Dim>& dims) {
     for (const Dim& d : dims)
@@ -69,7 +71,8 @@ class CopyStep : public Step {
 // A reshape whose two shapes have no common loops.
 class ReshapeStep : public Step {
  public:
-  ReshapeStep(std::vector<Stride> in, std::vector<Stride> out, int64_t count) : in_(std::move(in)), out_(std::move(out)), count_(count) {
+  ReshapeStep(std::vector<Stride> in, std::vector<Stride> out, int64_t count)
+      : in_(std::move(in)), out_(std::move(out)), count_(count) {
     kernel = "move, one by one";
     units = static_cast<int>((count + kElementsPerUnit - 1) / kElementsPerUnit);
   }
@@ -96,7 +99,8 @@ std::vector<Dim> over_both(const std::vector<int>& extents, const std::vector<St
 }
 
 // Around the input, axis after axis: what lies before and behind it; along the axes before only as far as the input reaches.
-void add_padding(CopyStep& step, uint8_t code, const std::vector<int>& padding, const std::vector<int>& shape, const std::vector<Stride>& out) {
+void add_padding(CopyStep& step, uint8_t code, const std::vector<int>& padding, const std::vector<int>& shape,
+                 const std::vector<Stride>& out) {
   ptrdiff_t inside = 0;
   for (size_t axis = 0; axis < shape.size(); ++axis) {
     std::vector<Dim> dims;
@@ -143,13 +147,15 @@ class ConstantStep : public Step {
  public:
   ConstantStep(const Value& value, const Map& map, std::span<const uint8_t> from) : map_(map), codes_(value.count()) {
     std::vector<Stride> axes = strides(value, {map.h, map.w, map.c, map.c, ptrdiff_t{map.w} * map.c, map.c});
-    for (int64_t i = 0; i < value.count(); ++i) codes_[position_of(axes, i).offset] = static_cast<uint8_t>(from[i] * value.step);
+    for (int64_t i = 0; i < value.count(); ++i)
+      codes_[position_of(axes, i).offset] = static_cast<uint8_t>(from[i] * value.step);
     units = map.h;
   }
 
   void run(const Buffers& at, int begin, int end) const noexcept override {
     for (int pixel = begin * map_.w; pixel < end * map_.w; ++pixel)
-      std::memcpy(at.out + pixel / map_.w * map_.row + pixel % map_.w * map_.pixel, codes_.data() + ptrdiff_t{pixel} * map_.c, map_.c);
+      std::memcpy(at.out + pixel / map_.w * map_.row + pixel % map_.w * map_.pixel, codes_.data() + ptrdiff_t{pixel} * map_.c,
+                  map_.c);
   }
 
  private:
@@ -157,7 +163,8 @@ class ConstantStep : public Step {
   std::vector<uint8_t> codes_;  // without gaps
 };
 
-std::unique_ptr<Step> make_viewed(const View& view, const std::vector<Stride>& in, const std::vector<Stride>& out, Features features) {
+std::unique_ptr<Step> make_viewed(const View& view, const std::vector<Stride>& in, const std::vector<Stride>& out,
+                                  Features features) {
   auto step = std::make_unique<CopyStep>(features);
   std::vector<Stride> loops;
   for (const View::Loop& loop : view.loops()) loops.push_back({loop.extent, loop.step * in[loop.axis].step});
@@ -184,7 +191,8 @@ class ImageStep : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> make_copy(const Graph& graph, const Layout& layout, const Layer& layer, int input, int before, Features features) {
+std::unique_ptr<Step> make_copy(const Graph& graph, const Layout& layout, const Layer& layer, int input, int before,
+                                Features features) {
   const Node& node = *layer.node;
   int in = node.inputs[input], out = layer.output;
   const Value &from = graph.values[in], &to = graph.values[out];

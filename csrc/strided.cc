@@ -12,7 +12,8 @@ std::vector<Dim> simplified(std::vector<Dim> dims) {
   std::stable_sort(dims.begin(), dims.end(), [](const Dim& a, const Dim& b) { return a.out > b.out; });
   std::vector<Dim> merged;
   for (const Dim& inner : dims) {
-    bool joins = !merged.empty() && merged.back().in == inner.extent * inner.in && merged.back().out == inner.extent * inner.out;
+    bool joins =
+        !merged.empty() && merged.back().in == inner.extent * inner.in && merged.back().out == inner.extent * inner.out;
     if (joins)
       merged.back() = {merged.back().extent * inner.extent, inner.in, inner.out};
     else

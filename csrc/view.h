@@ -1,5 +1,6 @@
-// A value as another one's elements in another order or in part: what chains of reshape, permute and slice come to. Each axis is
-// loops over axes of the source, so `reshape, permute, reshape`, which shuffles channels, is one move with two loops over them.
+// A value as another one's elements in another order or in part: what chains of reshape, permute and slice come to. Each axis
+// is loops over axes of the source, so `reshape, permute, reshape`, which shuffles channels, is one move with two loops over
+// them.
 #pragma once
 
 #include <cstdint>
