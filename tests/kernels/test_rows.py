@@ -52,7 +52,9 @@ def grouped() -> RandomGraph:
 def moves() -> RandomGraph:
     graph = RandomGraph((3, 9, 11))
     x = graph.moved("permute", graph.conv2d("input", 40, 3), dims=(0, 2, 1))
-    graph.dequantize(graph.moved("concat", graph.flatten(graph.moved("pad", x, padding=((0, 0), (1, 0), (0, 1)))), axis=0))
+    graph.dequantize(
+        graph.moved("concat", graph.flatten(graph.moved("pad", x, padding=((0, 0), (1, 0), (0, 1)))), axis=0)
+    )
     return graph
 
 
