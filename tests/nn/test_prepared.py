@@ -312,3 +312,39 @@ def test_codes_that_were_set_are_the_ones_that_run_until_the_next_calibration(re
     assert convert(loaded).data == convert(prepared).data
     calibrate(prepared, IMAGES, range="minmax")
     assert convert(prepared).data == before
+
+
+# --- autocast, export, compile ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_changes_no_integer(dtype: torch.dtype) -> None:
+    prepared = make(recipe="w4a4")
+    expected = prepared(REALS)
+    with torch.autocast("cpu", dtype):
+        found = prepared(REALS)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_it_can_be_exported(strict: bool) -> None:
+    prepared = make()
+    program = torch.export.export(prepared, (REALS,), strict=strict)
+    assert torch.equal(program.module()(REALS), prepared(REALS))
+
+
+def test_it_can_be_compiled_and_follows_training_and_eval() -> None:
+    prepared = make()
+    compiled = torch.compile(prepared, backend="aot_eager", fullgraph=True)
+    before = compiled(REALS)
+    assert torch.equal(before, prepared(REALS))
+    scale_in_no_grad(prepared.train())
+    prepared.eval()
+    assert torch.equal(compiled(REALS), prepared(REALS))
+    assert not torch.equal(prepared(REALS), before)
+
+
+def test_what_has_no_ranges_is_not_traced() -> None:
+    with pytest.raises(CalibrationError, match=r"prepared.eval\(\) before tracing"):
+        torch.export.export(prepare(Net(), preprocess=PREPROCESS), (REALS,))

@@ -40,6 +40,11 @@ class Histogram:
         assert self.exponent is not None
         _native.count_bins(numbers, 2.0**-self.exponent, self.counts)
 
+    def extend(self, lo: float, hi: float) -> None:
+        """Let the extremes be these, if they are further out: of numbers that were not counted."""
+        self.lo, self.hi = min(self.lo, lo), max(self.hi, hi)
+        self._widen(max(abs(lo), abs(hi)))
+
     def _widen(self, size: float) -> None:
         exponent = max(math.frexp(size)[1] if size else -126, -100) - int(math.log2(SIDE))
         if self.exponent is None:

@@ -14,20 +14,24 @@ from torch.nn import functional as F
 
 from bitwright.graph import Node, Value
 from bitwright.nn.float_ops import FloatCall, FloatFunction, concat, pad_list, permute, reshape, slice_
-from bitwright.ops.op import codes_of, worst_case
+from bitwright.ops.op import codes_of
 
 FLOAT32_EXACT = 2**24
 
 
 @dataclass(frozen=True)
 class Call:
-    """One node about to run: its tensors on the right device, its input types, its output."""
+    """One node about to run: its tensors on the right device, its input types, its output, its inputs' codes.
+
+    `bound`: what no sum of products can exceed; None for an op without a weight.
+    """
 
     node: Node
     tensors: Mapping[str, Tensor]
     inputs: list[Value]
     output: Value
     xs: list[Tensor]
+    bound: int | None = None
 
     def centred(self, index: int) -> Tensor:
         """step * code - zero_point of an input."""
@@ -56,10 +60,13 @@ class Call:
 
     @property
     def exact_dtype(self) -> torch.dtype:
-        """The cheaper float type in which the sums of products are exact; never float32 where torch may round its inputs."""
-        bound = worst_case(self.node.tensors["weight"], codes_of(self.inputs[0]))
-        unrounded = torch.get_float32_matmul_precision() == "highest"
-        return torch.float32 if bound < FLOAT32_EXACT and unrounded else torch.float64
+        """The cheaper float type in which the sums of products are exact; never float32 where torch may round its inputs.
+
+        What is traced may run anywhere and with other settings.
+        """
+        unrounded = not torch.compiler.is_compiling() and torch.get_float32_matmul_precision() == "highest"
+        small = self.bound is not None and self.bound < FLOAT32_EXACT
+        return torch.float32 if small and unrounded else torch.float64
 
 
 def conv2d(call: Call) -> Tensor:

@@ -4,23 +4,24 @@ It rounds its input to pixels, and makes bits of them where the preprocessing ha
 differentiable fake quantization; in eval mode it computes the integers.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bitwright.algorithms.ranges import Function, Range, identity
-from bitwright.errors import CalibrationError, EngineError
+from bitwright.errors import CalibrationError, EngineError, GraphError
 from bitwright.graph import INPUT, Graph, Node
 from bitwright.nn.edges import WITH_WEIGHT, Ends, ends, place
 from bitwright.nn.histogram import Histogram
 from bitwright.nn.image import code_affine, encode, image_type, read_bits
-from bitwright.nn.integer_ops import INTEGER_FUNCTIONS, Call
+from bitwright.nn.integers import Integers, without_autocast
 from bitwright.nn.layer import Layer
 from bitwright.nn.quantizers import Edge, WeightQuantizer
+from bitwright.nn.walk import steps, walk
 from bitwright.ops import FLOAT_OPS
 from bitwright.ops.unary import Unary
 from bitwright.ops.weights import groups_needed
@@ -68,7 +69,7 @@ class PreparedModel(nn.Module):
         for name in dict.fromkeys(self.owner.values()):
             self.edges[_key(name)] = Edge(name, edges.schemes[name])
         self.ruled_by = dict(edges.ruled_by)
-        self._lowered: tuple[int, Graph, dict[str, dict[str, Tensor]]] | None = None
+        self._settled: Integers | None = None
 
     def _groups(self, node: Node, weights: str, sides: Ends) -> int:
         """Groups of a linear layer's inputs: the recipe's, or as many as its accumulators need."""
@@ -97,11 +98,19 @@ class PreparedModel(nn.Module):
         height, width, channels = self.preprocess.shape
         if x.dim() != 4 or tuple(x.shape[1:]) != (channels, height, width):
             raise EngineError(f"expected images of [N, {channels}, {height}, {width}], found {list(x.shape)}")
-        pixels = ((x - self.image_offset) / self.image_scale).round().clamp(0, 255)
+        with without_autocast(x):
+            pixels = ((x.float() - self.image_offset) / self.image_scale).round().clamp(0, 255)
         if self.training:
             self._expect_calibrated()
             return self._float(self._real(pixels), self._fake_quantize)
         return self.run_integers(pixels)
+
+    def train(self, mode: bool = True) -> "PreparedModel":
+        """Set the mode; on the way to eval mode the integers are settled."""
+        super().train(mode)
+        if not mode:
+            self.settle()
+        return self
 
     def real_input(self, images: Tensor) -> Tensor:
         """What uint8 images [N, H, W, C] mean: the float graph's input, float32 [N, C, H, W], or bits [N, planes, H, W]."""
@@ -120,19 +129,37 @@ class PreparedModel(nn.Module):
 
     def set_progress(self, share: float) -> None:
         """Tell the quantizers how much of the training is done, 0 to 1: some training algorithms follow a schedule."""
-        self._lowered = None
+        self._settled = None
         for module in self.modules():
             if isinstance(module, Edge | WeightQuantizer):
                 module.progress = share
 
     def steps(self) -> Iterator[tuple[Node, list[str]]]:
         """Every node of the float graph in order, each with the values that nothing reads after it."""
-        return _steps(self.graph)
+        return steps(self.graph)
 
-    def observe(self, images: Tensor) -> Tensor:
-        """Run the float model on uint8 images [N, H, W, C] and add to every edge's histogram; returns the float logits."""
+    def observe(
+        self,
+        images: Tensor,
+        *,
+        edges: Collection[str] | None = None,
+        see: Callable[[str, Tensor], None] = lambda name, value: None,
+    ) -> Tensor:
+        """Run the float model on uint8 images [N, H, W, C] and add to every edge's histogram; returns the float logits.
+
+        With `edges`, only to those of these names. `see` is called with every value and its name.
+        """
+
+        def at_edge(name: str, value: Tensor) -> Tensor:
+            see(name, value)
+            edge = self.edge(name)
+            wanted = edge is not None and (edges is None or edge.name in edges)
+            if edge is not None and wanted and not FLOAT_OPS[self.graph[name].op].passes_type:
+                edge.observe(value)
+            return value
+
         with torch.no_grad():
-            return self._float(self.real_input(images).contiguous(memory_format=torch.channels_last), self._observe)
+            return self._float(self.real_input(images).contiguous(memory_format=torch.channels_last), at_edge)
 
     def forget(self) -> None:
         """Empty every histogram and undo every correction: what calibration starts from."""
@@ -143,14 +170,17 @@ class PreparedModel(nn.Module):
             assert isinstance(layer, Layer)
             layer.forget()
 
-    def choose_ranges(self, algorithm: Range) -> None:
-        """Set every scale from the histograms and the weights."""
+    def choose_ranges(
+        self, algorithm: Range, *, edges: Collection[str] | None = None, layers: Collection[str] | None = None
+    ) -> None:
+        """Set every scale from the histograms and the weights; or only those of these edges and these layers."""
         for edge in self.edges.values():
             assert isinstance(edge, Edge)
-            edge.choose_range(algorithm, self.read_through(edge.name))
+            if edges is None or edge.name in edges:
+                edge.choose_range(algorithm, self.read_through(edge.name))
         for layer in self.layers.values():
             assert isinstance(layer, Layer)
-            if layer.quantizer is not None:
+            if layer.quantizer is not None and (layers is None or layer.node.name in layers):
                 layer.quantizer.choose_range(algorithm, layer.tensors()["weight"])
 
     def read_through(self, name: str) -> Function:
@@ -166,39 +196,23 @@ class PreparedModel(nn.Module):
         edge = self.edge(name)
         return value if edge is None else edge(value)
 
-    def _observe(self, name: str, value: Tensor) -> Tensor:
-        edge = self.edge(name)
-        if edge is not None and not FLOAT_OPS[self.graph[name].op].passes_type:
-            edge.observe(value)
-        return value
-
     def _float(self, real: Tensor, at_edge: Callable[[str, Tensor], Tensor]) -> Tensor:
         quantized = at_edge == self._fake_quantize
 
         def run(name: str, xs: list[Tensor]) -> Tensor:
             return at_edge(name, self.layer(name)(xs, quantized=quantized))
 
-        return _walk(self.graph, {INPUT: real}, run)
+        return walk(self.graph, {INPUT: real}, run)
 
     def run_integers(self, pixels: Tensor, trace: Callable[[str, Tensor], None] | None = None) -> Tensor:
         """Logits of pixel codes [N, C, H, W] (whole numbers in float32), computed in integers; `trace` sees every value."""
-        graph, tensors = self._integer_graph()
-
-        def run(name: str, xs: list[Tensor]) -> Tensor:
-            node = nodes[name]
-            call = Call(node, tensors[name], graph.inputs_of(node), graph.values[name], xs)
-            result = INTEGER_FUNCTIONS[node.op](call)
-            if trace is not None:
-                trace(name, result.expand(len(pixels), *result.shape[1:]))  # a constant is there once for all images
-            return result
-
-        nodes = {node.name: node for node in graph.nodes}
-        with torch.no_grad():
-            return _walk(graph, {INPUT: encode(pixels.float(), self.preprocess)}, run)
+        return self._integers()(pixels, trace)
 
     def lower(self) -> Graph:
         """The integer graph of this moment. CalibrationError before calibration."""
         self._expect_calibrated()
+        if self._settled is not None and self._settled.follow(self._state()):
+            return self._settled.graph
         types = {name: edge.qtype for name in self.owner if (edge := self.edge(name)) is not None}
         types[INPUT] = self.image
         values = {name: replace(value, type=types.get(name)) for name, value in self.graph.values.items()}
@@ -208,41 +222,35 @@ class PreparedModel(nn.Module):
             nodes.append(FLOAT_OPS[node.op].lower(self.layer(node.name).float_node(), inputs, values[node.name]))
         return Graph(tuple(nodes), values, self.graph.output)
 
-    def _integer_graph(self) -> tuple[Graph, Mapping[str, dict[str, Tensor]]]:
-        """The integer graph and its tensors on this module's device; made anew when a parameter or buffer has changed.
+    def settle(self) -> None:
+        """Lower the model as it is now, unless that was done already; nothing where it cannot be, or has no ranges yet.
 
-        Not every change counts up a tensor's version (batch statistics, `.data`), so the sums are compared as well.
+        `eval()` and `calibrate` do it. What is traced afterwards, by torch.export or torch.compile, are these integers.
         """
-        state = [*self.parameters(), *self.buffers()]
-        version = hash(tuple((id(t), t._version, t.device, float(t.detach().double().sum())) for t in state))
-        if self._lowered is None or self._lowered[0] != version:
-            graph, device = self.lower(), self.image_scale.device
-            tensors = {
-                node.name: {k: torch.from_numpy(np.array(v, np.float32)).to(device) for k, v in node.tensors.items()}
-                for node in graph.nodes
-            }
-            self._lowered = (version, graph, tensors)
-        return self._lowered[1], self._lowered[2]
+        with suppress(CalibrationError, GraphError):
+            self._integers()
+
+    def _integers(self) -> Integers:
+        """The integers of this moment; while torch traces, those that were settled last: it sees no numbers then."""
+        if torch.compiler.is_compiling():
+            if self._settled is None:
+                raise CalibrationError(
+                    "expected a calibrated model in eval mode; call prepared.eval() before tracing it"
+                )
+            return self._settled
+        state = self._state()
+        if self._settled is None or not self._settled.follow(state):
+            self._settled = None
+            self._settled = Integers(self.lower(), self.preprocess, self.image_scale.device, state)
+        return self._settled
+
+    def _state(self) -> list[Tensor]:
+        return [*self.parameters(), *self.buffers()]
 
     def _expect_calibrated(self) -> None:
         for name, scale in [*self.named_buffers(), *self.named_parameters()]:
             if name.endswith(".scale") and not torch.isfinite(scale).all():
                 raise CalibrationError("the model has no ranges yet; call bitwright.calibrate(prepared, images) first")
-
-
-def _walk(graph: Graph, values: dict[str, Tensor], run: Callable[[str, list[Tensor]], Tensor]) -> Tensor:
-    """Compute every node in order, dropping values after their last use; returns the output."""
-    for node, done in _steps(graph):
-        values[node.name] = run(node.name, [values[name] for name in node.inputs])
-        for name in done:
-            del values[name]
-    return values[graph.output]
-
-
-def _steps(graph: Graph) -> Iterator[tuple[Node, list[str]]]:
-    last_use = {name: node.name for node in graph.nodes for name in node.inputs}
-    for node in graph.nodes:
-        yield node, [name for name in dict.fromkeys(node.inputs) if last_use[name] == node.name]
 
 
 def _key(name: str) -> str:

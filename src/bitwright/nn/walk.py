@@ -1,0 +1,23 @@
+"""The one loop that computes a graph: node after node, dropping values after their last use."""
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+from bitwright.graph import Graph, Node
+
+
+def walk(graph: Graph, values: dict[str, Tensor], run: Callable[[str, list[Tensor]], Tensor]) -> Tensor:
+    """Compute every node by `run(name, inputs)`, from the values that are there; returns the output."""
+    for node, done in steps(graph):
+        values[node.name] = run(node.name, [values[name] for name in node.inputs])
+        for name in done:
+            del values[name]
+    return values[graph.output]
+
+
+def steps(graph: Graph) -> Iterator[tuple[Node, list[str]]]:
+    """Every node in order, each with the values that nothing reads after it."""
+    last_use = {name: node.name for node in graph.nodes for name in node.inputs}
+    for node in graph.nodes:
+        yield node, [name for name in dict.fromkeys(node.inputs) if last_use[name] == node.name]
