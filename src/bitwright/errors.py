@@ -109,6 +109,10 @@ class CalibrationWarning(BitwrightWarning):
     """The images that ranges were chosen from are a single one, nearly equal, or show nothing."""
 
 
+class SourceWarning(BitwrightWarning):
+    """Images can be taken as asked for, but are probably not what was meant."""
+
+
 def did_you_mean(found: object, known: Iterable[str]) -> str:
     """`; did you mean 'int4'?` where a known name is close to what was found, else nothing: for the end of a message."""
     import difflib  # here and not above: what runs well needs no errors

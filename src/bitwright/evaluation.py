@@ -104,7 +104,7 @@ def evaluate(
     fitted = fit_labels(source, known, outputs, labels)
     if reference is not None:
         _expect_classes(outputs_of(reference, preprocess), outputs)
-    source = fitted.source if limit is None else fitted.source.subset(np.arange(min(limit, len(source))))
+    source = fitted.source if limit is None else fitted.source.head(limit)
     predict: Predictor = model if isinstance(model, Engine) else torch_predictor(model, preprocess)
     refer = None if reference is None else torch_predictor(reference, preprocess)
     tally = _Tally(class_count(outputs), source.labels is not None, refer is not None)

@@ -3,9 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitwright.errors import SourceError
+from bitwright.errors import SourceError, SourceWarning
 from bitwright.sources import ImageSource, open_source
 from bitwright.sources.kinds import KINDS
+
+pytestmark = pytest.mark.filterwarnings("default::bitwright.errors.SourceWarning")  # each image is a class of its own
 
 
 @pytest.fixture
@@ -74,3 +76,11 @@ def test_what_is_not_there_is_refused_with_the_choices(tmp_path: Path) -> None:
     other.write_text("hello")
     with pytest.raises(SourceError, match=r"notes\.txt: a file of no known kind; expected one of"):
         open_source(other)
+
+
+def test_a_slice_that_leaves_out_classes_by_their_order_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "sorted.npz"
+    np.savez(path, images=np.zeros((20, 4, 4), np.uint8), labels=np.repeat(np.arange(4), 5))
+    with pytest.warns(SourceWarning, match=r"sorted.npz: .*sorted by class, and \[:10\] are of 2 of the 4 classes"):
+        assert len(open_source(f"{path}[:10]")) == 10
+    assert len(open_source(f"{path}[::2]")) == 10

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bitwright.errors import SourceError
+from bitwright.errors import SourceError, SourceWarning
 from bitwright.sources import ImageSource
 from bitwright.sources.readers import ArrayReader
 
@@ -70,3 +70,30 @@ def test_labels_must_fit(labels: np.ndarray, classes: tuple[str, ...] | None, me
 def test_arrays_that_hold_no_images_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(SourceError, match="set: expected images as a uint8 array"):
         ArrayReader(np.zeros(shape, np.uint8), "set")
+
+
+def test_a_sample_has_each_classs_share() -> None:
+    labels = np.repeat(np.arange(4), [40, 20, 10, 30])
+    source = grey(100, labels)
+    for n in (4, 10, 50, 77):
+        found = np.bincount(source.sample(n, seed=1).labels, minlength=4)
+        assert (np.abs(found - n * np.array([0.4, 0.2, 0.1, 0.3])) <= 1).all()
+        assert set(levels(source.sample(n, seed=1))) < set(levels(source.sample(n + 3, seed=1)))
+    first, others = source.split(50, 50, seed=1)
+    assert sorted(levels(first) + levels(others)) == list(range(100))
+    assert levels(source.sample(10, seed=1)) != levels(source.sample(10, seed=2))
+
+
+def test_few_images_of_many_classes_are_of_as_many_classes() -> None:
+    source = grey(100, np.repeat(np.arange(50), 2))
+    assert len(np.unique(source.sample(50, seed=0).labels)) == 50
+
+
+def test_a_head_of_images_sorted_by_class_is_warned_of() -> None:
+    labels = np.repeat(np.arange(10), 5)
+    with pytest.warns(SourceWarning, match=r"sorted by class, and the first 12 are of 3 of the 10 classes"):
+        assert len(grey(50, labels).head(12)) == 12
+    assert len(grey(50, labels).head(50)) == 50
+    assert len(grey(50, np.tile(np.arange(10), 5)).head(3)) == 3
+    assert len(grey(50).head(3)) == 3
+    assert len(grey(50, np.zeros(50, np.int64)).head(3)) == 3

@@ -59,6 +59,15 @@ class Batches(Iterator[Batch]):
         self._workers = workers
         self._batches = self._run()
 
+    def __len__(self) -> int:
+        """How many images there are, those that turn out to be unreadable among them."""
+        return len(self._reader)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """The class of each image that may come, int64 [N]; None where nobody knows."""
+        return self._labels
+
     def __next__(self) -> Batch:
         return next(self._batches)
 

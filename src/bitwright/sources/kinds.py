@@ -46,7 +46,7 @@ def open_source(spec: str | Path) -> ImageSource:
     if not os.path.exists(text) and (parts := split_slice(text)):
         base, part = parts
         source = open_source(base)
-        return source.subset(part.positions(len(source), text))
+        return source.sliced(part.positions(len(source), text), text.removeprefix(base))
     for kind in KINDS:
         if kind.accepts(text):
             return kind.open(text)

@@ -1,12 +1,13 @@
 """ImageSource: a set of images with, perhaps, their labels and class names. Nothing is decoded before it is asked for."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from bitwright.errors import SourceError
+from bitwright.errors import SourceError, SourceWarning
 from bitwright.preprocess import Preprocess
 from bitwright.sources.batches import Batches
 from bitwright.sources.readers import Picture, Reader, SubsetReader
@@ -80,7 +81,7 @@ class ImageSource:
         return replace(self, reader=SubsetReader(self.reader, positions), labels=labels)
 
     def sample(self, n: int, seed: int) -> "ImageSource":
-        """Return `n` different images, drawn at random, in their order here.
+        """Return `n` different images, drawn at random, in their order here; of every class its share, where there are labels.
 
         The same seed gives the same images on every machine, and a smaller sample is part of a larger one.
 
@@ -92,6 +93,24 @@ class ImageSource:
         if not 0 <= seed < 2**32:
             raise SourceError(f"{self.where}: expected a seed in 0..{2**32 - 1}; found {seed}")
         return self.subset(np.sort(self._shuffled(seed)[:n]))
+
+    def head(self, n: int) -> "ImageSource":
+        """Return the first `n` images, or all there are. Warns where they are sorted by class, so that classes are left out."""
+        return self.sliced(np.arange(min(n, len(self))), f"the first {n}")
+
+    def sliced(self, positions: Indices, what: str) -> "ImageSource":
+        """Return the images at these positions; `what` names them in a warning that classes are left out by their order."""
+        part = self.subset(positions)
+        if self.labels is not None and part.labels is not None and _sorted_by_class(self.labels):
+            found, known = len(np.unique(part.labels)), len(np.unique(self.labels))
+            if found < known and np.ptp(np.asarray(positions)) + 1 == len(part):  # in one piece
+                warnings.warn(
+                    f"{self.where}: the images are sorted by class, and {what} are of {found} of the {known} classes only; "
+                    "take every k-th, as in [::5], or a random sample",
+                    SourceWarning,
+                    stacklevel=3,
+                )
+        return part
 
     def split(self, n: int, others: int, seed: int) -> "tuple[ImageSource, ImageSource]":
         """Return `sample(n, seed)`, and `others` images that are not in it, drawn at random too.
@@ -107,9 +126,29 @@ class ImageSource:
         return self.sample(n, seed), self.subset(np.sort(self._shuffled(seed)[n : n + others]))
 
     def _shuffled(self, seed: int) -> npt.NDArray[np.integer]:
+        """All positions, so that any first part of them holds each class's share, to within one image."""
         # RandomState, because NumPy promises never to change its stream; artifacts have to come out the same for ever.
-        return np.random.RandomState(seed).permutation(len(self))
+        random = np.random.RandomState(seed)
+        order = random.permutation(len(self))
+        return order if self.labels is None else order[np.argsort(_shares(self.labels[order], random), kind="stable")]
 
     def batches(self, preprocess: Preprocess, batch_size: int, strict: bool = False, workers: int = 4) -> Batches:
         """Iterate over all images, preprocessed, in order; see `Batches`."""
         return Batches(self.reader, self.labels, preprocess, batch_size, strict, workers)
+
+
+def _shares(labels: npt.NDArray[np.int64], random: np.random.RandomState) -> npt.NDArray[np.float64]:
+    """For each image, what share of its class stands in front of it, plus a random part of one image's share: float64 [N]."""
+    order = np.argsort(labels, kind="stable")
+    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    rank = np.empty(len(labels))
+    rank[order] = np.arange(len(labels)) - np.repeat(starts, counts)
+    size = np.empty(len(labels))
+    size[order] = np.repeat(counts, counts)
+    return (rank + random.random_sample(len(labels))) / size
+
+
+def _sorted_by_class(labels: npt.NDArray[np.int64]) -> bool:
+    """Whether all images of a class stand together, for more than one class."""
+    classes, changes = len(np.unique(labels)), int((np.diff(labels) != 0).sum())
+    return classes > 1 and changes == classes - 1
