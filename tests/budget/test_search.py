@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 import bitwright as bw
+from bitwright.budget.drop import Drop
 from bitwright.budget.held_out import split
+from bitwright.budget.judge import Judge, Verified
 from bitwright.budget.picture import picture
 from bitwright.budget.search import Found
+from bitwright.budget.sensitivities import eight_bits
 from bitwright.errors import BudgetError
 from tests.budget.conftest import PREPROCESS, Digits
 
@@ -102,6 +105,23 @@ def test_few_images_are_warned_of(digits: Digits):
     said: list[str] = []
     find(digits, verify=40, say=said.append)
     assert [text for text in said if text.startswith("warning: 40 held-out images tell a drop to +-")]
+
+
+def test_a_chosen_model_whose_drop_is_not_known_well_enough_is_warned_of(
+    digits: Digits, cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The models differ on more images the fewer bits they have, so 8 bits everywhere may be sure where the choice is not."""
+
+    def verify(self: Judge, recipe: bw.Recipe) -> Verified:
+        plain = recipe == eight_bits(recipe)
+        return Verified(recipe, Drop(1000, 0, 0, True, 900) if plain else Drop(1000, 40, 35, True, 900), 1000)
+
+    monkeypatch.setattr(Judge, "verify", verify)
+    said: list[str] = []
+    find(digits, cache, say=said.append)
+    warnings = [text for text in said if text.startswith("warning")]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("warning: 1,000 held-out images tell the drop of the model chosen to +-1.7")
 
 
 def test_a_budget_that_8_bits_break_is_an_error(digits: Digits, monkeypatch: pytest.MonkeyPatch):

@@ -87,12 +87,12 @@ class Judge:
         return {**self.key, "held out": self.held_out.digest, "recipe": recipe.to_json(), "seed": self.seed}
 
 
-def warn_where_unsure(max_drop: float, verified: Verified, say: Callable[[str], None]) -> None:
-    """Say so where there are too few held-out images to tell a drop of `max_drop` from none."""
+def warn_where_unsure(max_drop: float, verified: Verified, say: Callable[[str], None], which: str = "a drop") -> None:
+    """Say so where there are too few held-out images to tell this model's drop from one of `max_drop`."""
     drop = verified.drop
     if max_drop > 0 and drop.uncertainty > max_drop:
         say(
-            f"warning: {drop.images:,} held-out images tell a drop to +-{drop.uncertainty:.2f} points only; "
+            f"warning: {drop.images:,} held-out images tell {which} to +-{drop.uncertainty:.2f} points only; "
             f"about {drop.images_for(max_drop):,} would tell it to +-{max_drop:g}"
         )
 

@@ -159,6 +159,8 @@ def search(
     latency = None
     if minimize == "latency":
         best, latency = _faster(best, uniform, judge, threads, say)
+    if best is not uniform:
+        warn_where_unsure(max_drop, best, say, "the drop of the model chosen")
     artifact = judge.artifact(best.recipe)
     searched = {"minimize": minimize, "max_drop": max_drop, "bits": study.bits, "drop": best.drop.to_json()}
     searched["float_at_chance"] = verified.at_chance(class_count(outputs)) is not None
