@@ -13,3 +13,12 @@ def tinyimagenet_mobilenet_v2() -> nn.Module:
 
     model: nn.Module = mobilenet_v2(num_classes=200)
     return model
+
+
+@preprocessed(Preprocess(size=224, resize=256, scale=1.0, mean=127.0, std=128.0))
+def efficientnet_lite0() -> nn.Module:
+    """timm's EfficientNet-Lite0, with TensorFlow's padding."""
+    from timm import create_model
+
+    model: nn.Module = create_model("tf_efficientnet_lite0")
+    return model

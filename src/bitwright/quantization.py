@@ -1,16 +1,13 @@
 """The verbs: `prepare`, `calibrate`, `convert`, and `quantize`, which is all of them in one call."""
 
 import hashlib
-import itertools
 import platform
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bitwright import __version__
 from bitwright.artifact import Artifact
@@ -27,7 +24,7 @@ from bitwright.errors import (
 from bitwright.labels import names_for
 from bitwright.preprocess import Preprocess
 from bitwright.recipe import Recipe
-from bitwright.sources import Batches, ImageSource
+from bitwright.sources import ImageSource
 
 try:
     import torch
@@ -36,19 +33,29 @@ except ImportError as error:
     raise MissingExtraError("torch", "torch") from error
 
 from bitwright.algorithms.correction import Correction, corrections
-from bitwright.algorithms.correction.calibration import Calibration, batch_of
+from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.channels import Extremes
+from bitwright.algorithms.correction.channels import undo as undo_scales
 from bitwright.algorithms.correction.data_free import expect_norms, observe_noise
+from bitwright.algorithms.correction.guard import Corrector, Yardstick
+from bitwright.algorithms.correction.sample import Picked, Sample
+from bitwright.algorithms.correction.stream import Images, Stream
 from bitwright.algorithms.correction.values import Memory
 from bitwright.algorithms.ranges import Range, range_algorithm
 from bitwright.capture import captured, fuse
 from bitwright.mode_hint import mode_hint
 from bitwright.nn import PreparedModel
 
-Pixels = npt.NDArray[np.uint8]
-Images = Pixels | Iterable[Pixels] | ImageSource
 Progress = Callable[[int], None]
 Stages = Callable[[str, float], None]
+Say = Callable[[str], None]
 MEMORY_BYTES = 2**31
+AGAIN = 64
+"""So many images are enough to see again what a correction has scaled: the extremes are known from all of them."""
+HELD_OUT = 64
+"""So many images judge the corrections; a quarter of them where there are fewer than four times as many."""
+LEAST_IMAGES = 16
+"""Where there are fewer, none are held out: the corrections are judged on what they have seen."""
 
 
 def prepare(
@@ -89,73 +96,109 @@ def calibrate(
     range: str | None = None,
     seed: int = 0,
     memory: int = MEMORY_BYTES,
+    guard: bool = True,
     progress: Progress | None = None,
     stages: Stages | None = None,
+    say: Say | None = None,
 ) -> dict[str, Any]:
     """Choose every scale from images: uint8 [N, H, W, C], an iterable of such batches, or an image source.
 
-    Runs the recipe's corrections too, on as many of the first images as they want. Streams: ranges need no more memory for more
-    images, and of what corrections compute no more than `memory` bytes are held, the rest lies in a temporary file. How the
-    images are cut into batches changes nothing. A second calibration starts anew. `range` overrides the recipe's algorithm.
+    Ranges come from all images. The recipe's corrections get some of them, drawn at random from the seed over all of them, and
+    of every class its share where labels are known; neither the order of the images nor how they are cut into batches makes
+    a difference. Images that no correction has seen then tell what each one did to the integer model's logits: one that
+    did not help is undone, which `say` hears of and the record tells. Without `guard` all are kept.
+    Memory does not grow with the number of images, and of what corrections compute no more than `memory` bytes are held, the
+    rest lies in a temporary file. A second calibration starts anew. `range` overrides the recipe's algorithm.
     `progress` is called with the number of images of each batch, `stages` with a correction's name and how much of it is done
-    (0 to 1). Returns a record of what was seen: the number of images, of images that could not be read (if any), and the
-    SHA-256 of the pixels; and `warnings`, given as CalibrationWarning too, where they are a single one, nearly equal, or of one
-    colour.
-    With None for the images, batch norms have to tell what they were like: the record says `data_free`, and expect less.
-    Raises CalibrationError where there are no images, or the float model does not stay finite.
+    (0 to 1). Returns a record of what was seen: the number of images, of images that could not be read (if any), the
+    SHA-256 of the pixels, what the corrections did; and `warnings`, given as CalibrationWarning too, where the images are a
+    single one, nearly equal, or of one colour.
+    With None for the images, batch norms have to tell what they were like: the record says `data_free`, nothing is measured,
+    and expect less. Raises CalibrationError where there are no images, or the float model does not stay finite.
     """
     _expect_prepared(prepared)
     algorithm = range_algorithm(range or prepared.recipe.range)
     steps = corrections(prepared.recipe.algorithms)
-    if images is None:
-        return _calibrate_without_images(prepared, algorithm, steps, seed)
     training = prepared.training
-    prepared.eval().forget()
-    digest, count, seen = hashlib.sha256(), 0, Seen()
-    device = prepared.image_scale.device
-    size = batch_of(prepared.preprocess.shape)
-    stream = images.batches(prepared.preprocess, size) if isinstance(images, ImageSource) else images
-    batches = _batches(stream, prepared.preprocess)
-    most = max((step.most_images for step in steps), default=1)
-    head = list(itertools.islice(batches, -(-most // size)))
-    if not head:
-        raise CalibrationError("there are no images to calibrate on")
+    undo_scales(prepared.eval())
+    prepared.forget()
+    if images is None:
+        return _calibrate_without_images(prepared.train(training), algorithm, steps, seed)
+    stream = Stream.of(images, prepared.preprocess)
+    extremes = Extremes(prepared, [name for step in steps for name in step.watches(prepared)])
     room = Memory(memory)
-    kept = room.values((min(most, sum(map(len, head))), *head[0].shape[1:]), np.uint8)
-    for i, batch in enumerate(head):
-        kept[i * size : (i + 1) * size] = torch.from_numpy(batch[: len(kept) - i * size])
-
-    def correct(*, before_ranges: bool) -> None:
-        for step in steps:
-            if step.before_ranges == before_ranges:
-                tell = partial(stages, step.name) if stages is not None else lambda share: None
-                step.apply(prepared, Calibration(kept, room, seed, tell))
-
-    correct(before_ranges=True)
-    for batch in itertools.chain(head, batches):
+    sample = _sample(stream, steps, room, seed)
+    digest, count, seen = hashlib.sha256(), 0, Seen()
+    for batch, labels in stream:
         digest.update(batch.data)
         seen.add(batch)
-        prepared.observe(torch.from_numpy(batch).to(device))
+        logits = prepared.observe(torch.from_numpy(batch).to(prepared.image_scale.device), see=extremes.see)
+        if sample is not None:
+            sample.add(batch, labels, logits)
         count += len(batch)
         if progress is not None:
             progress(len(batch))
+    if not count:
+        raise CalibrationError("there are no images to calibrate on")
     prepared.choose_ranges(algorithm)
-    correct(before_ranges=False)
+    record: dict[str, Any] = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
+    if sample is not None:
+        record |= _correct(prepared, steps, sample, extremes, room, seed, guard, algorithm, stages, say)
     prepared.train(training)
-    record = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
-    unread = len(stream.bad) if isinstance(stream, Batches) else 0
     found = seen.findings()
     for text in found:
         warnings.warn(CalibrationWarning(text), stacklevel=2)
-    return {**record, **({"bad": unread} if unread else {}), **({"warnings": found} if found else {})}
+    return {**record, **({"bad": stream.bad} if stream.bad else {}), **({"warnings": found} if found else {})}
+
+
+def _sample(stream: Stream, steps: list[Correction], room: Memory, seed: int) -> Sample | None:
+    """What draws the images for the corrections; None where there are no corrections."""
+    if not steps:
+        return None
+    most = (
+        max(*(step.most_images for step in steps), AGAIN if any(step.before_ranges for step in steps) else 0) + HELD_OUT
+    )
+    if stream.length is not None:
+        most = min(most, stream.length)
+    return Sample(room.values((most, *stream.shape), np.uint8), seed, stream.counts)
+
+
+def _correct(
+    prepared: PreparedModel,
+    steps: list[Correction],
+    sample: Sample,
+    extremes: Extremes,
+    room: Memory,
+    seed: int,
+    guard: bool,
+    algorithm: Range,
+    stages: Stages | None,
+    say: Say | None,
+) -> dict[str, Any]:
+    """Run the corrections; returns what the record says of them."""
+    order, logits = sample.order(), sample.logits()
+    held = min(HELD_OUT, len(order) // 4) if guard and len(order) >= LEAST_IMAGES else 0
+    fitted, judged = Picked(sample.images, order[held:]), Picked(sample.images, order[: held or None])
+    yardstick = Yardstick(judged, logits[: held or None]) if guard else None
+    calibration = Calibration(fitted, room, seed, largest=extremes.largest())
+    again = Picked(sample.images, order[:AGAIN])
+    corrector = Corrector(prepared, calibration, algorithm, extremes, again, yardstick, stages)
+    verdicts = corrector.run(steps)
+    if say is not None:
+        for verdict in verdicts:
+            if not verdict.kept:
+                say(str(verdict))
+    if not guard:
+        return {}
+    judged_on = {"images": len(judged), "held_out": held > 0}
+    return {"corrections": [verdict.to_json() for verdict in verdicts], "judged_on": judged_on}
 
 
 def _calibrate_without_images(
     prepared: PreparedModel, algorithm: Range, steps: list[Correction], seed: int
 ) -> dict[str, Any]:
     training = prepared.training
-    expect_norms(prepared)
-    prepared.eval().forget()
+    expect_norms(prepared.eval())
     for step in steps:
         if step.before_ranges:
             step.apply_without_images(prepared)
@@ -196,10 +239,12 @@ def quantize(
     range: str | None = None,
     seed: int = 0,
     memory: int = MEMORY_BYTES,
+    guard: bool = True,
     classes: Iterable[str] | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     stages: Stages | None = None,
+    say: Say | None = None,
 ) -> Artifact:
     """Quantize a float model in one call; the arguments are those of `prepare`, `calibrate` and `convert`.
 
@@ -209,38 +254,10 @@ def quantize(
     prepared = prepare(model, preprocess=preprocess, recipe=recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        calibration = calibrate(
-            prepared, images, range=range, seed=seed, memory=memory, progress=progress, stages=stages
-        )
+        how: dict[str, Any] = {"range": range, "seed": seed, "memory": memory, "guard": guard}
+        calibration = calibrate(prepared, images, **how, progress=progress, stages=stages, say=say)
     if classes is None and isinstance(images, ImageSource):
         classes = names_for(images, prepared.graph.values[prepared.graph.output].shape[0])
     return convert(
         prepared, classes=classes, provenance={"seed": seed, "calibration": calibration, **(provenance or {})}
     )
-
-
-def _batches(images: Images | Batches, preprocess: Preprocess) -> Iterator[Pixels]:
-    """The images in contiguous batches of `batch_of` their size, the last one shorter, however they came."""
-    size, waiting = batch_of(preprocess.shape), list[Pixels]()
-    expected = f"expected uint8 images of [N, {', '.join(map(str, preprocess.shape))}]"
-    for part in _parts(images, expected):
-        if not isinstance(part, np.ndarray):
-            raise CalibrationError(f"{expected}, found {part!r:.100}")
-        if part.dtype != np.uint8 or part.ndim != 4 or part.shape[1:] != preprocess.shape:
-            raise CalibrationError(f"{expected}, found {part.dtype} {list(part.shape)}")
-        for start in np.arange(0, len(part), size):
-            waiting.append(part[start : start + size])
-            if sum(map(len, waiting)) >= size:
-                whole = np.ascontiguousarray(np.concatenate(waiting))
-                yield whole[:size]
-                waiting = [whole[size:]]
-    if sum(map(len, waiting)):
-        yield np.ascontiguousarray(np.concatenate(waiting))
-
-
-def _parts(images: Images | Batches, expected: str) -> Iterable[Any]:
-    if isinstance(images, Batches):
-        return (batch.images for batch in images)
-    if isinstance(images, str | bytes | PathLike) or not isinstance(images, Iterable):
-        raise CalibrationError(f"{expected}, batches of them, or bitwright.open_source(...), found {images!r:.100}")
-    return [images] if isinstance(images, np.ndarray) else images

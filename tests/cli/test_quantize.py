@@ -41,13 +41,16 @@ def out(tmp_path: Path) -> Path:
 
 def test_it_prints_what_it_did(run: Run, out: Path):
     result = run(*QUANTIZE, "--calibrate", 4, "--range", "minmax", "--test", "images", "-o", out)
-    size = out.stat().st_size
+    size, calibration = out.stat().st_size, load(out).provenance["calibration"]
+    told = [record["text"] for record in calibration["corrections"]]
+    assert [text.split(":")[0] for text in told] == ["equalize", "bias_correct"]
     assert result.code == 0
     assert result.err == RANDOM + NAMED
     assert result.out == (
         "model          colours:net\n"
         "recipe         w8a8, ranges by minmax\n"
         "calibrated on  4 images of images, seed 0\n"
+        f"corrections    {'; '.join(told)} (on the {calibration['judged_on']['images']} images they saw)\n"
         "layers         4\n"
         "weights        2 int8\n"
         "activations    1 float32, 3 uint8\n"
@@ -113,7 +116,7 @@ def test_an_unknown_encoder_is_a_usage_error(run: Run, out: Path, encoder: str):
 def test_the_artifact_knows_how_it_was_made(run: Run, project: Path, out: Path):
     weights = project / "weights.pth"
     torch.save({"state_dict": _prefixed(project)}, weights)
-    result = run(*QUANTIZE, "--weights", weights, "--test", "images[:3]", "-o", out)
+    result = run(*QUANTIZE, "--weights", weights, "--test", "images[::2]", "-o", out)
     assert (result.code, result.err) == (0, PREPROCESS + NAMED)
     artifact = load(out)
     assert artifact.classes == ("blue", "green", "red")
@@ -126,7 +129,7 @@ def test_the_artifact_knows_how_it_was_made(run: Run, project: Path, out: Path):
         "weights": {"file": "weights.pth", "sha256": digest},
     }
     assert artifact.provenance["measured"] == {
-        "data": "images[:3]",
+        "data": "images[::2]",
         "images": 3,
         "bad": 0,
         "top1": 100.0,

@@ -166,7 +166,7 @@ def _calibrated(
         with stages("calibrating", len(images)) as (done, stage):
             return quantize_model(
                 loaded.model,
-                (batch.images for batch in batches),
+                batches,
                 preprocess=preprocess,
                 recipe=recipe,
                 seed=seed,
@@ -239,6 +239,7 @@ def _rows(record: dict[str, Any]) -> list[tuple[str, object]]:
         ("model", provenance["model"]["spec"]),
         ("recipe", recipe),
         ("calibrated on", _calibrated_on(record)),
+        ("corrections", _corrections(provenance["calibration"])),
         ("bad images", len(record["bad"]) or None),
         ("layers", record["layers"]),
         ("encoder", record["encoder"]),
@@ -276,6 +277,16 @@ def _calibrated_on(record: dict[str, Any]) -> str:
     if provenance["data"] is None:
         return "no images: data-free, by what batch norms tell"
     return f"{record['images']:,} images of {provenance['data']}, seed {provenance['seed']}"
+
+
+def _corrections(calibration: dict[str, Any]) -> str | None:
+    """What each one did to the SQNR of the logits."""
+    told = [record["text"] for record in calibration.get("corrections", ())]
+    if not told:
+        return None
+    judged = calibration["judged_on"]
+    which = f"{judged['images']} held-out images" if judged["held_out"] else f"the {judged['images']} images they saw"
+    return f"{'; '.join(told)} (on {which})"
 
 
 def _counts(counts: dict[str, int]) -> str:

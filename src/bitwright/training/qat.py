@@ -6,12 +6,13 @@ from os import PathLike
 import torch
 from torch import nn
 
+from bitwright.algorithms.correction.stream import Images
 from bitwright.algorithms.training import training_algorithm
 from bitwright.nn import PreparedModel
 from bitwright.nn.layer import Layer
 from bitwright.nn.quantizers import Edge
 from bitwright.preprocess import Preprocess
-from bitwright.quantization import Images, calibrate, prepare
+from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe
 
 

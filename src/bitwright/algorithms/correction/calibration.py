@@ -1,12 +1,13 @@
-"""What a correction works with: the images, room for what it computes from them, a seed, and someone to tell how far it is."""
+"""What a correction works with: images, room for what it computes from them, a seed, and someone to tell how far it is."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from bitwright.algorithms.correction.sample import Picked
 from bitwright.algorithms.correction.values import Memory, Values
 
 MOST_IMAGES, MOST_NUMBERS = 32, 8 * 224 * 224 * 3
@@ -19,12 +20,17 @@ def batch_of(shape: Sequence[int], most_numbers: int = MOST_NUMBERS) -> int:
 
 @dataclass(frozen=True)
 class Calibration:
-    """`images` are uint8 [N, H, W, C]; `progress` is called with the share of an algorithm's work that is done."""
+    """`images` are uint8 [N, H, W, C], drawn at random from those that the ranges are chosen from.
 
-    images: Values
+    `largest` has the greatest |y| of each channel [C] of the values that a correction watches, over all images, in the float
+    model as it came. `progress` is called with the share of an algorithm's work that is done.
+    """
+
+    images: Values | Picked
     memory: Memory
     seed: int = 0
     progress: Callable[[float], None] = lambda share: None
+    largest: Mapping[str, Tensor] = field(default_factory=dict)
 
     def rows(self, most: int) -> list[slice]:
         """The first `most` images at most, in batches; half as large as for ranges, as two models keep values here."""

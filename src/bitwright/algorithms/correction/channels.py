@@ -8,30 +8,37 @@ from collections.abc import Collection, Iterable
 import torch
 from torch import Tensor
 
-from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.graph import INPUT, Node
+from bitwright.graph import Node
 from bitwright.nn import PreparedModel
 from bitwright.nn.layer import Layer
 
-LARGEST = 2.0**12
+LARGEST = 2.0**6
+"""A channel that is quieter than that on all images keeps room: the greatest number that was seen is no bound."""
 
 
-def largest(
-    prepared: PreparedModel, names: Collection[str], calibration: Calibration, most_images: int
-) -> dict[str, Tensor]:
-    """The greatest |y| of each channel of these float values, as they are now."""
-    found: dict[str, Tensor] = {}
-    for images in calibration.batches(most_images):
-        values = {INPUT: prepared.real_input(images.to(prepared.image_scale.device))}
-        for node, done in prepared.steps():
-            y = prepared.layer(node.name)([values[name] for name in node.inputs], quantized=False)
-            values[node.name] = y
-            if node.name in names:
-                size = y.abs().amax([axis for axis in range(y.dim()) if axis != prepared.layer(node.name).axis])
-                found[node.name] = torch.maximum(size, found.get(node.name, size))
-            for name in done:
-                del values[name]
-    return found
+class Extremes:
+    """The least and the greatest number of each channel of the float values of these names, over all images that were seen."""
+
+    def __init__(self, prepared: PreparedModel, names: Collection[str]) -> None:
+        self._axes = {name: prepared.layer(name).axis for name in names}
+        self._found: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def see(self, name: str, y: Tensor) -> None:
+        """Take a value's numbers into account, if it is one of these."""
+        if name in self._axes:
+            axes = [axis for axis in range(y.dim()) if axis != self._axes[name]]
+            lo, hi = y.amin(axes), y.amax(axes)
+            before = self._found.get(name, (lo, hi))
+            self._found[name] = torch.minimum(lo, before[0]), torch.maximum(hi, before[1])
+
+    def largest(self) -> dict[str, Tensor]:
+        """The greatest |y| of each channel, [C]."""
+        return {name: torch.maximum(lo.abs(), hi.abs()) for name, (lo, hi) in self._found.items()}
+
+    def ends(self, name: str, scale: Tensor) -> tuple[float, float]:
+        """The least and the greatest number of a value, its channels multiplied by `scale` [C]."""
+        lo, hi = self._found[name]
+        return float((lo * scale).min()), float((hi * scale).max())
 
 
 def commutes(node: Node) -> bool:
@@ -62,3 +69,30 @@ def rescale(layer: Layer, readers: Iterable[Layer], scale: Tensor) -> None:
             weight.div_(factor.repeat_interleave(len(weight) // len(factor)).reshape(-1, 1, 1, 1))
         else:
             weight.div_(factor.reshape(1, -1, *(1,) * (weight.dim() - 2)))
+
+
+def readers_of(prepared: PreparedModel, name: str) -> list[Layer]:
+    """The layers with a weight that read a value's channels, through quantizers perhaps; none if anything else does."""
+    consumers, groups = prepared.graph.consumers(), (1, prepared.graph.values[name].channels)
+    found, names = [], [name]
+    while names:
+        name = names.pop()
+        for reader in consumers[name]:
+            weighs = reader.op in ("conv2d", "linear") and name not in reader.inputs[1:]
+            if reader.op == "quantize" and reader.name != prepared.graph.output:
+                names.append(reader.name)
+            elif weighs and reader.attrs.get("groups", 1) in groups:
+                found.append(prepared.layer(reader.name))
+            else:
+                return []
+    return found
+
+
+@torch.no_grad()
+def undo(prepared: PreparedModel) -> None:
+    """Give every channel the size that it had in the original model."""
+    for node in prepared.graph.nodes:
+        layer = prepared.layer(node.name)
+        equalized = getattr(layer, "equalized", None)
+        if equalized is not None and bool((equalized != 1).any()):
+            rescale(layer, readers_of(prepared, node.name), torch.ones_like(equalized))

@@ -1,6 +1,7 @@
 """What a correction must offer: it changes a calibrated model so that its results come closer to the float model's."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from bitwright.algorithms.correction.calibration import Calibration
@@ -21,6 +22,10 @@ class Correction(ABC):
 
     def check(self, prepared: PreparedModel) -> None:  # noqa: B027 - most suit every model
         """RecipeError where it makes no sense for this model."""
+
+    def watches(self, prepared: PreparedModel) -> Sequence[str]:
+        """The values whose channels' sizes it wants to know, for `Calibration.largest`."""
+        return ()
 
     def apply_without_images(self, prepared: PreparedModel) -> None:
         """The same from batch norms alone, for a model without images; RecipeError where there is no such form."""

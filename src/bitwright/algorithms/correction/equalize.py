@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bitwright.algorithms.correction import data_free
 from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, largest, rescale
+from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, rescale
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import Node
 from bitwright.nn import PreparedModel
@@ -25,21 +25,23 @@ from bitwright.nn.layer import Layer
 class Equalize(Correction):
     name = "equalize"
     before_ranges = True
-    most_images = 32
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
-        found = dict(_pairs(prepared))
-        for name, size in largest(prepared, found, calibration, self.most_images).items():
-            _equalize(prepared.layer(name), prepared.layer(found[name].name), size)
+        for name, reader in list(_pairs(prepared)):
+            _equalize(prepared.layer(name), prepared.layer(reader.name), calibration.largest[name])
         calibration.progress(1.0)
+
+    def watches(self, prepared: PreparedModel) -> list[str]:
+        return [name for name, _ in _pairs(prepared)]
 
     @torch.no_grad()
     def apply_without_images(self, prepared: PreparedModel) -> None:
         for name, reader in list(_pairs(prepared)):
-            size = data_free.largest(prepared.layer(name))
+            layer = prepared.layer(name)
+            size = data_free.largest(layer)
             if size is not None:
-                _equalize(prepared.layer(name), prepared.layer(reader.name), size)
+                _equalize(layer, prepared.layer(reader.name), size / layer.equalized)
 
 
 def _pairs(prepared: PreparedModel) -> Iterator[tuple[str, Node]]:
@@ -56,8 +58,7 @@ def _pairs(prepared: PreparedModel) -> Iterator[tuple[str, Node]]:
 
 
 def _equalize(layer: Layer, reader: Layer, size: Tensor) -> None:
-    """Scale `layer`'s channels and undo it in `reader`, given the greatest |y| of each channel as it is now."""
-    original = size / layer.equalized
-    ratio = (original.max() / original.clamp_min(1e-20)).clamp(1, LARGEST)
+    """Scale `layer`'s channels and undo it in `reader`, given the greatest |y| of each channel in the original model."""
+    ratio = (size.max() / size.clamp_min(1e-20)).clamp(1, LARGEST)
     share = 1.0 if is_depthwise(reader) else 0.5
     rescale(layer, [reader], torch.exp2(torch.floor(torch.log2(ratio) * share)))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, largest, rescale
+from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, readers_of, rescale
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import Node
 from bitwright.nn import PreparedModel
@@ -28,35 +28,26 @@ class Smooth(Correction):
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
-        found = {node.name: readers for node in prepared.graph.nodes if (readers := _readers(prepared, node))}
-        for name, size in largest(prepared, found, calibration, self.most_images).items():
-            _smooth(prepared.layer(name), found[name], size)
+        for node in prepared.graph.nodes:
+            if readers := _readers(prepared, node):
+                _smooth(prepared.layer(node.name), readers, calibration.largest[node.name])
         calibration.progress(1.0)
+
+    def watches(self, prepared: PreparedModel) -> list[str]:
+        return [node.name for node in prepared.graph.nodes if _readers(prepared, node)]
 
 
 def _readers(prepared: PreparedModel, node: Node) -> list[Layer]:
-    """The layers with a weight that read a node's channels, through quantizers perhaps; none if anything else does."""
+    """The layers that read a node's channels; none where these cannot be scaled."""
     scales = node.op in ("conv2d", "linear", "batch_norm") and len(node.inputs) == 1 and not node.attrs.get("constant")
     if not scales or not commutes(node) or node.name == prepared.graph.output:
         return []
-    consumers, groups = prepared.graph.consumers(), (1, prepared.graph.values[node.name].channels)
-    found, names = [], [node.name]
-    while names:
-        name = names.pop()
-        for reader in consumers[name]:
-            weighs = reader.op in ("conv2d", "linear") and name not in reader.inputs[1:]
-            if reader.op == "quantize" and reader.name != prepared.graph.output:
-                names.append(reader.name)
-            elif weighs and reader.attrs.get("groups", 1) in groups:
-                found.append(prepared.layer(reader.name))
-            else:
-                return []
-    return found
+    return readers_of(prepared, node.name)
 
 
 def _smooth(layer: Layer, readers: list[Layer], size: Tensor) -> None:
-    """Scale `layer`'s channels and undo it in the readers, given the greatest |y| of each channel as it is now."""
-    original = (size / layer.equalized).clamp_min(TINY)
+    """Scale `layer`'s channels and undo it in the readers, given the greatest |y| of each channel in the original model."""
+    original = size.clamp_min(TINY)
     mixing = [reader for reader in readers if not is_depthwise(reader)]
     share = 0.5 if mixing else 1.0
     weight = torch.ones_like(original)

@@ -1,0 +1,182 @@
+"""The guard: what a correction did is measured on the integers and on other images, and undone where it does not help."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bitwright.algorithms.correction import CORRECTIONS, Calibration, Correction
+from bitwright.algorithms.correction.channels import rescale
+from bitwright.algorithms.correction.guard import MOST_DB, Verdict
+from bitwright.artifact import Artifact
+from bitwright.engine import Engine
+from bitwright.nn import PreparedModel
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import calibrate, prepare, quantize
+from bitwright.recipe import Recipe
+
+PREPROCESS = Preprocess(size=8, mean=0.5, std=0.25)
+IMAGES = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 1), nn.ReLU6(), nn.Conv2d(8, 8, 3, groups=8), nn.ReLU6()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
+
+
+class Coarser(Correction):
+    """Makes every scale of a weight seven times as large."""
+
+    name = "coarser"
+    seen: np.ndarray
+
+    def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
+        self.seen = calibration.images[slice(0, len(calibration.images))].numpy()
+        for node in prepared.graph.nodes:
+            quantizer = prepared.layer(node.name).quantizer
+            if quantizer is not None:
+                quantizer.scale.mul_(7)
+
+
+class Louder(Correction):
+    """Scales half of the channels in front of a depthwise layer far beyond what they have room for."""
+
+    name = "louder"
+    before_ranges = True
+
+    def watches(self, prepared: PreparedModel) -> list[str]:
+        return ["0"]
+
+    @torch.no_grad()
+    def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
+        rescale(prepared.layer("0"), [prepared.layer("2")], torch.tensor([1.0, 64.0] * 4))
+
+
+@pytest.fixture(autouse=True)
+def table(monkeypatch: pytest.MonkeyPatch) -> None:
+    for algorithm in (Coarser(), Louder()):
+        monkeypatch.setitem(CORRECTIONS, algorithm.name, algorithm)
+
+
+def made(*algorithms: str, images: np.ndarray = IMAGES, **options: Any) -> Artifact:
+    return quantize(net(), images, preprocess=PREPROCESS, recipe=Recipe(algorithms=algorithms), **options)
+
+
+def logits(artifact: Artifact) -> np.ndarray:
+    return Engine(artifact)(IMAGES)
+
+
+@pytest.mark.parametrize("name", ["coarser", "louder"])
+def test_what_makes_it_worse_is_undone_to_the_bit_and_told(name: str) -> None:
+    told: list[str] = []
+    guarded = made(name, say=told.append)
+    np.testing.assert_array_equal(logits(guarded), logits(made()))
+    found = guarded.provenance["calibration"]
+    (record,) = found["corrections"]
+    assert (record["name"], record["kept"]) == (name, False)
+    assert record["after_db"] < record["before_db"] - 3
+    assert found["judged_on"] == {"images": 16, "held_out": True}
+    assert told == [f"{name}: {record['before_db']:.1f} -> {record['after_db']:.1f} dB, undone"]
+
+
+@pytest.mark.parametrize("name", ["coarser", "louder"])
+def test_without_the_guard_it_stays(name: str) -> None:
+    unguarded = made(name, guard=False)
+    assert not np.array_equal(logits(unguarded), logits(made()))
+    assert "corrections" not in unguarded.provenance["calibration"]
+
+
+def test_what_comes_after_starts_from_what_was_kept() -> None:
+    found = made("louder", "coarser", "bias_correct").provenance["calibration"]["corrections"]
+    assert [record["kept"] for record in found[:2]] == [False, False]
+    assert len({record["before_db"] for record in found}) == 1
+    np.testing.assert_array_equal(logits(made("louder", "coarser", "bias_correct")), logits(made("bias_correct")))
+
+
+def test_histograms_are_restored_too() -> None:
+    plain, undone = (prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=a)) for a in ((), ("louder",)))
+    for prepared in (plain, undone):
+        calibrate(prepared, IMAGES)
+    for name in plain.owner.values():
+        one, other = plain.edge(name), undone.edge(name)
+        assert one is not None
+        assert other is not None
+        np.testing.assert_array_equal(one.histogram.counts, other.histogram.counts)
+        assert (one.histogram.lo, one.histogram.hi) == (other.histogram.lo, other.histogram.hi)
+
+
+def test_the_images_that_judge_were_not_seen_by_the_correction(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[np.ndarray] = []
+    run = Engine.__call__
+
+    def watched(self: Engine, images: np.ndarray) -> np.ndarray:
+        judged.append(images)
+        return run(self, images)
+
+    monkeypatch.setattr(Engine, "__call__", watched)
+    correction = Coarser()
+    monkeypatch.setitem(CORRECTIONS, "coarser", correction)
+    made("coarser")
+    fitted, held = ({image.tobytes() for image in images} for images in (correction.seen, np.concatenate(judged)))
+    assert len(held) == 16
+    assert len(fitted) == 48
+    assert not fitted & held
+
+
+def test_few_images_judge_what_they_were_fitted_on() -> None:
+    found = made("bias_correct", images=IMAGES[:5]).provenance["calibration"]
+    assert found["judged_on"] == {"images": 5, "held_out": False}
+
+
+def test_a_verdict_in_words() -> None:
+    assert str(Verdict("equalize", 21.46, 9.71)) == "equalize: 21.5 -> 9.7 dB, undone"
+    assert str(Verdict("smooth", 9.71, 21.46)) == "smooth: 9.7 -> 21.5 dB"
+    assert not Verdict("smooth", MOST_DB, MOST_DB).kept
+
+
+# --- the images that came first are not all images --------------------------------------------------------------------
+
+
+def depthwise() -> nn.Module:
+    """Channels in front of a depthwise layer that read red, green and blue alone."""
+    torch.manual_seed(0)
+    first = nn.Conv2d(3, 12, 1, bias=False)
+    model = nn.Sequential(
+        *(first, nn.ReLU(), nn.Conv2d(12, 12, 3, groups=12), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 6)),
+    )
+    with torch.no_grad():
+        first.weight.copy_(torch.eye(3).repeat(4, 1)[:, :, None, None] * torch.rand(12, 1, 1, 1).add(0.5))
+    return model.eval()
+
+
+def by_colour(count: int) -> np.ndarray:
+    """Images [3 * count, ...] sorted by the one colour that they have; in each, the others are nearly black."""
+    random = np.random.default_rng(1)
+    images = random.integers(0, 2, (3, count, 8, 8, 3), dtype=np.uint8)
+    for colour in range(3):
+        images[colour, ..., colour] = random.integers(0, 256, (count, 8, 8))
+    return images.reshape(-1, 8, 8, 3)
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_images_sorted_by_class_do_not_let_equalize_clip(guard: bool) -> None:
+    """With the first 32 images taken for all, two thirds of the channels would be scaled up 128 times, and clip."""
+    preprocess, model, images = Preprocess(size=8, mean=0.0, std=1.0), depthwise(), by_colour(60)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(preprocess.normalise(images))).numpy()
+    found = {}
+    for order in ("sorted", "reversed", "shuffled"):
+        given = {"sorted": images, "reversed": images[::-1], "shuffled": np.random.default_rng(2).permutation(images)}
+        for algorithms in (("equalize",), ()):
+            artifact = quantize(
+                model, given[order], preprocess=preprocess, recipe=Recipe(algorithms=algorithms), guard=guard
+            )
+            error = np.square(Engine(artifact)(images) - expected).sum()
+            found[order, algorithms] = 10 * np.log10(np.square(expected).sum() / error)
+    assert all(found[order, ("equalize",)] > found[order, ()] - 0.3 for order, _ in found)
+    equalized = [found[order, ("equalize",)] for order, algorithms in found if algorithms]
+    assert max(equalized) - min(equalized) < 0.1
