@@ -1,9 +1,10 @@
 """`bitwright classify` of a folder of JPEGs, images per second: the whole command, from start to exit, as a user waits for it.
 
-    python -m bench.classify [--images 1000] [--rounds 3] [--python .venv/bin/python ...]
+    python -m bench.classify [--images 1000] [--rounds 3] [--python .venv/bin/python ...] [--model OLD.bw.safetensors]
 
 The pictures are 256 x 256 and made here; the network takes about a millisecond for an image. Each `--python` is an interpreter
-that has bitwright: give those of two checkouts to compare them, measured in turn. What they print must be the same.
+that has bitwright: give those of two checkouts to compare them, measured in turn, with a --model that both can read. What they
+print must be the same.
 """
 
 import argparse
@@ -54,15 +55,16 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--python", nargs="+", default=[sys.executable])
+    parser.add_argument("--model", type=Path, help="an artifact to classify with, for images of 224 x 224")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder), given.images)
         preprocess = bw.Preprocess(size=224, mean=0.45, std=0.25)
         pixels = np.stack([preprocess.apply(Image.open(path)) for path in paths[:16]])
-        model = Path(folder, "network.bw.safetensors")
-        artifact = bw.quantize(network(), pixels, preprocess=preprocess)
-        artifact.save(model)
-        engine = bw.Engine(artifact)
+        model = given.model or Path(folder, "network.bw.safetensors")
+        if given.model is None:
+            bw.quantize(network(), pixels, preprocess=preprocess).save(model)
+        engine = bw.Engine(model)
         times = []
         for _ in range(50):
             begin = perf_counter()
