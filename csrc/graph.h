@@ -25,7 +25,7 @@ struct Value {
   int channels() const { return shape[channel]; }
   int max_stored() const { return stored_step() * max_code; }
   int stored_step() const { return planes ? 1 : step; }
-  // Where zero is among the codes: what is added to t before it is rounded to one.
+  // The zero point among the codes: added to t before t is rounded to a code.
   float shift() const { return static_cast<float>(zero_points[0]) / static_cast<float>(step); }
   int zero_point(int channel) const { return zero_points[zero_points.size() == 1 ? 0 : channel]; }
 };

@@ -28,13 +28,13 @@ class Layers {
   void read(Layer& layer, size_t input, int value);  // it reads `value` from now on
   void write(Iterator layer, int value);             // likewise
   void erase(Iterator layer);
-  const Layer* fuse(Iterator layer);  // takes it out of the order; another does its work, and reads what it read
+  const Layer* fuse(Iterator layer);  // removes it from the order: another layer does its work and reads its inputs
 
  private:
   void add(Iterator before, const Node* node);
 
   std::list<Layer> layers_, fused_;
-  std::list<Node> nodes_;  // those that are not the graph's
+  std::list<Node> nodes_;  // nodes that planning made
   std::vector<Iterator> writers_;
   std::vector<int> readers_;
 };

@@ -37,7 +37,7 @@ class Layout {
  public:
   explicit Layout(const Graph& graph);
 
-  // Of the graph, to which one has been added since.
+  // Registers a value that was appended to the graph after construction.
   void add_value();
   size_t size() const { return places_.size(); }
 
@@ -47,11 +47,11 @@ class Layout {
   bool make_pixel_view(int child, int parent, int pixel);
   bool is_view(int child, int parent) const;
   void need_halo(int value, const Halo& halo);
-  bool has_halo(int value) const;  // its buffer, that is
+  bool has_halo(int value) const;  // whether the buffer of the value has one
   void used(int value, int step);
   void keep(int value);
 
-  // Fixes every address; nothing may be asked for after this.
+  // Assigns every address. Nothing may be requested after this.
   void arrange();
 
   const Place& place(int value) const { return places_[value]; }
@@ -59,7 +59,7 @@ class Layout {
   size_t arena_bytes() const { return arena_bytes_; }
 
  private:
-  // Of what a value is a view, and the way to its root as far as it is known.
+  // For each value: the value that it is a view of, and the path to its root as far as it is known.
   struct Link {
     int parent = -1, above = -1, channel = 0, pixel = 0;
     bool own_rows = false;

@@ -14,7 +14,8 @@ struct Lowered {
   Layout layout;
 };
 
-// Adds values to the graph: packed copies of others. With `keep_values` nothing is fused and no value's memory is used again, so that all can be read after a run.
+// Appends packed copies of values to the graph. With `keep_values` nothing is fused and no memory is reused, so that every value
+// can be read after a run.
 Lowered lower(Graph& graph, Features features, bool keep_values, ThreadPool& pool);
 
 }  // namespace bitwright

@@ -80,8 +80,15 @@ Buffers Plan::buffers(Context& context, const Step& step, const uint8_t* image, 
   return {step.in >= 0 ? at(step.in) : image, at_any(step.second), at(step.out), context.scratch[thread].data(), at_any(step.third)};
 }
 
-// Each thread works through its own share of the units, where it also was in the layer before, then helps the others.
-// Returns when all units are done.
+// Each thread works through its own share of the units, which lies where its share of the step before did, then helps the
+// others. Returns when all units are done. Two threads, and how the outputs of a step reach both:
+//
+//   thread A   taken += piece   writes outputs   left -= piece (releases them)          left == 0 (acquires)   next step reads
+//   thread B   taken += piece            writes outputs           left -= piece (releases)   left == 0 (acquires)   reads
+//
+// `taken` only hands out numbers, so its order is relaxed: a unit goes to one thread, which reads nothing because of it. `left`
+// publishes the outputs: its subtractions are read-modify-writes, so one that comes after another goes on with what that one
+// released, and whoever sees 0 sees what every thread has written.
 void Plan::run_step(Context& context, const Step& step, size_t index, const uint8_t* image, int thread, int threads) const {
   uint8_t* arena = context.arena();
   Buffers at = buffers(context, step, image, thread);
@@ -125,7 +132,7 @@ void Plan::read_value(const Context& context, int value, uint8_t* to) const {
   for (uint8_t* code = to - v.count(); code < to; ++code) *code /= static_cast<uint8_t>(v.step);
 }
 
-// Weights are streamed once for a group from where on there are more bytes of them than of values.
+// Sets the step from which on weights are read once for a group of images: where the rest has more bytes of them than of values.
 void Plan::find_group() {
   int64_t saved = 0, most = 0;
   group_from_ = lowered_.steps.size();

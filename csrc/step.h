@@ -53,7 +53,7 @@ std::unique_ptr<Step> make_bitpack(const Graph&, const Layout&, const Layer&, Fe
 struct Strips {
   int rows, count;
 };
-Strips scaled_strips(const Value& x);  // in which a map is scaled and read
+Strips scaled_strips(const Value& x);  // the strips in which a map is scaled and then read
 std::unique_ptr<Step> make_scaled(const Graph&, const Layout&, const Layer&, Features);
 std::unique_ptr<Step> make_pooled(const Graph&, const Layout&, const Layer&, Features);
 
@@ -67,10 +67,10 @@ std::unique_ptr<Step> make_constant(const Graph&, const Layout&, const Layer&, F
 // Copies the user's image, C bytes a pixel without gaps, to where the graph reads it.
 std::unique_ptr<Step> make_image(const Layout&);
 
-// Is it a linear node whose inputs come in groups?
+// Whether it is a linear node whose inputs have scales in groups.
 bool is_grouped(const Node&);
 
-// Is it a conv2d node of which every output channel sees one input channel of its own, as codes?
+// Whether it is a conv2d node that computes each output channel from one input channel of its own, stored as codes.
 bool is_depthwise(const Graph&, const Node&);
 
 // The halo that the window of a conv2d node needs around its input.

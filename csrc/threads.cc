@@ -109,6 +109,18 @@ void ThreadPool::Turn::run(const std::function<void(int)>& job) {
   pool_.run(job);
 }
 
+// How a job reaches the workers, and how its end does not miss one:
+//
+//   caller                                        worker
+//   job_ = &job; open_ = true
+//   epoch_ += 1 (releases job_)       ------->    sees a new epoch_ (acquires job_)
+//   does its part                                 inside_ += 1
+//   open_ = false                                 open_?  yes: does its part;  no: nothing
+//   waits until inside_ == 0 (acquires) <-----    inside_ -= 1 (releases what it wrote)
+//
+// open_ and inside_ are sequentially consistent, as a store of one is followed by a load of the other on both sides: either the
+// worker finds open_ false, or the caller finds the worker inside and waits. So nobody waits for a worker that never came, and
+// none touches a job that is over.
 void ThreadPool::run(const std::function<void(int)>& job) {
   make_way();
   job_ = &job;
