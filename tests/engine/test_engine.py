@@ -99,6 +99,17 @@ def test_a_path_that_holds_no_artifact_is_an_error(tmp_path):
             Engine(path)
 
 
+def test_instructions_are_an_argument_of_the_native_backend(engine):
+    plain = Engine(ARTIFACT, backend="native", isa="scalar")
+    assert {layer.isa for layer in plain.explain()} == {"scalar"}
+    assert plain(IMAGES).tobytes() == engine(IMAGES).tobytes()
+    for isa in ("abacus", 8):
+        with pytest.raises(EngineError):
+            Engine(ARTIFACT, backend="native", isa=isa)
+    with pytest.raises(EngineError, match="isa=None"):
+        Engine(ARTIFACT, backend="reference", isa="scalar")
+
+
 def test_the_public_names_are_the_same_classes():
     assert bitwright.Engine is Engine
     assert bitwright.Artifact is Artifact
