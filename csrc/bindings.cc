@@ -7,13 +7,13 @@
 
 #include <stdexcept>
 
-#include "fake_quantize.h"
-#include "histogram.h"
 #include "kernels/features.h"
 #include "kernels/peak/peak.h"
 #include "kernels/rows.h"
-#include "lower.h"
-#include "plan.h"
+#include "planning/lower.h"
+#include "runtime/plan.h"
+#include "training/fake_quantize.h"
+#include "training/histogram.h"
 #include "without_gil.h"
 
 namespace nb = nanobind;
@@ -164,7 +164,8 @@ void fake_quantize_flat(Flat<const T> x, Flat<T> y, float scale, int zero, int h
 
 template <class T>
 double fake_quantize_gradient_flat(Flat<const T> x, Flat<const T> gradient, Flat<T> dx, float scale, int zero, int hi) {
-  if (x.shape(0) != dx.shape(0) || x.shape(0) != gradient.shape(0)) throw std::invalid_argument("expected arrays of one length");
+  if (x.shape(0) != dx.shape(0) || x.shape(0) != gradient.shape(0))
+    throw std::invalid_argument("expected arrays of one length");
   FakeQuantizer q{scale, 1 / scale, static_cast<float>(zero), static_cast<float>(hi)};
   return without_gil([&] { return fake_quantize_gradient(x.data(), gradient.data(), dx.data(), x.shape(0), q); });
 }
@@ -177,34 +178,37 @@ NB_MODULE(_native, m) {
   m.def("isas", &isa_names, "The named sets of features, smallest first");
   m.def("detected_isa", [] { return isa_within(detected_features()); }, "The largest named set that this machine has");
   m.def("detected_features", [] { return feature_names(detected_features()); });
-  m.def("chosen_isa", [](const std::string& isa) { return isa_within(allowed_features(isa)); }, nb::arg("isa") = "",
-        "`isa`, or what BITWRIGHT_ISA says, or the largest set that this machine has");
+  m.def(
+      "chosen_isa", [](const std::string& isa) { return isa_within(allowed_features(isa)); }, nb::arg("isa") = "",
+      "`isa`, or what BITWRIGHT_ISA says, or the largest set that this machine has");
   m.def("kernels", &kernels);
   m.def("chosen_kernels", &chosen_kernels, nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("features"));
   m.def("available_threads", &available_threads);
-  m.def("measured_peak",
-        [](const std::string& isa) {
-          Features features = allowed_features(isa);
-          return without_gil([=] { return measured_peak(features); });
-        },
-        nb::arg("isa") = "", "int8 multiply-adds a second of one thread");
+  m.def(
+      "measured_peak",
+      [](const std::string& isa) {
+        Features features = allowed_features(isa);
+        return without_gil([=] { return measured_peak(features); });
+      },
+      nb::arg("isa") = "", "int8 multiply-adds a second of one thread");
   m.def("measured_clock", [] { return without_gil(measured_clock); }, "Cycles a second of one thread.");
-  m.def("measured_bit_peak",
-        [](const std::string& isa) {
-          Features features = allowed_features(isa);
-          return without_gil([=] { return measured_bit_peak(features); });
-        },
-        nb::arg("isa") = "", "1-bit multiply-adds a second of one thread by XOR, VPOPCNTD and VPADDD; 0 without them");
+  m.def(
+      "measured_bit_peak",
+      [](const std::string& isa) {
+        Features features = allowed_features(isa);
+        return without_gil([=] { return measured_bit_peak(features); });
+      },
+      nb::arg("isa") = "", "1-bit multiply-adds a second of one thread by XOR, VPOPCNTD and VPADDD; 0 without them");
   m.def("count_bins", &count, nb::arg("values"), nb::arg("scale"), nb::arg("counts"),
         "Add to counts [2 * side] how many of the values lie in each bin, floor(value * scale) + side");
   m.def("fake_quantize", &fake_quantize_flat<float>, "x"_a.noconvert(), "y"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
         "y = scale * (clip(round(x / scale + zero), 0, hi) - zero)");
   m.def("fake_quantize", &fake_quantize_flat<uint16_t>, "x"_a.noconvert(), "y"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
         "The same of bfloat16, as its bits");
-  m.def("fake_quantize_gradient", &fake_quantize_gradient_flat<float>, "x"_a.noconvert(), "gradient"_a.noconvert(), "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
-        "Writes dL/dx, returns dL/dscale");
-  m.def("fake_quantize_gradient", &fake_quantize_gradient_flat<uint16_t>, "x"_a.noconvert(), "gradient"_a.noconvert(), "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
-        "The same of bfloat16, as its bits");
+  m.def("fake_quantize_gradient", &fake_quantize_gradient_flat<float>, "x"_a.noconvert(), "gradient"_a.noconvert(),
+        "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a, "Writes dL/dx, returns dL/dscale");
+  m.def("fake_quantize_gradient", &fake_quantize_gradient_flat<uint16_t>, "x"_a.noconvert(), "gradient"_a.noconvert(),
+        "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a, "The same of bfloat16, as its bits");
   nb::class_<Plan>(m, "Plan")
       .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("threads") = 0,
            nb::arg("keep_values") = false, nb::arg("isa") = "")
@@ -213,6 +217,7 @@ NB_MODULE(_native, m) {
       .def("time_steps", &time_steps, nb::arg("image"))
       .def_prop_ro("threads", &Plan::threads)
       .def_prop_ro("arena_bytes", &Plan::arena_bytes)
-      .def_prop_ro("contexts", &Plan::contexts, "For how many images in flight there is memory; it does not grow without bound.")
+      .def_prop_ro("contexts", &Plan::contexts,
+                   "For how many images in flight there is memory; it does not grow without bound.")
       .def_prop_ro("isa", [](const Plan& plan) { return isa_within(plan.features()); });
 }

@@ -3,8 +3,8 @@
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/igemm/igemm.h"
-#include "kernel_step.h"
 #include "kernels/pool/pool.h"
+#include "ops/kernel_step.h"
 
 namespace bitwright {
 namespace {
@@ -55,7 +55,8 @@ class ScaledStep : public Step {
 
 class PooledStep : public Step {
  public:
-  PooledStep(std::unique_ptr<Depthwise> conv, std::unique_ptr<GlobalPool> pool) : conv_(std::move(conv)), pool_(std::move(pool)) {
+  PooledStep(std::unique_ptr<Depthwise> conv, std::unique_ptr<GlobalPool> pool)
+      : conv_(std::move(conv)), pool_(std::move(pool)) {
     static_assert(kPoolBlock == DepthwiseGrid::kBlockChannels);
     name = conv_->name, op = conv_->op, kernel = conv_->kernel + ", output pooled", isa = conv_->isa;
     macs = conv_->macs, weight_bytes = conv_->weight_bytes, bytes = conv_->bytes + pool_->params.out.c;

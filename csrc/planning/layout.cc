@@ -1,10 +1,10 @@
-#include "layout.h"
+#include "planning/layout.h"
 
 #include <algorithm>
 #include <limits>
 #include <numeric>
 
-#include "memory.h"
+#include "base/memory.h"
 
 namespace bitwright {
 namespace {
@@ -127,11 +127,13 @@ void Layout::assign_offsets() {
     std::vector<int> together = alive[b.first_step];
     for (int step = b.first_step + 1; step <= b.last_step; ++step)
       together.insert(together.end(), starting[step].begin(), starting[step].end());
-    std::sort(together.begin(), together.end(), [&](int x, int y) { return buffers_[x].arena_offset < buffers_[y].arena_offset; });
+    std::sort(together.begin(), together.end(),
+              [&](int x, int y) { return buffers_[x].arena_offset < buffers_[y].arena_offset; });
     b.arena_offset = 0;
     for (int j : together) {
       const Buffer& other = buffers_[j];
-      if (other.arena_offset < b.arena_offset + b.bytes) b.arena_offset = std::max(b.arena_offset, other.arena_offset + other.bytes);
+      if (other.arena_offset < b.arena_offset + b.bytes)
+        b.arena_offset = std::max(b.arena_offset, other.arena_offset + other.bytes);
     }
     arena_bytes_ = std::max(arena_bytes_, b.arena_offset + b.bytes);
     starting[b.first_step].push_back(i);

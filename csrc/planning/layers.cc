@@ -1,4 +1,4 @@
-#include "layers.h"
+#include "planning/layers.h"
 
 #include <algorithm>
 

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "kernels/rows.h"
-#include "step.h"
-#include "strided.h"
+#include "ops/step.h"
+#include "ops/strided.h"
 
 namespace bitwright {
 namespace {

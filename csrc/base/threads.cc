@@ -1,4 +1,4 @@
-#include "threads.h"
+#include "base/threads.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -61,7 +61,8 @@ void wait_for_zero(const std::atomic<int>& left) {
   }
 }
 
-// Where not all can be started, processes or memory are short, and the rest of the program needs some, too: half of them go again.
+// Where not all can be started, processes or memory are short, and the rest of the program needs some, too: half of them go
+// again.
 ThreadPool::ThreadPool(int threads) {
   for (int wanted = threads; wanted > 1; wanted = (static_cast<int>(workers_.size()) + 1) / 2) {
     stop();

@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "step.h"
-#include "threads.h"
+#include "base/threads.h"
+#include "ops/step.h"
 
 namespace bitwright {
 
@@ -14,8 +14,8 @@ struct Lowered {
   Layout layout;
 };
 
-// Appends packed copies of values to the graph. With `keep_values` nothing is fused and no memory is reused, so that every value
-// can be read after a run.
+// Appends packed copies of values to the graph. With `keep_values` nothing is fused and no memory is reused, so that every
+// value can be read after a run.
 Lowered lower(Graph& graph, Features features, bool keep_values, ThreadPool& pool);
 
 }  // namespace bitwright

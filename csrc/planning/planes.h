@@ -1,7 +1,7 @@
 // Which layers run on bit planes (see bitgemm/bitgemm.h), and which values are kept as such.
 #pragma once
 
-#include "layers.h"
+#include "planning/layers.h"
 
 namespace bitwright {
 

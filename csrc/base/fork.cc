@@ -1,4 +1,4 @@
-#include "fork.h"
+#include "base/fork.h"
 
 #ifdef __unix__
 #include <pthread.h>

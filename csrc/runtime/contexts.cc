@@ -1,4 +1,4 @@
-#include "contexts.h"
+#include "runtime/contexts.h"
 
 #include <new>
 

@@ -1,4 +1,4 @@
-#include "histogram.h"
+#include "training/histogram.h"
 
 #include <vector>
 
@@ -20,8 +20,7 @@ inline int bin_of(float value, float scale) {
 void count_bins(const float* values, size_t size, float scale, int64_t* counts, int side) {
   const size_t bins = 2 * static_cast<size_t>(side);
   std::vector<uint32_t> tables(kTables * bins);
-  uint32_t* const table[kTables] = {&tables[side], &tables[bins + side], &tables[2 * bins + side],
-                                    &tables[3 * bins + side]};
+  uint32_t* const table[kTables] = {&tables[side], &tables[bins + side], &tables[2 * bins + side], &tables[3 * bins + side]};
   int found[kBlock];
   for (size_t start = 0; start < size; start += kMost) {
     const size_t end = size - start < kMost ? size : start + kMost;

@@ -1,4 +1,4 @@
-#include "lower.h"
+#include "planning/lower.h"
 
 #include <algorithm>
 #include <atomic>
@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "kernels/pool/pool.h"
-#include "layers.h"
-#include "planes.h"
+#include "planning/layers.h"
+#include "planning/planes.h"
 
 namespace bitwright {
 namespace {
@@ -21,7 +21,8 @@ bool any_of(std::string_view op, std::initializer_list<std::string_view> ops) {
 bool is_pointwise(const Node& conv) {
   auto all = [&](const char* key, int wanted) {
     auto found = conv.attrs.find(key);
-    return found == conv.attrs.end() || std::all_of(found->second.begin(), found->second.end(), [=](int n) { return n == wanted; });
+    return found == conv.attrs.end() ||
+           std::all_of(found->second.begin(), found->second.end(), [=](int n) { return n == wanted; });
   };
   const auto& shape = conv.tensors.at("weight").shape;
   return shape[2] == 1 && shape[3] == 1 && all("stride", 1) && all("padding", 0) && all("groups", 1);
@@ -128,7 +129,8 @@ class Lowering {
     const Node& node = *layer.node;
     int in = node.inputs[0], out = layer.output;
     if (layer.view || keeps_order(node, graph_.values)) return !layer.view;
-    return node.op == "slice" && node.attrs.at("step")[0] == 1 && (joins_channels(node, in, out) || joins_pixels(node, in, out));
+    return node.op == "slice" && node.attrs.at("step")[0] == 1 &&
+           (joins_channels(node, in, out) || joins_pixels(node, in, out));
   }
 
   void drop_unread() {
@@ -149,7 +151,8 @@ class Lowering {
       if (node.op != "table" || node.tensors.at("table").shape.size() != 1) continue;
       auto before = layers_.writer(node.inputs[0]);
       bool can = before != layers_.end() && !before->table && layers_.readers(node.inputs[0]) == 1 &&
-                 any_of(before->node->op, {"conv2d", "linear", "batch_norm", "add", "mul", "max_pool2d", "avg_pool2d", "global_avg_pool2d"});
+                 any_of(before->node->op,
+                        {"conv2d", "linear", "batch_norm", "add", "mul", "max_pool2d", "avg_pool2d", "global_avg_pool2d"});
       if (!can) continue;
       before->table = &node.tensors.at("table");
       int output = table->output;
@@ -172,14 +175,15 @@ class Lowering {
     }
   }
 
-  // A global pool of what a depthwise convolution writes takes each block of channels once it is there. Nobody would fill a halo
-  // around it: a step fills that of its `out`.
+  // A global pool of what a depthwise convolution writes takes each block of channels once it is there. Nobody would fill a
+  // halo around it: a step fills that of its `out`.
   void fuse_pools() {
     for (auto layer = layers_.begin(); layer != layers_.end();) {
       auto pool = layer++;
       if (pool->node->op != "global_avg_pool2d" || layout_.has_halo(pool->output)) continue;
       auto before = layers_.writer(pool->node->inputs[0]);
-      if (before == layers_.end() || before->pool || !is_depthwise(graph_, *before->node) || !goes_by_channels(before->output)) continue;
+      if (before == layers_.end() || before->pool || !is_depthwise(graph_, *before->node) || !goes_by_channels(before->output))
+        continue;
       before->pool = layers_.fuse(pool);
     }
   }
@@ -329,11 +333,9 @@ class Lowering {
     if (layer.scale) return steps.push_back(make_scaled(graph_, layout_, layer, features_));
     using Make = std::unique_ptr<Step> (*)(const Graph&, const Layout&, const Layer&, Features);
     static const std::pair<const char*, Make> makers[] = {
-        {"conv2d", make_conv2d},         {"linear", make_linear},         {"add", make_elementwise},
-        {"mul", make_elementwise},       {"batch_norm", make_affine},     {"dequantize", make_affine},
-        {"table", make_table},           {"max_pool2d", make_pool},       {"avg_pool2d", make_pool},
-        {"global_avg_pool2d", make_pool}, {"pack", make_bitpack},
-        {"constant", make_constant},
+        {"conv2d", make_conv2d},     {"linear", make_linear},          {"add", make_elementwise}, {"mul", make_elementwise},
+        {"batch_norm", make_affine}, {"dequantize", make_affine},      {"table", make_table},     {"max_pool2d", make_pool},
+        {"avg_pool2d", make_pool},   {"global_avg_pool2d", make_pool}, {"pack", make_bitpack},    {"constant", make_constant},
     };
     for (const auto& [name, make] : makers)
       if (op == name) return steps.push_back(make(graph_, layout_, layer, features_));

@@ -1,4 +1,4 @@
-#include "plan.h"
+#include "runtime/plan.h"
 
 #include <algorithm>
 #include <chrono>
@@ -32,7 +32,9 @@ Plan::Plan(Graph graph, Features features, int threads, bool keep_values)
       lowered_(lowered(keep_values)),
       scratch_bytes_(most_scratch(lowered_)),
       contexts_([this] {
-        auto make = [this] { return std::make_unique<Context>(arena_bytes(), scratch_bytes_, lowered_.steps.size(), threads_); };
+        auto make = [this] {
+          return std::make_unique<Context>(arena_bytes(), scratch_bytes_, lowered_.steps.size(), threads_);
+        };
         return std::make_unique<Contexts>(make, static_cast<size_t>(threads_) * kMostInGroup + available_threads());
       }) {
   graph_.nodes.clear();  // the steps have packed copies
@@ -77,7 +79,8 @@ void Plan::run_units(const Step& step, const Buffers& at, uint8_t* arena, int be
 Buffers Plan::buffers(Context& context, const Step& step, const uint8_t* image, int thread) const {
   auto at = [&](int value) { return context.arena() + lowered_.layout.place(value).offset; };
   auto at_any = [&](int value) { return value >= 0 ? at(value) : nullptr; };
-  return {step.in >= 0 ? at(step.in) : image, at_any(step.second), at(step.out), context.scratch[thread].data(), at_any(step.third)};
+  return {step.in >= 0 ? at(step.in) : image, at_any(step.second), at(step.out), context.scratch[thread].data(),
+          at_any(step.third)};
 }
 
 // Each thread works through its own share of the units, which lies where its share of the step before did, then helps the
@@ -132,7 +135,8 @@ void Plan::read_value(const Context& context, int value, uint8_t* to) const {
   for (uint8_t* code = to - v.count(); code < to; ++code) *code /= static_cast<uint8_t>(v.step);
 }
 
-// Sets the step from which on weights are read once for a group of images: where the rest has more bytes of them than of values.
+// Sets the step from which on weights are read once for a group of images: where the rest has more bytes of them than of
+// values.
 void Plan::find_group() {
   int64_t saved = 0, most = 0;
   group_from_ = lowered_.steps.size();
@@ -145,7 +149,8 @@ void Plan::find_group() {
 
 void Plan::run_group(const Contexts::Lease& lease, size_t first, const uint8_t* images, int count, uint8_t* outputs) const {
   for (int i = 0; i < count; ++i)
-    for (size_t s = 0; s < group_from_; ++s) run_step(lease[first + i], *lowered_.steps[s], s, images + i * image_bytes(), 0, 1);
+    for (size_t s = 0; s < group_from_; ++s)
+      run_step(lease[first + i], *lowered_.steps[s], s, images + i * image_bytes(), 0, 1);
   for (size_t s = group_from_; s < lowered_.steps.size(); ++s) {
     const Step& step = *lowered_.steps[s];
     int units = all_units(step), pieces = static_cast<int>(step.weight_bytes / kGroupedBytes) + 1;

@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "graph.h"
+#include "model/graph.h"
 
 namespace bitwright {
 

@@ -10,10 +10,10 @@
 #include "kernels/epilogue_scalar.h"
 #include "kernels/grouped/grouped.h"
 #include "kernels/igemm/igemm.h"
-#include "kernel_step.h"
-#include "planes.h"
 #include "kernels/pool/pool.h"
 #include "kernels/table/table.h"
+#include "ops/kernel_step.h"
+#include "planning/planes.h"
 
 namespace bitwright {
 namespace {
@@ -74,8 +74,8 @@ std::unique_ptr<Step> make_convolution(const Graph& graph, const Layout& layout,
   return step;
 }
 
-// Sets `start` of bitgemm.h. Where codes stand for 2 * code - 1, a tap beyond the border is no code but a zero, so a window that
-// reaches there starts from other numbers. Windows of one row reach beyond it in few ways; three taps and padding of 1:
+// Sets `start` of bitgemm.h. Where codes stand for 2 * code - 1, a tap beyond the border is no code but a zero, so a window
+// that reaches there starts from other numbers. Windows of one row reach beyond it in few ways; three taps and padding of 1:
 //
 //   pixels         |  .  .  .  .  .  |
 //   x = 0       [ out in  in ]                 way 0
@@ -166,7 +166,8 @@ bool compares(const Tensor& table, const Epilogue& e) {
   return true;
 }
 
-std::unique_ptr<Step> make_bitgemm(const Graph& graph, const Layout& layout, const Layer& layer, Features features, const Window& window) {
+std::unique_ptr<Step> make_bitgemm(const Graph& graph, const Layout& layout, const Layer& layer, Features features,
+                                   const Window& window) {
   auto step = std::make_unique<KernelStep<BitgemmParams>>(graph, layout, layer);
   const Node& node = *layer.node;
   const Value &in = graph.values[step->in], &out = graph.values[step->out];
@@ -275,8 +276,8 @@ std::unique_ptr<Step> make_grouped(const Graph& graph, const Layout& layout, con
   return step;
 }
 
-// Over tokens it is a convolution of 1 x 1. Where it writes one pixel, its input may be C, H, W, because a flatten before it was
-// removed: weights [O, C * H * W] are then a window of H x W.
+// Over tokens it is a convolution of 1 x 1. Where it writes one pixel, its input may be C, H, W, because a flatten before it
+// was removed: weights [O, C * H * W] are then a window of H x W.
 std::unique_ptr<Step> make_linear(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
   Extent in = extent(graph.values[layer.node->inputs[0]]), out = extent(graph.values[layer.output]);
   bool one_pixel = out.h * out.w == 1;

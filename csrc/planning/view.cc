@@ -1,4 +1,4 @@
-#include "view.h"
+#include "planning/view.h"
 
 namespace bitwright {
 

@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "graph.h"
 #include "kernels/kernel.h"
+#include "model/graph.h"
 
 namespace bitwright {
 
@@ -78,8 +78,8 @@ class Layout {
   int steps_ = 0;
 };
 
-// Height, width and channels as the kernels see them. The pixels of a value are the elements of all its axes but the channel, in
-// PyTorch's order: H x W of them where there are two such axes, else in rows of a length that divides their number.
+// Height, width and channels as the kernels see them. The pixels of a value are the elements of all its axes but the channel,
+// in PyTorch's order: H x W of them where there are two such axes, else in rows of a length that divides their number.
 struct Extent {
   int h, w, c;
 };

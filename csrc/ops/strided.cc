@@ -1,4 +1,4 @@
-#include "strided.h"
+#include "ops/strided.h"
 
 #include <algorithm>
 

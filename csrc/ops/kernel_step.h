@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "kernels/rows.h"
-#include "step.h"
+#include "ops/step.h"
 
 namespace bitwright {
 
@@ -44,7 +44,8 @@ class KernelStep : public Step {
     } else if (layer.table) {
       set_table(*layer.table, op == "max_pool2d" ? from.stored_step() : 1, to.stored_step());
     } else if (!to.is_float && to.stored_step() != 1 && op != "max_pool2d") {
-      for (int code = 0; code < 256; ++code) table_.push_back(static_cast<uint8_t>(std::min(code, to.max_code) * to.stored_step()));
+      for (int code = 0; code < 256; ++code)
+        table_.push_back(static_cast<uint8_t>(std::min(code, to.max_code) * to.stored_step()));
     }
   }
 
@@ -92,8 +93,8 @@ class KernelStep : public Step {
     return e;
   }
 
-  // A kernel that this machine cannot run is chosen all the same, so that choices can be tested, but none of its code is called:
-  // such a step says what it is, and does not run.
+  // A kernel that this machine cannot run is chosen all the same, so that choices can be tested, but none of its code is
+  // called: such a step says what it is, and does not run.
   void bind(const KernelTable<Params>& kernels, Features features, const int8_t* weights = nullptr) {
     const KernelRow<Params>& row = kernels.choose(params, features);
     kernel = row.name, isa = isa_for(row.needs), kernel_ = row.kernel;

@@ -3,7 +3,7 @@
 #include <functional>
 #include <stdexcept>
 
-#include "graph.h"
+#include "model/graph.h"
 
 namespace bitwright {
 namespace {
@@ -20,14 +20,22 @@ class NodeCheck {
   void run() {
     using Check = void (NodeCheck::*)();
     static const std::map<std::string, Check> checks = {
-        {"conv2d", &NodeCheck::conv2d},          {"linear", &NodeCheck::linear},
-        {"batch_norm", &NodeCheck::batch_norm},  {"add", &NodeCheck::add},
-        {"mul", &NodeCheck::mul},                {"table", &NodeCheck::table},
-        {"max_pool2d", &NodeCheck::max_pool2d},  {"avg_pool2d", &NodeCheck::avg_pool2d},
-        {"concat", &NodeCheck::concat},          {"global_avg_pool2d", &NodeCheck::global_avg_pool2d},
-        {"slice", &NodeCheck::slice},            {"pad", &NodeCheck::pad},
-        {"reshape", &NodeCheck::reshape},        {"permute", &NodeCheck::permute},
-        {"dequantize", &NodeCheck::dequantize},  {"constant", &NodeCheck::constant},
+        {"conv2d", &NodeCheck::conv2d},
+        {"linear", &NodeCheck::linear},
+        {"batch_norm", &NodeCheck::batch_norm},
+        {"add", &NodeCheck::add},
+        {"mul", &NodeCheck::mul},
+        {"table", &NodeCheck::table},
+        {"max_pool2d", &NodeCheck::max_pool2d},
+        {"avg_pool2d", &NodeCheck::avg_pool2d},
+        {"concat", &NodeCheck::concat},
+        {"global_avg_pool2d", &NodeCheck::global_avg_pool2d},
+        {"slice", &NodeCheck::slice},
+        {"pad", &NodeCheck::pad},
+        {"reshape", &NodeCheck::reshape},
+        {"permute", &NodeCheck::permute},
+        {"dequantize", &NodeCheck::dequantize},
+        {"constant", &NodeCheck::constant},
     };
     auto found = checks.find(node_.op);
     expect(found != checks.end(), "unknown op");
@@ -181,7 +189,8 @@ class NodeCheck {
   }
 
   void add() {
-    inputs(2, 2), range(), one_zero_point(0), one_zero_point(1), shape(in(0).shape), shape(in(1).shape), same_channel(0), same_channel(1);
+    inputs(2, 2), range(), one_zero_point(0), one_zero_point(1), shape(in(0).shape), shape(in(1).shape), same_channel(0),
+        same_channel(1);
     tensor("m_a", Type::float32, {1}), tensor("m_b", Type::float32, {1});
   }
 
@@ -305,7 +314,8 @@ void check_value(const Value& v, int index) {
   if (v.is_float) return;
   expect(v.max_code >= 1 && v.max_code <= 255, "expected codes of 1 to 8 bits");
   expect(v.step == 1 || (v.step == 2 && v.max_code == 1 && index > 0), "expected a step of 1, or of 2 between two codes");
-  expect(v.zero_points.size() == 1 || (index == 0 && static_cast<int>(v.zero_points.size()) == v.channels()), "wrong number of zero points");
+  expect(v.zero_points.size() == 1 || (index == 0 && static_cast<int>(v.zero_points.size()) == v.channels()),
+         "wrong number of zero points");
   for (int zp : v.zero_points) expect(v.step == 1 ? zp >= 0 && zp <= v.max_code : zp == 1, "a zero point is out of range");
 }
 
@@ -327,7 +337,8 @@ void check(const Graph& graph) {
   auto known = [&](int v) { return v >= 0 && v < static_cast<int>(graph.values.size()); };
   if (graph.values.empty() || !known(graph.output)) throw std::invalid_argument("the graph has no such output");
   for (size_t i = 0; i < graph.values.size(); ++i) check_value(graph.values[i], static_cast<int>(i));
-  if (graph.values[0].shape.size() != 3 || graph.values[0].channel != 0) throw std::invalid_argument("expected an image of C, H, W");
+  if (graph.values[0].shape.size() != 3 || graph.values[0].channel != 0)
+    throw std::invalid_argument("expected an image of C, H, W");
   if (graph.values[0].is_float) throw std::invalid_argument("the image is float32, expected codes");
   std::vector<bool> written(graph.values.size(), false);
   written[0] = true;

@@ -5,7 +5,7 @@
 #include <list>
 #include <vector>
 
-#include "step.h"
+#include "ops/step.h"
 
 namespace bitwright {
 

@@ -8,8 +8,8 @@
 #include <mutex>
 #include <vector>
 
-#include "memory.h"
-#include "step.h"
+#include "base/memory.h"
+#include "ops/step.h"
 
 namespace bitwright {
 

@@ -4,10 +4,10 @@
 #include <memory>
 #include <vector>
 
-#include "contexts.h"
-#include "fork.h"
-#include "lower.h"
-#include "threads.h"
+#include "base/fork.h"
+#include "base/threads.h"
+#include "planning/lower.h"
+#include "runtime/contexts.h"
 
 namespace bitwright {
 
@@ -49,7 +49,8 @@ class Plan {
   void read_value(const Context& context, int value, uint8_t* to) const;
   void find_group();
   void run_group(const Contexts::Lease& lease, size_t first, const uint8_t* images, int count, uint8_t* outputs) const;
-  void run_groups(ThreadPool::Turn& turn, const Contexts::Lease& lease, const uint8_t* images, int64_t count, uint8_t* outputs) const;
+  void run_groups(ThreadPool::Turn& turn, const Contexts::Lease& lease, const uint8_t* images, int64_t count,
+                  uint8_t* outputs) const;
   void run_shared(ThreadPool::Turn& turn, Context& context, const uint8_t* image, uint8_t* output) const;
   Buffers buffers(Context& context, const Step& step, const uint8_t* image, int thread) const;
 

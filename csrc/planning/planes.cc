@@ -1,4 +1,4 @@
-#include "planes.h"
+#include "planning/planes.h"
 
 #include <algorithm>
 
@@ -15,7 +15,8 @@ bool is_bitwise(const Tensor& weight) {
 
 int planes_of(const Value& value) { return value.max_code == 1 ? 1 : 2; }
 
-// Whether counting bits is faster than multiplying bytes. With many pixels, AMX multiplies more bytes than VPOPCNTD counts bits.
+// Whether counting bits is faster than multiplying bytes. With many pixels, AMX multiplies more bytes than VPOPCNTD counts
+// bits.
 bool is_faster(const Value& in, const Value& out, Features features) {
   bool one_pixel = extent(out).h * extent(out).w == 1;
   if (has(features, kAmxInt8) && !one_pixel) return false;
@@ -27,7 +28,8 @@ bool runs_on_planes(const Graph& graph, const Node& node, Features features) {
   if (node.op != "conv2d" && node.op != "linear") return false;
   if (node.op == "conv2d" ? node.attrs.at("groups")[0] != 1 : is_grouped(node)) return false;
   const Value& in = graph.values[node.inputs[0]];
-  if (in.max_code >= 1 << kMostPlanes || extent(in).c < kLeastChannels || !is_faster(in, graph.values[node.output], features)) return false;
+  if (in.max_code >= 1 << kMostPlanes || extent(in).c < kLeastChannels || !is_faster(in, graph.values[node.output], features))
+    return false;
   bool one_zero = std::all_of(in.zero_points.begin(), in.zero_points.end(), [&](int z) { return z == in.zero_points[0]; });
   return one_zero && is_bitwise(node.tensors.at("weight"));
 }
@@ -67,7 +69,8 @@ void add_packed(Graph& graph, Layers& layers, int value, int planes, const std::
   graph.values.push_back(copy);
   auto writer = layers.writer(value);
   Node pack;
-  pack.op = "pack", pack.name = writer == layers.end() ? "input" : writer->node->name, pack.inputs = {value}, pack.output = packed;
+  pack.op = "pack", pack.name = writer == layers.end() ? "input" : writer->node->name, pack.inputs = {value},
+  pack.output = packed;
   layers.insert(writer == layers.end() ? layers.begin() : std::next(writer), pack);
   for (Layer* reader : readers) layers.read(*reader, 0, packed);
 }

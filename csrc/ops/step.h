@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "graph.h"
+#include "base/memory.h"
 #include "kernels/features.h"
-#include "layout.h"
-#include "memory.h"
-#include "view.h"
+#include "model/graph.h"
+#include "planning/layout.h"
+#include "planning/view.h"
 
 namespace bitwright {
 
@@ -18,7 +18,8 @@ class Step {
  public:
   virtual ~Step() = default;
 
-  // Does units [begin, end); safe to call from several threads at once. Allocates nothing: others wait for the units that it took.
+  // Does units [begin, end); safe to call from several threads at once. Allocates nothing: others wait for the units that it
+  // took.
   virtual void run(const Buffers& at, int begin, int end) const noexcept = 0;
 
   std::string name, op, kernel, isa = "scalar";

@@ -1,10 +1,10 @@
-#include "fake_quantize.h"
+#include "training/fake_quantize.h"
 
 #include <bit>
 
-// The loops are plain so that the compiler makes vectors of them; each function is compiled for several instruction sets, and the
-// loader picks one. All give the same y and dx; the order of the sum of dL/dscale is fixed by kLanes. (The loader picks before the
-// thread sanitizer is ready for the instrumented function that it asks.)
+// The loops are plain so that the compiler makes vectors of them; each function is compiled for several instruction sets, and
+// the loader picks one. All give the same y and dx; the order of the sum of dL/dscale is fixed by kLanes. (The loader picks
+// before the thread sanitizer is ready for the instrumented function that it asks.)
 #if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_THREAD__)
 #define BITWRIGHT_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
@@ -43,8 +43,8 @@ __attribute__((always_inline)) inline void forward(const T* x, T* y, size_t size
 
 // A block in loops of one width each, which compilers can make vectors of. `sums` takes the products of dL/dscale.
 template <class T>
-__attribute__((always_inline)) inline void backward_block(const T* x, const T* gradient, T* dx, size_t size, const FakeQuantizer& q,
-                                                          float (&sums)[kLanes]) {
+__attribute__((always_inline)) inline void backward_block(const T* x, const T* gradient, T* dx, size_t size,
+                                                          const FakeQuantizer& q, float (&sums)[kLanes]) {
   float t[kBlock], g[kBlock], slope[kBlock];
   const float lowest = -q.zero, highest = q.hi - q.zero;
   for (size_t i = 0; i < size; ++i) t[i] = load(x[i]) * q.inverse;
@@ -62,12 +62,14 @@ __attribute__((always_inline)) inline void backward_block(const T* x, const T* g
 }
 
 template <class T>
-__attribute__((always_inline)) inline double backward(const T* x, const T* gradient, T* dx, size_t size, const FakeQuantizer& q) {
+__attribute__((always_inline)) inline double backward(const T* x, const T* gradient, T* dx, size_t size,
+                                                      const FakeQuantizer& q) {
   double total = 0;
   for (size_t start = 0; start < size; start += kSummed) {
     float sums[kLanes] = {};
     const size_t end = size - start < kSummed ? size : start + kSummed;
-    for (size_t i = start; i < end; i += kBlock) backward_block(x + i, gradient + i, dx + i, end - i < kBlock ? end - i : kBlock, q, sums);
+    for (size_t i = start; i < end; i += kBlock)
+      backward_block(x + i, gradient + i, dx + i, end - i < kBlock ? end - i : kBlock, q, sums);
     for (float sum : sums) total += sum;
   }
   return total;
@@ -76,8 +78,11 @@ __attribute__((always_inline)) inline double backward(const T* x, const T* gradi
 }  // namespace
 
 BITWRIGHT_CLONES void fake_quantize(const float* x, float* y, size_t size, const FakeQuantizer& q) { forward(x, y, size, q); }
-BITWRIGHT_CLONES void fake_quantize(const uint16_t* x, uint16_t* y, size_t size, const FakeQuantizer& q) { forward(x, y, size, q); }
-BITWRIGHT_CLONES double fake_quantize_gradient(const float* x, const float* gradient, float* dx, size_t size, const FakeQuantizer& q) {
+BITWRIGHT_CLONES void fake_quantize(const uint16_t* x, uint16_t* y, size_t size, const FakeQuantizer& q) {
+  forward(x, y, size, q);
+}
+BITWRIGHT_CLONES double fake_quantize_gradient(const float* x, const float* gradient, float* dx, size_t size,
+                                               const FakeQuantizer& q) {
   return backward(x, gradient, dx, size, q);
 }
 BITWRIGHT_CLONES double fake_quantize_gradient(const uint16_t* x, const uint16_t* gradient, uint16_t* dx, size_t size,
