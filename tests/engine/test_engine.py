@@ -105,7 +105,7 @@ def test_instructions_are_an_argument_of_the_native_backend(engine):
     assert plain(IMAGES).tobytes() == engine(IMAGES).tobytes()
     for isa in ("abacus", 8):
         with pytest.raises(EngineError):
-            Engine(ARTIFACT, backend="native", isa=isa)
+            Engine(ARTIFACT, backend="native", isa=isa)  # type: ignore[arg-type]
     with pytest.raises(EngineError, match="isa=None"):
         Engine(ARTIFACT, backend="reference", isa="scalar")
 
