@@ -236,3 +236,39 @@ def test_one_logit_is_judged_by_its_sign(squeezed: bool) -> None:
     assert found.top1 == pytest.approx(100 * (guesses == labels).mean())
     assert found.agreement == pytest.approx(100 * (guesses == (logits > 0)).mean())
     assert (found.classes, found.at_chance, len(found.per_class)) == (2, False, 2)
+
+
+class Returns(nn.Module):
+    """A model that returns what a function makes of its logits."""
+
+    def __init__(self, wrapped) -> None:
+        super().__init__()
+        self.model, self.wrapped = MODEL, wrapped
+
+    def forward(self, x: torch.Tensor):
+        return self.wrapped(self.model(x))
+
+
+@pytest.mark.parametrize("wrapped", [lambda x: {"logits": x, "loss": None}, lambda x: (x,), lambda x: x.double()])
+def test_logits_may_be_wrapped(wrapped) -> None:
+    assert figures(evaluate(Returns(wrapped), source(), preprocess=PREPROCESS, classes=CLASSES)) == naive(FLOAT, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "message"),
+    [
+        (lambda x: (x, x), "found tuple of 2 things .Tensor, Tensor."),
+        (lambda x: None, "of 0 things"),
+        (lambda x: "cat", "found str of 1 things"),
+        (lambda x: x[:, :, None, None].expand(-1, -1, 2, 2), r"found float32 \[2, 7, 2, 2\]"),
+        (lambda x: x.argmax(1), r"found int64 \[2, 1\]"),
+        (lambda x: x.mean(0), r"found float32 \[7\]"),
+        (lambda x: x.nonsense, "cannot run on these images"),
+    ],
+)
+def test_what_is_no_logits_is_refused(wrapped, message: str, artifact: Artifact) -> None:
+    model = Returns(wrapped)
+    with pytest.raises(ModelError, match=message):
+        evaluate(model, source(), preprocess=PREPROCESS)
+    with pytest.raises(ModelError, match=message):
+        evaluate(artifact, source(), reference=model)

@@ -23,6 +23,7 @@ from bitwright.preprocess import Preprocess
 from bitwright.sources import BadImage, ImageSource, open_source
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 Logits = npt.NDArray[np.float32]
@@ -139,7 +140,9 @@ def outputs_of(model: "nn.Module", preprocess: Preprocess) -> int:
     """
     try:
         logits = torch_predictor(model, preprocess)(np.zeros((2, *preprocess.shape), np.uint8))
-    except RuntimeError as error:
+    except BitwrightError:
+        raise
+    except Exception as error:  # somebody else's code raises what it likes
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = mode_hint(str(error), preprocess)
         raise ModelError(f"the float model cannot run on these images: {first}{hint}") from error
@@ -154,20 +157,30 @@ def _expect_classes(reference: int, outputs: int) -> None:
         )
 
 
+def module_of(model: "nn.Module | torch.export.ExportedProgram") -> "nn.Module":
+    """A float model as a module that can be called. ModelError where it is no float model."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", "torch") from error
+    if isinstance(model, torch.nn.Module):
+        return model
+    from bitwright.capture import float_model  # which refuses what is no model
+    from bitwright.models.loaded import LoadedModel
+
+    return LoadedModel("", float_model(model)).module
+
+
 def torch_predictor(model: "nn.Module", preprocess: Preprocess) -> Predictor:
     """Run a PyTorch module, or an exported program, in eval mode on uint8 images [N, H, W, C], normalised as `preprocess` says.
 
     Raises ModelError where it is something else.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("torch", "torch") from error
-    if not isinstance(model, torch.nn.Module):
-        from bitwright.capture import float_model  # which refuses what is no model
-        from bitwright.models.loaded import LoadedModel
+    model = module_of(model)
+    import torch
 
-        model = LoadedModel("", float_model(model)).module
+    from bitwright.capture.logits import logits_in
+
     first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
 
     def predict(images: npt.NDArray[np.uint8]) -> Logits:
@@ -175,13 +188,11 @@ def torch_predictor(model: "nn.Module", preprocess: Preprocess) -> Predictor:
         model.eval()
         try:
             with torch.no_grad():
-                logits = model(torch.from_numpy(preprocess.normalise(images)).to(first.device, first.dtype))
+                returned = model(torch.from_numpy(preprocess.normalise(images)).to(first.device, first.dtype))
         finally:
             for module, training in modes:
                 module.training = training
-        if logits.dim() < 2:  # one logit an image, and its axis squeezed away
-            logits = logits.reshape(len(images), -1)
-        result: Logits = logits.float().cpu().numpy()
+        result: Logits = logits_in(returned, len(images)).float().cpu().numpy()
         return result
 
     return predict

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 import bitwright as bw
-from bitwright.errors import LabelError, TrainingError
+from bitwright.errors import LabelError, ModelError, TrainingError
 from bitwright.training import Options
+from bitwright.training.teacher import Teacher
 from bitwright.training.trainer import Progress
 
 PREPROCESS = bw.Preprocess(size=8, mean=0.5, std=0.25, mode="L")
@@ -177,3 +178,30 @@ def test_one_logit_learns_two_classes() -> None:
     assert artifact.classes == ("zero", "one")
     assert found.top1 is not None
     assert found.top1 > 95
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), "the teacher has 5 classes and the model 10"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(63, 10)), "cannot run on these images"),
+        (nn.Conv2d(1, 10, 3), r"found float32 \[2, 10, 6, 6\]"),
+        (nn.Linear, "found the class Linear"),
+        ("teacher.pt", "found 'teacher.pt'"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_stops_before_the_first_step(
+    teacher, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitwright.training.trainer.calibrate", None)
+    with pytest.raises(ModelError, match=message):
+        run(64, teacher=teacher)
+
+
+@pytest.mark.parametrize("tail", [nn.Softmax(1), nn.LogSoftmax(1)])
+def test_a_teacher_may_end_in_a_softmax(tail: nn.Module) -> None:
+    teacher, x = network(), torch.randn(16, 1, 8, 8)
+    found = Teacher(nn.Sequential(teacher, tail), 10, PREPROCESS, torch.device("cpu"))
+    with torch.no_grad():
+        assert torch.allclose(found(x).softmax(1), teacher(x).softmax(1), atol=1e-6)
+        assert torch.equal(Teacher(teacher, 10, PREPROCESS, torch.device("cpu"))(x), teacher(x))

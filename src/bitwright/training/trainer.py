@@ -32,6 +32,7 @@ from bitwright.training.distillation import Features, distance, divergence
 from bitwright.training.options import Options
 from bitwright.training.pixels import Pixels
 from bitwright.training.qat import prepare_qat
+from bitwright.training.teacher import Teacher
 
 CALIBRATION = 512
 SAVE_EVERY_S = 120.0
@@ -59,7 +60,7 @@ def train(
     recipe: Spec | Sequence[Spec] = "w4a4",
     training: str | None = None,
     options: Options | None = None,
-    teacher: nn.Module | None = None,
+    teacher: "nn.Module | torch.export.ExportedProgram | None" = None,
     start: str | PathLike[str] | None = None,
     resume: str | PathLike[str] | None = None,
     device: str | torch.device | None = None,
@@ -71,15 +72,15 @@ def train(
 
     Several recipes are stages, one after the other, each from the weights of the one before: fewer and fewer bits, or, for
     1-bit networks, activations first (`["w8a1", "w1a1"]`). `training` overrides the recipes' algorithm. `teacher` takes the
-    same images; without one, the float model is its own teacher where the options ask for one. `start` is the
-    checkpoint of an earlier run of this model: the first stage begins with what that learned (its scales only where the recipe
-    is the same). `resume` is a file that the run is saved to as it goes, and goes on from, to the bit, where it exists.
-    `classes` are the names of the model's classes, or a file of them; `labels` says how the source's are matched with them
-    (`bitwright.labels`): a model without names is taught the source's classes in the source's order.
+    same images and has the same classes; without one, the float model is its own teacher where the options ask for one.
+    `start` is the checkpoint of an earlier run of this model: the first stage begins with what that learned (its scales only
+    where the recipe is the same). `resume` is a file that the run is saved to as it goes, and goes on from, to the bit, where
+    it exists. `classes` are the names of the model's classes, or a file of them; `labels` says how the source's are matched
+    with them (`bitwright.labels`): a model without names is taught the source's classes in the source's order.
 
-    Raises LabelError, before the first step, where labels do not fit the model; TrainingError where labels are missing, the
-    loss is not finite, or the checkpoint is of another run; else what `prepare_qat` raises, and ImageError for an image that
-    cannot be read.
+    Raises LabelError or ModelError, before the first step, where labels or the teacher do not fit the model;
+    TrainingError where labels are missing, the loss is not finite, or the checkpoint is of another run; else what
+    `prepare_qat` raises, and ImageError for an image that cannot be read.
     """
     run = options or Options()
     recipes = [recipe] if isinstance(recipe, str | PathLike | Recipe) else list(recipe)
@@ -89,12 +90,13 @@ def train(
     first = prepare_qat(model, preprocess=preprocess, recipe=recipes[0], training=training)
     outputs = first.graph.values[first.graph.output].shape[0]
     known = known_classes(None, classes, outputs)
+    taught_by = None if teacher is None else Teacher(teacher, outputs, replace(preprocess, encoder=None), where)
     pixels = Pixels(fit_labels(source, known, outputs, labels).source, preprocess)
     saved = None if resume is None else Path(resume)
     if saved is not None:
         expect_writable(saved, TrainingError)
     names = tuple(Recipe.parse(spec).name for spec in recipes)
-    trainer = _Trainer(run, pixels, where, teacher, saved, progress, names)
+    trainer = _Trainer(run, pixels, where, taught_by, saved, progress, names)
     prepared: PreparedModel | None = None
     learned: dict[str, Tensor] = {}
     for stage, spec in enumerate(recipes):
@@ -162,13 +164,13 @@ class _Trainer:
         options: Options,
         pixels: Pixels,
         device: torch.device,
-        teacher: nn.Module | None,
+        teacher: Teacher | None,
         saved: Path | None,
         progress: Callable[[Progress], None] | None,
         names: tuple[str, ...],
     ) -> None:
         self.options, self.pixels, self.device, self.saved, self.progress = options, pixels, device, saved, progress
-        self.teacher = None if teacher is None else teacher.to(device).eval()
+        self.teacher = teacher
         self.float_model: PreparedModel | None = None
         self.names, self.stages = names, len(names)
         self.steps = max(1, round(options.epochs * len(pixels) / options.batch / len(names)))
@@ -324,7 +326,7 @@ class _Loss:
     """Cross entropy of the labels, and what a teacher adds."""
 
     def __init__(
-        self, prepared: PreparedModel, float_model: PreparedModel | None, options: Options, teacher: nn.Module | None
+        self, prepared: PreparedModel, float_model: PreparedModel | None, options: Options, teacher: Teacher | None
     ) -> None:
         self.prepared, self.options = prepared, options
         own = teacher is None and (options.distill > 0 or options.features > 0)
@@ -354,8 +356,7 @@ class _Loss:
 
     def _target(self, x: Tensor) -> Tensor | None:
         if self.teacher is not None:
-            result: Tensor = self.teacher(x)
-            return result
+            return self.teacher(x)
         return None if self.own is None else self.own.float_logits(x)
 
 

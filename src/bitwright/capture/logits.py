@@ -1,0 +1,41 @@
+"""`logits_in`: the logits in whatever a module returns, as `capture` takes them."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from bitwright.errors import ModelError
+
+
+def logits_in(returned: Any, images: int) -> Tensor:
+    """The logits, [N, outputs], in what a module returned for so many images: a tensor, or a structure with one tensor in it.
+
+    One logit an image may come without its axis. Raises ModelError where it is anything else.
+    """
+    found = [leaf for leaf in pytree.tree_leaves(returned) if leaf is not None]
+    if len(found) != 1 or not isinstance(found[0], Tensor):
+        parts = ", ".join(type(leaf).__name__ for leaf in found[:4]) or "nothing"
+        raise ModelError(
+            f"expected a model that returns logits, one tensor; found {type(returned).__name__} of {len(found)} things "
+            f"({parts}); wrap it in a module that takes one image tensor and returns the logits"
+        )
+    logits = found[0]
+    if logits.dim() < 2 and logits.numel() == images:
+        logits = logits.reshape(images, 1)
+    if logits.dim() != 2 or len(logits) != images or not logits.shape[1] or not logits.is_floating_point():
+        raise ModelError(
+            f"expected logits of [{images}, classes] from {images} images; found {str(logits.dtype).removeprefix('torch.')} "
+            f"{list(logits.shape)}; wrap the model in a module that returns one logit a class"
+        )
+    return logits
+
+
+def are_probabilities(logits: Tensor) -> bool:
+    """Whether rows of [N, K > 1] are no logits but probabilities: none is below 0, and each row's sum is 1."""
+    rows = logits.float()
+    return rows.shape[1] > 1 and bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < ROUNDED).all())
+
+
+ROUNDED = 0.02
+"""Of a sum of probabilities in bfloat16."""

@@ -1,0 +1,48 @@
+"""`Teacher`: a float model to distil from, whatever it returns, as logits for the classes of its student."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitwright.capture.logits import are_probabilities, logits_in
+from bitwright.errors import ModelError
+from bitwright.evaluation import module_of, outputs_of
+from bitwright.prediction import class_count
+from bitwright.preprocess import Preprocess
+
+_PROBES = 8
+
+
+class Teacher:
+    """A model that is called on the student's images, normalised.
+
+    A softmax at its end would make its probabilities count as logits, which are then nearly the same for all classes: they are
+    recognised, on noise, and their logarithms taken, which are logits of the same probabilities.
+    """
+
+    def __init__(self, model: Any, outputs: int, preprocess: Preprocess, device: torch.device) -> None:
+        """`outputs` are the student's. ModelError where it is no model, cannot run, or has other classes."""
+        self.module: nn.Module = module_of(model)
+        found = outputs_of(self.module, preprocess)
+        if class_count(found) != class_count(outputs):
+            raise ModelError(
+                f"the teacher has {class_count(found):,} classes and the model {class_count(outputs):,}; expected a teacher "
+                "for the same classes, in the same order"
+            )
+        noise = np.random.RandomState(0).randint(0, 256, (_PROBES, *preprocess.shape), np.uint8)
+        self.module.to(device).eval()
+        with torch.no_grad():
+            self.gives_probabilities = are_probabilities(
+                self._returned(torch.from_numpy(preprocess.normalise(noise)).to(device))
+            )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The logits of normalised images."""
+        logits = self._returned(x)
+        return logits.clamp_min(torch.finfo(torch.float32).tiny).log() if self.gives_probabilities else logits
+
+    def _returned(self, x: Tensor) -> Tensor:
+        first = next((p for p in self.module.parameters() if p.is_floating_point()), None)
+        return logits_in(self.module(x if first is None else x.to(first.dtype)), len(x)).float()
