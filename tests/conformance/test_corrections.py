@@ -1,6 +1,7 @@
 """Every correction in the table: deterministic, undone by a second calibration, and better than nothing."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import torch
 from torch import nn
 
 from bitwright.algorithms.correction import CORRECTIONS, finetune_scales, reconstruct
+from bitwright.capture import capture, fuse
 from bitwright.errors import RecipeError
+from bitwright.graph import Graph
 from bitwright.nn import PreparedModel
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import calibrate, convert, prepare
@@ -44,10 +47,20 @@ def net() -> nn.Module:
     return model.eval()
 
 
+@cache
+def float_graph() -> Graph:
+    """Captured once: that takes longer than most corrections."""
+    return fuse(capture(net(), (3, 16, 16)))
+
+
+def quantized(recipe: Recipe) -> PreparedModel:
+    return PreparedModel(float_graph(), PREPROCESS, recipe).eval()
+
+
 def made(*algorithms: str, times: int = 1, activations: str = "uint8", guard: bool = False) -> PreparedModel:
     """Calibrated; without the guard, which is tested on its own, as what it undoes cannot be tested here."""
     recipe = Recipe(weights="int8", activations=activations, algorithms=algorithms)
-    prepared = prepare(net(), preprocess=PREPROCESS, recipe=recipe)
+    prepared = quantized(recipe)
     for _ in range(times):
         calibrate(prepared, IMAGES, guard=guard)
     return prepared
@@ -94,14 +107,14 @@ def test_it_changes_the_integers_and_comes_closer(name: str) -> None:
 @pytest.mark.parametrize("weights", ["int3", "ternary", "binary"])
 @pytest.mark.parametrize("name", CORRECTIONS)
 def test_what_is_corrected_is_what_runs(name: str, weights: str) -> None:
-    prepared = prepare(net(), preprocess=PREPROCESS, recipe=Recipe(weights=weights, algorithms=(name,)))
+    prepared = quantized(Recipe(weights=weights, algorithms=(name,)))
     calibrate(prepared, IMAGES, guard=False)
     assert_equal_codes(prepared, IMAGES[:8])
 
 
 @pytest.mark.parametrize("name", CORRECTIONS)
 def test_a_file_in_place_of_memory_makes_no_difference_and_the_share_done_grows_to_one(name: str) -> None:
-    prepared = prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=(name,)))
+    prepared = quantized(Recipe(algorithms=(name,)))
     shares: list[tuple[str, float]] = []
     calibrate(prepared, IMAGES, memory=0, guard=False, stages=lambda *stage: shares.append(stage))
     assert convert(prepared).data == convert(made(name)).data
