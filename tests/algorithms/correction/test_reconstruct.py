@@ -37,7 +37,7 @@ def made(weights: str, activations: str = "uint8", *algorithms: str) -> Prepared
     torch.manual_seed(0)
     recipe = Recipe(weights=weights, activations=activations, algorithms=algorithms)
     prepared = prepare(Network().eval(), preprocess=PREPROCESS, recipe=recipe)
-    calibrate(prepared, IMAGES)
+    calibrate(prepared, IMAGES, guard=False)
     return prepared
 
 
@@ -54,7 +54,7 @@ def test_it_gains_on_the_codes_that_it_starts_from(monkeypatch: pytest.MonkeyPat
     made("int2", "uint4", "reconstruct")
     ratios = [after / before for before, after in zip(errors[::2], errors[1::2], strict=True)]
     assert len(ratios) == 3
-    assert sum(ratio < 0.99 for ratio in ratios) >= 2, ratios
+    assert min(ratios) < 0.97, ratios  # of a wrong sign, each is 1.4 or more
 
 
 @pytest.mark.parametrize("weights", ["int8", "int3", "ternary", "binary"])
