@@ -56,7 +56,7 @@ class ThreadPool {
   std::atomic<int> inside_{0};
   std::atomic<bool> failed_{false};
   std::exception_ptr failure_;  // of the thread that set failed_
-  bool stop_ = false;
+  std::atomic<bool> stop_{false};  // a worker that comes late to a job that is over reads it at any time
 };
 
 }  // namespace bitwright
