@@ -140,3 +140,17 @@ def test_a_file_in_another_order_is_matched_by_name() -> None:
 def test_a_file_of_another_count_that_knows_no_name() -> None:
     with pytest.raises(LabelError, match="found 2"):
         named_anew(OWN, class_names(["a", "b"]), 3)
+
+
+@pytest.mark.parametrize("given", [["b", "a"], {0: "b", 1: "a"}, {"a": 1, "b": 0}, {"id2label": {"1": "a", "0": "b"}}])
+def test_names_have_an_order(given) -> None:
+    assert class_names(given).names == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"a", "b"}, frozenset("ab"), b"names.txt", 10, 1.5, [], [None], {}, {0: "a", 2: "b"}, ["a", ""], ["\ud800"]],
+)
+def test_names_that_are_none(given) -> None:
+    with pytest.raises(LabelError, match="classes: "):
+        class_names(given)

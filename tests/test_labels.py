@@ -153,3 +153,18 @@ def test_the_names_that_a_source_has_to_give() -> None:
     assert names_for(source([0]), 3) is None
     assert names_for(source([0], ("0", "1", "2")), 3) == ("0", "1", "2")
     assert names_for(source([0], ("1", "0", "2")), 3) is None
+
+
+def test_numbers_that_count_from_one_are_no_classes_by_their_place() -> None:
+    """The folders 1, 10, 2, 3, ... of ten classes."""
+    names = tuple(sorted(str(i) for i in range(1, 11)))
+    with pytest.raises(LabelError, match=r"numbers up to 10, the model has 10, 0 to 9, .* nobody knows"):
+        fit_labels(source([0], names), None, 10)
+    counted = tuple(str(i) for i in range(1, 11))
+    assert labels_of(fit_labels(source([9, 0], counted), None, 10)) == [9, 0]
+
+
+@pytest.mark.parametrize("by", ["names", None, "Index"])
+def test_ways_to_match_that_there_are_not(by) -> None:
+    with pytest.raises(LabelError, match=r"expected labels to be one of 'name', 'index', 'none', found"):
+        fit_labels(source([0]), None, 2, by)

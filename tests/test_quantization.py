@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 import bitwright
 from bitwright.algorithms.ranges import RANGES
 from bitwright.artifact import Artifact
-from bitwright.errors import BitwrightError, CalibrationError, RecipeError
+from bitwright.errors import BitwrightError, CalibrationError, LabelError, RecipeError
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import calibrate, convert, prepare, quantize
 from bitwright.recipe import Recipe, Rule
@@ -136,9 +137,9 @@ def test_the_provenance_says_how_it_was_made() -> None:
 def test_classes_come_from_the_source_or_the_caller() -> None:
     names = ("a", "b", "c", "d")
     assert make(source(names)).classes == names
-    assert make(source(names), classes="wxyz").classes == tuple("wxyz")
+    assert make(source(names), classes=tuple("wxyz")).classes == tuple("wxyz")
     assert make(IMAGES[:2]).classes is None
-    with pytest.raises(BitwrightError, match="4 outputs, but 2 class names"):
+    with pytest.raises(BitwrightError, match=r"each of the model.s 4 classes, found 2"):
         make(IMAGES[:2], classes=["a", "b"])
 
 
@@ -288,3 +289,18 @@ def test_batches_are_read_one_at_a_time() -> None:
 
     calibrate(prepare(net(), preprocess=PREPROCESS), batches(), progress=lambda n: events.append("seen"))
     assert events == ["read", "seen"] * 7
+
+
+def test_class_names_may_be_a_file(tmp_path: Path) -> None:
+    """Of a path, no letter is a class."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 9))
+    images = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), np.uint8)
+    path, preprocess = tmp_path / "names.txt", Preprocess(size=4)
+    path.write_text("\n".join("abcdefghi"))
+    for classes in (path, str(path)):
+        assert quantize(model, images, preprocess=preprocess, classes=classes).classes == tuple("abcdefghi")
+    with pytest.raises(LabelError, match=r"names\.txt: cannot read it"):
+        quantize(model, images, preprocess=preprocess, classes="names.txt")
+    with pytest.raises(LabelError, match="expected a name for each of the model's 9 classes, found 2"):
+        quantize(model, images, preprocess=preprocess, classes=["a", "b"])

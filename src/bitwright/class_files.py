@@ -12,7 +12,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,21 @@ _OUTER = ("id2label", "classes", "class_to_idx")
 Rows = list[tuple[str, ...]]
 
 
-def class_names(given: ClassNames | str | os.PathLike[str] | Iterable[str], where: str = "classes") -> ClassNames:
-    """Class names from a file, by its path, or from a sequence of names. LabelError where they make no sense."""
+Given = ClassNames | str | os.PathLike[str] | Iterable[str] | Mapping[Any, Any]
+"""What class names may be given as: a file's path, names in order, or one of the mappings that a file may hold."""
+
+
+def class_names(given: Given, where: str = "classes") -> ClassNames:
+    """Class names from whatever they are given as. LabelError where they make no sense, or have no order."""
     if isinstance(given, ClassNames):
         return given
     if isinstance(given, str | os.PathLike):
         return read_classes(given)
-    return ClassNames(tuple(given), where=where)
+    if isinstance(given, Mapping):
+        return _named(_rows(dict(given), where), where)
+    if isinstance(given, set | frozenset | bytes) or not isinstance(given, Iterable):
+        raise LabelError(f"{where}: expected a file of class names, or the names in order, found {given!r:.100}")
+    return ClassNames(tuple(str(name) if isinstance(name, str) else name for name in given), where=where)
 
 
 def read_classes(path: str | os.PathLike[str]) -> ClassNames:
@@ -51,6 +59,10 @@ def read_classes(path: str | os.PathLike[str]) -> ClassNames:
         rows = _from_document(text, where)
     else:
         rows = _from_lines(text.rstrip().splitlines(), where)
+    return _named(rows, where)
+
+
+def _named(rows: Rows, where: str) -> ClassNames:
     return ClassNames(tuple(row[-1] for row in rows), tuple(row[:-1] for row in rows), where)
 
 
@@ -77,6 +89,11 @@ def _from_document(text: str, where: str) -> Rows:
             document = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
             raise LabelError(f"{where}: cannot read it as JSON: {error}") from error
+    return _rows(document, where)
+
+
+def _rows(document: Any, where: str) -> Rows:
+    """The names in a document, or in one inside it."""
     while isinstance(document, dict) and (key := next((k for k in _OUTER if k in document), None)) is not None:
         document = document[key]
     if isinstance(document, list):

@@ -33,6 +33,9 @@ class ClassNames:
     def __post_init__(self) -> None:
         if not self.names or not all(isinstance(name, str) for name in self.names):
             raise LabelError(f"{self.where}: expected a name for each class; found {self.names!r:.100}")
+        for i, name in enumerate(self.names):
+            if not name.strip() or (not name.isascii() and not _is_text(name)):
+                raise LabelError(f"{self.where}: expected a name for class {i}, found {name!a}, which cannot be read")
         if self.others and len(self.others) != len(self.names):
             raise LabelError(
                 f"{self.where}: expected other names for {len(self.names)} classes, found {len(self.others)}"
@@ -76,6 +79,15 @@ class ClassNames:
             _by_name((_folded(name), i) for name, i in spelled),
             _by_name((_folded(part), i) for name, i in spelled for part in name.split(",")),
         )
+
+
+def _is_text(name: str) -> bool:
+    """False for half of a surrogate pair, which no file can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def some(names: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from bitwright.labels import By, fit_labels
 from bitwright.mode_hint import mode_hint
 from bitwright.prediction import class_count, class_logits, classes_of
 from bitwright.preprocess import Preprocess
-from bitwright.sources import BadImage, ImageSource, open_source
+from bitwright.sources import BadImage, ImageSource, as_source
 
 if TYPE_CHECKING:
     import torch
@@ -92,8 +91,7 @@ def evaluate(
     `strict` it raises ImageError. `progress` is called with each batch's size.
     Raises LabelError, before any image is read, where labels do not fit the model.
     """
-    if not isinstance(source, ImageSource):
-        source = open_source(Path(source))
+    source = as_source(source)
     if isinstance(model, Artifact | str | os.PathLike):
         model = Engine(model)
     artifact = model.artifact if isinstance(model, Engine) else None

@@ -6,7 +6,7 @@ missing changes what a label means. Labels that are numbers are the numbers of c
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,8 @@ def fit_labels(source: ImageSource, known: ClassNames | None, outputs: int, by: 
     among the source's names; "none": without labels. A name that no image has need not be known to the model.
     Raises LabelError where a label is no class of the model, or nobody knows which.
     """
+    if by not in get_args(By):
+        raise LabelError(f"expected labels to be one of {', '.join(map(repr, get_args(By)))}, found {by!r}")
     if by == "none" or source.labels is None:
         return Fitted(replace(source, labels=None), None)
     count = class_count(outputs)
@@ -91,6 +93,13 @@ def _by_order(source: ImageSource, names: tuple[str, ...], count: int) -> Fitted
                 f"for {numbers[place]}, or name the classes in the model's order with --classes FILE (classes=...)"
             )
         return Fitted(_ordered(source, numbers, None, count), "index")
+    if numbers is not None and len(names) == count and (np.diff(numbers) < 0).any():
+        raise LabelError(
+            f"{source.where}: its classes are called by numbers up to {numbers.max()}, the model has {count:,}, "
+            f"0 to {count - 1}, and they come in the order {some(names)}, "
+            f"so nobody knows which is which; name the classes in the model's order with "
+            "--classes FILE (classes=...), or call the folders 0 and up"
+        )
     if len(names) != count:
         raise LabelError(
             f"{source.where}: it has {len(names):,} classes ({some(names)}), and the model {count:,}, which have no names, so "

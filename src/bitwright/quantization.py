@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from bitwright import __version__
 from bitwright.artifact import Artifact
 from bitwright.calibration_check import Seen
+from bitwright.class_files import Given, class_names
+from bitwright.classes import named_anew
 from bitwright.errors import (
     CalibrationError,
     CalibrationWarning,
@@ -22,6 +24,7 @@ from bitwright.errors import (
     RecipeError,
 )
 from bitwright.labels import names_for
+from bitwright.prediction import class_count
 from bitwright.preprocess import Preprocess
 from bitwright.recipe import Recipe
 from bitwright.sources import ImageSource
@@ -212,14 +215,24 @@ def _calibrate_without_images(
 
 
 def convert(
-    prepared: PreparedModel, *, classes: Iterable[str] | None = None, provenance: Mapping[str, Any] | None = None
+    prepared: PreparedModel, *, classes: Given | None = None, provenance: Mapping[str, Any] | None = None
 ) -> Artifact:
-    """The artifact of a calibrated model. Raises CalibrationError, OverflowBoundError."""
+    """The artifact of a calibrated model; `classes` are names, or a file of them.
+
+    Raises CalibrationError, OverflowBoundError; LabelError where there is not one name for each class.
+    """
     _expect_prepared(prepared)
+    outputs = prepared.graph.values[prepared.graph.output].shape[0]
+    named = None if classes is None else _names(classes, outputs)
     versions = {"bitwright": __version__, "torch": torch.__version__, "python": platform.python_version()}
     notes = {"capture": list(prepared.notes)} if prepared.notes else {}
     record = {"recipe": prepared.recipe.to_json(), "versions": versions, **notes, **(provenance or {})}
-    return Artifact(prepared.lower(), prepared.preprocess, None if classes is None else tuple(classes), record)
+    return Artifact(prepared.lower(), prepared.preprocess, named, record)
+
+
+def _names(classes: Given, outputs: int) -> tuple[str, ...]:
+    given = class_names(classes)  # a single output may have the one name, of what it is on for
+    return given.names if len(given) == outputs else named_anew(None, given, class_count(outputs)).names
 
 
 def _expect_prepared(prepared: object) -> None:
@@ -240,7 +253,7 @@ def quantize(
     seed: int = 0,
     memory: int = MEMORY_BYTES,
     guard: bool = True,
-    classes: Iterable[str] | None = None,
+    classes: Given | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     stages: Stages | None = None,
@@ -248,16 +261,20 @@ def quantize(
 ) -> Artifact:
     """Quantize a float model in one call; the arguments are those of `prepare`, `calibrate` and `convert`.
 
-    Class names come from the image source, in its order, where it has one for each class and `classes` is not given.
+    `classes` is looked at before anything is computed; where it is not given, class names come from the image source, in its
+    order, if that has one for each class.
     Same inputs, same seed: same bytes.
     """
     prepared = prepare(model, preprocess=preprocess, recipe=recipe)
+    outputs = prepared.graph.values[prepared.graph.output].shape[0]
+    if classes is not None:
+        classes = _names(classes, outputs)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         how: dict[str, Any] = {"range": range, "seed": seed, "memory": memory, "guard": guard}
         calibration = calibrate(prepared, images, **how, progress=progress, stages=stages, say=say)
     if classes is None and isinstance(images, ImageSource):
-        classes = names_for(images, prepared.graph.values[prepared.graph.output].shape[0])
+        classes = names_for(images, outputs)
     return convert(
         prepared, classes=classes, provenance={"seed": seed, "calibration": calibration, **(provenance or {})}
     )

@@ -11,7 +11,7 @@ from bitwright.budget import probe
 from bitwright.budget.cache import Cache
 from bitwright.budget.probe import Probe, Task
 from bitwright.budget.sensitivities import Sensitivity
-from bitwright.errors import RecipeError
+from bitwright.errors import CalibrationError, RecipeError, SourceError
 from bitwright.recipe import Recipe, Rule
 from tests.budget.conftest import PREPROCESS, Digits
 
@@ -135,3 +135,29 @@ def test_times_of_one_kernel_are_one_time(digits: Digits):
 def test_widths_that_there_are_not_are_refused(digits: Digits):
     with pytest.raises(RecipeError, match="2 to 8 bits, found 9, 1"):
         bw.sensitivity(digits.model, digits.pixels[:8], preprocess=PREPROCESS, bits=(9, 1))
+
+
+@pytest.mark.parametrize(
+    ("images", "error"),
+    [
+        (None, CalibrationError),
+        ([1], CalibrationError),
+        (np.zeros((0, 8, 8, 1), np.uint8), CalibrationError),
+        (np.zeros((4, 4, 8, 1), np.uint8), CalibrationError),
+        (np.zeros((4, 8, 8, 1), np.float32), CalibrationError),
+        ("nosuch", SourceError),
+    ],
+)
+def test_images_that_are_none_are_refused(images, error: type[Exception], digits: Digits) -> None:
+    with pytest.raises(error):
+        bw.sensitivity(digits.model, images, preprocess=PREPROCESS, bits=(4,), latency=False)
+
+
+def test_images_may_be_a_source(digits: Digits) -> None:
+    found = [
+        bw.sensitivity(digits.model, images, preprocess=PREPROCESS, bits=(4,), kinds=("weights",), latency=False)
+        for images in ("digits[:40]", bw.open_source("digits[:40]"))
+    ]
+    assert found[0] == found[1]
+    with pytest.raises(RecipeError, match="expected of the kinds weights and activations, found 'wei'"):
+        bw.sensitivity(digits.model, "digits[:40]", preprocess=PREPROCESS, kinds=("wei",))

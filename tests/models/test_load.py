@@ -227,3 +227,33 @@ def test_torchvision_and_timm_say_what_the_classes_are_called(torchvision) -> No
     known = load_model("timm:mobilenetv3_small_050").classes
     assert known is not None
     assert (known.find("n01440764"), known.find("tench"), known.find("toilet_tissue")) == (0, 0, 999)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("model.pth", r"looks like a file of weights: give it as --weights model.pth, and the network"),
+        ("run/best.pth.tar", "looks like a file of weights"),
+        ("last.ckpt", "looks like a file of weights"),
+        ("model.bw.safetensors", "looks like an artifact"),
+        ("model.safetensors", "looks like a file of weights"),
+        ("model.onnx", "ONNX files are not read"),
+    ],
+)
+def test_files_that_are_no_model(spec: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_model(spec)
+
+
+def test_names_of_hugging_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "face_factories.py").write_text(
+        "from types import SimpleNamespace\nfrom torch import nn\n"
+        "def make(names):\n    model = nn.Linear(2, 2)\n    model.config = SimpleNamespace(id2label=names)\n    return model\n"
+        "def named(): return make({1: 'dog', 0: 'cat'})\n"
+        "def plain(): return make({0: 'LABEL_0', 1: 'LABEL_1'})\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = load_model("face_factories:named").classes
+    assert found is not None
+    assert found.names == ("cat", "dog")
+    assert load_model("face_factories:plain").classes is None

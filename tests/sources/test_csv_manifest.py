@@ -74,3 +74,9 @@ def test_the_real_manifests(data_dir: Path) -> None:
     image = measured.read(799)
     assert isinstance(image, Image.Image)
     assert image.size == (256, 256)
+
+
+def test_columns_are_found_whatever_their_capitals(tmp_path: Path) -> None:
+    source = open_source(manifest(tmp_path, "Path, Label \na.png,dog\nb.png,cat\n"))
+    assert source.labels is not None
+    assert source.labels.tolist() == [1, 0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bitwright.errors import SourceError, SourceWarning
-from bitwright.sources import ImageSource, open_source
+from bitwright.sources import ImageSource, as_source, open_source
 from bitwright.sources.kinds import KINDS
 
 pytestmark = pytest.mark.filterwarnings("default::bitwright.errors.SourceWarning")  # each image is a class of its own
@@ -84,3 +84,13 @@ def test_a_slice_that_leaves_out_classes_by_their_order_is_warned_of(tmp_path: P
     with pytest.warns(SourceWarning, match=r"sorted.npz: .*sorted by class, and \[:10\] are of 2 of the 4 classes"):
         assert len(open_source(f"{path}[:10]")) == 10
     assert len(open_source(f"{path}[::2]")) == 10
+
+
+@pytest.mark.parametrize("given", [None, 5, [1], np.zeros((2, 4, 4), np.uint8), b"ten.npz"])
+def test_what_is_no_source_is_refused(given) -> None:
+    with pytest.raises(SourceError, match=r"expected images as bitwright\.open_source"):
+        as_source(given)
+
+
+def test_a_source_may_be_a_path(ten: str) -> None:
+    assert labels(as_source(Path(ten))) == labels(as_source(open_source(ten))) == list(range(10))

@@ -23,7 +23,7 @@ from bitwright.prediction import class_count
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
-from bitwright.sources import BadImage, ImageSource
+from bitwright.sources import BadImage, ImageSource, as_source
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Tuned:
 
 def quantize_within(
     model: "torch.nn.Module | torch.export.ExportedProgram",
-    source: ImageSource,
+    source: ImageSource | str | PathLike[str],
     *,
     preprocess: Preprocess,
     max_drop: float = 0.5,
     recipe: str | PathLike[str] | Recipe = "w8a8",
-    held_out: ImageSource | None = None,
+    held_out: ImageSource | str | PathLike[str] | None = None,
     calibrate: int = 512,
     verify: int = IMAGES,
     seed: int = 0,
@@ -90,6 +90,7 @@ def quantize_within(
     `force`, where the float model itself is at chance level by the labels; LabelError where labels do not fit the model; else
     what `quantize` raises.
     """
+    source, held_out = as_source(source), None if held_out is None else as_source(held_out)
     plan, store = Recipe.parse(recipe), Cache(cache)
     prepared = prepare(model, preprocess=preprocess, recipe=plan)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]

@@ -28,7 +28,7 @@ from bitwright.prediction import class_count
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
-from bitwright.sources import BadImage, ImageSource
+from bitwright.sources import BadImage, ImageSource, as_source
 
 CHOICES = 48
 """Of the front, at most; bisection looks at six of them or so."""
@@ -92,14 +92,14 @@ class Found:
 
 def search(
     model: "torch.nn.Module | torch.export.ExportedProgram",
-    source: ImageSource,
+    source: ImageSource | str | PathLike[str],
     *,
     preprocess: Preprocess,
     max_drop: float = 0.5,
     minimize: Aim = "bytes",
     bits: Sequence[int] = WIDTHS,
     recipe: str | PathLike[str] | Recipe = RECIPE,
-    held_out: ImageSource | None = None,
+    held_out: ImageSource | str | PathLike[str] | None = None,
     calibrate: int = 512,
     verify: int = IMAGES,
     seed: int = 0,
@@ -125,6 +125,7 @@ def search(
     by the labels; LabelError where labels do not fit the model; CaptureError, RecipeError, CalibrationError, SourceError.
     """
     expect_solver()
+    source, held_out = as_source(source), None if held_out is None else as_source(held_out)
     store, base = Cache(cache), eight_bits(Recipe.parse(recipe))
     prepared = prepare(model, preprocess=preprocess, recipe=cheap(base))
     outputs = prepared.graph.values[prepared.graph.output].shape[0]

@@ -17,15 +17,17 @@ import torch
 from bitwright.algorithms.correction import corrections
 from bitwright.budget.cache import Cache, graph_digest, pixels_digest
 from bitwright.budget.costs import Cost, layer_costs
+from bitwright.budget.held_out import read
 from bitwright.budget.probe import Found, Probe
 from bitwright.budget.variants import Base, Wanted, rules, tasks
 from bitwright.budget.workers import measure_all
-from bitwright.errors import RecipeError
+from bitwright.errors import CalibrationError, RecipeError
 from bitwright.graph import INPUT
 from bitwright.nn import PreparedModel
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe, Rule
+from bitwright.sources import ImageSource, as_source
 
 WIDTHS = (8, 6, 4, 3, 2)
 MEASURED_IMAGES = 256
@@ -71,7 +73,7 @@ class Sensitivity:
 
 def sensitivity(
     model: "torch.nn.Module | torch.export.ExportedProgram",
-    images: Pixels,
+    images: Pixels | ImageSource | str | PathLike[str],
     *,
     preprocess: Preprocess,
     recipe: str | PathLike[str] | Recipe = "w8a8",
@@ -83,18 +85,40 @@ def sensitivity(
     cache: str | PathLike[str] | Cache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sensitivity:
-    """Measure every layer at every width on uint8 images [N, H, W, C]; no labels are used.
+    """Measure every layer at every width on uint8 images [N, H, W, C], or those of a source; no labels are used.
 
     `recipe` gives ranges and the cheap ones of the algorithms; its widths do not count. `threads` are the engine's, for
     latency; `jobs` is the number of processes that share the rest. In the folder `cache` every figure is kept as soon as it
     is measured, under the digest of all that it depends on; what is there is not measured again. `progress` is called with
     (done, all) widths.
-    Raises CaptureError, RecipeError, CalibrationError, EngineError; ArtifactError where the cache cannot be written.
+    Raises CaptureError, RecipeError, CalibrationError, EngineError, SourceError; ArtifactError where the cache
+    cannot be written.
     """
     store = cache if isinstance(cache, Cache) else Cache(cache)
     prepared = prepare(model, preprocess=preprocess, recipe=cheap(eight_bits(Recipe.parse(recipe))))
-    study = Study(prepared, images, store, bits, threads)
+    if unknown := set(kinds) - {"weights", "activations"}:
+        raise RecipeError(
+            f"expected of the kinds weights and activations, found {', '.join(map(repr, sorted(unknown)))}"
+        )
+    study = Study(prepared, _pixels(images, preprocess), store, bits, threads)
     return study.measure(kinds, latency, jobs, progress or (lambda done, total: None))
+
+
+def _pixels(images: Any, preprocess: Preprocess) -> Pixels:
+    """The pixels of a source, or those that were given. CalibrationError where they are of another type or shape."""
+    if isinstance(images, ImageSource | str | PathLike):
+        return read(as_source(images), preprocess)[0]
+    shape = ", ".join(map(str, preprocess.shape))
+    if (
+        not isinstance(images, np.ndarray)
+        or images.dtype != np.uint8
+        or images.shape != (len(images), *preprocess.shape)
+    ):
+        found = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else f"{images!r:.80}"
+        raise CalibrationError(f"expected uint8 images of [N, {shape}], or bitwright.open_source(...), found {found}")
+    if len(images) == 0:
+        raise CalibrationError("there are no images to measure on")
+    return images
 
 
 def eight_bits(recipe: Recipe) -> Recipe:
@@ -125,7 +149,7 @@ class Study:
     def __init__(
         self, prepared: PreparedModel, images: Pixels, cache: Cache, bits: Sequence[int], threads: int | None
     ) -> None:
-        if not all(2 <= b <= 8 for b in bits):
+        if not all(isinstance(b, int) and 2 <= b <= 8 for b in bits):
             raise RecipeError(f"expected widths of 2 to 8 bits, found {', '.join(map(str, bits))}")
         self.prepared, self.images, self.cache, self.threads = prepared, images, cache, threads
         self.bits = tuple(sorted({8, *bits}, reverse=True))

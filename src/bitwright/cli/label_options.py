@@ -12,6 +12,7 @@ from bitwright.classes import ClassNames, some
 from bitwright.cli.output import report
 from bitwright.evaluation import known_classes, outputs_of
 from bitwright.labels import By, fit_labels, names_for
+from bitwright.prediction import class_count
 from bitwright.preprocess import Preprocess
 from bitwright.sources import ImageSource
 
@@ -68,6 +69,8 @@ class Named:
         own = self.loaded.classes
         if own is None and self.naming.given is None:
             return None
+        if own is not None and self.naming.given is not None and len(own) != class_count(self.outputs):
+            own = None  # of the head that it had before
         own = known_classes(None, own, self.outputs)
         return known_classes(own, self.naming.given, self.outputs)
 

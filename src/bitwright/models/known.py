@@ -1,11 +1,13 @@
 """What is known of a model's preprocessing by what lies beside its weights, or hangs on the model itself."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bitwright.class_files import class_names
 from bitwright.models import huggingface
 from bitwright.models.hubs import timm_preprocess
 from bitwright.models.loaded import LoadedModel
@@ -27,6 +29,16 @@ def with_preprocess(loaded: LoadedModel, weights: Path | None) -> LoadedModel:
     if found is None and loaded.preprocess is None:
         found = of_model(loaded.model)
     return loaded if found is None else replace(loaded, preprocess=found[0], preprocess_from=found[1])
+
+
+def with_classes(loaded: LoadedModel) -> LoadedModel:
+    """The model with the names that its `config.id2label` has, as Hugging Face's models do; LABEL_0 and up are none."""
+    named = getattr(getattr(loaded.model, "config", None), "id2label", None)
+    if loaded.classes is not None or not isinstance(named, Mapping) or not named:
+        return loaded
+    if all(isinstance(name, str) and re.fullmatch(r"LABEL_\d+", name) for name in named.values()):
+        return loaded
+    return replace(loaded, classes=class_names(named, f"{loaded.name}, config.id2label"))
 
 
 def beside(folder: Path) -> Known | None:

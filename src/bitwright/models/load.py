@@ -10,7 +10,7 @@ from torch import nn
 from bitwright.errors import ModelError
 from bitwright.models.factory import load_factory
 from bitwright.models.hubs import load_timm, load_torchvision
-from bitwright.models.known import with_preprocess
+from bitwright.models.known import with_classes, with_preprocess
 from bitwright.models.loaded import LoadedModel
 from bitwright.models.pt2 import load_pt2
 from bitwright.models.weights import load_weights
@@ -50,11 +50,29 @@ def load_model(spec: str | PathLike[str], weights: str | PathLike[str] | None = 
             break
     else:
         expected = "\n  ".join(place.looks_like for place in PLACES)
-        raise ModelError(f"{text}: not the name of a model; expected one of:\n  {expected}")
+        raise ModelError(f"{text}: not the name of a model; expected one of:\n  {expected}{_advice(text)}")
     if weights is not None:
         if not isinstance(loaded.model, nn.Module):
             raise ModelError(f"{text} holds its own weights; leave {weights} out")
         load_weights(loaded.model, Path(weights), text)
     if isinstance(loaded.model, nn.Module):
         loaded.model.eval()
-    return with_preprocess(loaded, None if weights is None else Path(weights))
+    return with_classes(with_preprocess(loaded, None if weights is None else Path(weights)))
+
+
+def _advice(text: str) -> str:
+    """What to do with the name of a file that is no model."""
+    suffixes = [suffix.lower() for suffix in Path(text).suffixes]
+    if suffixes[-2:] == [".bw", ".safetensors"]:
+        return f"\n{text} looks like an artifact, an integer model already; bitwright evaluate, classify and inspect take it"
+    if set(suffixes) & set(WEIGHTS):
+        return (
+            f"\n{text} looks like a file of weights: give it as --weights {text}, and the network that they belong to as the "
+            "model, such as torchvision:resnet18 or my_module:make_model"
+        )
+    if suffixes[-1:] == [".onnx"]:
+        return "\nONNX files are not read: give the PyTorch model that it was exported from"
+    return ""
+
+
+WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tar")

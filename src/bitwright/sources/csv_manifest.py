@@ -1,4 +1,6 @@
-"""A CSV manifest: columns `path`, relative to the CSV's folder, and `label`, a number or a class name."""
+"""A CSV manifest: columns `path`, relative to the CSV's folder, and `label`, a number or a class name.
+
+Capitals, and spaces around the name of a column, make no other column of it."""
 
 import csv
 import os
@@ -33,7 +35,8 @@ def open_csv_manifest(spec: str) -> ImageSource:
     try:
         with open(spec, encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
-            columns = rows.fieldnames or ()
+            columns = [column.strip().lower() for column in rows.fieldnames or ()]
+            rows.fieldnames = columns
             if "path" not in columns:
                 raise SourceError(f"{spec}: expected the columns path and label, found {', '.join(columns) or 'none'}")
             for row in rows:

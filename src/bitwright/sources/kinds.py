@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from bitwright.errors import SourceError
 from bitwright.sources import class_folders, csv_manifest, digits, flat_folder, idx, image_file, npz, pattern
@@ -53,3 +55,15 @@ def open_source(spec: str | Path) -> ImageSource:
     found = "a file of no known kind" if os.path.exists(text) else "no such file or folder"
     expected = "\n  ".join(kind.looks_like for kind in KINDS)
     raise SourceError(f"{text}: {found}; expected one of:\n  {expected}")
+
+
+def as_source(given: Any) -> ImageSource:
+    """An image source as it is, or the one that a path or name means. SourceError for anything else, arrays among it."""
+    if isinstance(given, ImageSource):
+        return given
+    if isinstance(given, str | PathLike):
+        return open_source(os.fsdecode(given))
+    raise SourceError(
+        f"expected images as bitwright.open_source(...) gives them, or the path that it takes, found {given!r:.80}; arrays of "
+        "images go into a .npz first: numpy.savez('set.npz', images=..., labels=...)"
+    )

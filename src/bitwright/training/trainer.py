@@ -25,7 +25,7 @@ from bitwright.nn.layer import Layer
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import calibrate, convert
 from bitwright.recipe import Recipe
-from bitwright.sources import ImageSource
+from bitwright.sources import ImageSource, as_source
 from bitwright.training import checkpoint
 from bitwright.training.augmentation import augment
 from bitwright.training.distillation import Features, distance, divergence
@@ -54,7 +54,7 @@ class Progress:
 
 def train(
     model: "nn.Module | torch.export.ExportedProgram",
-    source: ImageSource,
+    source: ImageSource | str | PathLike[str],
     *,
     preprocess: Preprocess,
     recipe: Spec | Sequence[Spec] = "w4a4",
@@ -82,7 +82,7 @@ def train(
     TrainingError where labels are missing, the loss is not finite, or the checkpoint is of another run; else what
     `prepare_qat` raises, and ImageError for an image that cannot be read.
     """
-    run = options or Options()
+    source, run = as_source(source), options or Options()
     recipes = [recipe] if isinstance(recipe, str | PathLike | Recipe) else list(recipe)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if isinstance(model, nn.Module):
