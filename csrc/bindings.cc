@@ -65,24 +65,24 @@ Node node_of(nb::tuple t, std::vector<Array>& arrays) {
   return node;
 }
 
-Graph graph_of(nb::list values, nb::list nodes, int output, std::vector<Array>& arrays) {
+Graph graph_of(nb::list values, nb::list nodes, const std::vector<int>& outputs, std::vector<Array>& arrays) {
   Graph graph;
   for (nb::handle v : values) graph.values.push_back(value_of(nb::cast<nb::tuple>(v)));
   for (nb::handle n : nodes) graph.nodes.push_back(node_of(nb::cast<nb::tuple>(n), arrays));
-  graph.output = output;
+  graph.outputs = outputs;
   return graph;
 }
 
-Plan* make_plan(nb::list values, nb::list nodes, int output, int threads, bool keep_values, const std::string& isa) {
+Plan* make_plan(nb::list values, nb::list nodes, const std::vector<int>& outputs, int threads, bool keep_values, const std::string& isa) {
   std::vector<Array> arrays;
-  Graph graph = graph_of(values, nodes, output, arrays);
+  Graph graph = graph_of(values, nodes, outputs, arrays);
   return without_gil([&] { return new Plan(std::move(graph), allowed_features(isa), threads, keep_values); });
 }
 
 // The kernels that a machine with these features would run, one tuple a step: name, op, kernel, instruction set.
-nb::list chosen_kernels(nb::list values, nb::list nodes, int output, const std::vector<std::string>& features) {
+nb::list chosen_kernels(nb::list values, nb::list nodes, const std::vector<int>& outputs, const std::vector<std::string>& features) {
   std::vector<Array> arrays;
-  Graph graph = graph_of(values, nodes, output, arrays);
+  Graph graph = graph_of(values, nodes, outputs, arrays);
   check(graph);
   ThreadPool pool(1);
   Lowered lowered = lower(graph, features_named(features), false, pool);
@@ -120,7 +120,11 @@ nb::object run(const Plan& plan, const Images& images) {
   size_t count = images.shape(0);
   auto bytes = std::make_unique_for_overwrite<uint8_t[]>(count * plan.output_bytes());
   without_gil([&] { plan.run(images.data(), static_cast<int64_t>(count), bytes.get()); });
-  return array_of(plan.graph().values[plan.graph().output], {count}, std::move(bytes));
+  const Graph& graph = plan.graph();
+  if (graph.outputs.size() == 1) return array_of(graph.values[graph.outputs[0]], {count}, std::move(bytes));
+  Value all;  // the bytes of one image's outputs, one after the other
+  all.shape = {static_cast<int>(plan.output_bytes())};
+  return array_of(all, {count}, std::move(bytes));
 }
 
 nb::list values(const Plan& plan, const Images& images) {
@@ -182,7 +186,7 @@ NB_MODULE(_native, m) {
       "chosen_isa", [](const std::string& isa) { return isa_within(allowed_features(isa)); }, nb::arg("isa") = "",
       "`isa`, or what BITWRIGHT_ISA says, or the largest set that this machine has");
   m.def("kernels", &kernels);
-  m.def("chosen_kernels", &chosen_kernels, nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("features"));
+  m.def("chosen_kernels", &chosen_kernels, nb::arg("values"), nb::arg("nodes"), nb::arg("outputs"), nb::arg("features"));
   m.def("available_threads", &available_threads);
   m.def(
       "measured_peak",
@@ -210,7 +214,7 @@ NB_MODULE(_native, m) {
   m.def("fake_quantize_gradient", &fake_quantize_gradient_flat<uint16_t>, "x"_a.noconvert(), "gradient"_a.noconvert(),
         "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a, "The same of bfloat16, as its bits");
   nb::class_<Plan>(m, "Plan")
-      .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("output"), nb::arg("threads") = 0,
+      .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("outputs"), nb::arg("threads") = 0,
            nb::arg("keep_values") = false, nb::arg("isa") = "")
       .def("run", &run, nb::arg("images"))
       .def("values", &values, nb::arg("image"))

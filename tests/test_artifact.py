@@ -71,7 +71,8 @@ def make(
     add("act", "table", ("dw",), (4, 3, 3), U8, table=rng.integers(0, 256, 256).astype(np.uint8))
     add("squeeze", "global_avg_pool2d", ("act",), (4, 1, 1), U4, m=f32(0.01))
     add("excite", "mul", ("act", "squeeze"), (4, 3, 3), U8, BOUNDS, m=f32(0.05))
-    add("sum", "add", ("excite", "stem"), (4, 3, 3), U8, BOUNDS, m_a=f32(0.5), m_b=f32(-0.7))
+    add("places", "constant", (), (4, 3, 3), U8, codes=rng.integers(0, 256, (4, 3, 3)).astype(np.uint8))
+    add("sum", "add", ("excite", "places"), (4, 3, 3), U8, BOUNDS, m_a=f32(0.5), m_b=f32(-0.7))
     add("bn", "batch_norm", ("sum",), (4, 3, 3), U8, BOUNDS, m=f32(1, 2, -1, 0), b=f32(1, 20, 100, 3))
     add("top", "max_pool2d", ("bn",), (4, 3, 3), U8, {**window, "kernel": (3, 3), "dilation": (1, 1)})
     mean = rng.uniform(0.1, 0.2, (3, 3)).astype(np.float32)
@@ -524,6 +525,7 @@ def test_another_format_is_refused(format_):
 
 def as_format_1(document):
     document["format"] = 1
+    del document["graph"]["others"]
     for value in document["graph"]["values"].values():
         del value["channel"]
 
@@ -532,6 +534,11 @@ def test_format_1_is_read_and_has_its_channels_in_front():
     found = from_bytes(edited(as_format_1))
     assert found.data == ARTIFACT.data
     assert all(value.channel == 0 for value in found.graph.values.values())
+
+
+@pytest.mark.parametrize("others", [None, [], {"features": "nowhere"}, {"features": "act"}, {"features": 3}])
+def test_other_outputs_that_are_none_are_refused(others):
+    refuse(edited(lambda d: d["graph"].update(others=others)), "output")
 
 
 @pytest.mark.parametrize("channel", [-1, 3, "0", None, 0.0, True])
@@ -776,7 +783,7 @@ def grey(nodes: list[tuple[Any, ...]], size: tuple[int, int]) -> bytes:
         tensors |= {f"{name}/{key}": t.reshape(-1) if key == "weight" else t for key, t in parts.items()}
     document = {
         "format": 2,
-        "graph": {"output": nodes[-1][0], "values": values, "nodes": records},
+        "graph": {"output": nodes[-1][0], "others": {}, "values": values, "nodes": records},
         "preprocess": Preprocess(size=size, mode="L").to_json(),
         "classes": None,
         "provenance": {},

@@ -335,7 +335,8 @@ int groups_of(const Node& node) {
 
 void check(const Graph& graph) {
   auto known = [&](int v) { return v >= 0 && v < static_cast<int>(graph.values.size()); };
-  if (graph.values.empty() || !known(graph.output)) throw std::invalid_argument("the graph has no such output");
+  bool all_known = !graph.values.empty() && !graph.outputs.empty() && std::all_of(graph.outputs.begin(), graph.outputs.end(), known);
+  if (!all_known) throw std::invalid_argument("the graph has no such output");
   for (size_t i = 0; i < graph.values.size(); ++i) check_value(graph.values[i], static_cast<int>(i));
   if (graph.values[0].shape.size() != 3 || graph.values[0].channel != 0)
     throw std::invalid_argument("expected an image of C, H, W");
@@ -351,7 +352,8 @@ void check(const Graph& graph) {
     NodeCheck(graph, node).run();
     written[node.output] = true;
   }
-  if (!written[graph.output]) throw std::invalid_argument("no node writes the graph's output");
+  for (int output : graph.outputs)
+    if (!written[output]) throw std::invalid_argument("no node writes the graph's output");
 }
 
 }  // namespace bitwright

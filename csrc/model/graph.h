@@ -60,7 +60,7 @@ int groups_of(const Node& node);
 struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;
-  int output = 0;
+  std::vector<int> outputs;  // at least one
 };
 
 // Throws std::invalid_argument that names the node unless every index, shape, range and tensor is as

@@ -6,7 +6,7 @@ namespace bitwright {
 
 Layers::Layers(const Graph& graph) : writers_(graph.values.size(), layers_.end()), readers_(graph.values.size(), 0) {
   for (const Node& node : graph.nodes) add(layers_.end(), &node);
-  ++readers_[graph.output];
+  for (int output : graph.outputs) ++readers_[output];
 }
 
 void Layers::add(Iterator before, const Node* node) {

@@ -288,7 +288,7 @@ class Lowering {
       if (keep_values_) layout_.keep(layer.output);
     }
     if (keep_values_) layout_.keep(0);
-    layout_.keep(graph_.output);
+    for (int output : graph_.outputs) layout_.keep(output);
     layout_.arrange();
   }
 

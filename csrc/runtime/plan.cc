@@ -21,6 +21,9 @@ size_t most_scratch(const Lowered& lowered) {
   return most;
 }
 
+// As a caller gets it.
+int64_t bytes_of(const Value& value) { return value.count() * (value.is_float ? 4 : 1); }
+
 }  // namespace
 
 // Contexts for the groups of one caller with all threads, and one for each of so many more as can run at the same time.
@@ -50,8 +53,16 @@ Lowered Plan::lowered(bool keep_values) {
 Plan::~Plan() = default;
 
 int64_t Plan::output_bytes() const {
-  const Value& out = graph_.values[graph_.output];
-  return out.count() * (out.is_float ? 4 : 1);
+  int64_t bytes = 0;
+  for (int output : graph_.outputs) bytes += bytes_of(graph_.values[output]);
+  return bytes;
+}
+
+void Plan::read_outputs(const Context& context, uint8_t* to) const {
+  for (int output : graph_.outputs) {
+    read_value(context, output, to);
+    to += bytes_of(graph_.values[output]);
+  }
 }
 
 void Plan::fill_halo(uint8_t* arena, const Buffer& buffer) const {
@@ -162,7 +173,7 @@ void Plan::run_group(const Contexts::Lease& lease, size_t first, const uint8_t* 
         run_units(step, at, context.arena(), begin, std::min(begin + piece, units));
       }
   }
-  for (int i = 0; i < count; ++i) read_value(lease[first + i], graph_.output, outputs + i * output_bytes());
+  for (int i = 0; i < count; ++i) read_outputs(lease[first + i], outputs + i * output_bytes());
 }
 
 // Threads take whole images, in groups as large as the contexts allow.
@@ -180,7 +191,7 @@ void Plan::run_groups(ThreadPool::Turn& turn, const Contexts::Lease& lease, cons
 void Plan::run_shared(ThreadPool::Turn& turn, Context& context, const uint8_t* image, uint8_t* output) const {
   context.reset(lowered_.steps);
   turn.run([&](int thread) { run_image(context, image, thread, turn.threads()); });
-  read_value(context, graph_.output, output);
+  read_outputs(context, output);
 }
 
 // Threads take whole images while there is one for each, and share the layers of those that are left. All memory is there

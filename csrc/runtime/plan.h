@@ -22,7 +22,7 @@ class Plan {
   Plan(Graph graph, Features features, int threads, bool keep_values);
   ~Plan();
 
-  // `images`: count of them, each H, W, C pixels without gaps. `outputs`: the graph's output of each, in PyTorch's
+  // `images`: count of them, each H, W, C pixels without gaps. `outputs`: the graph's outputs of each one, in PyTorch's
   // order, float32 or codes.
   void run(const uint8_t* images, int64_t count, uint8_t* outputs) const;
 
@@ -46,6 +46,7 @@ class Plan {
   void run_image(Context& context, const uint8_t* image, int thread, int threads) const;
   void run_units(const Step& step, const Buffers& at, uint8_t* arena, int begin, int end) const;
   void fill_halo(uint8_t* arena, const Buffer& buffer) const;
+  void read_outputs(const Context& context, uint8_t* to) const;
   void read_value(const Context& context, int value, uint8_t* to) const;
   void find_group();
   void run_group(const Contexts::Lease& lease, size_t first, const uint8_t* images, int count, uint8_t* outputs) const;

@@ -48,6 +48,7 @@ class Artifact:
 
     def __post_init__(self) -> None:
         check_graph(self.graph, self.preprocess)
+        check_classifier(self.graph)
         if self.classes is not None and len(self.classes) not in (self.outputs, class_count(self.outputs)):
             raise ArtifactError(f"the model has {self.outputs} outputs, but {len(self.classes)} class names were given")
 
@@ -105,7 +106,7 @@ class Artifact:
         }
         document = {
             "format": FORMAT,
-            "graph": {"output": self.graph.output, "values": values, "nodes": nodes},
+            "graph": {"output": self.graph.output, "others": dict(self.graph.others), "values": values, "nodes": nodes},
             "preprocess": self.preprocess.to_json(),
             "classes": self.classes,
             "provenance": dict(self.provenance),
@@ -238,11 +239,11 @@ def _upgraded(record: Any) -> Any:
     upgraded = {
         name: {**v, "channel": 0} if isinstance(v, dict) and "channel" not in v else v for name, v in values.items()
     }
-    return {**record, "values": upgraded}
+    return {"others": {}, **record, "values": upgraded}
 
 
 def _parse_graph(record: Any, entries: dict[str, npt.NDArray[Any]]) -> Graph:
-    _expect_keys(record, {"output", "values", "nodes"}, "the graph")
+    _expect_keys(record, {"output", "others", "values", "nodes"}, "the graph")
     if not isinstance(record["values"], dict) or not isinstance(record["nodes"], list):
         raise ArtifactError("the graph's values must be an object and its nodes a list")
     if len(record["nodes"]) > MAX_NODES:
@@ -257,7 +258,10 @@ def _parse_graph(record: Any, entries: dict[str, npt.NDArray[Any]]) -> Graph:
     nodes = tuple(_parse_node(node, entries) for node in record["nodes"])
     if not isinstance(record["output"], str):
         raise ArtifactError(f"the graph's output must be a name, found {record['output']!r:.100}")
-    return Graph(nodes, values, record["output"])
+    others = record["others"]
+    if not isinstance(others, dict) or not all(isinstance(value, str) for value in others.values()):
+        raise ArtifactError(f"the graph's other outputs must be an object of names, found {others!r:.100}")
+    return Graph(nodes, values, record["output"], others)
 
 
 def _parse_node(record: Any, entries: dict[str, npt.NDArray[Any]]) -> Node:
@@ -352,7 +356,12 @@ def check_graph(graph: Graph, preprocess: Preprocess) -> None:
             value.type.check(where, value.channels)
         INTEGER_OPS[node.op].validate(node, graph.inputs_of(node), value)
         known.add(node.name)
-    if graph.output not in known or len(graph.values[graph.output].shape) != 1:
+    for output in graph.outputs:
+        if output not in known or graph.values[output].type is not None:
+            raise GraphError(f"the output {output!r:.100} must be a value, and float32")
+
+
+def check_classifier(graph: Graph) -> None:
+    """Raise GraphError unless a checked graph gives logits: one axis of numbers, a number for each class."""
+    if len(graph.values[graph.output].shape) != 1:
         raise GraphError(f"the output {graph.output!r:.100} must be a value of one axis, the logits")
-    if graph.values[graph.output].type is not None:
-        raise GraphError(f"the output {graph.output!r} must be float32")

@@ -71,17 +71,31 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in topological order. `values` holds every value by name, the input's among them."""
+    """Nodes in topological order. `values` holds every value by name, the input's among them.
+
+    `output` is the value that a classifier's logits are. `others` are more outputs, by the names that one asks for them with.
+    """
 
     nodes: tuple[Node, ...]
     values: Mapping[str, Value]
     output: str
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Node:
         for node in self.nodes:
             if node.name == name:
                 return node
         raise GraphError(f"the graph has no node {name!r}")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The values that are outputs: `output`, then the others."""
+        return (self.output, *self.others.values())
+
+    def ending(self, renamed: Mapping[str, str]) -> "Graph":
+        """The same graph with other values as its outputs: each that is a key here gives way to the value of the new name."""
+        others = {name: renamed.get(value, value) for name, value in self.others.items()}
+        return replace(self, output=renamed.get(self.output, self.output), others=others)
 
     @property
     def constants(self) -> dict[str, Node]:
@@ -100,9 +114,9 @@ class Graph:
         return [self.values[name] for name in node.inputs]
 
 
-def live(nodes: Iterable[Node], output: str) -> tuple[Node, ...]:
-    """The nodes that `output` depends on, in the order given."""
-    needed, kept = {output}, []
+def live(nodes: Iterable[Node], outputs: Iterable[str]) -> tuple[Node, ...]:
+    """The nodes that the outputs depend on, in the order given."""
+    needed, kept = set(outputs), []
     for node in reversed(list(nodes)):
         if node.name in needed:
             needed.update(node.inputs)

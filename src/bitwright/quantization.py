@@ -46,6 +46,7 @@ from bitwright.algorithms.correction.stream import Images, Stream
 from bitwright.algorithms.correction.values import Memory
 from bitwright.algorithms.ranges import Range, range_algorithm
 from bitwright.capture import captured, fuse
+from bitwright.capture.outputs import Output
 from bitwright.mode_hint import mode_hint
 from bitwright.nn import PreparedModel
 
@@ -66,6 +67,7 @@ def prepare(
     *,
     preprocess: Preprocess,
     recipe: str | PathLike[str] | Recipe = "w8a8",
+    output: Output = None,
 ) -> PreparedModel:
     """Capture and fuse a float model (float32 [N, C, H, W] -> logits) and put quantizers on its edges and weights.
 
@@ -81,7 +83,7 @@ def prepare(
     except RecipeError as error:
         raise RecipeError(f"recipe {plan.name!r}: {error}") from error
     try:
-        found = captured(model, (channels, height, width))
+        found = captured(model, (channels, height, width), output)
     except CaptureError as error:
         raise CaptureError(f"{error}{mode_hint(str(error), preprocess)}") from error
     for note in found.notes:
@@ -249,6 +251,7 @@ def quantize(
     *,
     preprocess: Preprocess,
     recipe: str | PathLike[str] | Recipe = "w8a8",
+    output: Output = None,
     range: str | None = None,
     seed: int = 0,
     memory: int = MEMORY_BYTES,
@@ -265,7 +268,7 @@ def quantize(
     order, if that has one for each class.
     Same inputs, same seed: same bytes.
     """
-    prepared = prepare(model, preprocess=preprocess, recipe=recipe)
+    prepared = prepare(model, preprocess=preprocess, recipe=recipe, output=output)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     if classes is not None:
         classes = _names(classes, outputs)

@@ -6,7 +6,7 @@ The loss is the growth of the cross-entropy to the float model's own probabiliti
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ class Variant:
         """The whole graph."""
         changed = {node.name: node for node in self.nodes}
         nodes = tuple(changed.get(node.name, node) for node in graph.nodes)
-        return Graph(nodes, {**graph.values, **self.values}, graph.output)
+        return replace(graph, nodes=nodes, values={**graph.values, **self.values})
 
 
 @dataclass(frozen=True)

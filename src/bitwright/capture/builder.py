@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bitwright.capture.outputs import Output, chosen_outputs
 from bitwright.errors import CaptureError
 from bitwright.graph import INPUT, Graph, Node, Shape, Value, live
 from bitwright.ops import FLOAT_OPS
@@ -19,7 +20,7 @@ class Unmapped(Exception):
 class Builder:
     """Collects nodes; `env` holds for every fx node the name of a value, a constant array, or a tuple of names."""
 
-    def __init__(self, program: torch.export.ExportedProgram, shape: Shape) -> None:
+    def __init__(self, program: torch.export.ExportedProgram, shape: Shape, output: Output = None) -> None:
         self.env: dict[torch.fx.Node, Any] = {}
         self.nodes: list[Node] = []
         self.values: dict[str, Value] = {INPUT: Value(shape)}
@@ -29,10 +30,9 @@ class Builder:
         names |= signature.inputs_to_lifted_tensor_constants
         placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
         inputs = [node for node in placeholders if node.name in signature.user_inputs]
-        if len(inputs) != 1 or len(signature.user_outputs) != 1:
+        if len(inputs) != 1:
             raise CaptureError(
-                f"expected one input and one output, found {len(inputs)} and {len(signature.user_outputs)}; "
-                "wrap the model in a module that takes one image tensor and returns the logits"
+                f"expected one input, found {len(inputs)}; wrap the model in a module that takes one image tensor"
             )
         self.names: dict[int, str] = {}
         for node in placeholders:
@@ -50,7 +50,8 @@ class Builder:
             raise CaptureError(f"the program takes {error}; export it with a dynamic batch dimension") from error
         if found != shape:
             raise CaptureError(f"the program takes images of {found}, expected {shape}")
-        self.output = next(n for n in program.graph.nodes if n.name == signature.user_outputs[0])
+        self.outputs = chosen_outputs(program, output)
+        self.output = next(iter(self.outputs.values()))
 
     def shape(self, node: torch.fx.Node) -> Shape:
         """The shape per image of what an fx node computes; Unmapped where its first axis is not the batch."""
@@ -136,14 +137,19 @@ class Builder:
 
     def finish(self) -> Graph:
         """The finished graph; CaptureError if the output is not logits."""
-        output = self.env.get(self.output)
-        if not isinstance(output, str) or output == INPUT:
-            raise CaptureError("the output of the model is not computed from its input")
+        found: dict[str, str] = {}
+        for name, node in self.outputs.items():
+            value = self.env.get(node)
+            if not isinstance(value, str) or value == INPUT:
+                raise CaptureError(f"the output {name!r} of the model is not computed from its input")
+            found[name] = value
+        output, *_ = found.values()
         if len(self.values[output].shape) != 1:
             raise CaptureError(f"expected logits of [N, classes], found an output of [N, *{self.values[output].shape}]")
-        nodes = live(self.nodes, output)
+        nodes = live(self.nodes, found.values())
         names = {INPUT} | {node.name for node in nodes}
-        return Graph(nodes, {name: value for name, value in self.values.items() if name in names}, output)
+        values = {name: value for name, value in self.values.items() if name in names}
+        return Graph(nodes, values, output, dict(list(found.items())[1:]))
 
     def _path(self, fx: torch.fx.Node) -> str:
         entries = list(fx.meta.get("nn_module_stack", {}).values())

@@ -6,7 +6,7 @@ An op that has no mapping is an error which names the op, the module path and th
 import inspect
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from bitwright.capture.builder import Builder, Unmapped
 from bitwright.capture.constants import fold, is_foldable
 from bitwright.capture.float_model import float_model
 from bitwright.capture.one_number import Elementwise
+from bitwright.capture.outputs import Output
 from bitwright.capture.quiet import quiet
 from bitwright.capture.tail import find_tail, op_name
 from bitwright.errors import CaptureError, CaptureWarning, GraphError
@@ -33,35 +34,36 @@ class Captured:
     notes: tuple[str, ...] = ()
 
 
-def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> Graph:
+def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> Graph:
     """Capture a module, or a program exported earlier, that maps floating-point [N, C, H, W] to logits [N, classes].
 
-    `shape` is (C, H, W). The module is captured as in eval mode and left as it was. A softmax at its end is left out, and what
-    is computed in another type than float32 is captured in float32; both with a CaptureWarning.
+    `shape` is (C, H, W). Of several outputs, `output` names the logits, or these and others to keep (see `capture.outputs`).
+    The module is captured as in eval mode and left as it was. A softmax at its end is left out, and what is computed in another
+    type than float32 is captured in float32; both with a CaptureWarning.
 
     Raises:
         ModelError: it is no float model.
         CaptureError: it takes several inputs, its control flow depends on data, its batch dimension is not free, it draws
             random numbers, a weight is not finite, or an op has no mapping.
     """
-    found = captured(model, shape)
+    found = captured(model, shape, output)
     for note in found.notes:
         warnings.warn(note, CaptureWarning, stacklevel=2)
     return found.graph
 
 
-def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> Captured:
+def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> Captured:
     """What `capture` does, with the notes in place of warnings."""
     model = float_model(model)
     program = model if isinstance(model, torch.export.ExportedProgram) else _export(model, shape)
     with quiet():
         program = program.run_decompositions({})
-    builder = Builder(program, shape)
+    builder = Builder(program, shape, output)
     elementwise = Elementwise(builder)
-    live = _live(program.graph, builder.output)
+    live = _live(program.graph, builder.outputs.values())
     for node in live:
         _expect_no_randomness(node)
-    tail = find_tail(builder.output, live)
+    tail = find_tail(builder.output, live) if len(builder.outputs) == 1 else []
     for node in live:
         if node in tail:
             builder.env[node] = builder.env[node.all_input_nodes[0]]
@@ -86,9 +88,9 @@ def _notes(
         yield f"the model computes in {', '.join(others)}; it is captured in torch.float32"
 
 
-def _live(graph: torch.fx.Graph, output: torch.fx.Node) -> list[torch.fx.Node]:
-    """The ops that the output depends on, in order."""
-    needed = {output}
+def _live(graph: torch.fx.Graph, outputs: Iterable[torch.fx.Node]) -> list[torch.fx.Node]:
+    """The ops that the outputs depend on, in order."""
+    needed = set(outputs)
     for node in reversed(graph.nodes):
         if node in needed:
             needed.update(node.all_input_nodes)

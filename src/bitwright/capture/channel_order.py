@@ -93,7 +93,8 @@ def fold_orders(graph: Graph) -> Graph:
 def _next(graph: Graph, done: set[str]) -> _Order | None:
     nodes = {node.name: node for node in graph.nodes}
     for node in graph.nodes:
-        if node.op != "concat" or node.attrs["axis"] != CHANNEL or node.name in done:
+        by_channel = node.op == "concat" and node.attrs["axis"] == graph.values[node.name].channel == CHANNEL
+        if not by_channel or node.name in done:
             continue
         parts = [nodes.get(name) for name in node.inputs]
         slices = [p for p in parts if p is not None and p.op == "slice" and p.attrs["axis"] == CHANNEL]
@@ -121,7 +122,7 @@ def _into_weights(graph: Graph, order: _Order, readers: set[str]) -> Graph:
         else node
         for node in graph.nodes
     ]
-    return _without_unread(Graph(tuple(nodes), graph.values, graph.output))
+    return _without_unread(replace(graph, nodes=tuple(nodes)))
 
 
 def _reordered(weight: npt.NDArray[Any], positions: list[int], channels: int) -> npt.NDArray[Any]:
@@ -160,10 +161,10 @@ def _behind(graph: Graph, order: _Order, node: Node) -> Graph:
         else:
             inputs = tuple(whole.name if name == node.name else name for name in other.inputs)
             nodes.append(replace(other, inputs=inputs))
-    return _without_unread(Graph(tuple(nodes), values, whole.name if graph.output == node.name else graph.output))
+    return _without_unread(replace(graph, nodes=tuple(nodes), values=values).ending({node.name: whole.name}))
 
 
 def _without_unread(graph: Graph) -> Graph:
-    nodes = live(graph.nodes, graph.output)
+    nodes = live(graph.nodes, graph.outputs)
     names = {INPUT, *(node.name for node in nodes)}
-    return Graph(nodes, {name: value for name, value in graph.values.items() if name in names}, graph.output)
+    return replace(graph, nodes=nodes, values={name: value for name, value in graph.values.items() if name in names})

@@ -115,7 +115,7 @@ RULES = (
 def _merge(graph: Graph, rule: Rule) -> Graph:
     """Replace each pair (producer, node) that a rule accepts, where the node is the producer's one reader."""
     reads = Counter(name for node in graph.nodes for name in node.inputs)
-    reads[graph.output] += 1
+    reads.update(graph.outputs)
     names: dict[str, str] = {}
     kept: dict[str, Node] = {}
     values: dict[str, Value] = dict(graph.values)
@@ -138,4 +138,4 @@ def _merge(graph: Graph, rule: Rule) -> Graph:
         values.pop(first.name)
         kept[merged.name], values[merged.name], reads[merged.name] = merged, result, count
         names[node.name] = merged.name
-    return Graph(tuple(kept.values()), values, names.get(graph.output, graph.output))
+    return replace(graph, nodes=tuple(kept.values()), values=values).ending(names)

@@ -3,17 +3,19 @@
 from typing import Any
 
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from bitwright.capture.outputs import LOGITS, named
 from bitwright.errors import ModelError
 
 
 def logits_in(returned: Any, images: int) -> Tensor:
-    """The logits, [N, outputs], in what a module returned for so many images: a tensor, or a structure with one tensor in it.
+    """The logits, [N, outputs], in what a module returned for so many images: a tensor, or a structure with one tensor in it,
+    or with one that is called "logits".
 
     One logit an image may come without its axis. Raises ModelError where it is anything else.
     """
-    found = [leaf for leaf in pytree.tree_leaves(returned) if leaf is not None]
+    leaves = named(returned)
+    found = [leaves[LOGITS]] if LOGITS in leaves else list(leaves.values())
     if len(found) != 1 or not isinstance(found[0], Tensor):
         parts = ", ".join(type(leaf).__name__ for leaf in found[:4]) or "nothing"
         raise ModelError(

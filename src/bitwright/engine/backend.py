@@ -42,6 +42,9 @@ class Backend(Protocol):
     def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits, float32 [N, classes], of uint8 images [N, H, W, C]."""
 
+    def outputs(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+        """Every output of the graph, the logits first, float32 [N, ...]."""
+
     def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits."""
 

@@ -57,6 +57,11 @@ class Engine:
         """
         return self._backend.run(self._codes(images))
 
+    def outputs(self, images: Images) -> dict[str, npt.NDArray[np.float32]]:
+        """Every output by name, float32 [N, ...]: the logits as "logits", and the others that the model was captured with."""
+        found = self._backend.outputs(self._codes(images))
+        return dict(zip(("logits", *self.artifact.graph.others), found, strict=True))
+
     def trace(self, images: Images) -> dict[str, npt.NDArray[Any]]:
         """Every value by name: codes uint8 [N, C, H, W] or [N, F], and the logits. Holds all of them at once."""
         return {name: np.ascontiguousarray(value) for name, value in self._backend.values(self._codes(images))}

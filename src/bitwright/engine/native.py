@@ -3,7 +3,9 @@
 Its results are those of the reference, to the bit, on every instruction set and number of threads.
 """
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ class Native:
 
     def __init__(self, graph: Graph, threads: int | None = None, isa: str | None = None) -> None:
         self.graph, self._ends = without_float_reshapes(graph)
-        self._logits = graph.values[graph.output].shape
+        self._shapes = [graph.values[name].shape for name in graph.outputs]
         self._plan = make_plan(self.graph, threads, isa=isa)
         self._keeping: _native.Plan | None = None
 
@@ -39,23 +41,36 @@ class Native:
 
     def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits, float32 [N, classes]."""
-        logits = np.asarray(self._plan.run(np.ascontiguousarray(images)))
-        return logits.reshape(len(images), *self._logits)
+        return self.outputs(images)[0]
+
+    def outputs(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+        """Every output of the graph, the logits first, float32 [N, ...]."""
+        found, count = np.asarray(self._plan.run(np.ascontiguousarray(images))), len(images)
+        if len(self._shapes) == 1:
+            return [found.reshape(count, *self._shapes[0])]
+        ends = np.cumsum([4 * math.prod(shape) for shape in self._shapes])
+        parts = np.split(found, ends[:-1], axis=1)
+        return [
+            np.frombuffer(p.tobytes(), np.float32).reshape(count, *s) for p, s in zip(parts, self._shapes, strict=True)
+        ]
 
     def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits. Nothing is fused for this."""
         if self._keeping is None:
             self._keeping = make_plan(self.graph, 1, keep_values=True, isa=self._plan.isa)
         of_images = [self._keeping.values(np.ascontiguousarray(image[None])) for image in images]
+        floats: dict[str, npt.NDArray[Any]] = {}
         for i, name in enumerate(names(self.graph)):
             value = self.graph.values[name]
             whole = np.empty((len(images), *value.shape), np.float32 if value.type is None else np.uint8)
             for n, values in enumerate(of_images):
                 whole[n] = values[i]
+            if value.type is None:
+                floats[name] = whole
             yield name, whole
         for node in self._ends:
-            whole = whole.reshape(len(images), *node.attrs["shape"])
-            yield node.name, whole
+            floats[node.name] = floats[node.inputs[0]].reshape(len(images), *node.attrs["shape"])
+            yield node.name, floats[node.name]
 
     def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
         """The steps of the plan, each with its median time over ROUNDS runs of one image [1, H, W, C]."""
@@ -70,17 +85,14 @@ class Native:
 
 
 def without_float_reshapes(graph: Graph) -> tuple[Graph, list[Node]]:
-    """The graph up to the op that computes the logits, and the reshapes of float32 behind it: they move nothing."""
-    ends: list[Node] = []
-    by_name = {node.name: node for node in graph.nodes}
-    output = graph.output
-    while (node := by_name[output]).op == "reshape" and graph.values[node.inputs[0]].type is None:
-        ends.append(node)
-        output = node.inputs[0]
-    ends.reverse()
-    dropped = {end.name for end in ends}
-    nodes = tuple(node for node in graph.nodes if node.name not in dropped)
-    return Graph(nodes, {name: v for name, v in graph.values.items() if name not in dropped}, output), ends
+    """The graph up to the ops that compute its outputs, and the reshapes of float32 behind them: they move nothing."""
+    ends = [node for node in graph.nodes if node.inputs and graph.values[node.inputs[0]].type is None]
+    source: dict[str, str] = {}
+    for node in ends:
+        source[node.name] = source.get(node.inputs[0], node.inputs[0])
+    nodes = tuple(node for node in graph.nodes if node.name not in source)
+    values = {name: value for name, value in graph.values.items() if name not in source}
+    return replace(graph, nodes=nodes, values=values).ending(source), ends
 
 
 def names(graph: Graph) -> list[str]:
@@ -110,12 +122,12 @@ def chosen_kernels(graph: Graph, features: Sequence[str]) -> list[tuple[str, str
     return _native.chosen_kernels(*_description(graph), features)
 
 
-def _description(graph: Graph) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], int]:
-    """Values, nodes, and the number of the output, as the extension module takes them."""
+def _description(graph: Graph) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[int]]:
+    """Values, nodes, and the numbers of the outputs, as the extension module takes them."""
     number = {name: i for i, name in enumerate(names(graph))}
     values = [_value(graph.values[name]) for name in number]
     nodes = [_node(_simplest(node, graph), number) for node in graph.nodes]
-    return values, nodes, number[graph.output]
+    return values, nodes, [number[name] for name in graph.outputs]
 
 
 def _value(value: Value) -> tuple[Any, ...]:

@@ -40,6 +40,20 @@ class Reference:
         parts = [self._output(images[i : i + self.chunk]) for i in range(0, len(images), self.chunk)]
         return np.concatenate(parts)
 
+    def outputs(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+        """Every output of the graph, the logits first, float32 [N, ...]."""
+        parts: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in self.graph.outputs}
+        for i in range(0, len(images), self.chunk):
+            for name, value in self._values(images[i : i + self.chunk]):
+                if name in parts:
+                    parts[name].append(value)
+        shapes = (self.graph.values[name].shape for name in parts)
+        whole = [
+            np.concatenate([np.zeros((0, *s), np.float32), *p]) for s, p in zip(shapes, parts.values(), strict=True)
+        ]
+        by_name = dict(zip(parts, whole, strict=True))
+        return [by_name[name] for name in self.graph.outputs]
+
     def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits. Values are dropped after last use."""
         yield from self._values(images)

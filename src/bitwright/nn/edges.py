@@ -77,7 +77,7 @@ def _owners(graph: Graph) -> dict[str, str]:
 def _ruled_by(graph: Graph, owner: Mapping[str, str]) -> dict[str, str]:
     """For each owner the layer whose rule it follows: its producer, but for what the last layer reads the last layer."""
     last = ends(graph).last
-    logits = next(node.name for node in graph.nodes if node.name not in owner)
+    logits = _float_chain(graph, graph.output)[0]
     read_by_last = {owner.get(graph[name].inputs[0]) for name in (last, logits) if name}
     return {name: last if name in read_by_last and last else name for name in dict.fromkeys(owner.values())}
 
@@ -182,7 +182,7 @@ def _insert(graph: Graph, new: Node, before: str, readers: Mapping[str, set[int]
         positions = readers.get(node.name, set())
         inputs = tuple(new.name if i in positions else name for i, name in enumerate(node.inputs))
         nodes.append(replace(node, inputs=inputs))
-    return Graph(tuple(nodes), {**graph.values, new.name: graph.values[new.inputs[0]]}, graph.output)
+    return replace(graph, nodes=tuple(nodes), values={**graph.values, new.name: graph.values[new.inputs[0]]})
 
 
 def _quantize_image(graph: Graph) -> Graph:
@@ -196,26 +196,32 @@ def _quantize_image(graph: Graph) -> Graph:
     return _insert(graph, Node(_free(graph, f"{INPUT}.quantize"), "quantize", (INPUT,)), next(iter(readers)), readers)
 
 
+def _float_chain(graph: Graph, output: str) -> list[str]:
+    """An output, and what it is reshaped from: the op that computes it first."""
+    chain = [output]
+    while output != INPUT and graph[output].op == "reshape":
+        output = graph[output].inputs[0]
+        chain.insert(0, output)
+    return chain
+
+
 def _float_values(graph: Graph) -> set[str]:
-    """The output, and what it is reshaped from."""
-    floats, name = set(), graph.output
-    while True:
-        floats.add(name)
-        node = graph[name]
-        if node.op != "reshape":
-            return floats
-        name = node.inputs[0]
+    return {name for output in graph.outputs for name in _float_chain(graph, output)}
 
 
 def _end_in_float(graph: Graph) -> Graph:
-    floats = _float_values(graph)
-    consumers = graph.consumers()
-    first = next(node for node in graph.nodes if node.name in floats)
-    alone = all(reader.name in floats for name in floats for reader in consumers[name])
-    if FLOAT_OPS[first.op].writes_float and "clamp" not in first.attrs and alone:
-        return graph
-    end = Node(_free(graph, "logits"), "dequantize", (graph.output,))
-    return Graph((*graph.nodes, end), {**graph.values, end.name: graph.values[graph.output]}, end.name)
+    """Let every output be float32: by the op that computes it where that can and nothing else reads it, else by one more op."""
+    for output in dict.fromkeys(graph.outputs):
+        chain, consumers = _float_chain(graph, output), graph.consumers()
+        alone = all(reader.name in chain for name in chain for reader in consumers[name])
+        first = graph[chain[0]] if chain[0] != INPUT else None
+        if first is not None and FLOAT_OPS[first.op].writes_float and "clamp" not in first.attrs and alone:
+            continue
+        name = "logits" if output == graph.output else f"{output}.float"
+        end = Node(_free(graph, name), "dequantize", (output,))
+        values = {**graph.values, end.name: graph.values[output]}
+        graph = replace(graph, nodes=(*graph.nodes, end), values=values).ending({output: end.name})
+    return graph
 
 
 def _quantize_concat_inputs(graph: Graph) -> Graph:

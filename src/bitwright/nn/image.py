@@ -54,7 +54,7 @@ def read_bits(graph: Graph, preprocess: Preprocess) -> Graph:
     scale, offset = preprocess.affine()
     residue = scale * encoder.decode(encoder.of_levels(preprocess.zero_point())) + offset
     nodes = [_expanded(node, encoder.planes, residue) if INPUT in node.inputs else node for node in graph.nodes]
-    return Graph(tuple(nodes), {**graph.values, INPUT: Value(preprocess.codes_shape)}, graph.output)
+    return replace(graph, nodes=tuple(nodes), values={**graph.values, INPUT: Value(preprocess.codes_shape)})
 
 
 def encode(pixels: Tensor, preprocess: Preprocess) -> Tensor:
@@ -81,7 +81,7 @@ def _read_by_convolutions(graph: Graph, channels: int) -> Graph:
         replace(node, inputs=tuple(name if value == INPUT and node.op != "conv2d" else value for value in node.inputs))
         for node in graph.nodes
     ]
-    return Graph((pixels, *nodes), {**graph.values, name: graph.values[INPUT]}, graph.output)
+    return replace(graph, nodes=(pixels, *nodes), values={**graph.values, name: graph.values[INPUT]})
 
 
 def _expanded(node: Node, planes: int, residue: Floats) -> Node:

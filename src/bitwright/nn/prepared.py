@@ -220,7 +220,7 @@ class PreparedModel(nn.Module):
         for node in self.graph.nodes:
             inputs = [values[name] for name in node.inputs]
             nodes.append(FLOAT_OPS[node.op].lower(self.layer(node.name).float_node(), inputs, values[node.name]))
-        return Graph(tuple(nodes), values, self.graph.output)
+        return replace(self.graph, nodes=tuple(nodes), values=values)
 
     def settle(self) -> None:
         """Lower the model as it is now, unless that was done already; nothing where it cannot be, or has no ranges yet.

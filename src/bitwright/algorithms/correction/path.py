@@ -23,7 +23,7 @@ class Path:
         self.count = self.rows[-1].stop
         self._prepared, self._calibration, self._quantized = prepared, calibration, quantized
         self._last_use = {name: i for i, node in enumerate(prepared.graph.nodes) for name in node.inputs}
-        self._last_use[prepared.graph.output] = len(prepared.graph.nodes)
+        self._last_use |= dict.fromkeys(prepared.graph.outputs, len(prepared.graph.nodes))
         self._position = {node.name: i for i, node in enumerate(prepared.graph.nodes)}
         self._values: dict[str, Values] = {}
 

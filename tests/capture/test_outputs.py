@@ -1,0 +1,110 @@
+"""Models of several outputs: which are the logits, and the others beside them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bitwright.artifact import from_bytes
+from bitwright.capture import capture
+from bitwright.capture.outputs import choose, named
+from bitwright.engine import Engine
+from bitwright.errors import CaptureError
+from bitwright.preprocess import Preprocess
+from bitwright.quantization import calibrate, convert, prepare
+from tests.networks import assert_equal_codes, pictures
+
+PREPROCESS = Preprocess(size=8, mean=(0.5, 0.4, 0.3), std=(0.3, 0.2, 0.1))
+
+
+class Pair(NamedTuple):
+    logits: Tensor
+    features: Tensor
+
+
+@dataclass
+class Record:
+    features: Tensor
+    logits: Tensor
+    loss: Any = None
+
+
+torch.utils._pytree.register_dataclass(Record, field_names=["features", "logits", "loss"])
+
+
+class Heads(nn.Module):
+    """Two heads, and the features that both read."""
+
+    def __init__(self, pack: Callable[[Tensor, Tensor, Tensor], Any]) -> None:
+        super().__init__()
+        self.stem, self.one, self.two = nn.Conv2d(3, 6, 3), nn.Linear(6, 4), nn.Linear(6, 3)
+        self.pack = pack
+
+    def forward(self, x: Tensor) -> Any:
+        maps = torch.relu(self.stem(x))
+        features = maps.mean((2, 3))
+        return self.pack(self.one(features), self.two(torch.relu(features - 0.1)), maps)
+
+
+PACKS: dict[str, tuple[Callable[..., Any], Any, tuple[int, ...]]] = {
+    "tuple": (lambda one, two, maps: (one, two), "0", (4,)),
+    "tuple, the second": (lambda one, two, maps: (one, two), "1", (3,)),
+    "dictionary": (lambda one, two, maps: {"a": one, "logits": two}, None, (3,)),
+    "dictionary by name": (lambda one, two, maps: {"a": one, "logits": two}, "a", (4,)),
+    "named tuple": (lambda one, two, maps: Pair(one, maps), None, (4,)),
+    "record": (lambda one, two, maps: Record(maps, two), None, (3,)),
+    "nested": (lambda one, two, maps: {"x": (one, [two])}, "x.1.0", (3,)),
+    "in a tuple": (lambda one, two, maps: (one,), None, (4,)),
+}
+
+
+@pytest.mark.parametrize("name", PACKS)
+def test_the_logits_of_several_outputs(name: str) -> None:
+    pack, output, shape = PACKS[name]
+    graph = capture(Heads(pack).eval(), (3, 8, 8), output)
+    assert graph.values[graph.output].shape == shape
+    assert graph.others == {}
+
+
+def test_outputs_that_are_not_there_or_not_clear_are_refused() -> None:
+    model = Heads(lambda one, two, maps: (one, two)).eval()
+    with pytest.raises(CaptureError, match="outputs 0, 1; say by output="):
+        capture(model, (3, 8, 8))
+    with pytest.raises(CaptureError, match="no output head; it has 0, 1"):
+        capture(model, (3, 8, 8), "head")
+
+
+def test_the_names_in_a_result() -> None:
+    assert list(named(Record(torch.zeros(1), torch.zeros(1)))) == ["features", "logits"]
+    assert list(named({"a": (1, {"b": 2}), "c": None})) == ["a.0", "a.1.b"]
+    assert named(7) == {"logits": 7}
+    assert list(choose({"a": 1, "b": 2, "c": 3}, ("c", "a"))) == ["c", "a"]
+
+
+def test_two_heads_and_their_features_end_to_end() -> None:
+    torch.manual_seed(0)
+    model = Heads(lambda one, two, maps: {"logits": one, "two": two, "maps": maps}).eval()
+    images = pictures(PREPROCESS, 20)
+    prepared = prepare(model, preprocess=PREPROCESS, output=("logits", "two", "maps"))
+    calibrate(prepared, images)
+    values = assert_equal_codes(prepared, images)
+    artifact = from_bytes(convert(prepared).data)
+    assert set(artifact.graph.others) == {"two", "maps"}
+    with torch.no_grad():
+        expected = {k: v.numpy() for k, v in model(torch.from_numpy(PREPROCESS.normalise(images))).items()}
+    for backend in ("native", "reference"):
+        for threads in (1, 2) if backend == "native" else (None,):
+            engine = Engine(artifact, backend=backend, threads=threads)
+            found = engine.outputs(images)
+            assert list(found) == ["logits", "two", "maps"]
+            assert found["logits"].tobytes() == engine(images).tobytes() == values[artifact.graph.output].tobytes()
+            for name, value in artifact.graph.others.items():
+                np.testing.assert_array_equal(found[name], values[value])
+            for name, real in expected.items():
+                assert found[name].shape == real.shape
+                assert np.abs(found[name] - real).max() < 0.03 * np.abs(real).max() + 0.01, name
+            assert [v.shape for v in engine.outputs(images[:0]).values()] == [(0, 4), (0, 3), (0, 6, 6, 6)]
