@@ -288,3 +288,28 @@ def test_torch_logs_nothing_before_the_error(capfd: pytest.CaptureFixture[str]) 
     message = refused(Net(branch))
     assert capfd.readouterr() == ("", "")
     assert len(message.splitlines()) <= 3
+
+
+@pytest.mark.parametrize("container", [nn.Module, nn.ModuleList, nn.ModuleDict])
+def test_what_has_no_forward_is_refused(container: type[nn.Module]) -> None:
+    assert refused(container()).startswith(f"{container.__name__} has no forward, so it cannot be run")
+
+
+class Star(Net):
+    def forward(self, *images: Tensor) -> Tensor:
+        return super().forward(*images)
+
+
+def test_a_forward_may_take_a_star() -> None:
+    assert capture(Star(F.relu).eval(), SHAPE).nodes
+
+
+def test_a_variance_that_is_none_is_refused() -> None:
+    model = Net(F.relu)
+    norm = nn.BatchNorm2d(4)
+    assert norm.running_var is not None
+    norm.running_var[1] = -1
+    model.stages.append(norm)
+    message = refused(model)
+    assert "its variance is negative, or 0 without an eps, in 1 of 4 channels" in message
+    assert "in module: stages.2" in message

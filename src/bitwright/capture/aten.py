@@ -64,6 +64,11 @@ def batch_norm(b: Builder, fx: Fx) -> tuple[str]:
         "bn_mean": b.constant(mean),
         "bn_var": b.constant(var),
     }
+    if wrong := int((tensors["bn_var"] + float(eps) <= 0).sum()):
+        raise Unmapped(
+            f"its variance is negative, or 0 without an eps, in {wrong} of {tensors['bn_var'].size} channels; is the "
+            "checkpoint damaged, or is another tensor in its place?"
+        )
     return (b.emit(fx, "batch_norm", [name], {"eps": float(eps)}, tensors),)
 
 

@@ -137,12 +137,26 @@ def _export(model: nn.Module, shape: Shape) -> torch.export.ExportedProgram:
     example = torch.zeros(2, *shape, device=first.device, dtype=first.dtype)
     try:
         with _in_eval_mode(model), quiet(), torch.no_grad():
-            return torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+            batch: Any = {0: torch.export.Dim("batch")}
+            shapes = ((batch,),) if _takes_a_star(model) else (batch,)
+            return torch.export.export(model, (example,), dynamic_shapes=shapes)
     except Exception as error:  # torch.export raises what it likes, the module's own errors among it
         raise CaptureError(f"torch.export cannot capture {type(model).__name__}: {_explain(error)}") from error
 
 
+def _takes_a_star(model: nn.Module) -> bool:
+    """Whether the image is one of `*args`, as in forward functions that are wrapped."""
+    parameters = iter(inspect.signature(model.forward).parameters.values())
+    first = next(parameters, None)
+    return first is not None and first.kind is inspect.Parameter.VAR_POSITIONAL
+
+
 def _expect_one_input(model: nn.Module) -> None:
+    if type(model).forward is nn.Module.forward:
+        raise CaptureError(
+            f"{type(model).__name__} has no forward, so it cannot be run; pass the model that its modules are of, or "
+            "put them in a torch.nn.Sequential"
+        )
     parameters = inspect.signature(model.forward).parameters.values()
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     required = [p.name for p in parameters if p.kind in positional and p.default is inspect.Parameter.empty]
