@@ -75,7 +75,7 @@ def test_convolutions_read_the_pixels_themselves() -> None:
         lambda s, x: s.flat(x.flatten(1)),
         lambda s, x: pooled(s, s.stem(F.max_pool2d(x, 3, 1, 1))),
         lambda s, x: pooled(s, s.stem(F.relu(x - 0.1))),
-        lambda s, x: pooled(s, s.stem(torch.cat([x[:, 2:], x[:, :2]], 1))),
+        lambda s, x: pooled(s, s.stem(torch.cat([x[:, :, 2:], x[:, :, :2]], 2))),
     ],
     ids=["linear", "pool", "norm", "slices"],
 )

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from bitwright.artifact import Artifact, from_bytes
@@ -17,6 +15,7 @@ from bitwright.prediction import class_count
 from bitwright.preprocess import Preprocess
 from bitwright.quantization import MEMORY_BYTES, quantize
 from bitwright.recipe import Recipe
+from bitwright.sources import ImageSource
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,12 @@ class Verified:
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Fits a float model to `pixels`, uint8 [N, H, W, C], and verifies it on `held_out`. `key` tells both from others."""
+    """Fits a float model to `images`, as `quantize` does, and verifies it on `held_out`. `key` tells both from others."""
 
     model: "torch.nn.Module | torch.export.ExportedProgram"
     key: dict[str, Any]
     preprocess: Preprocess
-    pixels: npt.NDArray[np.uint8]
+    images: ImageSource
     held_out: HeldOut
     seed: int
     cache: Cache
@@ -67,7 +66,7 @@ class Judge:
         if recipe not in self._made:
             self._made[recipe] = self._remembered(recipe) or quantize(
                 self.model,
-                self.pixels,
+                self.images,
                 preprocess=self.preprocess,
                 recipe=recipe,
                 seed=self.seed,
@@ -84,7 +83,14 @@ class Judge:
             return None
 
     def _key(self, recipe: Recipe) -> dict[str, Any]:
-        return {**self.key, "held out": self.held_out.digest, "recipe": recipe.to_json(), "seed": self.seed}
+        labels = self.images.labels  # of every class its share is drawn, where they are known
+        return {
+            **self.key,
+            "labels": None if labels is None else labels.tolist(),
+            "held out": self.held_out.digest,
+            "recipe": recipe.to_json(),
+            "seed": self.seed,
+        }
 
 
 def warn_where_unsure(max_drop: float, verified: Verified, say: Callable[[str], None], which: str = "a drop") -> None:

@@ -101,7 +101,7 @@ def quantize_within(
     key = study_key(prepared, pixels)
     verified = hold_out(others, model, key, preprocess, store, lambda done: progress("float model", done, len(others)))
     expect_labels_to_judge_by(verified, outputs, force, say)
-    judge = Judge(model, key, preprocess, pixels, verified, seed, store, memory, threads, progress)
+    judge = Judge(model, key, preprocess, fitted, verified, seed, store, memory, threads, progress)
     steps: list[tuple[Rung, Verified]] = []
     for rung in (rung for rung in RUNGS if CORRECTIONS.keys() >= set(rung.algorithms)):
         tried = judge.verify(replace(plan, algorithms=rung.algorithms))

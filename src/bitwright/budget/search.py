@@ -138,7 +138,7 @@ def search(
         others, model, study.key, preprocess, store, lambda done: progress("float model", done, len(others))
     )
     expect_labels_to_judge_by(verified, outputs, force, say)
-    judge = Judge(model, study.key, preprocess, pixels, verified, seed, store, memory, threads, progress)
+    judge = Judge(model, study.key, preprocess, fitted, verified, seed, store, memory, threads, progress)
     uniform = judge.verify(base)
     say(f"8 bits everywhere: {uniform}")
     expect_within(max_drop, uniform)
