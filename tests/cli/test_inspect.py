@@ -20,43 +20,49 @@ def test_the_table(run: Run, project: Path):
     data = (project / "m.bw.safetensors").read_bytes()
     result = run("inspect", "m.bw.safetensors")
     assert (result.code, result.err) == (0, "")
-    assert result.out == (
+    table, _, pairs = result.out.partition("\n\n")
+    assert table + "\n" == (
         "layer  op                 shape  weights  codes    MACs  bytes\n"
         "0      conv2d             3x8x8  int8     uint8     576      9\n"
         "2      global_avg_pool2d  3x1x1           uint8\n"
         "3      reshape            3               uint8\n"
         "4      linear             3      int8     float32     9      9\n"
         "total                                               585     18\n"
-        "\n"
-        f"file                           m.bw.safetensors, {len(data):,} bytes\n"
-        f"sha256                         {hashlib.sha256(data).hexdigest()}\n"
-        "classes                        3: blue, green, red\n"
-        "preprocess                     RGB, resized to cover 8x8 by bilinear, crop to 8x8, (pixel / 255 - 0) / 1\n"
-        "preprocess.size                [8, 8]\n"
-        "preprocess.resize              null\n"
-        "preprocess.mean                [0.0, 0.0, 0.0]\n"
-        "preprocess.std                 [1.0, 1.0, 1.0]\n"
-        "preprocess.scale               0.00392156862745098\n"
-        "preprocess.mode                RGB\n"
-        "preprocess.interpolation       bilinear\n"
-        "preprocess.background          [255, 255, 255]\n"
-        "provenance.recipe.name         w8a8\n"
-        "provenance.recipe.weights      int8\n"
-        "provenance.recipe.activations  uint8\n"
-        "provenance.recipe.range        mse\n"
-        'provenance.recipe.algorithms   ["equalize", "bias_correct"]\n'
-        f"provenance.versions.bitwright  {__version__}\n"
-        f"provenance.versions.torch      {torch.__version__}\n"
-        f"provenance.versions.python     {platform.python_version()}\n"
-        "provenance.seed                0\n"
-        "provenance.calibration.images  6\n"
-        f"provenance.calibration.sha256  {load('m.bw.safetensors').provenance['calibration']['sha256']}\n"
-        "provenance.calibration.range   mse\n"
-        "provenance.model.spec          colours:net\n"
-        "provenance.model.weights       null\n"
-        "provenance.data                images\n"
-        "provenance.preprocess_from     from colours:net.preprocess\n"
     )
+    calibration = load("m.bw.safetensors").provenance["calibration"]
+    assert [" ".join(line.split(maxsplit=1)) for line in pairs.splitlines()] == [
+        f"file m.bw.safetensors, {len(data):,} bytes",
+        f"sha256 {hashlib.sha256(data).hexdigest()}",
+        "classes 3: blue, green, red",
+        "preprocess RGB, resized to cover 8x8 by bilinear, crop to 8x8, (pixel / 255 - 0) / 1",
+        "preprocess.size [8, 8]",
+        "preprocess.resize null",
+        "preprocess.mean [0.0, 0.0, 0.0]",
+        "preprocess.std [1.0, 1.0, 1.0]",
+        "preprocess.scale 0.00392156862745098",
+        "preprocess.mode RGB",
+        "preprocess.interpolation bilinear",
+        "preprocess.background [255, 255, 255]",
+        "provenance.recipe.name w8a8",
+        "provenance.recipe.weights int8",
+        "provenance.recipe.activations uint8",
+        "provenance.recipe.range mse",
+        'provenance.recipe.algorithms ["equalize", "bias_correct"]',
+        f"provenance.versions.bitwright {__version__}",
+        f"provenance.versions.torch {torch.__version__}",
+        f"provenance.versions.python {platform.python_version()}",
+        "provenance.seed 0",
+        "provenance.calibration.images 6",
+        f"provenance.calibration.sha256 {calibration['sha256']}",
+        "provenance.calibration.range mse",
+        f"provenance.calibration.corrections {json.dumps(calibration['corrections'])}",
+        f"provenance.calibration.judged_on.images {calibration['judged_on']['images']}",
+        f"provenance.calibration.judged_on.held_out {json.dumps(calibration['judged_on']['held_out'])}",
+        "provenance.model.spec colours:net",
+        "provenance.model.weights null",
+        "provenance.data images",
+        "provenance.preprocess_from from colours:net.preprocess",
+    ]
 
 
 def test_json(run: Run, project: Path):
