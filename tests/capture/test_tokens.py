@@ -84,11 +84,11 @@ class Embedded(nn.Module):
         return y
 
 
-def prepared(model: nn.Module, recipe: str | Recipe = "w8a8") -> PreparedModel:
+def prepared(model: nn.Module, recipe: str | Recipe = "w8a8", guard: bool = True) -> PreparedModel:
     torch.manual_seed(0)
     plan = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
     found = PreparedModel(fuse(capture(model.eval(), (3, 16, 16))), PREPROCESS, plan)
-    calibrate(found, pictures(PREPROCESS, 16))
+    calibrate(found, pictures(PREPROCESS, 16), guard=guard)
     return found
 
 
@@ -181,7 +181,8 @@ def test_equalized_channels_of_tokens_grow() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.second(torch.relu(self.first(self.stem(x).flatten(2).transpose(1, 2)))).mean(1)
 
-    found = prepared(Two(), Recipe(algorithms=("equalize",)))
+    torch.manual_seed(2)
+    found = prepared(Two(), Recipe(algorithms=("equalize",)), guard=False)
     equalized = found.layer("first").equalized
     assert equalized.shape == (7,)
     assert (equalized[[2, 4]] > equalized[[0, 1, 3, 5, 6]].max()).all()
