@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from bitwright import image_limits
+from bitwright.cli import app
 from bitwright.cli.app import bitwright, main
 from bitwright.decode import decode
 from bitwright.errors import ImageError, PreprocessError
@@ -143,7 +145,8 @@ def test_the_command_has_an_option(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     def look() -> None:
         seen.append(pixel_limit())
 
-    monkeypatch.setitem(bitwright.commands, "look", look)
+    monkeypatch.setattr(app, "COMMANDS", (*app.COMMANDS, "look"))
+    monkeypatch.setitem(sys.modules, "bitwright.cli.look", SimpleNamespace(look=look))
     assert main(["--max-pixels", "1234", "look"]) == 0
     assert main(["look"]) == 0
     monkeypatch.setenv(VARIABLE, "77")

@@ -64,7 +64,7 @@ def graph() -> Graph:
 def test_every_pair_of_schemes(graph: Graph, weights: str, inputs: str) -> None:
     recipe = Recipe(weights=weights, inputs=inputs, range="minmax", algorithms=("bias_correct",))
     prepared = PreparedModel(graph, PREPROCESS, recipe)
-    calibrate(prepared, pictures(PREPROCESS, 3))
+    calibrate(prepared, pictures(PREPROCESS, 3), guard=False)
     images = pictures(PREPROCESS, 2, seed=1)
     values = assert_equal_codes(prepared, images)
     artifact = convert(prepared)
