@@ -73,14 +73,16 @@ Graph graph_of(nb::list values, nb::list nodes, const std::vector<int>& outputs,
   return graph;
 }
 
-Plan* make_plan(nb::list values, nb::list nodes, const std::vector<int>& outputs, int threads, bool keep_values, const std::string& isa) {
+Plan* make_plan(nb::list values, nb::list nodes, const std::vector<int>& outputs, int threads, bool keep_values,
+                const std::string& isa) {
   std::vector<Array> arrays;
   Graph graph = graph_of(values, nodes, outputs, arrays);
   return without_gil([&] { return new Plan(std::move(graph), allowed_features(isa), threads, keep_values); });
 }
 
 // The kernels that a machine with these features would run, one tuple a step: name, op, kernel, instruction set.
-nb::list chosen_kernels(nb::list values, nb::list nodes, const std::vector<int>& outputs, const std::vector<std::string>& features) {
+nb::list chosen_kernels(nb::list values, nb::list nodes, const std::vector<int>& outputs,
+                        const std::vector<std::string>& features) {
   std::vector<Array> arrays;
   Graph graph = graph_of(values, nodes, outputs, arrays);
   check(graph);

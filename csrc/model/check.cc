@@ -335,7 +335,8 @@ int groups_of(const Node& node) {
 
 void check(const Graph& graph) {
   auto known = [&](int v) { return v >= 0 && v < static_cast<int>(graph.values.size()); };
-  bool all_known = !graph.values.empty() && !graph.outputs.empty() && std::all_of(graph.outputs.begin(), graph.outputs.end(), known);
+  bool all_known =
+      !graph.values.empty() && !graph.outputs.empty() && std::all_of(graph.outputs.begin(), graph.outputs.end(), known);
   if (!all_known) throw std::invalid_argument("the graph has no such output");
   for (size_t i = 0; i < graph.values.size(); ++i) check_value(graph.values[i], static_cast<int>(i));
   if (graph.values[0].shape.size() != 3 || graph.values[0].channel != 0)
