@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bench.with_torchvision import torchvision
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 from bitwright.zoo.cifar_resnet import cifar_resnet20
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 from bitwright.zoo.preprocessed import preprocessed
 
 

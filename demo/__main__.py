@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 import bitwright as bw
 from bitwright.evaluation import torch_predictor
-from bitwright.sources import ImageSource
+from bitwright.images.sources import ImageSource
 from bitwright.training import Options
 from demo.network import SmallResNet
 from demo.pictures import SIZE, write_pictures

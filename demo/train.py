@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import bitwright as bw
-from bitwright.sources import ImageSource
+from bitwright.images.sources import ImageSource
 
 BATCH = 64
 DEGREES, SCALE, SHIFT = 12.0, 0.12, 0.1

@@ -34,13 +34,13 @@ PARTS = {
     "algorithms/training": (
         "tests/algorithms/training",
         *(f"{CONFORMANCE}/test_training{rest}.py" for rest in ("_gradients", "")),
-        *("tests/nn/test_react.py", "tests/nn/test_few_bits.py", "tests/training"),
+        *("tests/prepared/test_react.py", "tests/prepared/test_few_bits.py", "tests/training"),
     ),
     "ops": (f"{CONFORMANCE}/test_ops_refuse.py", CONFORMANCE, "tests/capture"),
-    "nn": ("tests/nn", CONFORMANCE),
+    "prepared": ("tests/prepared", CONFORMANCE),
     "schemes": (f"{CONFORMANCE}/test_schemes.py", "tests/test_qtensor.py"),
-    "encoders": (f"{CONFORMANCE}/test_encoders.py",),
-    "zoo": ("tests/nn/test_equality.py", "tests/models"),
+    "images/encoders": (f"{CONFORMANCE}/test_encoders.py",),
+    "zoo": ("tests/prepared/test_equality.py", "tests/models"),
     "graph.py": ("tests/test_artifact.py", f"{CONFORMANCE}/test_ops.py"),
     "quantization.py": ("tests/test_quantization.py", "tests/conformance/test_corrections.py"),
 }

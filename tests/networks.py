@@ -9,8 +9,8 @@ from torch import nn
 from bitwright import zoo
 from bitwright.artifact import from_bytes
 from bitwright.engine import Engine
-from bitwright.nn import PreparedModel
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
 from bitwright.quantization import convert
 
 TORCHVISION = (

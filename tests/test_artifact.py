@@ -21,8 +21,8 @@ from bitwright.artifact import Artifact, from_bytes, load
 from bitwright.engine import Engine
 from bitwright.errors import ArtifactError, EngineError, GraphError, LabelError
 from bitwright.graph import Graph, Node, Value
+from bitwright.images.preprocess import Preprocess
 from bitwright.ops import INTEGER_OPS
-from bitwright.preprocess import Preprocess
 from bitwright.qtensor import QType
 from bitwright.schemes import SCHEMES
 

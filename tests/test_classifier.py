@@ -12,8 +12,8 @@ import bitwright
 from bitwright.classifier import Classifier
 from bitwright.engine import Engine
 from bitwright.errors import EngineError
+from bitwright.images.sources import open_source
 from bitwright.records import Guess, Prediction
-from bitwright.sources import open_source
 from tests.engine.test_engine import ARTIFACT
 
 PICTURES = [np.random.default_rng(seed).integers(0, 256, (9 + seed, 12, 3), np.uint8) for seed in range(25)]

@@ -14,10 +14,10 @@ from bitwright.artifact import Artifact
 from bitwright.engine import Engine
 from bitwright.errors import BitwrightError, ImageError, LabelError, ModelError, SourceError
 from bitwright.evaluation import Evaluation, evaluate
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import ImageSource
+from bitwright.images.sources.readers import ArrayReader
 from bitwright.quantization import quantize
-from bitwright.sources import ImageSource
-from bitwright.sources.readers import ArrayReader
 from tests.networks import pictures
 
 PREPROCESS = Preprocess(size=8, mean=0.5, std=0.25)

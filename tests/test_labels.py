@@ -7,9 +7,9 @@ import pytest
 
 from bitwright.classes import ClassNames
 from bitwright.errors import LabelError
+from bitwright.images.sources import ImageSource
+from bitwright.images.sources.readers import ArrayReader
 from bitwright.labels import Fitted, fit_labels, names_for
-from bitwright.sources import ImageSource
-from bitwright.sources.readers import ArrayReader
 
 MODEL = ClassNames(("cat", "dog", "snowy_owl"), (("n1",), ("n2",), ("n3",)))
 

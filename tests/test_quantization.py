@@ -14,11 +14,11 @@ import bitwright
 from bitwright.algorithms.ranges import RANGES
 from bitwright.artifact import Artifact
 from bitwright.errors import BitwrightError, CalibrationError, LabelError, RecipeError
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import ImageSource
+from bitwright.images.sources.readers import ArrayReader
 from bitwright.quantization import calibrate, convert, prepare, quantize
 from bitwright.recipe import Recipe, Rule
-from bitwright.sources import ImageSource
-from bitwright.sources.readers import ArrayReader
 from tests.networks import pictures
 
 PREPROCESS = Preprocess(size=(12, 10), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))

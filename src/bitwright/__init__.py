@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from bitwright.classifier import Classifier
     from bitwright.engine import Engine
     from bitwright.evaluation import evaluate
-    from bitwright.preprocess import Preprocess
+    from bitwright.images.preprocess import Preprocess
+    from bitwright.images.sources import open_source
     from bitwright.quantization import calibrate, convert, prepare, quantize
     from bitwright.recipe import Recipe
     from bitwright.records import Guess, Prediction
-    from bitwright.sources import open_source
     from bitwright.training import prepare_qat, train
 
 _HOMES = {
@@ -32,7 +32,7 @@ _HOMES = {
     "Classifier": "bitwright.classifier",
     "Engine": "bitwright.engine",
     "evaluate": "bitwright.evaluation",
-    "Preprocess": "bitwright.preprocess",
+    "Preprocess": "bitwright.images.preprocess",
     "calibrate": "bitwright.quantization",
     "convert": "bitwright.quantization",
     "prepare": "bitwright.quantization",
@@ -40,7 +40,7 @@ _HOMES = {
     "Recipe": "bitwright.recipe",
     "Guess": "bitwright.records",
     "Prediction": "bitwright.records",
-    "open_source": "bitwright.sources",
+    "open_source": "bitwright.images.sources",
     "prepare_qat": "bitwright.training",
     "train": "bitwright.training",
 }

@@ -24,9 +24,9 @@ from bitwright.classes import ClassNames, named_anew
 from bitwright.errors import ArtifactError, GraphError, PreprocessError
 from bitwright.files import write_atomically
 from bitwright.graph import INPUT, Graph, Node, Value
+from bitwright.images.preprocess import Preprocess
 from bitwright.ops import INTEGER_OPS
 from bitwright.prediction import class_count
-from bitwright.preprocess import Preprocess
 from bitwright.qtensor import QType
 from bitwright.schemes import SCHEMES
 

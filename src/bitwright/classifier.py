@@ -22,12 +22,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from bitwright.artifact import Artifact, load
-from bitwright.decode import open_image
 from bitwright.engine import Engine
 from bitwright.errors import EngineError, ImageError
+from bitwright.images.decode import open_image
+from bitwright.images.sources import ImageSource
 from bitwright.prediction import class_logits, probabilities
 from bitwright.records import Guess, Prediction
-from bitwright.sources import ImageSource
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
 Item = tuple[str, Callable[[], Image.Image | npt.NDArray[np.uint8]]]

@@ -15,11 +15,11 @@ from bitwright.class_files import class_names
 from bitwright.classes import ClassNames, named_anew
 from bitwright.engine import Engine
 from bitwright.errors import BitwrightError, MissingExtraError, ModelError
+from bitwright.images.mode_hint import mode_hint
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, fit_labels
-from bitwright.mode_hint import mode_hint
 from bitwright.prediction import class_count, class_logits, classes_of
-from bitwright.preprocess import Preprocess
-from bitwright.sources import BadImage, ImageSource, as_source
 
 if TYPE_CHECKING:
     import torch

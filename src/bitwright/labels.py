@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from bitwright.classes import ClassNames, some
 from bitwright.errors import LabelError
+from bitwright.images.sources import ImageSource
 from bitwright.prediction import class_count
-from bitwright.sources import ImageSource
 
 By = Literal["name", "index", "none"]
 Order = npt.NDArray[np.int64]

@@ -23,11 +23,11 @@ from bitwright.errors import (
     ModelError,
     RecipeError,
 )
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import ImageSource
 from bitwright.labels import names_for
 from bitwright.prediction import class_count
-from bitwright.preprocess import Preprocess
 from bitwright.recipe import Recipe
-from bitwright.sources import ImageSource
 
 try:
     import torch
@@ -47,8 +47,8 @@ from bitwright.algorithms.correction.values import Memory
 from bitwright.algorithms.ranges import Range, range_algorithm
 from bitwright.capture import captured, fuse
 from bitwright.capture.outputs import Output
-from bitwright.mode_hint import mode_hint
-from bitwright.nn import PreparedModel
+from bitwright.images.mode_hint import mode_hint
+from bitwright.prepared import PreparedModel
 
 Progress = Callable[[int], None]
 Stages = Callable[[str, float], None]

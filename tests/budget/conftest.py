@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import bitwright as bw
-from bitwright.sources import ImageSource
+from bitwright.images.sources import ImageSource
 
 PREPROCESS = bw.Preprocess(size=8, mode="L", mean=0.3, std=0.4)
 

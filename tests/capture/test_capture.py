@@ -1,6 +1,6 @@
 """Every mapping from ATen, on small modules: the captured graph computes what the module computed.
 
-Whole networks are in `tests/nn/test_equality.py`.
+Whole networks are in `tests/prepared/test_equality.py`.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from bitwright.algorithms.ranges import RANGES
 from bitwright.capture import capture, fuse
-from bitwright.nn import PreparedModel
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
 from bitwright.recipe import Recipe
 from tests.networks import assert_equal_codes, pictures
 

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from bitwright.capture import capture, fuse
 from bitwright.graph import Graph
-from bitwright.nn import PreparedModel
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
 from bitwright.recipe import Recipe
 
 PREPROCESS = Preprocess(size=6, mean=0.5, std=0.3)

@@ -14,7 +14,7 @@ from bitwright.capture import capture
 from bitwright.capture.outputs import choose, named
 from bitwright.engine import Engine
 from bitwright.errors import CaptureError
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 from bitwright.quantization import calibrate, convert, prepare
 from tests.networks import assert_equal_codes, pictures
 

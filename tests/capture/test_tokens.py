@@ -9,8 +9,8 @@ from bitwright.artifact import from_bytes
 from bitwright.capture import capture, fuse
 from bitwright.engine import Engine
 from bitwright.graph import Graph
-from bitwright.nn import PreparedModel
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, convert
 from bitwright.recipe import Recipe
 from tests.networks import assert_equal_codes, pictures

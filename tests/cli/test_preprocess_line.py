@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bitwright.cli.preprocess_line import in_words
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 from tests.cli.conftest import Run
 
 IMAGENET = Preprocess(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -12,8 +12,8 @@ from bitwright.algorithms.correction import CORRECTIONS, finetune_scales, recons
 from bitwright.capture import capture, fuse
 from bitwright.errors import RecipeError
 from bitwright.graph import Graph
-from bitwright.nn import PreparedModel
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, convert, prepare
 from bitwright.recipe import Recipe
 from tests.networks import assert_equal_codes

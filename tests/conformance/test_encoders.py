@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bitwright.encoders import ENCODERS, Encoder, Pointwise, encoder
 from bitwright.errors import PreprocessError
+from bitwright.images.encoders import ENCODERS, Encoder, Pointwise, encoder
 
 SPECS = (
     *("threshold", "threshold:1", "threshold:100", "threshold:255", "threshold:otsu", "dither"),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.training import training_algorithm
-from bitwright.nn.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import Edge, WeightQuantizer
 
 
 def edge(name: str, scheme: str, scale: float, zero_point: int = 0) -> Edge:

@@ -15,8 +15,8 @@ from bitwright.artifact import Artifact
 from bitwright.engine import Engine, reference
 from bitwright.errors import ArtifactError, EngineError, ImageError
 from bitwright.graph import Graph, Node, Value
+from bitwright.images.preprocess import Preprocess
 from bitwright.ops import INTEGER_OPS
-from bitwright.preprocess import Preprocess
 from bitwright.qtensor import QType
 
 HEIGHT, WIDTH, CLASSES = 5, 4, 3

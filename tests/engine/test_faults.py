@@ -18,7 +18,7 @@ from bitwright.engine import Engine
 from bitwright.engine.native import make_plan
 from bitwright.errors import ArtifactError, BitwrightError, EngineError, GraphError
 from bitwright.graph import Graph, Node, Value
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 from bitwright.qtensor import QType
 from tests.kernels.random_graph import RandomGraph
 

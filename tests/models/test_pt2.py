@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from bitwright.engine import Engine
 from bitwright.errors import ModelError
+from bitwright.images.preprocess import Preprocess
 from bitwright.models import load_model
-from bitwright.preprocess import Preprocess
 from bitwright.quantization import quantize
 
 MODEL = "models/model.json"

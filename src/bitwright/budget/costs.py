@@ -17,7 +17,7 @@ from bitwright.artifact import Artifact
 from bitwright.engine import Engine
 from bitwright.engine.backend import Layer
 from bitwright.graph import Graph
-from bitwright.nn import PreparedModel
+from bitwright.prepared import PreparedModel
 from bitwright.schemes import SCHEMES
 
 if TYPE_CHECKING:

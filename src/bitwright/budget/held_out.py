@@ -18,11 +18,11 @@ from bitwright.classes import ClassNames
 from bitwright.engine import Engine
 from bitwright.errors import SourceError
 from bitwright.evaluation import torch_predictor
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import BadImage, ImageSource
 from bitwright.labels import By, fit_labels
 from bitwright.models.loaded import ExportedModule
 from bitwright.prediction import classes_of
-from bitwright.preprocess import Preprocess
-from bitwright.sources import BadImage, ImageSource
 
 BATCH = 64
 IMAGES = 5000

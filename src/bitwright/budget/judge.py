@@ -11,11 +11,11 @@ from bitwright.budget.cache import Cache
 from bitwright.budget.drop import Drop
 from bitwright.budget.held_out import HeldOut
 from bitwright.errors import ArtifactError, BudgetError
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import ImageSource
 from bitwright.prediction import class_count
-from bitwright.preprocess import Preprocess
 from bitwright.quantization import MEMORY_BYTES, quantize
 from bitwright.recipe import Recipe
-from bitwright.sources import ImageSource
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from bitwright.budget.sensitivities import study_key
 from bitwright.classes import ClassNames
 from bitwright.errors import BudgetError
 from bitwright.evaluation import known_classes
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, names_for
 from bitwright.prediction import class_count
-from bitwright.preprocess import Preprocess
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
-from bitwright.sources import BadImage, ImageSource, as_source
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
 from bitwright.graph import Graph, Node, Value
+from bitwright.images.preprocess import Preprocess
 from bitwright.prediction import log_probabilities
-from bitwright.preprocess import Preprocess
 from bitwright.qtensor import to_real
 
 Floats = npt.NDArray[np.floating[Any]]

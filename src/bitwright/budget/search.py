@@ -23,12 +23,12 @@ from bitwright.budget.widths import Aim, codes_matter, problem, recipe_of
 from bitwright.classes import ClassNames
 from bitwright.errors import BudgetError
 from bitwright.evaluation import known_classes
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, names_for
 from bitwright.prediction import class_count
-from bitwright.preprocess import Preprocess
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
-from bitwright.sources import BadImage, ImageSource, as_source
 
 CHOICES = 48
 """Of the front, at most; bisection looks at six of them or so."""

@@ -23,11 +23,11 @@ from bitwright.budget.variants import Base, Wanted, rules, tasks
 from bitwright.budget.workers import measure_all
 from bitwright.errors import CalibrationError, RecipeError
 from bitwright.graph import INPUT
-from bitwright.nn import PreparedModel
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import ImageSource, as_source
+from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe, Rule
-from bitwright.sources import ImageSource, as_source
 
 WIDTHS = (8, 6, 4, 3, 2)
 MEASURED_IMAGES = 256

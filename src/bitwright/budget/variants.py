@@ -13,10 +13,10 @@ from torch import Tensor
 from bitwright.algorithms.ranges import range_algorithm
 from bitwright.budget.probe import Task, Variant
 from bitwright.graph import INPUT, Graph
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
-from bitwright.nn.quantizers import Edge
 from bitwright.ops import FLOAT_OPS
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
+from bitwright.prepared.quantizers import Edge
 
 Wanted = Mapping[tuple[str, str], tuple[int, ...]]
 """The widths to measure of each (layer, "weights" or "activations")."""

@@ -8,7 +8,7 @@ from typing import Literal
 from bitwright.budget.programme import Choice, Problem
 from bitwright.budget.sensitivities import Sensitivity
 from bitwright.graph import INPUT
-from bitwright.nn import PreparedModel
+from bitwright.prepared import PreparedModel
 from bitwright.recipe import Recipe, Rule
 
 Aim = Literal["bytes", "latency"]

@@ -13,7 +13,7 @@ import click
 from bitwright import __version__
 from bitwright.cli.output import printable, report, warnings_reported
 from bitwright.errors import BitwrightError
-from bitwright.image_limits import MAX_PIXELS, VARIABLE
+from bitwright.images.image_limits import MAX_PIXELS, VARIABLE
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 COMMANDS = ("bench", "classify", "evaluate", "inspect", "quantize", "search", "sensitivity", "train")

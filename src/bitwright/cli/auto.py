@@ -8,12 +8,12 @@ import click
 from bitwright.budget.cache import default_folder
 from bitwright.cli.label_options import force_option
 from bitwright.cli.output import bars, report, report_bad, usage_error
-from bitwright.sources import open_source
+from bitwright.images.sources import open_source
 
 if TYPE_CHECKING:
     from bitwright.artifact import Artifact
+    from bitwright.images.sources import BadImage, ImageSource
     from bitwright.models import LoadedModel
-    from bitwright.sources import BadImage, ImageSource
 
 Function = Callable[..., Any]
 NAMES = ("max_drop", "held_out", "verify", "force")

@@ -14,12 +14,12 @@ from bitwright.artifact import load
 from bitwright.classifier import BATCH, Classifier
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.output import print_json, printable, report, usage_error
-from bitwright.decode import SUFFIXES
 from bitwright.errors import SourceError
+from bitwright.images.decode import SUFFIXES
+from bitwright.images.sources import ImageSource, open_source
+from bitwright.images.sources.kinds import KINDS
+from bitwright.images.sources.slices import split_slice
 from bitwright.records import Prediction
-from bitwright.sources import ImageSource, open_source
-from bitwright.sources.kinds import KINDS
-from bitwright.sources.slices import split_slice
 
 STDIN = "-"
 CSV_COLUMNS = ("path", "rank", "index", "class", "percent", "error")

@@ -13,9 +13,9 @@ from bitwright.cli.measure import Measurement, figures
 from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, usage_error
 from bitwright.cli.preprocess_options import preprocess_options, resolve
 from bitwright.errors import SourceError
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import open_source
 from bitwright.labels import By
-from bitwright.preprocess import Preprocess
-from bitwright.sources import open_source
 
 if TYPE_CHECKING:
     from bitwright.models import LoadedModel

@@ -11,10 +11,10 @@ from bitwright.class_files import read_classes
 from bitwright.classes import ClassNames, some
 from bitwright.cli.output import report
 from bitwright.evaluation import known_classes, outputs_of
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import ImageSource
 from bitwright.labels import By, fit_labels, names_for
 from bitwright.prediction import class_count
-from bitwright.preprocess import Preprocess
-from bitwright.sources import ImageSource
 
 if TYPE_CHECKING:
     from bitwright.models import LoadedModel

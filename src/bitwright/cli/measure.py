@@ -8,10 +8,10 @@ from bitwright.classes import ClassNames
 from bitwright.cli.output import byte_count, percent, progress, report, report_bad
 from bitwright.errors import BitwrightError, ModelError, SourceError
 from bitwright.evaluation import Evaluation, evaluate
+from bitwright.images.mode_hint import mode_hint
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import ImageSource
 from bitwright.labels import By
-from bitwright.mode_hint import mode_hint
-from bitwright.preprocess import Preprocess
-from bitwright.sources import ImageSource
 
 if TYPE_CHECKING:
     from torch import nn

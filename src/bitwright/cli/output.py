@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from bitwright.sources import BadImage
+    from bitwright.images.sources import BadImage
 
 UNBOUNDED = 10_000  # columns: in a pipe, nothing is ever wrapped
 

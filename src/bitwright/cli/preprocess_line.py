@@ -1,7 +1,7 @@
 """A preprocessing in one line, for people: whoever reads it sees at once that a mean is missing or a size is wrong."""
 
 from bitwright.cli.output import shape
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 
 
 def in_words(preprocess: Preprocess) -> str:

@@ -9,7 +9,7 @@ import click
 from bitwright.cli.output import report, usage_error
 from bitwright.cli.preprocess_line import in_words
 from bitwright.errors import PreprocessError
-from bitwright.preprocess import INTERPOLATIONS, Order, Preprocess
+from bitwright.images.preprocess import INTERPOLATIONS, Order, Preprocess
 
 if TYPE_CHECKING:
     from bitwright.models import LoadedModel

@@ -27,12 +27,12 @@ from bitwright.cli.output import (
     usage_error,
 )
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
+from bitwright.images.sources import BadImage, ImageSource, open_source
 from bitwright.recipe import Recipe
-from bitwright.sources import BadImage, ImageSource, open_source
 
 if TYPE_CHECKING:
+    from bitwright.images.preprocess import Preprocess
     from bitwright.models import LoadedModel
-    from bitwright.preprocess import Preprocess
 
 BATCH = 32
 

@@ -26,8 +26,8 @@ from bitwright.cli.output import (
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.quantize import measure, measured_rows, model_record, with_classes
 from bitwright.files import write_atomically
+from bitwright.images.sources import open_source
 from bitwright.recipe import Recipe
-from bitwright.sources import open_source
 
 if TYPE_CHECKING:
     from bitwright.budget.search import Found

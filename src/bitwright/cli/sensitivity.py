@@ -10,7 +10,7 @@ from bitwright.cli.measuring_options import bits_option, measuring_options
 from bitwright.cli.needs import expect_modules
 from bitwright.cli.output import bars, json_option, print_json, print_pairs, print_table, report_bad
 from bitwright.cli.preprocess_options import preprocess_options, resolve
-from bitwright.sources import open_source
+from bitwright.images.sources import open_source
 
 if TYPE_CHECKING:
     from bitwright.budget.probe import Found

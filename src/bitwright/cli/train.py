@@ -20,8 +20,8 @@ from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report, report_bad
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.errors import TrainingError
-from bitwright.preprocess import Preprocess
-from bitwright.sources import open_source
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import open_source
 
 if TYPE_CHECKING:
     from torch import nn

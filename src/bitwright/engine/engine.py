@@ -10,10 +10,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from bitwright.artifact import Artifact, from_bytes, load
-from bitwright.decode import decode
 from bitwright.engine.backend import Backend, Layer, make_backend
 from bitwright.errors import EngineError
-from bitwright.preprocess import Preprocess
+from bitwright.images.decode import decode
+from bitwright.images.preprocess import Preprocess
 
 Picture = str | os.PathLike[str] | bytes | Image.Image
 Images = npt.NDArray[np.uint8] | Picture | Iterable[Picture]

@@ -16,8 +16,8 @@ from torch import nn
 
 from bitwright.class_files import class_names
 from bitwright.errors import BitwrightError, ModelError
+from bitwright.images.preprocess import Preprocess
 from bitwright.models.loaded import LoadedModel
-from bitwright.preprocess import Preprocess
 
 
 def load_factory(spec: str) -> LoadedModel:

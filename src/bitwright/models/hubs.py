@@ -10,8 +10,8 @@ import torch
 
 from bitwright.classes import ClassNames
 from bitwright.errors import MissingExtraError, ModelError
+from bitwright.images.preprocess import INTERPOLATIONS, Preprocess
 from bitwright.models.loaded import LoadedModel
-from bitwright.preprocess import INTERPOLATIONS, Preprocess
 
 # Their extra heads are for training alone, and both would spend a minute on random weights.
 _TORCHVISION_ARGUMENTS = {name: {"aux_logits": False, "init_weights": False} for name in ("googlenet", "inception_v3")}

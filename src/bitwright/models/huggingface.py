@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bitwright.errors import ModelError, PreprocessError
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 
 FILE = "preprocessor_config.json"
 RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}

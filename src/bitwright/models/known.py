@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bitwright.class_files import class_names
+from bitwright.images.preprocess import Preprocess
 from bitwright.models import huggingface
 from bitwright.models.hubs import timm_preprocess
 from bitwright.models.loaded import LoadedModel
-from bitwright.preprocess import Preprocess
 
 Known = tuple[Preprocess, str]
 """A preprocessing, and where it comes from."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.classes import ClassNames
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The tables of ops. A newcomer is one file here and one line below (and its PyTorch side in `nn/`); a
+"""The tables of ops. A newcomer is one file here and one line below (and its PyTorch side in `prepared/`); a
 function of one number is one line in `functions.py`."""
 
 from bitwright.ops.add import Add

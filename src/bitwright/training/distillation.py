@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bitwright.nn import PreparedModel
-from bitwright.nn.class_logits import class_logits
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.class_logits import class_logits
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

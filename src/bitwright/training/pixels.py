@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from bitwright.errors import TrainingError
-from bitwright.preprocess import Preprocess
-from bitwright.sources import ImageSource
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import ImageSource
 
 HELD_BYTES = 2**31
 DECODED = 1024

@@ -8,10 +8,10 @@ from torch import nn
 
 from bitwright.algorithms.correction.stream import Images
 from bitwright.algorithms.training import training_algorithm
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
-from bitwright.nn.quantizers import Edge
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
+from bitwright.prepared.quantizers import Edge
 from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe
 

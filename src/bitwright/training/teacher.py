@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from bitwright.capture.logits import are_probabilities, logits_in
 from bitwright.errors import ModelError
 from bitwright.evaluation import module_of, outputs_of
+from bitwright.images.preprocess import Preprocess
 from bitwright.prediction import class_count
-from bitwright.preprocess import Preprocess
 
 _PROBES = 8
 

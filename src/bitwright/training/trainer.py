@@ -18,14 +18,14 @@ from bitwright.classes import ClassNames
 from bitwright.errors import TrainingError
 from bitwright.evaluation import known_classes
 from bitwright.files import expect_writable
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import ImageSource, as_source
 from bitwright.labels import By, fit_labels, names_for
-from bitwright.nn import PreparedModel
-from bitwright.nn.class_logits import class_logits
-from bitwright.nn.layer import Layer
-from bitwright.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.class_logits import class_logits
+from bitwright.prepared.layer import Layer
 from bitwright.quantization import calibrate, convert
 from bitwright.recipe import Recipe
-from bitwright.sources import ImageSource, as_source
 from bitwright.training import checkpoint
 from bitwright.training.augmentation import augment
 from bitwright.training.distillation import Features, distance, divergence

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 from bitwright.zoo.preprocessed import preprocessed
 
 IMAGENET = Preprocess(size=32, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 from bitwright.zoo.preprocessed import preprocessed
 
 POOL = "pool"

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import nn
 
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
 
 
 class Factory(Protocol):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from bitwright.errors import RecipeError
-from bitwright.nn import PreparedModel
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe
 

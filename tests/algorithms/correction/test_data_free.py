@@ -10,9 +10,9 @@ from torch import nn
 from bitwright.algorithms.correction import data_free
 from bitwright.errors import CalibrationError, RecipeError
 from bitwright.graph import Node
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
 from bitwright.quantization import calibrate, prepare, quantize
 from bitwright.recipe import Recipe
 from tests.networks import assert_equal_codes, pictures

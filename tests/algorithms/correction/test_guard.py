@@ -12,8 +12,8 @@ from bitwright.algorithms.correction.channels import rescale
 from bitwright.algorithms.correction.guard import MOST_DB, Verdict
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
-from bitwright.nn import PreparedModel
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, prepare, quantize
 from bitwright.recipe import Recipe
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from bitwright.algorithms.correction import reconstruct
 from bitwright.algorithms.correction.learning import run_with, weighted
 from bitwright.algorithms.correction.reconstruct import FIRST, Soft
-from bitwright.nn import PreparedModel
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe
 from tests.networks import pictures

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bitwright.nn import PreparedModel
-from bitwright.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe
 from tests.networks import assert_equal_codes

@@ -14,7 +14,7 @@ from torch import Tensor
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.moments import round_layers
-from bitwright.nn import PreparedModel
+from bitwright.prepared import PreparedModel
 
 STEPS = 400
 RATE = 0.05

@@ -19,7 +19,7 @@ from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.moments import gain, grouped
 from bitwright.algorithms.correction.path import Path
 from bitwright.graph import INPUT, Node
-from bitwright.nn import PreparedModel
+from bitwright.prepared import PreparedModel
 
 LEAST_IMAGES, MOST_NUMBERS = 8, 2**23
 

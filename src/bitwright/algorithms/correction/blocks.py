@@ -4,7 +4,7 @@ A residual block is one, and a plain convolution; nodes without a weight go with
 """
 
 from bitwright.graph import Graph, Node
-from bitwright.nn.edges import WITH_WEIGHT
+from bitwright.prepared.edges import WITH_WEIGHT
 
 
 def blocks(graph: Graph) -> list[list[Node]]:

@@ -15,8 +15,8 @@ from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.moments import gain
 from bitwright.algorithms.correction.path import Path, each_layer
 from bitwright.errors import RecipeError
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
 
 MOST = 2.0
 """A greater change than by this factor is chance, or a channel that is never on."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from bitwright.graph import Node
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
 
 LARGEST = 2.0**6
 """A channel that is quieter than that on all images keeps room: the greatest number that was seen is no bound."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.errors import RecipeError
-from bitwright.nn import PreparedModel
+from bitwright.prepared import PreparedModel
 
 
 class Correction(ABC):

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from bitwright.errors import CalibrationError
 from bitwright.graph import INPUT
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
 from bitwright.ops import FLOAT_OPS
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
 
 BATCHES = 4
 BATCH = 16

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bitwright.nn.quantizers import Edge
+from bitwright.prepared.quantizers import Edge
 from bitwright.schemes import SCHEMES
 
 

@@ -24,9 +24,9 @@ from bitwright.algorithms.correction.learning import (
 )
 from bitwright.algorithms.correction.path import Path
 from bitwright.graph import INPUT
-from bitwright.nn import PreparedModel
-from bitwright.nn.class_logits import class_logits
-from bitwright.nn.layer import Layer
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.class_logits import class_logits
+from bitwright.prepared.layer import Layer
 
 STEPS = 200
 BATCH = 16

@@ -13,7 +13,7 @@ from torch import Tensor
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.moments import round_layers
-from bitwright.nn import PreparedModel
+from bitwright.prepared import PreparedModel
 
 BLOCK = 128
 """Inputs whose errors are passed on together to all the later ones: few large products in place of many small ones."""

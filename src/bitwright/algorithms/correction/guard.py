@@ -21,10 +21,10 @@ from bitwright.algorithms.correction.sample import Picked
 from bitwright.algorithms.ranges import Range
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
-from bitwright.nn import PreparedModel
-from bitwright.nn.histogram import Histogram
-from bitwright.nn.quantizers import Edge
 from bitwright.ops import FLOAT_OPS
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.histogram import Histogram
+from bitwright.prepared.quantizers import Edge
 
 MOST_DB = 200.0
 """Stands for any SQNR that is higher: that of models that agree to the bit is infinite."""

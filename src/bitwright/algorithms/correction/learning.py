@@ -11,9 +11,9 @@ from torch import Tensor
 
 from bitwright.algorithms.correction.drop_round import Masks, drop_round
 from bitwright.graph import Node
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
-from bitwright.nn.quantizers import Edge
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
+from bitwright.prepared.quantizers import Edge
 
 Run = Callable[[list[Tensor]], Tensor]
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.path import Path, each_layer
 from bitwright.graph import Node
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
 from bitwright.schemes import SCHEMES
 
 RIDGE = 0.01

@@ -11,8 +11,8 @@ from torch import Tensor
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.values import Values
 from bitwright.graph import INPUT, Node
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
 
 
 class Path:

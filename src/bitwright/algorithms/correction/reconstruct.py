@@ -32,8 +32,8 @@ from bitwright.algorithms.correction.learning import (
 from bitwright.algorithms.correction.moments import round_layers
 from bitwright.algorithms.correction.path import Path
 from bitwright.graph import Node
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
 from bitwright.schemes import SCHEMES
 
 STEPS = 300

@@ -16,8 +16,8 @@ from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, readers_of, rescale
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import Node
-from bitwright.nn import PreparedModel
-from bitwright.nn.layer import Layer
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
 
 TINY = 1e-20
 

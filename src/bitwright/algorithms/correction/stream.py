@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from bitwright.algorithms.correction.calibration import batch_of
 from bitwright.errors import CalibrationError
-from bitwright.preprocess import Preprocess
-from bitwright.sources import Batches, ImageSource
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import Batches, ImageSource
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]

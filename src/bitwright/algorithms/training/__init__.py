@@ -10,7 +10,7 @@ from bitwright.algorithms.training.recu import ReCu
 from bitwright.algorithms.training.ste import Ste
 from bitwright.algorithms.training.xnor import Xnor
 from bitwright.errors import RecipeError, did_you_mean
-from bitwright.nn.estimator import Estimator
+from bitwright.prepared.estimator import Estimator
 
 TRAINING: dict[str, Estimator] = {
     algorithm.name: algorithm

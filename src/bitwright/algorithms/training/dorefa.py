@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bitwright.algorithms.training.ste import Ste
 from bitwright.algorithms.training.straight_through import round_weight
-from bitwright.nn.estimator import Estimator
-from bitwright.nn.quantizers import Edge, WeightQuantizer, rows, spread
+from bitwright.prepared.estimator import Estimator
+from bitwright.prepared.quantizers import Edge, WeightQuantizer, rows, spread
 from bitwright.qtensor import TINY
 from bitwright.schemes import SCHEMES
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.training.one_bit import OneBit, mean_size, standardised
-from bitwright.nn.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import Edge, WeightQuantizer
 
 
 class IrNet(OneBit):

@@ -10,8 +10,8 @@ Esser et al. 2020, "Learned Step Size Quantization".
 from torch import Tensor
 
 from bitwright.algorithms.training.straight_through import lsq_factor, round_activation, round_weight, scale_gradient
-from bitwright.nn.estimator import Estimator
-from bitwright.nn.quantizers import Edge, WeightQuantizer, learn
+from bitwright.prepared.estimator import Estimator
+from bitwright.prepared.quantizers import Edge, WeightQuantizer, learn
 from bitwright.schemes import SCHEMES
 
 

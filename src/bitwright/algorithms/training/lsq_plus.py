@@ -11,8 +11,8 @@ from torch import Tensor
 
 from bitwright.algorithms.training.lsq import Lsq
 from bitwright.algorithms.training.straight_through import lsq_factor, scale_gradient
-from bitwright.nn.estimator import Estimator
-from bitwright.nn.quantizers import Edge, WeightQuantizer, learn, round_ste
+from bitwright.prepared.estimator import Estimator
+from bitwright.prepared.quantizers import Edge, WeightQuantizer, learn, round_ste
 from bitwright.schemes import SCHEMES
 
 LSQ = Lsq()

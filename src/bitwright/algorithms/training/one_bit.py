@@ -8,8 +8,8 @@ from torch import Tensor
 
 from bitwright.algorithms.training.lsq import Lsq
 from bitwright.algorithms.training.straight_through import sign, sign_activation
-from bitwright.nn.estimator import Estimator
-from bitwright.nn.quantizers import Edge, WeightQuantizer, rows, spread
+from bitwright.prepared.estimator import Estimator
+from bitwright.prepared.quantizers import Edge, WeightQuantizer, rows, spread
 from bitwright.qtensor import TINY
 
 OTHERS = Lsq()

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from bitwright.algorithms.training.dorefa import Dorefa
 from bitwright.algorithms.training.straight_through import round_activation
-from bitwright.nn.estimator import Estimator
-from bitwright.nn.quantizers import Edge, WeightQuantizer, learn
+from bitwright.prepared.estimator import Estimator
+from bitwright.prepared.quantizers import Edge, WeightQuantizer, learn
 from bitwright.schemes import SCHEMES
 
 DOREFA = Dorefa()

@@ -9,7 +9,7 @@ Liu et al. 2020, "ReActNet: Towards Precise Binary Neural Network with Generaliz
 from torch import Tensor
 
 from bitwright.algorithms.training.one_bit import OneBit, approx_slope, hard_tanh, mean_size
-from bitwright.nn.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import Edge, WeightQuantizer
 
 
 class React(OneBit):

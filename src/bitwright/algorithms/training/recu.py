@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.training.one_bit import OneBit, approx_slope, mean_size, standardised
-from bitwright.nn.quantizers import Edge, WeightQuantizer, spread
+from bitwright.prepared.quantizers import Edge, WeightQuantizer, spread
 
 FIRST_TAU, LAST_TAU = 0.85, 0.99
 

@@ -7,8 +7,8 @@ Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neur
 from torch import Tensor
 
 from bitwright.algorithms.training.straight_through import round_activation, round_weight
-from bitwright.nn.estimator import Estimator
-from bitwright.nn.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.estimator import Estimator
+from bitwright.prepared.quantizers import Edge, WeightQuantizer
 
 
 class Ste(Estimator):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.training import fused
-from bitwright.nn.quantizers import Edge, WeightQuantizer, round_ste
+from bitwright.prepared.quantizers import Edge, WeightQuantizer, round_ste
 from bitwright.schemes import SCHEMES
 
 LEAST = 1e-30

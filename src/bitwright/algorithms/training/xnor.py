@@ -8,7 +8,7 @@ Rastegari et al. 2016, "XNOR-Net: ImageNet Classification Using Binary Convoluti
 from torch import Tensor
 
 from bitwright.algorithms.training.one_bit import OneBit, hard_tanh, mean_size
-from bitwright.nn.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import Edge, WeightQuantizer
 
 
 class Xnor(OneBit):

@@ -1,0 +1,7 @@
+"""Sets of images: where they come from, read lazily, one file per kind; `kinds.py` is the table of them."""
+
+from bitwright.images.sources.batches import BadImage, Batch, Batches
+from bitwright.images.sources.kinds import as_source, open_source
+from bitwright.images.sources.source import ImageSource
+
+__all__ = ["BadImage", "Batch", "Batches", "ImageSource", "as_source", "open_source"]

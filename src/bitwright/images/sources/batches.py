@@ -1,0 +1,117 @@
+"""Batches: a source's images as the pixels that a model eats, decoded a little ahead by a few threads, in order."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.errors import ImageError
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources.readers import Reader
+
+_AHEAD = 4  # images in flight per thread: enough to keep it busy, so few that memory stays flat
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some images: `images` uint8 [n, H, W, C], `labels` int64 [n] or None, `indices` int64 [n] into the source."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64] | None
+    indices: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """An image that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+class Batches(Iterator[Batch]):
+    """An iterator of `Batch`, once through the source. `bad` lists the images that were left out so far.
+
+    Every batch but the last holds `batch_size` images: a bad one is skipped and the next takes its place. Order and
+    content depend neither on `workers` nor on chance. With `strict`, the first bad image raises its ImageError.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        labels: npt.NDArray[np.int64] | None,
+        preprocess: Preprocess,
+        batch_size: int,
+        strict: bool,
+        workers: int,
+    ) -> None:
+        if batch_size < 1 or workers < 1:
+            raise ValueError(f"expected a batch size and a number of workers above 0, found {batch_size} and {workers}")
+        self.bad: list[BadImage] = []
+        self._reader = reader
+        self._labels = labels
+        self._preprocess = preprocess
+        self._batch_size = batch_size
+        self._strict = strict
+        self._workers = workers
+        self._batches = self._run()
+
+    def __len__(self) -> int:
+        """How many images there are, those that turn out to be unreadable among them."""
+        return len(self._reader)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """The class of each image that may come, int64 [N]; None where nobody knows."""
+        return self._labels
+
+    def __next__(self) -> Batch:
+        return next(self._batches)
+
+    def _run(self) -> Iterator[Batch]:
+        good: list[tuple[int, npt.NDArray[np.uint8]]] = []
+        for i, pixels in enumerate(self._decoded()):
+            if isinstance(pixels, ImageError):
+                self._leave_out(i, pixels)
+                continue
+            good.append((i, pixels))
+            if len(good) == self._batch_size:
+                yield self._batch(good)
+                good = []
+        if good:
+            yield self._batch(good)
+
+    def _decoded(self) -> Iterator[npt.NDArray[np.uint8] | ImageError]:
+        """Yield each image's pixels, or what is wrong with it, in order."""
+        ahead: deque[Future[npt.NDArray[np.uint8] | ImageError]] = deque()
+        pool = ThreadPoolExecutor(self._workers, "bitwright-decode")
+        try:
+            for i in range(len(self._reader)):
+                ahead.append(pool.submit(self._decode, i))
+                if len(ahead) == self._workers * _AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _decode(self, i: int) -> npt.NDArray[np.uint8] | ImageError:
+        try:
+            return self._preprocess.apply(self._reader.read(i))
+        except ImageError as error:
+            return error
+
+    def _leave_out(self, i: int, error: ImageError) -> None:
+        name = self._reader.name(i)
+        reason = str(error).removeprefix(f"{name}: ")  # a reader's errors begin with the name, apply's don't
+        if self._strict:
+            raise ImageError(f"{name}: {reason}") from error
+        self.bad.append(BadImage(name, reason))
+
+    def _batch(self, good: list[tuple[int, npt.NDArray[np.uint8]]]) -> Batch:
+        indices = np.array([i for i, _ in good], np.int64)
+        labels = None if self._labels is None else self._labels[indices]
+        return Batch(np.stack([pixels for _, pixels in good]), labels, indices)

@@ -1,5 +1,0 @@
-"""The prepared model: the captured network as a trainable module that also computes the integers themselves."""
-
-from bitwright.nn.prepared import PreparedModel
-
-__all__ = ["PreparedModel"]
