@@ -20,6 +20,7 @@ from bitwright.qtensor import to_codes
 class Constant(FloatOp, IntegerOp):
     name = "constant"
     arity = (0, 0)
+    roles = ()
     any_channel = True
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:

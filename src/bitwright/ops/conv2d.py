@@ -36,6 +36,7 @@ class Conv2d(FloatOp, IntegerOp):
     name = "conv2d"
     writes_float = True
     arity = (1, 2)
+    roles = ("codes", "residual")
     takes_image = True
     attrs = {
         "stride": window.STRIDE,

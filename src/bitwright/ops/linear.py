@@ -35,6 +35,7 @@ class Linear(FloatOp, IntegerOp):
     name = "linear"
     writes_float = True
     arity = (1, 2)
+    roles = ("codes", "residual")
     attrs = {"weights": WEIGHTS, **epilogue.BOUNDS}
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:

@@ -20,6 +20,7 @@ class Mul(FloatOp, IntegerOp):
     name = "mul"
     writes_float = True
     arity = (2, 2)
+    roles = ("codes", "factor")
     attrs = epilogue.BOUNDS
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:

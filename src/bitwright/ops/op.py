@@ -8,7 +8,7 @@ stay exact.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from bitwright.qtensor import QType
 
 Array = npt.NDArray[Any]
 Rule = Callable[[Any], bool]
+T = TypeVar("T")
 INT32_MAX = 2**31 - 1
 LARGEST = 1e24
 """Multipliers may not be larger: so no epilogue can leave float32, whatever its int32 accumulator holds."""
@@ -39,6 +40,8 @@ class Op(ABC):
 
     name: ClassVar[str]
     arity: ClassVar[tuple[int, int]] = (1, 1)
+    roles: ClassVar[tuple[str, ...]] = ("codes",)
+    """What its operands are for, in their order; further ones do what the last does. An operand that may be missing is last."""
     moves: ClassVar[bool] = False
     """True where numbers only change their places."""
     any_channel: ClassVar[bool] = False
@@ -51,6 +54,14 @@ class Op(ABC):
     def channel_of(self, shape: Shape) -> int | None:
         """Which axis of an input of this shape has to be its channel; None where any may be."""
         return None
+
+    def role(self, position: int) -> str:
+        """What the operand at a position is for."""
+        return self.roles[min(position, len(self.roles) - 1)]
+
+    def find(self, role: str, operands: Sequence[T]) -> T | None:
+        """The first of a node's operands (names, arrays or types, in order) that has this role; None where none has."""
+        return next((operand for i, operand in enumerate(operands) if self.role(i) == role), None)
 
 
 def expect_one_channel(op: str, inputs: Sequence[Value]) -> None:

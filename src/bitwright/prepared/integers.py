@@ -14,7 +14,8 @@ from bitwright.graph import INPUT, Graph
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops.op import codes_of, worst_case
 from bitwright.prepared.image import encode
-from bitwright.prepared.integer_ops import INTEGER_FUNCTIONS, Call
+from bitwright.prepared.ops import integer_function
+from bitwright.prepared.ops.op import IntegerCall
 from bitwright.prepared.walk import steps
 
 
@@ -53,10 +54,10 @@ class Integers:
             values = {INPUT: encode(pixels.float(), self._preprocess)}
             for node, done in self._steps:
                 name, xs = node.name, [values[name] for name in node.inputs]
-                call = Call(
+                call = IntegerCall(
                     node, self._tensors[name], self._inputs[name], self.graph.values[name], xs, self._bounds.get(name)
                 )
-                values[name] = INTEGER_FUNCTIONS[node.op](call)
+                values[name] = integer_function(node.op)(call)
                 if trace is not None:
                     found = values[name]
                     trace(name, found.expand(len(pixels), *found.shape[1:]))  # a constant is there once for all images

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from bitwright.graph import Node
 from bitwright.ops.conv2d import image_scale
-from bitwright.prepared.float_ops import FLOAT_FUNCTIONS, FloatCall, along, clamp
+from bitwright.prepared.ops import float_function
+from bitwright.prepared.ops.epilogue import clamp
+from bitwright.prepared.ops.op import FloatCall, along
 from bitwright.prepared.quantizers import WeightQuantizer
 from bitwright.qtensor import QType
 
@@ -117,8 +119,9 @@ class Layer(nn.Module):
         training: bool = False,
     ) -> Tensor:
         """The float function of the op, with any tensors; `training` if batch norms are to use the batch's statistics."""
-        call = FloatCall(self.node.attrs if attrs is None else attrs, tensors, xs, self.axis, training)
-        return FLOAT_FUNCTIONS[self.node.op](call)
+        op = self.node.op
+        call = FloatCall(op, self.node.attrs if attrs is None else attrs, tensors, xs, self.axis, training)
+        return float_function(op)(call)
 
     def shifted(self, y: Tensor, shift: Tensor) -> Tensor:
         """y [N, ...], a result of this layer, with a number for each channel [C] added."""

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bitwright.algorithms.correction.moments import RIDGE, Moments, grouped, windows
+from bitwright.algorithms.correction.moments import RIDGE, Moments, grouped
 from bitwright.graph import Node
+from bitwright.prepared.ops import windows
 
 SHAPES = {"plain": (6, 4, 3, 3), "depthwise": (4, 1, 3, 3), "groups": (6, 2, 1, 3)}
 GROUPS = {"plain": 1, "depthwise": 4, "groups": 2}

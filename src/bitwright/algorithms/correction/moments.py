@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.path import Path, each_layer
 from bitwright.graph import Node
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
+from bitwright.prepared.ops import windows
 from bitwright.schemes import SCHEMES
 
 RIDGE = 0.01
@@ -64,19 +64,6 @@ class Moments:
         right = weight @ (self.cross + damped - self.gram)
         target: Tensor = torch.linalg.solve(damped, right, left=False)
         return target
-
-
-def windows(node: Node, x: Tensor) -> Tensor:
-    """What each output of a convolution or linear layer is a product of: [groups, K, places of all images]."""
-    attrs = node.attrs
-    if node.op == "linear":
-        return x.reshape(1, -1, x.shape[-1]).mT
-    top, left, bottom, right = attrs["padding"]
-    kernel = node.tensors["weight"].shape[2:]
-    x = F.pad(x, (left, right, top, bottom))
-    columns = F.unfold(x, kernel, attrs["dilation"], 0, attrs["stride"])
-    columns = columns.reshape(len(x), attrs["groups"], -1, columns.shape[-1])
-    return columns.permute(1, 2, 0, 3).reshape(attrs["groups"], columns.shape[2], -1)
 
 
 def grouped(node: Node, weight: Tensor) -> Tensor:
