@@ -25,7 +25,7 @@ from bitwright.errors import ArtifactError, GraphError, PreprocessError
 from bitwright.files import write_atomically
 from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.images.preprocess import Preprocess
-from bitwright.ops import INTEGER_OPS
+from bitwright.ops import INTEGER_OPS, integer_op
 from bitwright.prediction import class_count
 from bitwright.qtensor import QType
 from bitwright.schemes import SCHEMES
@@ -354,7 +354,7 @@ def check_graph(graph: Graph, preprocess: Preprocess) -> None:
             raise GraphError(f"{where}: its result has more than {MAX_ELEMENTS} elements")
         if value.type is not None:
             value.type.check(where, value.channels)
-        INTEGER_OPS[node.op].validate(node, graph.inputs_of(node), value)
+        integer_op(node).validate(node, graph.inputs_of(node), value)
         known.add(node.name)
     for output in graph.outputs:
         if output not in known or graph.values[output].type is not None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from bitwright.algorithms.ranges import range_algorithm
 from bitwright.budget.probe import Task, Variant
 from bitwright.graph import INPUT, Graph
-from bitwright.ops import FLOAT_OPS
+from bitwright.ops import float_op
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.quantizers import Edge
@@ -70,7 +70,7 @@ def _weights(base: Base, layer: Layer, bits: int, xs: list[Tensor]) -> Variant:
         moved = layer(xs, quantized=True, clamped=False) - changed(xs, quantized=True, clamped=False)
         changed.correction.add_(moved.double().mean([axis for axis in range(moved.dim()) if axis != 1]))
     node, values = changed.float_node(), base.graph.values
-    lowered = FLOAT_OPS[node.op].lower(node, [values[name] for name in node.inputs], values[node.name])
+    lowered = float_op(node).lower(node, [values[name] for name in node.inputs], values[node.name])
     return Variant(bits, (lowered,), {})
 
 
@@ -92,5 +92,5 @@ def _activations(base: Base, edges: list[str], bits: int) -> Variant:
     for node in prepared.graph.nodes:
         if node.name in changed or changed.keys() & set(node.inputs):
             inputs = [values[name] for name in node.inputs]
-            nodes.append(FLOAT_OPS[node.op].lower(prepared.layer(node.name).float_node(), inputs, values[node.name]))
+            nodes.append(float_op(node).lower(prepared.layer(node.name).float_node(), inputs, values[node.name]))
     return Variant(bits, tuple(nodes), changed)

@@ -19,6 +19,7 @@ import torch
 
 from bitwright.capture.builder import Builder, Unmapped
 from bitwright.graph import INPUT, Graph, Node, Value, live
+from bitwright.ops import float_op, operand, source
 
 Fx = torch.fx.Node
 CHANNEL = 0
@@ -93,12 +94,13 @@ def fold_orders(graph: Graph) -> Graph:
 def _next(graph: Graph, done: set[str]) -> _Order | None:
     nodes = {node.name: node for node in graph.nodes}
     for node in graph.nodes:
-        by_channel = node.op == "concat" and node.attrs["axis"] == graph.values[node.name].channel == CHANNEL
+        by_channel = float_op(node).joins and node.attrs["axis"] == graph.values[node.name].channel == CHANNEL
         if not by_channel or node.name in done:
             continue
         parts = [nodes.get(name) for name in node.inputs]
+        # By name, as `_emit` writes them: no trait says which positions a node reads.
         slices = [p for p in parts if p is not None and p.op == "slice" and p.attrs["axis"] == CHANNEL]
-        sources = {part.inputs[0] for part in slices}
+        sources = {source(part) for part in slices}
         if len(slices) < len(parts) or len(sources) != 1:
             continue
         positions = [i for part in slices for i in range(part.attrs["start"], part.attrs["stop"], part.attrs["step"])]
@@ -107,7 +109,9 @@ def _next(graph: Graph, done: set[str]) -> _Order | None:
 
 
 def _takes_order(node: Node) -> bool:
-    return node.op == "conv2d" and node.attrs["groups"] == 1 and len(node.inputs) == 1
+    """True where each of its weights reads every channel of planes, and it alone reads them, not a residual."""
+    mixes = float_op(node).weighted and node.attrs.get("groups") == 1
+    return mixes and operand(node, "residual") is None
 
 
 def _into_weights(graph: Graph, order: _Order, readers: set[str]) -> Graph:
@@ -136,11 +140,11 @@ def _reordered(weight: npt.NDArray[Any], positions: list[int], channels: int) ->
 
 def _changes_places(node: Node, order: _Order) -> bool:
     """True where the order can come behind the node as well: it treats each channel by itself and all are there once."""
-    if sorted(order.positions) != list(range(len(order.positions))) or len(node.inputs) != 1:
+    if sorted(order.positions) != list(range(len(order.positions))):
         return False
-    if node.op == "pad":
+    if float_op(node).needs_zero:
         return len(node.attrs["padding"]) == 3 and not any(node.attrs["padding"][CHANNEL])
-    return node.op in ("batch_norm", "clamp")
+    return float_op(node).affine or float_op(node).clamps
 
 
 def _behind(graph: Graph, order: _Order, node: Node) -> Graph:

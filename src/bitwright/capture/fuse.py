@@ -10,11 +10,9 @@ from dataclasses import replace
 
 from bitwright.capture.channel_order import fold_orders
 from bitwright.graph import Graph, Node, Value
+from bitwright.ops import float_op, operand
 
 Rule = Callable[[Node, Node, int, Graph], Node | None]
-
-WITH_WEIGHT = ("conv2d", "linear")
-WITH_BOUNDS = ("conv2d", "linear", "batch_norm", "add", "mul")
 
 
 def fuse(graph: Graph) -> Graph:
@@ -29,8 +27,9 @@ def fuse(graph: Graph) -> Graph:
 
 
 def pad_into_conv(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
-    """pad -> conv2d, where the padding is of planes and not of channels."""
-    if first.op != "pad" or second.op != "conv2d" or len(first.attrs["padding"]) != 3:
+    """pad -> an op with a weight and a padding of its own, where the padding is of planes and not of channels."""
+    takes_padding = float_op(second).weighted and "padding" in second.attrs
+    if not (float_op(first).needs_zero and takes_padding) or len(first.attrs["padding"]) != 3:
         return None
     channel, rows, columns = first.attrs["padding"]
     if any(channel):
@@ -40,17 +39,14 @@ def pad_into_conv(first: Node, second: Node, index: int, graph: Graph) -> Node |
     return replace(second.with_attrs(padding=padding), inputs=first.inputs)
 
 
-def permute_into_permute(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
+def two_into_one(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
     """permute -> permute, of which the second may be there only to give the value another channel."""
-    if first.op != "permute" or second.op != "permute":
-        return None
-    dims = tuple(first.attrs["dims"][d] for d in second.attrs["dims"])
-    return replace(second.with_attrs(dims=dims), inputs=first.inputs)
+    return float_op(first).compose(first, second) if first.op == second.op else None
 
 
 def norm_into_weight(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
     """conv2d or linear -> batch_norm."""
-    if first.op not in WITH_WEIGHT or second.op != "batch_norm" or "bn_mean" in first.tensors:
+    if not (float_op(first).weighted and float_op(second).affine) or "bn_mean" in first.tensors:
         return None
     return replace(first.with_attrs(**second.attrs), tensors={**first.tensors, **second.tensors})
 
@@ -66,24 +62,25 @@ def shift_into_norm(first: Node, second: Node, index: int, graph: Graph) -> Node
 
 def shift_into_prelu(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
     """shift -> prelu, and prelu -> shift."""
-    if is_shift(first) and second.op == "prelu" and "before" not in second.tensors:
+    if is_shift(first) and float_op(second).takes_shifts and "before" not in second.tensors:
         return replace(second, inputs=first.inputs, tensors={**second.tensors, "before": first.tensors["bn_bias"]})
-    if first.op == "prelu" and is_shift(second) and "after" not in first.tensors:
+    if float_op(first).takes_shifts and is_shift(second) and "after" not in first.tensors:
         return replace(first, tensors={**first.tensors, "after": second.tensors["bn_bias"]})
     return None
 
 
 def is_shift(node: Node) -> bool:
     """True for the addition of a constant for each channel, and nothing more."""
-    plain = node.op == "batch_norm" and node.attrs.get("constant") and "clamp" not in node.attrs
+    plain = float_op(node).affine and node.attrs.get("constant") and "clamp" not in node.attrs
     return bool(plain and (node.tensors["bn_weight"] == 1).all() and "bn_weight" not in node.attrs.get("learns", ()))
 
 
 def add_into_weight(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
-    """conv2d or linear -> add: the other summand becomes its second input, the residual."""
-    if first.op not in WITH_WEIGHT or second.op != "add" or len(first.inputs) == 2:
+    """conv2d or linear -> add: the other summand becomes its residual."""
+    op = float_op(first)
+    if "residual" not in op.roles or operand(first, "residual") is not None or not float_op(second).sums:
         return None
-    other = second.inputs[1 - index]
+    (other,) = (name for i, name in enumerate(second.inputs) if i != index)
     if other == graph_input(graph):
         return None
     return replace(first, inputs=(*first.inputs, other))
@@ -96,13 +93,13 @@ def graph_input(graph: Graph) -> str:
 
 def clamp_into_bounds(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
     """Any op with an epilogue -> clamp."""
-    if first.op not in WITH_BOUNDS or second.op != "clamp" or "clamp" in first.attrs:
+    if not (float_op(first).has_epilogue and float_op(second).clamps) or "clamp" in first.attrs:
         return None
     return first.with_attrs(clamp=second.attrs["clamp"])
 
 
 RULES = (
-    permute_into_permute,
+    two_into_one,
     pad_into_conv,
     norm_into_weight,
     add_into_weight,

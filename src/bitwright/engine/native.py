@@ -15,8 +15,7 @@ from bitwright import _native
 from bitwright.engine.backend import Layer
 from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
-from bitwright.ops import INTEGER_OPS
-from bitwright.ops.prelu import Prelu
+from bitwright.ops import integer_op, source
 
 ROUNDS = 20
 """Runs that the times of layers are the median of."""
@@ -30,6 +29,7 @@ class Native:
     """Runs uint8 images [N, H, W, C] through a checked integer graph."""
 
     def __init__(self, graph: Graph, threads: int | None = None, isa: str | None = None) -> None:
+        self._before = graph
         self.graph, self._ends = without_float_reshapes(graph)
         self._shapes = [graph.values[name].shape for name in graph.outputs]
         self._plan = make_plan(self.graph, threads, isa=isa)
@@ -69,7 +69,8 @@ class Native:
                 floats[name] = whole
             yield name, whole
         for node in self._ends:
-            floats[node.name] = floats[node.inputs[0]].reshape(len(images), *node.attrs["shape"])
+            x, before = floats[source(node)], self._before.inputs_of(node)
+            floats[node.name] = integer_op(node).run(node, [x], before, self._before.values[node.name])
             yield node.name, floats[node.name]
 
     def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
@@ -86,13 +87,13 @@ class Native:
 
 def without_float_reshapes(graph: Graph) -> tuple[Graph, list[Node]]:
     """The graph up to the ops that compute its outputs, and the reshapes of float32 behind them: they move nothing."""
-    ends = [node for node in graph.nodes if node.inputs and graph.values[node.inputs[0]].type is None]
-    source: dict[str, str] = {}
+    ends = [node for node in graph.nodes if any(value.type is None for value in graph.inputs_of(node))]
+    computed: dict[str, str] = {}
     for node in ends:
-        source[node.name] = source.get(node.inputs[0], node.inputs[0])
-    nodes = tuple(node for node in graph.nodes if node.name not in source)
-    values = {name: value for name, value in graph.values.items() if name not in source}
-    return replace(graph, nodes=nodes, values=values).ending(source), ends
+        computed[node.name] = computed.get(source(node), source(node))
+    nodes = tuple(node for node in graph.nodes if node.name not in computed)
+    values = {name: value for name, value in graph.values.items() if name not in computed}
+    return replace(graph, nodes=nodes, values=values).ending(computed), ends
 
 
 def names(graph: Graph) -> list[str]:
@@ -139,13 +140,7 @@ def _value(value: Value) -> tuple[Any, ...]:
 
 
 def _simplest(node: Node, graph: Graph) -> Node:
-    """As the engine has it: `prelu` is a table there, and the step of a `slice` stays within what is cut."""
-    op = INTEGER_OPS[node.op]
-    if isinstance(op, Prelu):
-        return op.as_table(node, graph.inputs_of(node), graph.values[node.name])
-    if node.op == "slice":
-        return node.with_attrs(step=min(node.attrs["step"], node.attrs["stop"] - node.attrs["start"]))
-    return node
+    return integer_op(node).simplest(node, graph.inputs_of(node), graph.values[node.name])
 
 
 def _node(node: Node, number: dict[str, int]) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bitwright.engine.backend import Layer
 from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph
-from bitwright.ops import INTEGER_OPS
+from bitwright.ops import integer_op
 
 CHUNK_ELEMENTS = 2**19
 """Images are run in groups whose largest value has about so many elements, which bounds memory."""
@@ -75,7 +75,7 @@ class Reference:
         for i, node in enumerate(graph.nodes):
             xs = [held[name] for name in node.inputs]
             value = graph.values[node.name]
-            result = INTEGER_OPS[node.op].run(node, xs, graph.inputs_of(node), value)
+            result = integer_op(node).run(node, xs, graph.inputs_of(node), value)
             held[node.name] = result
             for name in set(node.inputs):
                 if last_use[name] == i:

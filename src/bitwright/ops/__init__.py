@@ -1,6 +1,12 @@
-"""The tables of ops. A newcomer is one file here and one line below (and its PyTorch side in `prepared/`); a
-function of one number is one line in `functions.py`."""
+"""The tables of ops, and what the rest asks of a node's op. A newcomer is one file here and one line below (and its PyTorch
+side in `prepared/ops/`); a function of one number is one line in `functions.py`.
 
+Nothing outside asks for an op by its name: what matters of it is a trait, described in `op.py`, and what an operand is for
+is its role.
+"""
+
+from bitwright.errors import GraphError
+from bitwright.graph import Node
 from bitwright.ops.add import Add
 from bitwright.ops.avg_pool2d import AvgPool2d
 from bitwright.ops.batch_norm import BatchNorm
@@ -51,4 +57,46 @@ OPS: dict[str, Op] = {
 FLOAT_OPS: dict[str, FloatOp] = {name: op for name, op in OPS.items() if isinstance(op, FloatOp)}
 INTEGER_OPS: dict[str, IntegerOp] = {name: op for name, op in OPS.items() if isinstance(op, IntegerOp)}
 
-__all__ = ["FLOAT_OPS", "INTEGER_OPS", "OPS", "FloatOp", "IntegerOp", "Op"]
+
+def float_op(node: Node) -> FloatOp:
+    """The float op of a node; GraphError where there is none of that name."""
+    if node.op not in FLOAT_OPS:
+        raise GraphError(f"node {node.name!r}: {node.op!r} is no float op; expected one of {', '.join(FLOAT_OPS)}")
+    return FLOAT_OPS[node.op]
+
+
+def integer_op(node: Node) -> IntegerOp:
+    """The integer op of a node; GraphError where there is none of that name."""
+    if node.op not in INTEGER_OPS:
+        raise GraphError(f"node {node.name!r}: {node.op!r} is no integer op; expected one of {', '.join(INTEGER_OPS)}")
+    return INTEGER_OPS[node.op]
+
+
+def source(node: Node) -> str:
+    """The value whose codes a node computes with, besides residuals and factors; the first where there are several."""
+    return OPS[node.op].main(node.inputs)
+
+
+def operand(node: Node, role: str) -> str | None:
+    """The value that a node reads in this role; None where it reads none."""
+    return OPS[node.op].find(role, node.inputs)
+
+
+def roles_of(node: Node, value: str) -> set[str]:
+    """The roles in which a node reads a value."""
+    return {OPS[node.op].role(i) for i, name in enumerate(node.inputs) if name == value}
+
+
+__all__ = [
+    "FLOAT_OPS",
+    "INTEGER_OPS",
+    "OPS",
+    "FloatOp",
+    "IntegerOp",
+    "Op",
+    "float_op",
+    "integer_op",
+    "operand",
+    "roles_of",
+    "source",
+]

@@ -18,6 +18,9 @@ from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_one_cha
 
 class Add(FloatOp, IntegerOp):
     name = "add"
+    has_epilogue = True
+    sums = True
+    keeps_sign = True
     writes_float = True
     arity = (2, 2)
     attrs = epilogue.BOUNDS

@@ -21,6 +21,8 @@ from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, exact_dtype, e
 
 class AvgPool2d(FloatOp, IntegerOp):
     name = "avg_pool2d"
+    keeps_sign = True
+    keeps_mean = True
     writes_float = True
     attrs = {"kernel": window.KERNEL, "stride": window.STRIDE, "padding": window.PADDING}
 

@@ -19,6 +19,9 @@ from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors
 
 class BatchNorm(FloatOp, IntegerOp):
     name = "batch_norm"
+    has_epilogue = True
+    smoothable = True
+    affine = True
     writes_float = True
     attrs = epilogue.BOUNDS
 
@@ -31,7 +34,7 @@ class BatchNorm(FloatOp, IntegerOp):
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         gain, shift = epilogue.channel_affine(node, inputs[0].channels)
-        tensors = epilogue.multipliers(gain * codes_of(inputs[0]).one_scale, shift, inputs, output)
+        tensors = epilogue.multipliers(gain * codes_of(inputs[0]).one_scale, shift, output)
         return Node(node.name, self.name, node.inputs, epilogue.bounds(node, output), tensors, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
@@ -41,4 +44,4 @@ class BatchNorm(FloatOp, IntegerOp):
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         acc = epilogue.centred(xs[0], inputs[0], np.float32)
-        return epilogue.per_channel(acc, node, xs, inputs, output)
+        return epilogue.per_channel(acc, node, output)

@@ -9,6 +9,8 @@ from bitwright.ops.unary import Unary
 
 class Clamp(Unary):
     name = "clamp"
+    keeps_sign = True
+    clamps = True
 
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
         return np.asarray(np.clip(x, *node.attrs["clamp"]))

@@ -11,6 +11,7 @@ from bitwright.ops.op import Array, MoveOp, integer
 
 class Concat(MoveOp):
     name = "concat"
+    joins = True
     arity = (1, 4096)
     attrs = {"axis": integer(0, 7)}
 

@@ -34,6 +34,10 @@ from bitwright.qtensor import QType
 
 class Conv2d(FloatOp, IntegerOp):
     name = "conv2d"
+    weighted = True
+    has_epilogue = True
+    folds_image = True
+    smoothable = True
     writes_float = True
     arity = (1, 2)
     roles = ("codes", "residual")
@@ -59,7 +63,7 @@ class Conv2d(FloatOp, IntegerOp):
         stride, padding, dilation = (node.attrs[k] for k in ("stride", "padding", "dilation"))
         size = window.output_size(planes, (kernel[0], kernel[1]), stride, padding, dilation)
         window.expect_room(channels * kernel[0] * kernel[1] * size[0] * size[1], "the windows of a convolution")
-        return with_residual(Value((out, *size)), inputs)
+        return with_residual(Value((out, *size)), self.find("residual", inputs))
 
     def channel_of(self, shape: Shape) -> int | None:
         return 0
@@ -74,16 +78,20 @@ class Conv2d(FloatOp, IntegerOp):
         if x.per_channel:
             per_pixel = np.asarray(x.offset) / np.asarray(x.scale)
             shift = shift + gain * s_w * (codes * per_input(per_pixel, out, node.attrs["groups"])).sum(axis=(1, 2, 3))
-        tensors: dict[str, Array] = {"weight": codes, **epilogue.multipliers(gain * s_w * s_x, shift, inputs, output)}
+        tensors: dict[str, Array] = {
+            "weight": codes,
+            **epilogue.multipliers(gain * s_w * s_x, shift, output, self.find("residual", inputs)),
+        }
         kept = {k: node.attrs[k] for k in ("stride", "padding", "dilation", "groups", "weights")}
         return Node(
             node.name, self.name, node.inputs, {**kept, **epilogue.bounds(node, output)}, tensors, origin=node.origin
         )
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
-        if len(inputs) == 2 and codes_of(inputs[1]).per_channel:
+        residual = self.find("residual", inputs)
+        if residual is not None and codes_of(residual).per_channel:
             raise GraphError(f"{where}: the residual must have one zero point")
-        check_layer(node, inputs, output, where)
+        check_layer(self, node, inputs, output, where)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         weight, groups = node.tensors["weight"], node.attrs["groups"]
@@ -95,7 +103,7 @@ class Conv2d(FloatOp, IntegerOp):
         k = weight[0].size
         acc = weight.reshape(groups, out // groups, k).astype(dtype) @ cols.reshape(groups, k, -1)
         acc = acc.reshape(out, len(x), *size).transpose(1, 0, 2, 3)
-        return epilogue.per_channel(acc, node, xs, inputs, output)
+        return epilogue.per_channel(acc, node, output, self.find("residual", list(zip(xs, inputs, strict=True))))
 
 
 def image_scale(x: QType, out: int, groups: int) -> npt.NDArray[np.float64]:

@@ -6,7 +6,6 @@
 `b` holds the zero point of the output, over its step. relu and relu6 are `lo` and `hi`.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from bitwright.errors import GraphError
 from bitwright.graph import Node, Value
 from bitwright.ops.op import Array, codes_of, float32, integer
 
+Codes = tuple[Array, Value]
+"""Codes [N, ...] of a value, and what is known of it."""
 BOUNDS = {"lo": integer(0, 255), "hi": integer(0, 255)}
 
 
@@ -33,17 +34,17 @@ def store(t: npt.NDArray[np.float32], node: Node, output: Value) -> Array:
     return np.clip(np.rint(t), np.float32(node.attrs["lo"]), np.float32(node.attrs["hi"])).astype(np.uint8)
 
 
-def per_channel(acc: Array, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-    """The epilogue of conv2d, linear and batch_norm: acc [N, ...], xs[1] the residual if there is one."""
+def per_channel(acc: Array, node: Node, output: Value, residual: Codes | None = None) -> Array:
+    """The epilogue of conv2d, linear and batch_norm: of acc [N, ...]."""
     t = acc.astype(np.float32) * node.tensors["m"].reshape(output.column)
     t += node.tensors["b"].reshape(output.column)
-    return finish(t, node, xs, inputs, output)
+    return finish(t, node, output, residual)
 
 
-def finish(t: Array, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-    """What follows m and b: the residual xs[1] if there is one, then codes or float32."""
-    if len(xs) == 2:
-        t = t + centred(xs[1], inputs[1], np.float32) * node.tensors["m_r"]
+def finish(t: Array, node: Node, output: Value, residual: Codes | None) -> Array:
+    """What follows m and b: the residual if there is one, then codes or float32."""
+    if residual is not None:
+        t = t + centred(*residual, np.float32) * node.tensors["m_r"]
     return store(t, node, output)
 
 
@@ -90,12 +91,12 @@ def channel_affine(node: Node, channels: int) -> tuple[npt.NDArray[np.float64], 
 
 
 def multipliers(
-    gain: npt.NDArray[np.float64], shift: npt.NDArray[np.float64], inputs: Sequence[Value], output: Value
+    gain: npt.NDArray[np.float64], shift: npt.NDArray[np.float64], output: Value, residual: Value | None = None
 ) -> dict[str, npt.NDArray[np.float32]]:
     """m, b (and m_r with a residual) for real = gain * acc + shift."""
     unit = out_unit(output)
     zero = 0.0 if output.type is None else output.type.one_shift
     tensors = {"m": float32(gain / unit), "b": float32(shift / unit + zero)}
-    if len(inputs) == 2:
-        tensors["m_r"] = float32(codes_of(inputs[1]).one_scale / unit)
+    if residual is not None:
+        tensors["m_r"] = float32(codes_of(residual).one_scale / unit)
     return tensors

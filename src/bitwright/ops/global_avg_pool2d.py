@@ -17,6 +17,8 @@ from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, exact_dtype, e
 
 class GlobalAvgPool2d(FloatOp, IntegerOp):
     name = "global_avg_pool2d"
+    keeps_sign = True
+    keeps_mean = True
     writes_float = True
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:

@@ -33,6 +33,10 @@ from bitwright.ops.weights import WEIGHTS, check_layer, quantize_weight, with_re
 
 class Linear(FloatOp, IntegerOp):
     name = "linear"
+    weighted = True
+    has_epilogue = True
+    groups_inputs = True
+    smoothable = True
     writes_float = True
     arity = (1, 2)
     roles = ("codes", "residual")
@@ -47,7 +51,7 @@ class Linear(FloatOp, IntegerOp):
             )
         if x.channel != last:
             raise GraphError(f"expected an input whose channel is its last axis, {last}; found axis {x.channel}")
-        return with_residual(Value((*x.shape[:-1], len(weight)), channel=last), inputs)
+        return with_residual(Value((*x.shape[:-1], len(weight)), channel=last), self.find("residual", inputs))
 
     def channel_of(self, shape: Shape) -> int | None:
         return len(shape) - 1
@@ -64,21 +68,22 @@ class Linear(FloatOp, IntegerOp):
             self.name,
             node.inputs,
             {"weights": node.attrs["weights"], **epilogue.bounds(node, output)},
-            {"weight": codes, **epilogue.multipliers(gain, shift, inputs, output)},
+            {"weight": codes, **epilogue.multipliers(gain, shift, output, self.find("residual", inputs))},
             origin=node.origin,
         )
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
-        check_layer(node, inputs, output, where)
+        check_layer(self, node, inputs, output, where)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         weight, m = node.tensors["weight"], node.tensors["m"]
         dtype = exact_dtype(worst_case(weight, codes_of(inputs[0])))
         x = epilogue.centred(xs[0], inputs[0], dtype)
+        residual = self.find("residual", list(zip(xs, inputs, strict=True)))
         if m.ndim == 1:
-            return epilogue.per_channel(x @ weight.T.astype(dtype), node, xs, inputs, output)
+            return epilogue.per_channel(x @ weight.T.astype(dtype), node, output, residual)
         t = np.broadcast_to(node.tensors["b"], (*x.shape[:-1], len(weight)))
         for g, part in enumerate(np.split(np.arange(weight.shape[1]), m.shape[1])):
             acc = x[..., part] @ weight[:, part].T.astype(dtype)
             t = t + acc.astype(np.float32) * m[:, g]
-        return epilogue.finish(t, node, xs, inputs, output)
+        return epilogue.finish(t, node, output, residual)

@@ -18,6 +18,8 @@ from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_one_cha
 
 class Mul(FloatOp, IntegerOp):
     name = "mul"
+    has_epilogue = True
+    keeps_sign = True
     writes_float = True
     arity = (2, 2)
     roles = ("codes", "factor")

@@ -46,6 +46,10 @@ class Op(ABC):
     """True where numbers only change their places."""
     any_channel: ClassVar[bool] = False
     """True where any axis of the result may be its channel; `infer` proposes one."""
+    takes_float: ClassVar[bool] = False
+    """True where the input may be float32: the last reshape, behind the op that computes the logits."""
+    weighted: ClassVar[bool] = False
+    """True where it multiplies codes by a weight, which has codes and a scheme of its own."""
 
     @abstractmethod
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
@@ -63,6 +67,10 @@ class Op(ABC):
         """The first of a node's operands (names, arrays or types, in order) that has this role; None where none has."""
         return next((operand for i, operand in enumerate(operands) if self.role(i) == role), None)
 
+    def main(self, operands: Sequence[T]) -> T:
+        """The first operand with the role `codes`, which an op that reads anything has."""
+        return operands[self.roles.index("codes")]
+
 
 def expect_one_channel(op: str, inputs: Sequence[Value]) -> None:
     """Raise GraphError unless all inputs have the same axis as their channel."""
@@ -77,6 +85,32 @@ class FloatOp(Op):
     """True where codes pass through unchanged, so that the result has the type of the input."""
     writes_float: ClassVar[bool] = False
     """True where the result may be float32: an epilogue without its rounding."""
+    has_epilogue: ClassVar[bool] = False
+    """True where it rounds sums or products, so that a clamp behind it becomes the bounds of its codes."""
+    folds_image: ClassVar[bool] = False
+    """True where it reads the image as it is: the scales and offsets of the image's channels go into its weight and bias."""
+    groups_inputs: ClassVar[bool] = False
+    """True where a weight may have a scale for each group of neighbouring inputs, and not only for each output channel."""
+    smoothable: ClassVar[bool] = False
+    """True where its parameters can take in a factor for each channel of the result."""
+    affine: ClassVar[bool] = False
+    """True where the result is gain * x + shift for each channel, by tensors `bn_*`, and nothing else."""
+    clamps: ClassVar[bool] = False
+    """True where it clips by its attribute `clamp` and does nothing else."""
+    sums: ClassVar[bool] = False
+    """True where it adds up two values and does nothing else."""
+    takes_shifts: ClassVar[bool] = False
+    """True where it adds tensors `before` and `after`, one number for each channel, to what it reads and computes."""
+    requantizes: ClassVar[bool] = False
+    """True where it writes the numbers that it reads in codes of another type, and does nothing else."""
+    joins: ClassVar[bool] = False
+    """True where the result holds several values side by side, so that they must share a type."""
+    needs_zero: ClassVar[bool] = False
+    """True where it writes zeros of its own, for which the type of the result must have a code."""
+    keeps_sign: ClassVar[bool] = False
+    """True where the result is never negative if no input is."""
+    keeps_mean: ClassVar[bool] = False
+    """True where the mean of each channel of the result is that of the input."""
 
     @abstractmethod
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
@@ -86,6 +120,10 @@ class FloatOp(Op):
         """True where the result is known to be zero or more, whatever the inputs are."""
         return False
 
+    def compose(self, first: Node, second: Node) -> Node | None:
+        """One node for two of this op in a row; None where there is none."""
+        return None
+
 
 class IntegerOp(Op):
     """An op that an artifact may hold."""
@@ -93,8 +131,6 @@ class IntegerOp(Op):
     attrs: ClassVar[Mapping[str, Rule]] = {}
     takes_image: ClassVar[bool] = False
     """True where the input may have a zero point per channel."""
-    takes_float: ClassVar[bool] = False
-    """True where the input may be float32: the last reshape, behind the op that computes the logits."""
 
     def validate(self, node: Node, inputs: Sequence[Value], output: Value) -> None:
         """Raise GraphError unless the node is complete and consistent with its inputs and its output."""
@@ -129,11 +165,16 @@ class IntegerOp(Op):
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         """Compute the result: codes as uint8, or float32."""
 
+    def simplest(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        """The node, of this op or a simpler one, that engines run in place of a checked node: the result is the same."""
+        return node
+
 
 class SameTypeOp(FloatOp, IntegerOp):
     """An op that moves codes and does not change them: the same float and integer op, the same type on both sides."""
 
     passes_type = True
+    keeps_sign = True
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         return node

@@ -22,6 +22,7 @@ def _pairs(value: Any) -> bool:
 
 class Pad(MoveOp):
     name = "pad"
+    needs_zero = True
     attrs = {"padding": _pairs}
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:

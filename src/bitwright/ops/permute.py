@@ -5,6 +5,7 @@ in memory.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bitwright.errors import GraphError
@@ -25,6 +26,10 @@ class Permute(MoveOp):
         if len(dims) != len(x.shape):
             raise GraphError(f"expected a permutation of the axes of {x.shape}, found {dims}")
         return Value(tuple(x.shape[d] for d in dims), channel=dims.index(x.channel))
+
+    def compose(self, first: Node, second: Node) -> Node:
+        dims = tuple(first.attrs["dims"][d] for d in second.attrs["dims"])
+        return replace(second.with_attrs(dims=dims), inputs=first.inputs)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         return xs[0].transpose(0, *(d + 1 for d in node.attrs["dims"]))

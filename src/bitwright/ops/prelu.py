@@ -26,6 +26,7 @@ MOST_CHANNELS = 2**16
 
 class Prelu(Unary, IntegerOp):
     name = "prelu"
+    takes_shifts = True
     per_channel = True
     takes_image = True
 
@@ -57,10 +58,10 @@ class Prelu(Unary, IntegerOp):
             raise GraphError(f"{where}: the result must be codes")
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
-        return Table().run(self.as_table(node, inputs, output), xs, inputs, output)
+        return Table().run(self.simplest(node, inputs, output), xs, inputs, output)
 
-    def as_table(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
-        """The `table` that computes the same as a checked integer node, [C, 256]."""
+    def simplest(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
+        """The `table` [C, 256] of the function."""
         table = make_table(lambda x: self.function(x, node), codes_of(inputs[0]), codes_of(output))
         return Node(node.name, Table.name, node.inputs, {}, {"table": table}, origin=node.origin)
 

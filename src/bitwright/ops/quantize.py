@@ -9,6 +9,9 @@ from bitwright.ops.unary import Unary
 
 class Quantize(Unary):
     name = "quantize"
+    keeps_sign = True
+    keeps_mean = True
+    requantizes = True
 
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
         return x

@@ -28,6 +28,7 @@ def _shape(value: Any) -> bool:
 
 class Reshape(MoveOp):
     name = "reshape"
+    keeps_mean = True
     takes_float = True
     attrs = {"shape": _shape}
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bitwright.errors import GraphError
 from bitwright.graph import Node, Shape, Value
 from bitwright.ops import epilogue
-from bitwright.ops.op import INT32_MAX, check_overflow, codes_of, expect_tensors
+from bitwright.ops.op import INT32_MAX, FloatOp, check_overflow, codes_of, expect_tensors
 from bitwright.schemes import SCHEMES
 
 MAX_GROUPS = 2**16
@@ -43,32 +43,32 @@ def quantize_weight(
     return SCHEMES[scheme].nearest(weight / column).astype(np.int8)
 
 
-def with_residual(output: Value, inputs: Sequence[Value]) -> Value:
-    """`output`, which a residual among the inputs has to fit; GraphError where it does not."""
-    for residual in inputs[1:]:
-        if (residual.shape, residual.channel) != (output.shape, output.channel):
-            raise GraphError(
-                f"expected a residual of {output.shape} with axis {output.channel} as its channel, "
-                f"found {residual.shape} with axis {residual.channel}"
-            )
+def with_residual(output: Value, residual: Value | None) -> Value:
+    """`output`, which a residual has to fit where there is one; GraphError where it does not."""
+    if residual is not None and (residual.shape, residual.channel) != (output.shape, output.channel):
+        raise GraphError(
+            f"expected a residual of {output.shape} with axis {output.channel} as its channel, "
+            f"found {residual.shape} with axis {residual.channel}"
+        )
     return output
 
 
-def check_layer(node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
-    """Raise GraphError unless tensors, weight codes, bounds and the accumulator of a conv2d or linear node are right."""
+def check_layer(op: FloatOp, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
+    """Raise GraphError unless tensors, weight codes, bounds and the accumulator of a node with a weight are right."""
     shape = node.tensors["weight"].shape
     expected: dict[str, tuple[str, Shape]] = {"weight": ("int8", shape)}
-    grouped = node.op == "linear" and node.tensors.get("m", np.empty(0)).ndim == 2
+    grouped = op.groups_inputs and node.tensors.get("m", np.empty(0)).ndim == 2
     groups = node.tensors["m"].shape[1] if grouped else 1
     if not int(grouped) < groups <= MAX_GROUPS or math.prod(shape[1:]) % groups:
         raise GraphError(
             f"{where}: {groups} groups do not divide the {math.prod(shape[1:])} inputs of a weight of {shape}"
         )
     expected |= {"m": ("float32", (*shape[:1], groups) if grouped else shape[:1]), "b": ("float32", shape[:1])}
-    expect_tensors(node, where, expected | ({"m_r": ("float32", (1,))} if len(inputs) == 2 else {}))
+    residual = op.find("residual", inputs)
+    expect_tensors(node, where, expected | ({} if residual is None else {"m_r": ("float32", (1,))}))
     weight = node.tensors["weight"]
     if not SCHEMES[node.attrs["weights"]].holds(weight):
         raise GraphError(f"{where}: weight codes {weight.min()}..{weight.max()} are not all {node.attrs['weights']}")
     epilogue.check_bounds(node, output, where)
-    other = "; or smaller groups of inputs ('group' in the recipe)" if node.op == "linear" else ""
-    check_overflow(weight.reshape(shape[0] * groups, -1), codes_of(inputs[0]), where, other)
+    other = "; or smaller groups of inputs ('group' in the recipe)" if op.groups_inputs else ""
+    check_overflow(weight.reshape(shape[0] * groups, -1), codes_of(op.main(inputs)), where, other)

@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bitwright.graph import INPUT, Graph, Node
-from bitwright.ops import FLOAT_OPS
+from bitwright.ops import float_op, roles_of, source
 from bitwright.recipe import ONE_BIT, Recipe
-
-WITH_WEIGHT = ("conv2d", "linear")
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Ends:
 
 
 def ends(graph: Graph) -> Ends:
-    weighted = [node.name for node in graph.nodes if node.op in WITH_WEIGHT]
+    weighted = [node.name for node in graph.nodes if float_op(node).weighted]
     return Ends(weighted[0], weighted[-1]) if weighted else Ends("", "")
 
 
@@ -68,7 +66,7 @@ def _owners(graph: Graph) -> dict[str, str]:
         if node.name not in floats:
             owner[node.name] = node.name
     for node in graph.nodes:
-        if node.name in owner and FLOAT_OPS[node.op].passes_type:
+        if node.name in owner and float_op(node).passes_type:
             for name in node.inputs:
                 _unite(owner, owner[name], owner[node.name])
     return owner
@@ -78,7 +76,7 @@ def _ruled_by(graph: Graph, owner: Mapping[str, str]) -> dict[str, str]:
     """For each owner the layer whose rule it follows: its producer, but for what the last layer reads the last layer."""
     last = ends(graph).last
     logits = _float_chain(graph, graph.output)[0]
-    read_by_last = {owner.get(graph[name].inputs[0]) for name in (last, logits) if name}
+    read_by_last = {owner.get(source(graph[name])) for name in (last, logits) if name}
     return {name: last if name in read_by_last and last else name for name in dict.fromkeys(owner.values())}
 
 
@@ -98,7 +96,7 @@ def _quantize_inputs(
     wanted = {
         node.name: scheme
         for node in graph.nodes
-        if node.op in WITH_WEIGHT and (scheme := _wanted(graph, node, owner, recipe))
+        if float_op(node).weighted and (scheme := _wanted(graph, node, owner, recipe))
     }
     schemes = dict(written)
     for name in written:
@@ -108,21 +106,21 @@ def _quantize_inputs(
             schemes[name] = scheme
     changed: dict[tuple[str, str], set[str]] = {}
     for reader, scheme in wanted.items():
-        value = graph[reader].inputs[0]
+        value = source(graph[reader])
         if schemes[owner[value]] != scheme:
             changed.setdefault((value, scheme), set()).add(reader)
     for (value, scheme), readers in changed.items():
         name = _free(graph, f"{value}.{scheme}")
         first = next(node.name for node in graph.nodes if node.name in readers)
         change = Node(name, "quantize", (value,), origin=graph[first].origin)
-        graph = _insert(graph, change, first, {reader: {0} for reader in readers})
+        graph = _insert(graph, change, first, {reader: _positions(graph[reader], value) for reader in readers})
         owner[name], schemes[name] = name, scheme
     return Edges(graph, owner, schemes, ruled_by)
 
 
 def _wanted(graph: Graph, node: Node, owner: Mapping[str, str], recipe: Recipe) -> str | None:
     """The scheme in which a layer wants to read its codes; None where it takes what comes, and for the image's pixels."""
-    value = node.inputs[0]
+    value = source(node)
     scheme = recipe.inputs_of(node.name, **ends(graph).of(node.name)) if value in owner else None
     if scheme == ONE_BIT:
         return "bit" if never_negative(graph, value) else "binary"
@@ -134,9 +132,10 @@ def _agreed(graph: Graph, members: list[str], wanted: Mapping[str, str]) -> str 
     inside, found = set(members), set()
     for node in graph.nodes:
         for i, name in enumerate(node.inputs):
-            if name in inside and not (node.name in inside and FLOAT_OPS[node.op].passes_type):
-                found.add(wanted.get(node.name) if i == 0 else None)
-    padded = any(graph[name].op == "pad" for name in members)
+            op = float_op(node)
+            if name in inside and not (node.name in inside and op.passes_type):
+                found.add(wanted.get(node.name) if op.role(i) == "codes" else None)
+    padded = any(float_op(graph[name]).needs_zero for name in members)
     agreed = found.pop() if len(found) == 1 else None
     return None if agreed == "binary" and padded else agreed  # `binary` has no code for zero
 
@@ -146,18 +145,15 @@ def never_negative(graph: Graph, name: str) -> bool:
     if name == INPUT:
         return False
     node = graph[name]
-    lo = node.attrs.get("clamp", (None, None))[0]
-    if (lo is not None and lo >= 0) or FLOAT_OPS[node.op].never_negative(node):
+    op, lo = float_op(node), node.attrs.get("clamp", (None, None))[0]
+    if (lo is not None and lo >= 0) or op.never_negative(node):
         return True
-    keeps = FLOAT_OPS[node.op].passes_type or node.op in (
-        "avg_pool2d",
-        "global_avg_pool2d",
-        "add",
-        "mul",
-        "quantize",
-        "clamp",
-    )
-    return keeps and all(never_negative(graph, value) for value in node.inputs)
+    return op.keeps_sign and all(never_negative(graph, value) for value in node.inputs)
+
+
+def _positions(node: Node, value: str) -> set[int]:
+    """Where a node reads a value's codes to compute with, not as its residual."""
+    return {i for i, name in enumerate(node.inputs) if name == value and float_op(node).role(i) == "codes"}
 
 
 def _unite(owner: dict[str, str], first: str, second: str) -> None:
@@ -182,14 +178,14 @@ def _insert(graph: Graph, new: Node, before: str, readers: Mapping[str, set[int]
         positions = readers.get(node.name, set())
         inputs = tuple(new.name if i in positions else name for i, name in enumerate(node.inputs))
         nodes.append(replace(node, inputs=inputs))
-    return replace(graph, nodes=tuple(nodes), values={**graph.values, new.name: graph.values[new.inputs[0]]})
+    return replace(graph, nodes=tuple(nodes), values={**graph.values, new.name: graph.values[source(new)]})
 
 
 def _quantize_image(graph: Graph) -> Graph:
     readers = {
         node.name: {i for i, name in enumerate(node.inputs) if name == INPUT}
         for node in graph.nodes
-        if INPUT in node.inputs and (node.op != "conv2d" or INPUT in node.inputs[1:])
+        if INPUT in node.inputs and not (float_op(node).folds_image and roles_of(node, INPUT) == {"codes"})
     }
     if not readers:
         return graph
@@ -199,8 +195,8 @@ def _quantize_image(graph: Graph) -> Graph:
 def _float_chain(graph: Graph, output: str) -> list[str]:
     """An output, and what it is reshaped from: the op that computes it first."""
     chain = [output]
-    while output != INPUT and graph[output].op == "reshape":
-        output = graph[output].inputs[0]
+    while output != INPUT and float_op(graph[output]).takes_float:
+        output = source(graph[output])
         chain.insert(0, output)
     return chain
 
@@ -215,7 +211,7 @@ def _end_in_float(graph: Graph) -> Graph:
         chain, consumers = _float_chain(graph, output), graph.consumers()
         alone = all(reader.name in chain for name in chain for reader in consumers[name])
         first = graph[chain[0]] if chain[0] != INPUT else None
-        if first is not None and FLOAT_OPS[first.op].writes_float and "clamp" not in first.attrs and alone:
+        if first is not None and float_op(first).writes_float and "clamp" not in first.attrs and alone:
             continue
         name = "logits" if output == graph.output else f"{output}.float"
         end = Node(_free(graph, name), "dequantize", (output,))
@@ -229,15 +225,15 @@ def _quantize_concat_inputs(graph: Graph) -> Graph:
     consumers = graph.consumers()
 
     def only_concats(name: str) -> bool:
-        moves = [reader for reader in consumers[name] if FLOAT_OPS[reader.op].passes_type]
-        return len(moves) == len(consumers[name]) and all(r.op == "concat" or only_concats(r.name) for r in moves)
+        moves = [reader for reader in consumers[name] if float_op(reader).passes_type]
+        return len(moves) == len(consumers[name]) and all(float_op(r).joins or only_concats(r.name) for r in moves)
 
     def root(name: str) -> str:
         node = producers.get(name)
-        moves = node is not None and FLOAT_OPS[node.op].passes_type and node.op != "concat"
-        return root(node.inputs[0]) if node is not None and moves else name
+        moves = node is not None and float_op(node).passes_type and not float_op(node).joins
+        return root(source(node)) if node is not None and moves else name
 
-    for node in [n for n in graph.nodes if n.op == "concat"]:
+    for node in [n for n in graph.nodes if float_op(n).joins]:
         for i, name in enumerate(node.inputs):
             if not only_concats(root(name)):
                 change = Node(_free(graph, f"{node.name}.quantize_{i}"), "quantize", (name,), origin=node.origin)

@@ -16,6 +16,7 @@ from torch import Tensor
 from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.images.encoders import Pointwise
 from bitwright.images.preprocess import Preprocess
+from bitwright.ops import float_op
 from bitwright.ops.conv2d import per_input
 from bitwright.qtensor import QType
 
@@ -70,7 +71,7 @@ def encode(pixels: Tensor, preprocess: Preprocess) -> Tensor:
 
 
 def _read_by_convolutions(graph: Graph, channels: int) -> Graph:
-    if all(node.op == "conv2d" for node in graph.nodes if INPUT in node.inputs):
+    if all(float_op(node).folds_image for node in graph.nodes if INPUT in node.inputs):
         return graph
     name = f"{INPUT}.pixels"
     while name in graph.values:
@@ -78,7 +79,9 @@ def _read_by_convolutions(graph: Graph, channels: int) -> Graph:
     one = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": channels}
     pixels = Node(name, "conv2d", (INPUT,), one, {"weight": np.ones((channels, 1, 1, 1), np.float32)})
     nodes = [
-        replace(node, inputs=tuple(name if value == INPUT and node.op != "conv2d" else value for value in node.inputs))
+        node
+        if float_op(node).folds_image
+        else replace(node, inputs=tuple(name if value == INPUT else value for value in node.inputs))
         for node in graph.nodes
     ]
     return replace(graph, nodes=(pixels, *nodes), values={**graph.values, name: graph.values[INPUT]})

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bitwright.graph import INPUT, Graph
 from bitwright.images.preprocess import Preprocess
+from bitwright.ops import integer_op, source
 from bitwright.ops.op import codes_of, worst_case
 from bitwright.prepared.image import encode
 from bitwright.prepared.ops import integer_function
@@ -29,9 +30,9 @@ class Integers:
             for node in graph.nodes
         }
         self._bounds = {
-            node.name: worst_case(node.tensors["weight"], codes_of(graph.inputs_of(node)[0]))
+            node.name: worst_case(node.tensors["weight"], codes_of(graph.values[source(node)]))
             for node in graph.nodes
-            if "weight" in node.tensors
+            if integer_op(node).weighted
         }
         self._inputs = {node.name: graph.inputs_of(node) for node in graph.nodes}
         self._steps = list(steps(graph))

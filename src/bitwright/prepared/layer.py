@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.graph import Node
+from bitwright.ops import float_op
 from bitwright.ops.conv2d import image_scale
 from bitwright.prepared.ops import float_function
 from bitwright.prepared.ops.epilogue import clamp
@@ -54,7 +55,7 @@ class Layer(nn.Module):
             self.register_buffer("correction", torch.zeros(len(weight)))
             self.register_buffer("rounding", torch.zeros(()))
         channels = node.tensors.get("weight", node.tensors.get("bn_weight"))
-        if node.op in ("conv2d", "linear", "batch_norm") and channels is not None:
+        if float_op(node).smoothable and channels is not None:
             self.register_buffer("equalized", torch.ones(len(channels)))
 
     def tensors(self) -> dict[str, Tensor]:

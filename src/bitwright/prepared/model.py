@@ -16,10 +16,10 @@ from bitwright.algorithms.ranges import Function, Range, identity
 from bitwright.errors import CalibrationError, EngineError, GraphError
 from bitwright.graph import INPUT, Graph, Node
 from bitwright.images.preprocess import Preprocess
-from bitwright.ops import FLOAT_OPS
+from bitwright.ops import float_op
 from bitwright.ops.unary import Unary
 from bitwright.ops.weights import groups_needed
-from bitwright.prepared.edges import WITH_WEIGHT, Ends, ends, place
+from bitwright.prepared.edges import Ends, ends, place
 from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.image import code_affine, encode, image_type, read_bits
 from bitwright.prepared.integers import Integers, without_autocast
@@ -62,9 +62,10 @@ class PreparedModel(nn.Module):
         self.layers = nn.ModuleDict()
         self.edges = nn.ModuleDict()
         for node in self.graph.nodes:
-            weights = recipe.schemes(node.name, **sides.of(node.name))[0] if node.op in WITH_WEIGHT else None
-            image = self.image if INPUT in node.inputs and node.op == "conv2d" else None
-            groups = self._groups(node, weights, sides) if node.op == "linear" and weights is not None else 1
+            op = float_op(node)
+            weights = recipe.schemes(node.name, **sides.of(node.name))[0] if op.weighted else None
+            image = self.image if INPUT in node.inputs and op.folds_image else None
+            groups = self._groups(node, weights, sides) if op.groups_inputs and weights is not None else 1
             self.layers[_key(node.name)] = Layer(node, weights, image, groups, self.graph.values[node.name].axis)
         for name in dict.fromkeys(self.owner.values()):
             self.edges[_key(name)] = Edge(name, edges.schemes[name])
@@ -154,7 +155,7 @@ class PreparedModel(nn.Module):
             see(name, value)
             edge = self.edge(name)
             wanted = edge is not None and (edges is None or edge.name in edges)
-            if edge is not None and wanted and not FLOAT_OPS[self.graph[name].op].passes_type:
+            if edge is not None and wanted and not float_op(self.graph[name]).passes_type:
                 edge.observe(value)
             return value
 
@@ -187,7 +188,7 @@ class PreparedModel(nn.Module):
         """The function through which alone a value is read, where it is one of one number; else the identity."""
         readers = self.graph.consumers()[name]
         shared = sum(owner == name for owner in self.owner.values()) > 1
-        op = FLOAT_OPS[readers[0].op] if len(readers) == 1 and not shared else None
+        op = float_op(readers[0]) if len(readers) == 1 and not shared else None
         if not isinstance(op, Unary) or op.per_channel:
             return identity
         return partial(op.function, node=readers[0])
@@ -219,7 +220,7 @@ class PreparedModel(nn.Module):
         nodes = []
         for node in self.graph.nodes:
             inputs = [values[name] for name in node.inputs]
-            nodes.append(FLOAT_OPS[node.op].lower(self.layer(node.name).float_node(), inputs, values[node.name]))
+            nodes.append(float_op(node).lower(self.layer(node.name).float_node(), inputs, values[node.name]))
         return replace(self.graph, nodes=tuple(nodes), values=values)
 
     def settle(self) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bitwright.ops import float_op
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.class_logits import class_logits
 
@@ -24,10 +25,9 @@ class Features:
     """Notes what the last convolution at each size of the plane computes, until `take` is called."""
 
     def __init__(self, prepared: PreparedModel) -> None:
-        shapes = {
-            node.name: prepared.graph.values[node.name].shape for node in prepared.graph.nodes if node.op == "conv2d"
-        }
-        last = {shape[1:]: name for name, shape in shapes.items() if len(shape) == 3 and shape[1] > 1}
+        weighted = [node.name for node in prepared.graph.nodes if float_op(node).weighted]
+        planes = {name: value for name in weighted if (value := prepared.graph.values[name]).channel == 0}
+        last = {value.shape[1:]: name for name, value in planes.items() if len(value.shape) == 3 and value.shape[1] > 1}
         self.seen: list[Tensor] = []
         for name in last.values():
             prepared.layer(name).register_forward_hook(lambda module, inputs, output: self.seen.append(output))

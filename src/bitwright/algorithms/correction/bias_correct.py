@@ -19,6 +19,7 @@ from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.moments import gain, grouped
 from bitwright.algorithms.correction.path import Path
 from bitwright.graph import INPUT, Node
+from bitwright.ops import float_op, source
 from bitwright.prepared import PreparedModel
 
 LEAST_IMAGES, MOST_NUMBERS = 8, 2**23
@@ -85,9 +86,9 @@ def _correct(prepared: PreparedModel, node: Node, exact: Path, rounded: Path) ->
 
 def _expected(prepared: PreparedModel, node: Node) -> Tensor | None:
     """The mean of each channel that a node reads, if it is that of a batch norm's result, pooled perhaps; else None."""
-    name = node.inputs[0]
-    while name != INPUT and prepared.graph[name].op in ("global_avg_pool2d", "avg_pool2d", "reshape", "quantize"):
-        before = prepared.graph[name].inputs[0]
+    name = source(node)
+    while name != INPUT and float_op(prepared.graph[name]).keeps_mean:
+        before = source(prepared.graph[name])
         if prepared.graph.values[before].channels != prepared.graph.values[name].channels:
             return None  # a reshape that mixes channels with places
         name = before

@@ -4,7 +4,7 @@ A residual block is one, and a plain convolution; nodes without a weight go with
 """
 
 from bitwright.graph import Graph, Node
-from bitwright.prepared.edges import WITH_WEIGHT
+from bitwright.ops import float_op
 
 
 def blocks(graph: Graph) -> list[list[Node]]:
@@ -16,9 +16,9 @@ def blocks(graph: Graph) -> list[list[Node]]:
         found[-1].append(node)
         made.append(node.name)
         made = [name for name in made if last_use.get(name, -1) > i]
-        if made == [node.name] and any(node.op in WITH_WEIGHT for node in found[-1]):
+        if made == [node.name] and any(float_op(node).weighted for node in found[-1]):
             found.append([])
-    if len(found) > 1 and not any(node.op in WITH_WEIGHT for node in found[-1]):
+    if len(found) > 1 and not any(float_op(node).weighted for node in found[-1]):
         rest = found.pop()
         found[-1] += rest
     return found

@@ -15,6 +15,7 @@ from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.moments import gain
 from bitwright.algorithms.correction.path import Path, each_layer
 from bitwright.errors import RecipeError
+from bitwright.ops import source
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 
@@ -55,7 +56,7 @@ def _statistics(layer: Layer, weight: Tensor, path: Path) -> tuple[Tensor, Tenso
     total, squares = torch.zeros(2, len(weight), dtype=torch.float64)
     count = 0
     for rows in path.rows:
-        z = layer.function({"weight": weight}, path.inputs(node, rows)[:1], attrs=attrs)
+        z = layer.function({"weight": weight}, [path.read(source(node), rows)], attrs=attrs)
         z = z.movedim(layer.axis, 0).flatten(1)
         total += z.sum(1)
         squares += z.square().sum(1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bitwright.graph import Node
+from bitwright.ops import float_op, roles_of
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 
@@ -78,8 +79,8 @@ def readers_of(prepared: PreparedModel, name: str) -> list[Layer]:
     while names:
         name = names.pop()
         for reader in consumers[name]:
-            weighs = reader.op in ("conv2d", "linear") and name not in reader.inputs[1:]
-            if reader.op == "quantize" and reader.name != prepared.graph.output:
+            weighs = float_op(reader).weighted and roles_of(reader, name) == {"codes"}
+            if float_op(reader).requantizes and reader.name != prepared.graph.output:
                 names.append(reader.name)
             elif weighs and reader.attrs.get("groups", 1) in groups:
                 found.append(prepared.layer(reader.name))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bitwright.errors import CalibrationError
 from bitwright.graph import INPUT
-from bitwright.ops import FLOAT_OPS
+from bitwright.ops import float_op, operand
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 
@@ -40,7 +40,7 @@ def observe_noise(prepared: PreparedModel, seed: int) -> None:
             layer, edge = prepared.layer(node.name), prepared.edge(node.name)
             tensors = {name: tensor.clone() for name, tensor in layer.tensors().items()}  # running statistics stay
             y = layer.function(tensors, [values[name] for name in node.inputs], training=True)
-            if edge is not None and not FLOAT_OPS[node.op].passes_type:
+            if edge is not None and not float_op(node).passes_type:
                 edge.observe(y)
             values[node.name] = y
             for name in done:
@@ -63,7 +63,7 @@ def largest(layer: Layer) -> Tensor | None:
 def mean(layer: Layer) -> Tensor | None:
     """E[y] of each channel of a layer's result; None without a batch norm, or with a residual."""
     tensors = layer.tensors()
-    if "bn_mean" not in tensors or len(layer.node.inputs) > 1:
+    if "bn_mean" not in tensors or operand(layer.node, "residual") is not None:
         return None
     beta, gamma = tensors["bn_bias"].detach().double(), tensors["bn_weight"].detach().double().abs().clamp_min(1e-12)
     lo, hi = layer.node.attrs.get("clamp", (None, None))

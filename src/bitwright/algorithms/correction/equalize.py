@@ -18,6 +18,7 @@ from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, rescale
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import Node
+from bitwright.ops import float_op, operand, roles_of
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 
@@ -49,11 +50,12 @@ def _pairs(prepared: PreparedModel) -> Iterator[tuple[str, Node]]:
     consumers = prepared.graph.consumers()
     for node in prepared.graph.nodes:
         readers = consumers[node.name]
-        if node.op not in ("conv2d", "linear") or len(node.inputs) != 1 or len(readers) != 1 or not commutes(node):
+        alone = float_op(node).weighted and operand(node, "residual") is None
+        if not alone or len(readers) != 1 or not commutes(node):
             continue
         reader = readers[0]
         grouped = reader.attrs.get("groups", 1) not in (1, prepared.graph.values[node.name].channels)
-        if reader.op in ("conv2d", "linear") and node.name not in reader.inputs[1:] and not grouped:
+        if float_op(reader).weighted and roles_of(reader, node.name) == {"codes"} and not grouped:
             yield node.name, reader
 
 

@@ -21,7 +21,7 @@ from bitwright.algorithms.correction.sample import Picked
 from bitwright.algorithms.ranges import Range
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
-from bitwright.ops import FLOAT_OPS
+from bitwright.ops import float_op
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.quantizers import Edge
@@ -140,7 +140,7 @@ class Corrector:
         prepared = self.prepared
         scaled = {name: name for name in before.changed("equalized")}
         for node in prepared.graph.nodes:
-            moves = node.op == "quantize" or FLOAT_OPS[node.op].passes_type
+            moves = float_op(node).requantizes or float_op(node).passes_type
             for name in node.inputs:
                 if moves and name in scaled:
                     scaled[node.name] = scaled[name]

@@ -14,6 +14,7 @@ from torch import Tensor
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.path import Path, each_layer
 from bitwright.graph import Node
+from bitwright.ops import source
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.ops import windows
@@ -42,7 +43,7 @@ class Moments:
         count = 0
         origins: list[Tensor] = []
         for rows in exact.rows:
-            x, q = (windows(node, path.inputs(node, rows)[0]) for path in (exact, rounded))
+            x, q = (windows(node, path.read(source(node), rows)) for path in (exact, rounded))
             origins = origins or [x.mean(2, keepdim=True), q.mean(2, keepdim=True)]
             x, q = x - origins[0], q - origins[1]
             found = [q @ q.mT, x @ q.mT, x.sum(2), q.sum(2)]

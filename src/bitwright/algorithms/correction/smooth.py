@@ -16,6 +16,7 @@ from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, readers_of, rescale
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import Node
+from bitwright.ops import float_op, operand
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 
@@ -39,7 +40,8 @@ class Smooth(Correction):
 
 def _readers(prepared: PreparedModel, node: Node) -> list[Layer]:
     """The layers that read a node's channels; none where these cannot be scaled."""
-    scales = node.op in ("conv2d", "linear", "batch_norm") and len(node.inputs) == 1 and not node.attrs.get("constant")
+    alone = operand(node, "residual") is None and not node.attrs.get("constant")
+    scales = float_op(node).smoothable and alone
     if not scales or not commutes(node) or node.name == prepared.graph.output:
         return []
     return readers_of(prepared, node.name)
