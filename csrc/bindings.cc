@@ -5,11 +5,13 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "kernels/features.h"
 #include "kernels/peak/peak.h"
 #include "kernels/rows.h"
+#include "pictures/resize.h"
 #include "planning/lower.h"
 #include "runtime/plan.h"
 #include "training/fake_quantize.h"
@@ -158,6 +160,31 @@ void count(nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu> 
   without_gil([&] { count_bins(values.data(), values.shape(0), scale, counts.data(), static_cast<int>(counts.shape(0) / 2)); });
 }
 
+Filter filter_named(const std::string& name) {
+  constexpr const char* names[] = {"box", "bilinear", "hamming", "bicubic", "lanczos"};  // in the order of Filter
+  auto found = std::find(std::begin(names), std::end(names), name);
+  if (found == std::end(names)) throw std::invalid_argument("unknown filter");
+  return static_cast<Filter>(found - std::begin(names));
+}
+
+using Picture = nb::ndarray<const uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>;
+
+nb::object resize(const Picture& pixels, int new_height, int new_width, const std::string& filter, const Area& area) {
+  Value value;
+  value.shape = {area.height, area.width, 3};
+  if (pixels.size() == 0 || pixels.size() > size_t{1} << 30 || std::max(new_height, new_width) > 1 << 16 ||
+      std::min({area.top, area.left, area.height - 1, area.width - 1}) < 0 || area.height > new_height - area.top ||
+      area.width > new_width - area.left)
+    throw std::invalid_argument("expected a picture and an area inside of what it becomes");
+  Filter chosen = filter_named(filter);
+  auto bytes = std::make_unique_for_overwrite<uint8_t[]>(static_cast<size_t>(value.count()));
+  without_gil([&] {
+    resize_rgb(pixels.data(), static_cast<int>(pixels.shape(0)), static_cast<int>(pixels.shape(1)), new_height, new_width,
+               chosen, area, bytes.get());
+  });
+  return array_of(value, {}, std::move(bytes));
+}
+
 template <class T>
 using Flat = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
@@ -215,6 +242,13 @@ NB_MODULE(_native, m) {
         "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a, "Writes dL/dx, returns dL/dscale");
   m.def("fake_quantize_gradient", &fake_quantize_gradient_flat<uint16_t>, "x"_a.noconvert(), "gradient"_a.noconvert(),
         "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a, "The same of bfloat16, as its bits");
+  m.def("can_resize", [] { return can_resize(allowed_features("")); });
+  m.def(
+      "resize",
+      [](const Picture& pixels, int new_height, int new_width, const std::string& filter, int top, int left, int height,
+         int width) { return resize(pixels, new_height, new_width, filter, {top, left, height, width}); },
+      "pixels"_a.noconvert(), "new_height"_a, "new_width"_a, "filter"_a, "top"_a, "left"_a, "height"_a, "width"_a,
+      "Pillow's resize of RGB pixels [h, w, 3], and the area of it that begins at (top, left)");
   nb::class_<Plan>(m, "Plan")
       .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("outputs"), nb::arg("threads") = 0,
            nb::arg("keep_values") = false, nb::arg("isa") = "")

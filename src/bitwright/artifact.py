@@ -57,7 +57,7 @@ class Artifact:
         """How many logits an image has; one stands for two classes (`bitwright.prediction`)."""
         return self.graph.values[self.graph.output].shape[0]
 
-    @property
+    @cached_property
     def class_names(self) -> tuple[str, ...]:
         """What each class is called: its name, or its number where the artifact has no names."""
         if self.classes is None:

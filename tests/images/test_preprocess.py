@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from bitwright.errors import ImageError, PreprocessError
-from bitwright.images.preprocess import INTERPOLATIONS, Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.resize import INTERPOLATIONS
 
 IMAGENET = Preprocess(size=(224, 224), resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

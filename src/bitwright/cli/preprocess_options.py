@@ -9,7 +9,8 @@ import click
 from bitwright.cli.output import report, usage_error
 from bitwright.cli.preprocess_line import in_words
 from bitwright.errors import PreprocessError
-from bitwright.images.preprocess import INTERPOLATIONS, Order, Preprocess
+from bitwright.images.preprocess import Order, Preprocess
+from bitwright.images.resize import INTERPOLATIONS
 
 if TYPE_CHECKING:
     from bitwright.models import LoadedModel

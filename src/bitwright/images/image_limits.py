@@ -73,7 +73,7 @@ class Metered:
         data = self._file.read(size)
         self._reads_left -= 1
         self._bytes_left -= len(data)
-        if min(self._reads_left, self._bytes_left) < 0:
+        if self._reads_left < 0 or self._bytes_left < 0:
             raise ImageError("its header is in too many pieces; save the picture again, without its metadata")
         return data
 

@@ -18,19 +18,11 @@ from bitwright.errors import ImageError, PreprocessError
 from bitwright.images.colour import WHITE, Colour, Mode, to_mode
 from bitwright.images.encoders import Encoder, encoder
 from bitwright.images.image_limits import MAX_PIXELS, check_pixels, pixel_limit
+from bitwright.images.resize import INTERPOLATIONS, resized
 
 Order = Literal["RGB", "BGR", "L"]
 CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
 """How many channels the pixels of each mode have."""
-
-INTERPOLATIONS = {
-    "nearest": Image.Resampling.NEAREST,
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "hamming": Image.Resampling.HAMMING,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 
 
 @dataclass(frozen=True)
@@ -131,11 +123,10 @@ class Preprocess:
         height, width = self._resized(picture.height, picture.width)
         if (height, width) != (picture.height, picture.width):
             check_pixels(width, height, pixel_limit())  # a picture one pixel wide would grow without bound
-            picture = picture.resize((width, height), INTERPOLATIONS[self.interpolation])
         out_height, out_width, channels = self.shape
         top, left = round((height - out_height) / 2), round((width - out_width) / 2)  # torchvision's: half to even
-        picture = picture.crop((left, top, left + out_width, top + out_height))
-        pixels = np.array(picture, dtype=np.uint8).reshape(out_height, out_width, channels)
+        pixels = resized(picture, (height, width), self.interpolation, (top, left, out_height, out_width))
+        pixels = pixels.reshape(out_height, out_width, channels)
         return np.ascontiguousarray(pixels[..., ::-1]) if self.mode == "BGR" else pixels
 
     def encode(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -10,7 +10,8 @@ import torch
 
 from bitwright.classes import ClassNames
 from bitwright.errors import MissingExtraError, ModelError
-from bitwright.images.preprocess import INTERPOLATIONS, Preprocess
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.resize import INTERPOLATIONS
 from bitwright.models.loaded import LoadedModel
 
 # Their extra heads are for training alone, and both would spend a minute on random weights.
