@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bitwright.evaluation import evaluate
     from bitwright.images.preprocess import Preprocess
     from bitwright.images.sources import open_source
+    from bitwright.plugins import register
     from bitwright.quantization import calibrate, convert, prepare, quantize
     from bitwright.recipe import Recipe
     from bitwright.records import Guess, Prediction
@@ -38,6 +39,7 @@ _HOMES = {
     "prepare": "bitwright.quantization",
     "quantize": "bitwright.quantization",
     "Recipe": "bitwright.recipe",
+    "register": "bitwright.plugins",
     "Guess": "bitwright.records",
     "Prediction": "bitwright.records",
     "open_source": "bitwright.images.sources",
@@ -62,6 +64,7 @@ __all__ = [
     "prepare_qat",
     "quantize",
     "quantize_within",
+    "register",
     "search",
     "sensitivity",
     "train",

@@ -290,7 +290,7 @@ def _unpack(stored: npt.NDArray[Any], shape: tuple[int, ...], scheme: Any, where
         if stored.shape != shape:
             raise ArtifactError(f"{where}: expected the shape {shape}, found {stored.shape}")
         return stored
-    if not isinstance(scheme, str) or scheme not in SCHEMES or stored.dtype != np.uint8 or stored.ndim != 1:
+    if not isinstance(scheme, str) or scheme not in SCHEMES.ours or stored.dtype != np.uint8 or stored.ndim != 1:
         raise ArtifactError(
             f"{where}: expected packed bytes of a known scheme, found {stored.dtype} of {scheme!r:.100}"
         )

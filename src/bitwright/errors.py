@@ -14,6 +14,7 @@ BitwrightError
 ├── TrainingError          training cannot start, go on or be resumed
 ├── ArtifactError          a file is damaged, foreign or inconsistent
 ├── BudgetError            no model that was tried keeps the accuracy asked for
+├── PluginError            what somebody else registered cannot be loaded, or is not of its kind
 ├── ModelError             a model or its weights could not be loaded, or it is no model
 └── EngineError            an engine was given input that it cannot run
 
@@ -87,6 +88,10 @@ class ArtifactError(BitwrightError):
 
 class BudgetError(BitwrightError):
     """No model that was tried keeps the accuracy asked for."""
+
+
+class PluginError(BitwrightError):
+    """What another distribution registers cannot be loaded, is not of its kind, or has a name that is taken."""
 
 
 class ModelError(BitwrightError):

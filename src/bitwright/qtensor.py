@@ -72,7 +72,7 @@ class QType:
 
     def check(self, where: str, channels: int) -> None:
         """Raise GraphError unless scales are finite, positive and normal, and zero points are codes."""
-        if self.scheme not in SCHEMES or not self.codes.activations:
+        if self.scheme not in SCHEMES.ours or not self.codes.activations:
             raise GraphError(f"{where}: expected a scheme for activations, found {self.scheme!r}")
         fields = [self.scale, self.zero_point] + ([self.offset] if self.per_channel else [])
         if self.per_channel and not all(isinstance(f, tuple) and len(f) == channels for f in fields):

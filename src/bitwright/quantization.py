@@ -24,7 +24,7 @@ from bitwright.errors import (
     RecipeError,
 )
 from bitwright.images.preprocess import Preprocess
-from bitwright.images.sources import ImageSource
+from bitwright.images.sources import Batches, ImageSource
 from bitwright.labels import names_for
 from bitwright.prediction import class_count
 from bitwright.recipe import Recipe
@@ -35,7 +35,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("torch", "torch") from error
 
-from bitwright.algorithms.correction import Correction, corrections
+from bitwright.algorithms.correction import CORRECTIONS, Correction, corrections
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.channels import Extremes
 from bitwright.algorithms.correction.channels import undo as undo_scales
@@ -44,11 +44,12 @@ from bitwright.algorithms.correction.guard import Corrector, Yardstick
 from bitwright.algorithms.correction.sample import Picked, Sample
 from bitwright.algorithms.correction.stream import Images, Stream
 from bitwright.algorithms.correction.values import Memory
-from bitwright.algorithms.ranges import Range, range_algorithm
+from bitwright.algorithms.ranges import RANGES, Range, range_algorithm
 from bitwright.capture import captured, fuse
 from bitwright.capture.outputs import Output
 from bitwright.images.mode_hint import mode_hint
 from bitwright.prepared import PreparedModel
+from bitwright.prepared.foreign import foreign_encoder, foreign_schemes
 
 Progress = Callable[[int], None]
 Stages = Callable[[str, float], None]
@@ -89,6 +90,7 @@ def prepare(
     for note in found.notes:
         warnings.warn(note, CaptureWarning, stacklevel=2)
     prepared = PreparedModel(fuse(found.graph), preprocess, plan, notes=found.notes).eval()
+    prepared.foreign |= {*found.foreign, *foreign_encoder(preprocess)}
     for step in steps:
         step.check(prepared)
     return prepared
@@ -124,6 +126,10 @@ def calibrate(
     _expect_prepared(prepared)
     algorithm = range_algorithm(range or prepared.recipe.range)
     steps = corrections(prepared.recipe.algorithms)
+    origins = [RANGES.origin(algorithm.name), *(CORRECTIONS.origin(step.name) for step in steps)]
+    if isinstance(images, ImageSource | Batches):
+        origins.append(images.opened_by)
+    prepared.foreign |= {origin for origin in origins if origin is not None}
     training = prepared.training
     undo_scales(prepared.eval())
     prepared.forget()
@@ -227,7 +233,9 @@ def convert(
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     named = None if classes is None else _names(classes, outputs)
     versions = {"bitwright": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    notes = {"capture": list(prepared.notes)} if prepared.notes else {}
+    notes: dict[str, Any] = {"capture": list(prepared.notes)} if prepared.notes else {}
+    foreign = sorted(prepared.foreign | foreign_schemes(prepared), key=lambda found: (found.kind, found.name))
+    notes |= {"foreign": [found.to_json() for found in foreign]} if foreign else {}
     record = {"recipe": prepared.recipe.to_json(), "versions": versions, **notes, **(provenance or {})}
     return Artifact(prepared.lower(), prepared.preprocess, named, record)
 

@@ -43,17 +43,22 @@ ONE_BIT = "1bit"
 
 
 def _expect_schemes(weights: Any, activations: Any, inputs: Any) -> None:
-    of_activations = [name for name, s in SCHEMES.items() if s.activations]
-    known = {
-        "weights": [name for name, s in SCHEMES.items() if s.weights],
-        "activations": of_activations,
-        "inputs": [ONE_BIT, *of_activations],
-    }
-    for (key, names), found in zip(known.items(), (weights, activations, inputs), strict=True):
-        if found is not None and found not in names:
-            raise RecipeError(
-                f"expected a scheme for {key}, one of {', '.join(names)}; found {found!r:.100}{did_you_mean(found, names)}"
-            )
+    for key, found in {"weights": weights, "activations": activations, "inputs": inputs}.items():
+        if found is None or (key == "inputs" and found == ONE_BIT) or _is_scheme(found, for_weights=key == "weights"):
+            continue
+        usable = SCHEMES.usable().items()
+        names = [name for name, scheme in usable if (scheme.weights if key == "weights" else scheme.activations)]
+        names = [ONE_BIT, *names] if key == "inputs" else names
+        raise RecipeError(
+            f"expected a scheme for {key}, one of {', '.join(names)}; found {found!r:.100}{did_you_mean(found, names)}"
+        )
+
+
+def _is_scheme(name: Any, *, for_weights: bool) -> bool:
+    if not isinstance(name, str) or name not in SCHEMES:
+        return False
+    scheme = SCHEMES[name]
+    return scheme.weights if for_weights else scheme.activations
 
 
 def _expect_group(group: Any) -> None:

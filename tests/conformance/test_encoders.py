@@ -1,16 +1,19 @@
 """Every encoder in the table gives the bits that its definition says, which stand for what it says they do."""
 
+import base64
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from bitwright.errors import PreprocessError
-from bitwright.images.encoders import ENCODERS, Encoder, Pointwise, encoder
+from bitwright.images.encoders import ENCODERS, Encoder, Levels, Pointwise, encoder
+from bitwright.images.encoders.thermometer import Thermometer
 
 SPECS = (
     *("threshold", "threshold:1", "threshold:100", "threshold:255", "threshold:otsu", "dither"),
     *("bitplanes", "bitplanes:1", "bitplanes:5", "thermometer", "thermometer:1", "thermometer:20", "thermometer:255"),
+    str(Levels.of(Thermometer(5), "mine:5")),
 )
 every_spec = pytest.mark.parametrize("spec", SPECS)
 
@@ -63,11 +66,19 @@ def slow_thermometer(picture: np.ndarray, option: int | str) -> np.ndarray:
     )
 
 
+def slow_levels(picture: np.ndarray, option: int | str) -> np.ndarray:
+    _, weights, text, _ = str(option).split(":", 3)
+    raw, count = base64.b64decode(text), len(weights.split(","))
+    places = np.arange(256 * count).reshape(256, count)
+    return np.array([[[raw[i // 8] >> (7 - i % 8) & 1 for i in places[p]] for p in row] for row in picture.tolist()])
+
+
 SLOW: dict[str, Callable[[np.ndarray, int | str], np.ndarray]] = {
     "threshold": slow_threshold,
     "dither": slow_dither,
     "bitplanes": slow_bitplanes,
     "thermometer": slow_thermometer,
+    "levels": slow_levels,
 }
 
 
@@ -171,6 +182,13 @@ def test_otsu_follows_each_channel_and_has_a_rule_for_one_grey_level():
         ("threshold:0", "a whole number in 1..255, or otsu"),
         ("threshold:Otsu", "a whole number in 1..255, or otsu"),
         ("dither:1", "nothing behind the name"),
+        ("levels", "a base, weights, bits in base64 and a name"),
+        ("levels:0.0:1.0:****:mine", "a base, weights, bits in base64 and a name"),
+        ("levels:0.0:1.0:AAAA:mine", "the bits of 256 levels, 32 bytes for 1 weights"),
+        (f"levels:0.0:-1.0:{'A' * 43}=:mine", "1 to 255 weights above 0"),
+        (f"levels:nan:1.0:{'A' * 43}=:mine", "a finite base"),
+        (f"levels:0.0:1.0:{'A' * 42}B=:mine", "in its shortest form"),
+        (f"levels:0:1.0:{'A' * 43}=:mine", "in its shortest form"),
     ],
 )
 def test_what_is_no_encoder_is_refused(spec, message):

@@ -103,7 +103,7 @@ def quantize_within(
     expect_labels_to_judge_by(verified, outputs, force, say)
     judge = Judge(model, key, preprocess, fitted, verified, seed, store, memory, threads, progress)
     steps: list[tuple[Rung, Verified]] = []
-    for rung in (rung for rung in RUNGS if CORRECTIONS.keys() >= set(rung.algorithms)):
+    for rung in (rung for rung in RUNGS if all(name in CORRECTIONS for name in rung.algorithms)):
         tried = judge.verify(replace(plan, algorithms=rung.algorithms))
         steps.append((rung, tried))
         within = tried.drop.points <= max_drop

@@ -10,8 +10,11 @@ import torch
 
 from bitwright.capture import channel_order
 from bitwright.capture.builder import Builder, Unmapped
+from bitwright.errors import PluginError
 from bitwright.graph import Shape, Value
 from bitwright.ops.function import Step
+from bitwright.ops.functions import FUNCTIONS
+from bitwright.registry import Registry
 
 Fx = torch.fx.Node
 Mapping = Callable[[Builder, Fx], Any]
@@ -452,7 +455,7 @@ def batch_size(b: Builder, fx: Fx) -> None:
     """The batch size, or a check: shapes and dtypes are known without it."""
 
 
-ATEN: dict[str, Mapping] = {
+OURS: dict[str, Mapping] = {
     "aten.conv2d.default": conv2d,
     "aten.conv2d.padding": conv2d,
     "aten.linear.default": linear,
@@ -513,6 +516,21 @@ ATEN: dict[str, Mapping] = {
     "mul": batch_size,
 }
 ON_CONSTANTS = frozenset(
-    name for name, mapping in ATEN.items() if mapping in (reshape, expand, same, getitem, batch_size)
+    name for name, mapping in OURS.items() if mapping in (reshape, expand, same, getitem, batch_size)
 )
 """What is mapped for constants as for values: so that a parameter that only changes its shape stays a parameter."""
+
+
+def _check(name: str, thing: Any) -> Mapping:
+    """A mapping from outside, of an op that has none here."""
+    if not callable(thing):
+        raise PluginError(
+            f"the mapping {name!r}: expected a function of a Builder and an fx node, found {thing!r:.100}"
+        )
+    if name.removeprefix("aten.").split(".")[0] in FUNCTIONS:
+        raise PluginError(f"the mapping {name!r}: bitwright has this function of one number; give yours another op")
+    return thing  # type: ignore[no-any-return]
+
+
+ATEN: Registry[Mapping] = Registry("mapping", OURS, _check)
+"""The table: by op and overload, as `str(fx.target)` spells them."""

@@ -11,6 +11,7 @@ from bitwright.capture.outputs import Output, chosen_outputs
 from bitwright.errors import CaptureError
 from bitwright.graph import INPUT, Graph, Node, Shape, Value, live
 from bitwright.ops import FLOAT_OPS
+from bitwright.registry import Foreign
 
 
 class Unmapped(Exception):
@@ -23,6 +24,7 @@ class Builder:
     def __init__(self, program: torch.export.ExportedProgram, shape: Shape, output: Output = None) -> None:
         self.env: dict[torch.fx.Node, Any] = {}
         self.nodes: list[Node] = []
+        self.foreign: list[Foreign] = []
         self.values: dict[str, Value] = {INPUT: Value(shape)}
         signature = program.graph_signature
         state = {**dict(program.named_parameters()), **dict(program.named_buffers()), **program.constants}

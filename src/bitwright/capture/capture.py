@@ -24,6 +24,7 @@ from bitwright.capture.quiet import quiet
 from bitwright.capture.tail import find_tail, op_name
 from bitwright.errors import CaptureError, CaptureWarning, GraphError
 from bitwright.graph import Graph, Shape
+from bitwright.registry import Foreign
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Captured:
 
     graph: Graph
     notes: tuple[str, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
+    """The mappings that are not ours."""
 
 
 def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> Graph:
@@ -72,7 +75,7 @@ def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outp
             builder.env[node] = _mapped(builder, elementwise, node)
         except (Unmapped, GraphError, TypeError, ValueError, KeyError, IndexError) as error:
             raise CaptureError(f"cannot map the op {node.target}: {error}{located(node)}") from error
-    return Captured(builder.finish(), tuple(_notes(program, live, tail)))
+    return Captured(builder.finish(), tuple(_notes(program, live, tail)), tuple(builder.foreign))
 
 
 def _notes(
@@ -117,16 +120,33 @@ def _mapped(builder: Builder, elementwise: Elementwise, node: torch.fx.Node) -> 
     target = node.target.__name__ if node.target.__module__ == "_operator" else str(node.target)  # type: ignore[union-attr]
     if target not in ON_CONSTANTS and is_foldable(builder, node):
         return fold(builder, node)
-    mapping, step = ATEN.get(target), elementwise.step(node)
+    mapping, step = ATEN.ours.get(target), elementwise.step(node)
     source = elementwise.source(step, mapped=mapping is not None) if step is not None else None
     if step is not None and source is not None:
         found: Any = elementwise.emit(node, step, source)
     elif mapping is not None:
         found = mapping(builder, node)
+    elif target in ATEN:
+        found = _mapped_by_another(builder, node, target)
     else:
         raise CaptureError(f"no mapping for the op {target}{located(node)}")
     if step is not None:
         elementwise.record(found, step)
+    return found
+
+
+def _mapped_by_another(builder: Builder, node: torch.fx.Node, target: str) -> Any:
+    """What a mapping that is not ours makes of an fx node; the builder remembers whose it is."""
+    mapping, origin = ATEN[target], ATEN.origin(target)
+    found = mapping(builder, node)
+    names = found if isinstance(found, tuple | list) else (found,)
+    if not all(isinstance(name, str) and name in builder.values for name in names):
+        raise CaptureError(
+            f"{origin} returned {found!r:.100}, expected the name of a value that `Builder.emit` gave, or several"
+            f"{located(node)}"
+        )
+    if origin is not None and origin not in builder.foreign:
+        builder.foreign.append(origin)
     return found
 
 

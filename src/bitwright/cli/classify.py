@@ -17,7 +17,7 @@ from bitwright.cli.output import print_json, printable, report, usage_error
 from bitwright.errors import SourceError
 from bitwright.images.decode import SUFFIXES
 from bitwright.images.sources import ImageSource, open_source
-from bitwright.images.sources.kinds import KINDS
+from bitwright.images.sources.kinds import is_source
 from bitwright.images.sources.slices import split_slice
 from bitwright.records import Prediction
 
@@ -114,7 +114,7 @@ def _is_set(text: str) -> bool:
     """False for an image file, for one that is missing, and for a file of no known kind: decoding will tell."""
     if os.path.isfile(text) and Path(text).suffix.lower() in SUFFIXES:
         return False
-    return any(kind.accepts(text) for kind in KINDS) or (not os.path.exists(text) and split_slice(text) is not None)
+    return is_source(text) or (not os.path.exists(text) and split_slice(text) is not None)
 
 
 def _names(images: Images) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """A preprocessing in one line, for people: whoever reads it sees at once that a mean is missing or a size is wrong."""
 
 from bitwright.cli.output import shape
+from bitwright.images.encoders import in_words as encoder_in_words
 from bitwright.images.preprocess import Preprocess
 
 
@@ -14,7 +15,7 @@ def in_words(preprocess: Preprocess) -> str:
     else:
         resized = f"shorter side to {resize} by {preprocess.interpolation}"
     crop = [] if isinstance(resize, tuple) and resize == preprocess.shape[:2] else [f"crop to {size}"]
-    encoder = [] if preprocess.encoder is None else [f"as bits by {preprocess.encoder}"]
+    encoder = [] if preprocess.encoder is None else [f"as bits by {encoder_in_words(preprocess.encoder)}"]
     return ", ".join([preprocess.mode, resized, *crop, _real(preprocess), *encoder])
 
 

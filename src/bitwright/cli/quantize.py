@@ -14,6 +14,7 @@ from bitwright.cli.auto import auto_options, auto_rows, within_budget
 from bitwright.cli.float_model import open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement
+from bitwright.cli.named import Named
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import (
     byte_count,
@@ -27,6 +28,7 @@ from bitwright.cli.output import (
     usage_error,
 )
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
+from bitwright.images.encoders import in_words
 from bitwright.images.sources import BadImage, ImageSource, open_source
 from bitwright.recipe import Recipe
 
@@ -58,9 +60,7 @@ BATCH = 32
     type=click.IntRange(min=1),
     help="So many images, at most.",
 )
-@click.option(
-    "--range", "range_", type=click.Choice(tuple(RANGES)), help="How ranges are chosen; else the recipe says."
-)
+@click.option("--range", "range_", type=Named(RANGES), help="How ranges are chosen; else the recipe says.")
 @click.option(
     "--algorithms",
     metavar="NAMES",
@@ -242,7 +242,7 @@ def _rows(record: dict[str, Any]) -> list[tuple[str, object]]:
         ("corrections", _corrections(provenance["calibration"])),
         ("bad images", len(record["bad"]) or None),
         ("layers", record["layers"]),
-        ("encoder", record["encoder"]),
+        ("encoder", record["encoder"] and in_words(record["encoder"])),
         ("weights", _counts(record["weights"])),
         ("activations", _counts(record["activations"])),
         ("float model", byte_count(record["float_bytes"])),

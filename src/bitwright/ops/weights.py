@@ -21,8 +21,8 @@ MOST_REACH = 255
 
 
 def WEIGHTS(value: Any) -> bool:  # noqa: N802 - an attribute rule, like its neighbours
-    """An attribute that names a scheme for weights."""
-    return isinstance(value, str) and value in SCHEMES and SCHEMES[value].weights
+    """An attribute that names a scheme of ours for weights."""
+    return isinstance(value, str) and value in SCHEMES.ours and SCHEMES.ours[value].weights
 
 
 def groups_needed(inputs: int, scheme: str) -> int:

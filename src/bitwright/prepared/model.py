@@ -19,6 +19,7 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.ops import float_op
 from bitwright.ops.unary import Unary
 from bitwright.ops.weights import groups_needed
+from bitwright.prepared.carried import carry
 from bitwright.prepared.edges import Ends, ends, place
 from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.image import code_affine, encode, image_type, read_bits
@@ -27,13 +28,15 @@ from bitwright.prepared.layer import Layer
 from bitwright.prepared.quantizers import Edge, WeightQuantizer
 from bitwright.prepared.walk import steps, walk
 from bitwright.recipe import Recipe
+from bitwright.registry import Foreign
 
 
 class PreparedModel(nn.Module):
     """A fused float graph with quantizers on its edges and weights.
 
     `layers` has a `Layer` for each node, `edges` an `Edge` for each type; their keys are module paths with `/` for `.`.
-    `ruled_by` has, for each edge, the layer whose rule in the recipe says what is written to it, `notes` what capture changed.
+    `ruled_by` has, for each edge, the layer whose rule in the recipe says what is written to it, `notes` what capture changed,
+    `foreign` which algorithms and the like that are not ours had a part in it.
     """
 
     image_scale: Tensor
@@ -44,6 +47,7 @@ class PreparedModel(nn.Module):
     def __init__(self, graph: Graph, preprocess: Preprocess, recipe: Recipe, notes: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.notes = notes
+        self.foreign: set[Foreign] = set()
         edges = place(read_bits(graph, preprocess), recipe)
         self.graph, self.owner = edges.graph, dict(edges.owner)
         self.preprocess, self.recipe = preprocess, recipe
@@ -221,7 +225,7 @@ class PreparedModel(nn.Module):
         for node in self.graph.nodes:
             inputs = [values[name] for name in node.inputs]
             nodes.append(float_op(node).lower(self.layer(node.name).float_node(), inputs, values[node.name]))
-        return replace(self.graph, nodes=tuple(nodes), values=values)
+        return carry(replace(self.graph, nodes=tuple(nodes), values=values))
 
     def settle(self) -> None:
         """Lower the model as it is now, unless that was done already; nothing where it cannot be, or has no ranges yet.

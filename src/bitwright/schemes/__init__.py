@@ -1,22 +1,29 @@
 """The table of schemes: finite sets of representable values. A newcomer is one file and one line here."""
 
 from bitwright.errors import RecipeError, did_you_mean
+from bitwright.registry import Registry
 from bitwright.schemes.affine import Affine
 from bitwright.schemes.binary import Binary
 from bitwright.schemes.bit import Bit
+from bitwright.schemes.carried import Carried, check_carried
 from bitwright.schemes.scheme import Scheme
 from bitwright.schemes.ternary import Ternary
 
-SCHEMES: dict[str, Scheme] = {
-    scheme.name: scheme
-    for scheme in (
-        *(Affine(bits, signed=True) for bits in range(8, 1, -1)),
-        Ternary(),
-        *(Affine(bits, signed=False) for bits in range(8, 1, -1)),
-        Binary(),
-        Bit(),
-    )
-}
+SCHEMES: Registry[Scheme] = Registry(
+    "scheme",
+    {
+        scheme.name: scheme
+        for scheme in (
+            *(Affine(bits, signed=True) for bits in range(8, 1, -1)),
+            Ternary(),
+            *(Affine(bits, signed=False) for bits in range(8, 1, -1)),
+            Binary(),
+            Bit(),
+        )
+    },
+    check_carried,
+)
+"""An artifact holds those of `SCHEMES.ours` alone."""
 
 
 def scheme(name: str) -> Scheme:
@@ -28,4 +35,4 @@ def scheme(name: str) -> Scheme:
         raise RecipeError(f"unknown scheme {name!r}; known schemes: {known}{did_you_mean(name, SCHEMES)}") from None
 
 
-__all__ = ["SCHEMES", "Affine", "Binary", "Bit", "Scheme", "Ternary", "scheme"]
+__all__ = ["SCHEMES", "Affine", "Binary", "Bit", "Carried", "Scheme", "Ternary", "scheme"]

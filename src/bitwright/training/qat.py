@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bitwright.algorithms.correction.stream import Images
-from bitwright.algorithms.training import training_algorithm
+from bitwright.algorithms.training import TRAINING, training_algorithm
 from bitwright.images.preprocess import Preprocess
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
@@ -36,6 +36,8 @@ def prepare_qat(
     plan = replace(plan, algorithms=(), training=training or plan.training or "lsq")
     algorithm = training_algorithm(plan.training or "lsq")
     prepared = prepare(model, preprocess=preprocess, recipe=plan)
+    if (origin := TRAINING.origin(algorithm.name)) is not None:
+        prepared.foreign.add(origin)
     for edge in prepared.edges.values():
         assert isinstance(edge, Edge)
         edge.estimator = algorithm

@@ -115,6 +115,8 @@ def train(
             _carry(learned, following, scales=True)
         prepared = trainer.run(following.to(where), stage)
     assert prepared is not None
+    if source.opened_by is not None:
+        prepared.foreign.add(source.opened_by)
     record = {
         "options": asdict(run),
         "algorithm": prepared.recipe.training,

@@ -57,8 +57,9 @@ class Louder(Correction):
 
 @pytest.fixture(autouse=True)
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CORRECTIONS, "_added", {})
     for algorithm in (Coarser(), Louder()):
-        monkeypatch.setitem(CORRECTIONS, algorithm.name, algorithm)
+        CORRECTIONS.add(algorithm.name, algorithm)
 
 
 def made(*algorithms: str, images: np.ndarray = IMAGES, **options: Any) -> Artifact:
@@ -118,7 +119,7 @@ def test_the_images_that_judge_were_not_seen_by_the_correction(monkeypatch: pyte
 
     monkeypatch.setattr(Engine, "__call__", watched)
     correction = Coarser()
-    monkeypatch.setitem(CORRECTIONS, "coarser", correction)
+    CORRECTIONS.add("coarser", correction)
     made("coarser")
     fitted, held = ({image.tobytes() for image in images} for images in (correction.seen, np.concatenate(judged)))
     assert len(held) == 16

@@ -69,7 +69,7 @@ def test_what_is_not_there_is_refused_with_the_choices(tmp_path: Path) -> None:
     for absent in (tmp_path / "absent.csv", "x" * 5000, "a\0b", ""):
         with pytest.raises(SourceError, match="no such file or folder; expected one of") as error:
             open_source(absent)
-        assert all(kind.looks_like in str(error.value) for kind in KINDS)
+        assert all(kind.looks_like in str(error.value) for kind in KINDS.values())
     with pytest.raises(SourceError, match=r"absent\.csv: no such file"):
         open_source(tmp_path / "absent.csv[::5]")
     other = tmp_path / "notes.txt"

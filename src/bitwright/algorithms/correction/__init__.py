@@ -16,14 +16,24 @@ from bitwright.algorithms.correction.gptq import Gptq
 from bitwright.algorithms.correction.reconstruct import Reconstruct
 from bitwright.algorithms.correction.smooth import Smooth
 from bitwright.errors import RecipeError, did_you_mean
+from bitwright.registry import Registry, instance_of
 
-CORRECTIONS: dict[str, Correction] = {
-    algorithm.name: algorithm
-    for algorithm in (
-        *(Equalize(), Smooth(), BiasCorrect()),
-        *(AdaRound(), Gptq(), Reconstruct(), FinetuneScales(), BnRestat()),
-    )
-}
+
+def _check(name: str, thing: object) -> Correction:
+    return instance_of(Correction, name, thing, "correction")  # type: ignore[type-abstract]
+
+
+CORRECTIONS: Registry[Correction] = Registry(
+    "correction",
+    {
+        algorithm.name: algorithm
+        for algorithm in (
+            *(Equalize(), Smooth(), BiasCorrect()),
+            *(AdaRound(), Gptq(), Reconstruct(), FinetuneScales(), BnRestat()),
+        )
+    },
+    _check,
+)
 
 
 def corrections(names: Sequence[str]) -> list[Correction]:

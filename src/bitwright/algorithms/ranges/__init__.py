@@ -7,10 +7,16 @@ from bitwright.algorithms.ranges.octav import Octav
 from bitwright.algorithms.ranges.percentile import Percentile
 from bitwright.algorithms.ranges.range import Function, Range, identity
 from bitwright.errors import RecipeError, did_you_mean
+from bitwright.registry import Registry, instance_of
 
-RANGES: dict[str, Range] = {
-    algorithm.name: algorithm for algorithm in (MinMax(), Percentile(), Mse(), Entropy(), Octav())
-}
+
+def _check(name: str, thing: object) -> Range:
+    return instance_of(Range, name, thing, "range")  # type: ignore[type-abstract]
+
+
+RANGES: Registry[Range] = Registry(
+    "range", {algorithm.name: algorithm for algorithm in (MinMax(), Percentile(), Mse(), Entropy(), Octav())}, _check
+)
 
 
 def range_algorithm(name: str) -> Range:

@@ -11,11 +11,21 @@ from bitwright.algorithms.training.ste import Ste
 from bitwright.algorithms.training.xnor import Xnor
 from bitwright.errors import RecipeError, did_you_mean
 from bitwright.prepared.estimator import Estimator
+from bitwright.registry import Registry, instance_of
 
-TRAINING: dict[str, Estimator] = {
-    algorithm.name: algorithm
-    for algorithm in (Ste(), Lsq(), LsqPlus(), Pact(), Dorefa(), Xnor(), IrNet(), React(), ReCu())
-}
+
+def _check(name: str, thing: object) -> Estimator:
+    return instance_of(Estimator, name, thing, "training")  # type: ignore[type-abstract]
+
+
+TRAINING: Registry[Estimator] = Registry(
+    "training",
+    {
+        algorithm.name: algorithm
+        for algorithm in (Ste(), Lsq(), LsqPlus(), Pact(), Dorefa(), Xnor(), IrNet(), React(), ReCu())
+    },
+    _check,
+)
 
 
 def training_algorithm(name: str) -> Estimator:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bitwright.errors import ImageError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources.readers import Reader
+from bitwright.registry import Foreign
 
 _AHEAD = 4  # images in flight per thread: enough to keep it busy, so few that memory stays flat
 
@@ -47,10 +48,12 @@ class Batches(Iterator[Batch]):
         batch_size: int,
         strict: bool,
         workers: int,
+        opened_by: Foreign | None = None,
     ) -> None:
         if batch_size < 1 or workers < 1:
             raise ValueError(f"expected a batch size and a number of workers above 0, found {batch_size} and {workers}")
         self.bad: list[BadImage] = []
+        self.opened_by = opened_by
         self._reader = reader
         self._labels = labels
         self._preprocess = preprocess

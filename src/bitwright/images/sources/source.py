@@ -11,6 +11,7 @@ from bitwright.errors import SourceError, SourceWarning
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources.batches import Batches
 from bitwright.images.sources.readers import Picture, Reader, SubsetReader
+from bitwright.registry import Foreign
 
 Indices = Sequence[int] | npt.NDArray[np.integer]
 
@@ -24,6 +25,7 @@ class ImageSource:
         where: the path or name that the set was opened from, for messages.
         labels: the class of each image, int64 [N], not negative; None where nobody knows.
         classes: the names of the classes, in the order of the labels; None where they have no names.
+        opened_by: the kind of source that opened it, where that is not one of ours.
 
     Raises:
         SourceError: when made of parts that don't fit each other.
@@ -33,6 +35,7 @@ class ImageSource:
     where: str
     labels: npt.NDArray[np.int64] | None = None
     classes: tuple[str, ...] | None = None
+    opened_by: Foreign | None = None
 
     def __post_init__(self) -> None:
         if len(self.reader) == 0:
@@ -134,7 +137,7 @@ class ImageSource:
 
     def batches(self, preprocess: Preprocess, batch_size: int, strict: bool = False, workers: int = 4) -> Batches:
         """Iterate over all images, preprocessed, in order; see `Batches`."""
-        return Batches(self.reader, self.labels, preprocess, batch_size, strict, workers)
+        return Batches(self.reader, self.labels, preprocess, batch_size, strict, workers, self.opened_by)
 
 
 def _shares(labels: npt.NDArray[np.int64], random: np.random.RandomState) -> npt.NDArray[np.float64]:

@@ -1,0 +1,47 @@
+"""`register`: add a scheme, an algorithm, an encoder, a kind of source or a mapping without editing this package.
+
+The same can be said by an entry point of an installed distribution, in the group `bitwright.KIND`; see docs/plugins.md.
+"""
+
+import importlib
+from typing import Any
+
+from bitwright.errors import MissingExtraError, PluginError, did_you_mean
+from bitwright.registry import Registry
+
+TABLES = {
+    "scheme": ("bitwright.schemes", "SCHEMES"),
+    "range": ("bitwright.algorithms.ranges", "RANGES"),
+    "correction": ("bitwright.algorithms.correction", "CORRECTIONS"),
+    "training": ("bitwright.algorithms.training", "TRAINING"),
+    "encoder": ("bitwright.images.encoders", "ENCODERS"),
+    "source": ("bitwright.images.sources.kinds", "KINDS"),
+    "mapping": ("bitwright.capture.aten", "ATEN"),
+}
+"""Where the table of each kind is; imported when it is asked for, since some need torch."""
+
+
+def table(kind: str) -> Registry[Any]:
+    """The table of a kind. PluginError for an unknown kind, MissingExtraError where it needs torch, which is not installed."""
+    if kind not in TABLES:
+        raise PluginError(f"expected a kind of {', '.join(TABLES)}, found {kind!r:.100}{did_you_mean(kind, TABLES)}")
+    module, name = TABLES[kind]
+    try:
+        found: Registry[Any] = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError("torch", "torch") from error
+    return found
+
+
+def register(kind: str, thing: Any, name: str | None = None) -> None:
+    """Add `thing` to the table of a kind, for this process: recipes, options and messages know it from then on.
+
+    kind: "scheme", "range", "correction", "training", "encoder", "source", or "mapping", of an ATen op to ours.
+    thing: what docs/plugins.md says of the kind: an object, or its class.
+    name: what it is called where it does not say so itself: for a mapping, the op, such as "aten.channel_shuffle.default".
+
+    Raises PluginError where it is none of that kind, or where the name is one of bitwright's or somebody else's.
+    """
+    table(kind).add(getattr(thing, "name", None) if name is None else name, thing)

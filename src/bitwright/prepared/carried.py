@@ -1,0 +1,50 @@
+"""Schemes from outside become ours in the integer graph: what an artifact holds, and every engine runs."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bitwright.graph import Graph, Node, Value
+from bitwright.ops import FLOAT_OPS
+from bitwright.ops.table import Table
+from bitwright.schemes import SCHEMES, Carried
+
+
+def carry(graph: Graph) -> Graph:
+    """The same integer graph with the carrier of every scheme that is not ours; the graph itself where there is none.
+
+    An op whose result is bounded by its type alone may then write greater codes than the scheme has; a table behind it clips
+    them, so that the results are those of the scheme.
+    """
+    values, nodes = dict[str, Value](), list[Node]()
+    for name, value in graph.values.items():
+        values[name] = value
+        if value.type is not None and isinstance(value.type.codes, Carried):
+            values[name] = replace(value, type=replace(value.type, scheme=value.type.codes.carrier.name))
+    for node in graph.nodes:
+        scheme = node.attrs.get("weights")
+        if scheme is not None and isinstance(carried := SCHEMES[scheme], Carried):
+            node = node.with_attrs(weights=carried.carrier.name)
+        old, new = graph.values[node.name].type, values[node.name].type
+        if old is None or new is None or old.codes.hi == new.codes.hi or _is_bounded(node):
+            nodes.append(node)
+            continue
+        free = _free(f"{node.name}.unclipped", values)
+        values[free] = values[node.name]
+        clip = np.minimum(np.arange(256), old.codes.hi).astype(np.uint8)
+        nodes.append(replace(node, name=free))
+        nodes.append(Node(node.name, Table.name, (free,), {}, {"table": clip}, origin=node.origin))
+    return replace(graph, nodes=tuple(nodes), values=values)
+
+
+def _is_bounded(node: Node) -> bool:
+    """Whether the tensors or attributes of an integer node bound its codes, or it has those of its input."""
+    op = FLOAT_OPS.get(node.op)
+    passes = op is not None and op.passes_type
+    return passes or "hi" in node.attrs or "table" in node.tensors or not node.inputs
+
+
+def _free(name: str, values: dict[str, Value]) -> str:
+    while name in values:
+        name += "_"
+    return name
