@@ -1,6 +1,7 @@
 """The artifact: what is written is read back, to the byte; whatever else the bytes are, ArtifactError says so."""
 
 import copy
+import gc
 import hashlib
 import json
 import math
@@ -906,6 +907,31 @@ def test_provenance_of_another_type_is_refused(provenance):
 def test_too_many_nodes_are_refused(monkeypatch):
     monkeypatch.setattr(bitwright.artifact, "MAX_NODES", len(ARTIFACT.graph.nodes) - 1)
     refuse(DATA, "at most")
+
+
+def test_values_of_one_type_share_it_so_that_many_values_are_cheap():
+    types = {name: value.type for name, value in from_bytes(DATA).graph.values.items()}
+    assert types["stem"] == U8
+    assert types["stem"] is types["dw"] is types["flat"]
+    assert types["squeeze"] is not types["stem"]
+
+
+def test_a_negative_zero_stays_one_whatever_was_read_before():
+    types = [value(json.loads(json.dumps(DOCUMENT)), "input")["type"] for _ in range(2)]
+    types[0]["offset"], types[1]["offset"] = [0.0] * 3, [-0.0] * 3
+    signs = [[math.copysign(1, o) for o in QType.from_json(type_, "input").offset] for type_ in types]
+    assert signs == [[1] * 3, [-1] * 3]
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("data", [DATA, DATA[:-1]])
+def test_the_garbage_collector_is_as_it_was_after_reading(running, data):
+    (gc.enable if running else gc.disable)()
+    try:
+        refused_or_good(data)
+        assert gc.isenabled() is running
+    finally:
+        gc.enable()
 
 
 # --- artifacts made in memory -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,14 +97,17 @@ class QType:
     @classmethod
     def from_json(cls, record: Any, where: str) -> "QType":
         """Read a JSON object, strictly; GraphError says what is wrong with it."""
-        if not isinstance(record, dict) or not {"scheme", "scale", "zero_point"} <= set(record) <= _KEYS:
+        if not isinstance(record, dict) or not _KEYS - {"offset"} <= record.keys() <= _KEYS:
             raise GraphError(f"{where}: expected an object with scheme, scale and zero_point, found {record!r:.200}")
-        return cls(
-            scheme=_one(record["scheme"], str, where),
-            scale=_one_or_many(record["scale"], float, where),
-            zero_point=_one_or_many(record["zero_point"], int, where),
-            offset=tuple(_one(o, float, where) for o in _one(record.get("offset", []), list, where)),
-        )
+        scheme = _one(record["scheme"], str, where)
+        scale = _one_or_many(record["scale"], float, where)
+        zero_point = _one_or_many(record["zero_point"], int, where)
+        offset = tuple([_one(o, float, where) for o in _one(record.get("offset", []), list, where)])
+        return QType(scheme, scale, zero_point, offset) if offset else _without_offset(scheme, scale, zero_point)
+
+
+_without_offset = lru_cache(QType)
+"""Many values have one type, and share it. (Offsets are left out: 0.0 and -0.0 are equal and still two.)"""
 
 
 def _listed(value: Any) -> tuple[Any, ...]:
@@ -122,7 +126,7 @@ def _one(value: Any, kind: type, where: str) -> Any:
 
 
 def _one_or_many(value: Any, kind: type, where: str) -> Any:
-    return tuple(_one(v, kind, where) for v in value) if isinstance(value, list) else _one(value, kind, where)
+    return tuple([_one(v, kind, where) for v in value]) if isinstance(value, list) else _one(value, kind, where)
 
 
 TINY = 1e-20

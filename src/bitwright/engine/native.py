@@ -87,7 +87,8 @@ class Native:
 
 def without_float_reshapes(graph: Graph) -> tuple[Graph, list[Node]]:
     """The graph up to the ops that compute its outputs, and the reshapes of float32 behind them: they move nothing."""
-    ends = [node for node in graph.nodes if any(value.type is None for value in graph.inputs_of(node))]
+    floats = {name for name, value in graph.values.items() if value.type is None}
+    ends = [node for node in graph.nodes if not floats.isdisjoint(node.inputs)]
     computed: dict[str, str] = {}
     for node in ends:
         computed[node.name] = computed.get(source(node), source(node))
@@ -133,10 +134,15 @@ def _description(graph: Graph) -> tuple[list[tuple[Any, ...]], list[tuple[Any, .
 
 def _value(value: Value) -> tuple[Any, ...]:
     if value.type is None:
-        return value.shape, value.channel, None, 1, []
-    zero_points = value.type.zero_point
-    listed = list(zero_points) if isinstance(zero_points, tuple) else [zero_points]
-    return value.shape, value.channel, value.type.codes.hi, value.type.step, listed
+        return value.shape, value.channel, None, 1, ()
+    codes, zero_points = value.type.codes, value.type.zero_point
+    return (
+        value.shape,
+        value.channel,
+        codes.hi,
+        codes.step,
+        zero_points if isinstance(zero_points, tuple) else (zero_points,),
+    )
 
 
 def _simplest(node: Node, graph: Graph) -> Node:
@@ -149,7 +155,7 @@ def _node(node: Node, number: dict[str, int]) -> tuple[Any, ...]:
     return node.name, node.op, [number[name] for name in node.inputs], number[node.name], attrs, tensors
 
 
-def _flat(value: Any) -> list[int]:
-    if isinstance(value, int):
-        return [value]
-    return [i for v in value for i in _flat(v)] if isinstance(value, tuple | list) else [int(value)]
+def _flat(value: Any) -> Sequence[int]:
+    if not isinstance(value, tuple | list):
+        return (int(value),)
+    return value if {*map(type, value)} <= {int} else tuple([i for v in value for i in _flat(v)])

@@ -14,7 +14,7 @@ from bitwright.ops.op import Array, MoveOp
 
 
 def _permutation(value: Any) -> bool:
-    return isinstance(value, tuple) and all(type(i) is int for i in value) and sorted(value) == list(range(len(value)))
+    return isinstance(value, tuple) and {*map(type, value)} == {int} and sorted(value) == [*range(len(value))]
 
 
 class Permute(MoveOp):
