@@ -11,6 +11,7 @@
 #include "kernels/features.h"
 #include "kernels/peak/peak.h"
 #include "kernels/rows.h"
+#include "ops/check.h"
 #include "pictures/resize.h"
 #include "planning/lower.h"
 #include "runtime/plan.h"

@@ -1,4 +1,4 @@
-// The integer graph as it is handed to the engine, and the check that makes it safe to plan.
+// The integer graph as it is handed to the engine.
 #pragma once
 
 #include <cstdint>
@@ -53,9 +53,6 @@ struct Node {
   std::map<std::string, Tensor> tensors;
 };
 
-// How many groups of inputs with multipliers of their own a linear node has: m is [O, groups], or [O] for one.
-int groups_of(const Node& node);
-
 // Value 0 is the image. Nodes are in topological order and each writes a value of its own.
 struct Graph {
   std::vector<Value> values;
@@ -63,8 +60,8 @@ struct Graph {
   std::vector<int> outputs;  // at least one
 };
 
-// Throws std::invalid_argument that names the node unless every index, shape, range and tensor is as
-// docs/arithmetic.md says and no accumulator can overflow int32.
-void check(const Graph& graph);
+// Throws std::invalid_argument unless values are as docs/arithmetic.md says, nodes read what is written before, and each
+// value is written once. What an op asks of its node is checked by `check` (ops/check.h).
+void check_values(const Graph& graph);
 
 }  // namespace bitwright

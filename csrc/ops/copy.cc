@@ -1,17 +1,46 @@
-// Ops that only move codes: reshape, permute, slice, pad, concat.
-#include <algorithm>
-#include <cstring>
-
-#include "kernels/rows.h"
-#include "ops/step.h"
-#include "ops/strided.h"
+#include "ops/copy.h"
 
 namespace bitwright {
 namespace {
 
-constexpr int64_t kElementsPerUnit = 4096;
+// The axes of a value from the outermost in memory to the innermost, as they step through the elements of another: those of one
+// element are left out, and neighbours that step as one are one.
+struct Digit {
+  int size;
+  int64_t step;
+  bool operator==(const Digit&) const = default;
+};
 
-// A value's axes, in PyTorch's order, as they lie in memory.
+std::vector<Digit> memory_order(const Value& value, const std::vector<int64_t>& steps) {
+  std::vector<Digit> digits;
+  auto add = [&](size_t axis) {
+    if (value.shape[axis] == 1) return;
+    if (!digits.empty() && digits.back().step == steps[axis] * value.shape[axis])
+      digits.back() = {digits.back().size * value.shape[axis], steps[axis]};
+    else
+      digits.push_back({value.shape[axis], steps[axis]});
+  };
+  for (size_t axis = 0; axis < value.shape.size(); ++axis)
+    if (static_cast<int>(axis) != value.channel) add(axis);
+  add(value.channel);
+  return digits;
+}
+
+// What chains of moves come to.
+std::unique_ptr<Step> make_viewed(const View& view, const Copy& copy) {
+  auto step = std::make_unique<CopyStep>(copy.features);
+  std::vector<Stride> loops;
+  for (const View::Loop& loop : view.loops()) loops.push_back({loop.extent, loop.step * copy.in[loop.axis].step});
+  ptrdiff_t start = 0;
+  for (size_t axis = 0; axis < copy.in.size(); ++axis) start += view.starts()[axis] * copy.in[axis].step;
+  std::vector<Dim> dims;
+  paired(loops, copy.out, dims);  // the loops of an axis multiply to its extent
+  step->copy(start, 0, dims);
+  return step;
+}
+
+}  // namespace
+
 std::vector<Stride> strides(const Value& value, const Map& map) {
   std::vector<Stride> axes;
   for (int extent : value.shape) axes.push_back({extent, 1});
@@ -24,205 +53,56 @@ std::vector<Stride> strides(const Value& value, const Map& map) {
   return axes;
 }
 
-// Units are blocks, part after part of the output.
-class CopyStep : public Step {
- public:
-  explicit CopyStep(Features features) : features_(features) { units = 0; }
-
-  void run(const Buffers& at, int begin, int end) const noexcept override {
-    for (const Part& part : parts_) {
-      int first = std::clamp(begin - part.first, 0, part.units), last = std::clamp(end - part.first, 0, part.units);
-      if (first < last) part.kernel->run(part.params, at, first, last);
-    }
-  }
-
-  void copy(ptrdiff_t in_offset, ptrdiff_t out_offset, const std::vector<Dim>& dims) {
-    add(move_of(dims, in_offset, out_offset));
-  }
-
-  void fill(uint8_t code, ptrdiff_t out_offset, const std::vector<Dim>& dims) {
-    for (const Dim& d : dims)
-      if (d.extent == 0) return;
-    MoveParams p = move_of(dims, 0, out_offset);
-    p.fills = true, p.code = code;
-    add(p);
-  }
-
- private:
-  struct Part {
-    MoveParams params;
-    const Kernel<MoveParams>* kernel;
-    int first, units;
-  };
-
-  // The step has the name of its first part, which is the one that moves what is there.
-  void add(const MoveParams& p) {
-    const KernelRow<MoveParams>& row = move_kernels().choose(p, features_);
-    if (kernel.empty()) kernel = row.name, isa = isa_for(row.needs);
-    if (!has(detected_features(), row.needs)) return;  // chosen, but not run: see KernelStep::bind
-    parts_.push_back({p, row.kernel, units, row.kernel->units(p)});
-    units += parts_.back().units;
-  }
-
-  Features features_;
-  std::vector<Part> parts_;
-};
-
-// A reshape whose two shapes have no common loops.
-class ReshapeStep : public Step {
- public:
-  ReshapeStep(std::vector<Stride> in, std::vector<Stride> out, int64_t count)
-      : in_(std::move(in)), out_(std::move(out)), count_(count) {
-    kernel = "move, one by one";
-    units = static_cast<int>((count + kElementsPerUnit - 1) / kElementsPerUnit);
-  }
-
-  void run(const Buffers& at, int begin, int end) const noexcept override {
-    int64_t last = std::min(count_, end * kElementsPerUnit);
-    for (int64_t i = begin * kElementsPerUnit; i < last;) {
-      Position from = position_of(in_, i), to = position_of(out_, i);
-      int64_t run = std::min({from.run, to.run, last - i});
-      for (int64_t j = 0; j < run; ++j) at.out[to.offset + j * out_.back().step] = at.in[from.offset + j * in_.back().step];
-      i += run;
-    }
-  }
-
- private:
-  std::vector<Stride> in_, out_;
-  int64_t count_;
-};
-
 std::vector<Dim> over_both(const std::vector<int>& extents, const std::vector<Stride>& in, const std::vector<Stride>& out) {
   std::vector<Dim> dims;
   for (size_t d = 0; d < extents.size(); ++d) dims.push_back({extents[d], in[d].step, out[d].step});
   return dims;
 }
 
-// Around the input, axis after axis: what lies before and behind it; along the axes before only as far as the input reaches.
-void add_padding(CopyStep& step, uint8_t code, const std::vector<int>& padding, const std::vector<int>& shape,
-                 const std::vector<Stride>& out) {
-  ptrdiff_t inside = 0;
-  for (size_t axis = 0; axis < shape.size(); ++axis) {
-    std::vector<Dim> dims;
-    for (size_t d = 0; d < shape.size(); ++d) dims.push_back({d < axis ? shape[d] : out[d].extent, 0, out[d].step});
-    int before = padding[2 * axis], behind = padding[2 * axis + 1];
-    dims[axis].extent = before;
-    step.fill(code, inside, dims);
-    dims[axis].extent = behind;
-    step.fill(code, inside + (before + shape[axis]) * out[axis].step, dims);
-    inside += before * out[axis].step;
-  }
+bool is_in_place(const Binding& binding, const Part& part) {
+  const Layout& layout = binding.layout;
+  if (!layout.is_view(part.part, part.whole)) return false;
+  const Value& whole = binding.graph.values[part.whole];
+  const Place& place = layout.place(part.whole);
+  ptrdiff_t offset = 0;
+  if (part.axis == whole.channel)
+    offset = part.first;
+  else if (part.axis >= 0)
+    offset = part.first * pixels_along(whole, part.axis) * place.map.pixel;
+  return layout.place(part.part).offset == place.offset + offset;  // the same value may be several parts
 }
 
-std::unique_ptr<Step> make_move(const Node& node, const Value& from, const Value& to, int before, std::vector<Stride> in,
-                                const std::vector<Stride>& out, Features features) {
-  auto step = std::make_unique<CopyStep>(features);
-  if (node.op == "reshape") {
-    std::vector<Dim> dims;
-    if (!paired(in, out, dims)) return std::make_unique<ReshapeStep>(in, out, from.count());
-    step->copy(0, 0, dims);
-  } else if (node.op == "permute") {
-    std::vector<Stride> permuted;
-    for (int d : node.attrs.at("dims")) permuted.push_back(in[d]);
-    step->copy(0, 0, over_both(to.shape, permuted, out));
-  } else if (node.op == "slice") {
-    int axis = node.attrs.at("axis")[0];
-    ptrdiff_t start = node.attrs.at("start")[0] * in[axis].step;
-    in[axis].step *= node.attrs.at("step")[0];
-    step->copy(start, 0, over_both(to.shape, in, out));
-  } else if (node.op == "concat") {
-    step->copy(0, before * out[node.attrs.at("axis")[0]].step, over_both(from.shape, in, out));
-  } else if (node.op == "pad") {
-    const auto& padding = node.attrs.at("padding");
-    ptrdiff_t inside = 0;
-    for (size_t d = 0; d < out.size(); ++d) inside += padding[2 * d] * out[d].step;
-    step->copy(0, inside, over_both(from.shape, in, out));
-    add_padding(*step, static_cast<uint8_t>(to.zero_point(0)), padding, from.shape, out);
-  }
-  return step;
-}
-
-// Units are rows.
-class ConstantStep : public Step {
- public:
-  ConstantStep(const Value& value, const Map& map, std::span<const uint8_t> from) : map_(map), codes_(value.count()) {
-    std::vector<Stride> axes = strides(value, {map.h, map.w, map.c, map.c, ptrdiff_t{map.w} * map.c, map.c});
-    for (int64_t i = 0; i < value.count(); ++i)
-      codes_[position_of(axes, i).offset] = static_cast<uint8_t>(from[i] * value.step);
-    units = map.h;
-  }
-
-  void run(const Buffers& at, int begin, int end) const noexcept override {
-    for (int pixel = begin * map_.w; pixel < end * map_.w; ++pixel)
-      std::memcpy(at.out + pixel / map_.w * map_.row + pixel % map_.w * map_.pixel, codes_.data() + ptrdiff_t{pixel} * map_.c,
-                  map_.c);
-  }
-
- private:
-  Map map_;
-  std::vector<uint8_t> codes_;  // without gaps
-};
-
-std::unique_ptr<Step> make_viewed(const View& view, const std::vector<Stride>& in, const std::vector<Stride>& out,
-                                  Features features) {
-  auto step = std::make_unique<CopyStep>(features);
-  std::vector<Stride> loops;
-  for (const View::Loop& loop : view.loops()) loops.push_back({loop.extent, loop.step * in[loop.axis].step});
-  ptrdiff_t start = 0;
-  for (size_t axis = 0; axis < in.size(); ++axis) start += view.starts()[axis] * in[axis].step;
-  std::vector<Dim> dims;
-  paired(loops, out, dims);  // the loops of an axis multiply to its extent
-  step->copy(start, 0, dims);
-  return step;
-}
-
-class ImageStep : public Step {
- public:
-  void run(const Buffers& at, int begin, int end) const noexcept override {
-    for (int y = begin; y < end; ++y)
-      for (int x = 0; x < (map.pixel == map.c ? 1 : map.w); ++x) {
-        size_t size = map.pixel == map.c ? static_cast<size_t>(map.w) * map.c : map.c;
-        std::memcpy(at.out + y * map.row + x * map.pixel, at.in + (static_cast<size_t>(y) * map.w + x) * map.c, size);
-      }
-  }
-
-  Map map = {};
-};
-
-}  // namespace
-
-std::unique_ptr<Step> make_copy(const Graph& graph, const Layout& layout, const Layer& layer, int input, int before,
-                                Features features) {
-  const Node& node = *layer.node;
-  int in = node.inputs[input], out = layer.output;
-  const Value &from = graph.values[in], &to = graph.values[out];
-  std::vector<Stride> in_strides = strides(from, layout.place(in).map), out_strides = strides(to, layout.place(out).map);
-  auto step = layer.view ? make_viewed(*layer.view, in_strides, out_strides, features)
-                         : make_move(node, from, to, before, in_strides, out_strides, features);
+std::unique_ptr<Step> make_copy(const Binding& binding, int in, const std::function<std::unique_ptr<Step>(Copy&)>& make) {
+  const Layout& layout = binding.layout;
+  const Node& node = *binding.layer.node;
+  int out = binding.layer.output;
+  const Value &from = binding.graph.values[in], &to = binding.graph.values[out];
+  Copy copy = {from, to, strides(from, layout.place(in).map), strides(to, layout.place(out).map), node, binding.features};
+  auto step = binding.layer.view ? make_viewed(*binding.layer.view, copy) : make(copy);
   step->name = node.name, step->op = node.op;
-  step->in = in, step->out = out;
+  step->operands = {{Role::codes, in}, {Role::output, out}};
   step->bytes = 2 * std::min(from.count(), to.count());
   return step;
 }
 
-std::unique_ptr<Step> make_constant(const Graph& graph, const Layout& layout, const Layer& layer, Features) {
-  const Node& node = *layer.node;
-  const Value& value = graph.values[layer.output];
-  auto step = std::make_unique<ConstantStep>(value, layout.place(layer.output).map, node.tensors.at("codes").as<uint8_t>());
-  step->name = node.name, step->op = node.op, step->kernel = "copy";
-  step->in = -1, step->out = layer.output;
-  step->bytes = 2 * value.count();
-  return step;
+Steps make_move(const Binding& binding, std::unique_ptr<Step> (*make)(Copy&)) {
+  const Layer& layer = binding.layer;
+  if (!layer.view && layer.op->traits.parts)
+    for (const Part& part : layer.op->traits.parts(binding.graph, layer))
+      if (is_in_place(binding, part)) return {};
+  return one_step(make_copy(binding, layer.operand(Role::codes), make));
 }
 
-std::unique_ptr<Step> make_image(const Layout& layout) {
-  auto step = std::make_unique<ImageStep>();
-  step->name = step->op = "image", step->kernel = "copy";
-  step->map = layout.place(0).map;
-  step->units = step->map.h;
-  step->bytes = 2 * static_cast<int64_t>(step->map.h) * step->map.w * step->map.c;
-  step->in = -1, step->out = 0;
-  return step;
+std::vector<int64_t> row_major(const std::vector<int>& shape) {
+  std::vector<int64_t> steps(shape.size(), 1);
+  for (size_t d = shape.size(); d-- > 1;) steps[d - 1] = steps[d] * shape[d];
+  return steps;
+}
+
+std::vector<Part> whole_if_in_order(const Graph& graph, const Layer& layer, const std::vector<int64_t>& steps) {
+  const Value &in = graph.values[layer.operand(Role::codes)], &out = graph.values[layer.output];
+  if (in.channels() != out.channels() || memory_order(in, row_major(in.shape)) != memory_order(out, steps)) return {};
+  return {{layer.output, layer.operand(Role::codes), -1, 0}};
 }
 
 }  // namespace bitwright

@@ -10,6 +10,11 @@
 
 namespace bitwright {
 
+inline std::vector<float> floats(const Node& node, const char* key) {
+  auto values = node.tensors.at(key).as<float>();
+  return {values.begin(), values.end()};
+}
+
 // Per-channel numbers for kernels that load whole vectors of them: aligned, and zero beyond the last.
 template <class T>
 AlignedBytes padded(const std::vector<T>& values) {
@@ -32,36 +37,32 @@ inline bool is_narrow(const Epilogue& e, const std::vector<float>& m, const std:
 template <class Params>
 class KernelStep : public Step {
  public:
-  KernelStep(const Graph& graph, const Layout& layout, const Layer& layer) {
+  explicit KernelStep(const Binding& binding) : binding_(&binding) {
+    const Layer& layer = binding.layer;
     const Node& node = *layer.node;
-    name = node.name, op = node.op, in = node.inputs[0], out = layer.output;
-    if (node.inputs.size() > 1) second = node.inputs[1];
-    params.in = layout.place(in).map, params.out = layout.place(out).map;
-    bytes = graph.values[in].count() + graph.values[out].count();
-    const Value &from = graph.values[in], &to = graph.values[out];
-    if (op == "table") {
-      set_table(node.tensors.at("table"), from.stored_step(), to.stored_step());
-    } else if (layer.table) {
-      set_table(*layer.table, op == "max_pool2d" ? from.stored_step() : 1, to.stored_step());
-    } else if (!to.is_float && to.stored_step() != 1 && op != "max_pool2d") {
-      for (int code = 0; code < 256; ++code)
-        table_.push_back(static_cast<uint8_t>(std::min(code, to.max_code) * to.stored_step()));
-    }
+    name = node.name, op = node.op;
+    for (size_t i = 0; i < node.inputs.size(); ++i) operands.push_back({layer.role_of(i), node.inputs[i]});
+    operands.push_back({Role::output, layer.output});
+    second_ = layer.op->operands[1];
+    params.in = map(Role::codes), params.out = map(Role::output);
+    if constexpr (requires { params.second; })
+      if (node.inputs.size() > 1) params.second = map(second_);
+    bytes = of(Role::codes).count() + of(Role::output).count();
+    set_table();
   }
 
-  void run(const Buffers& at, int begin, int end) const noexcept override { kernel_->run(params, at, begin, end); }
+  void run(const Memory& at, int begin, int end) const noexcept override {
+    kernel_->run(params, {at[Role::codes], at[second_], at[Role::output], at.scratch}, begin, end);
+  }
 
   // All units of a map that is no larger than the one it was bound to.
   void run_all(const Params& of, const Buffers& at) const { kernel_->run(of, at, 0, kernel_->units(of)); }
 
-  const uint8_t* table() const { return table_.empty() ? nullptr : table_.data(); }
+  // While the step is made: one of its values, and where it lies.
+  const Value& of(Role role) const { return binding_->graph.values[value(role)]; }
+  const Map& map(Role role) const { return binding_->layout.place(value(role)).map; }
 
-  // A table from codes stored as multiples of `from` to codes stored as multiples of `to`.
-  void set_table(const Tensor& table, int from, int to) {
-    auto codes = table.as<uint8_t>();
-    for (size_t i = 0; i < codes.size(); ++i)
-      table_.push_back(static_cast<uint8_t>(codes[i / 256 * 256 + i % 256 / from] * to));
-  }
+  const uint8_t* table() const { return table_.empty() ? nullptr : table_.data(); }
 
   template <class T>
   const T* keep(const std::vector<T>& values) {
@@ -70,10 +71,11 @@ class KernelStep : public Step {
   }
 
   // How t is stored: bounds, table, or float.
-  Epilogue store(const Graph& graph, const Node& node) const {
+  Epilogue store() const {
+    const Node& node = *binding_->layer.node;
     Epilogue e = {};
     e.table = table();
-    e.to_float = graph.values[out].is_float;
+    e.to_float = of(Role::output).is_float;
     if (!e.to_float) {
       e.lo = static_cast<float>(node.attrs.at("lo")[0]);
       e.hi = static_cast<float>(node.attrs.at("hi")[0]);
@@ -81,22 +83,23 @@ class KernelStep : public Step {
     return e;
   }
 
-  Epilogue epilogue(const Graph& graph, const Node& node, const std::vector<float>& m, const std::vector<float>& b) {
-    Epilogue e = store(graph, node);
+  Epilogue epilogue(const std::vector<float>& m, const std::vector<float>& b) {
+    Epilogue e = store();
     e.m = keep(m), e.b = keep(b);
-    if (second >= 0) {
+    if (value(Role::residual) >= 0) {
       e.residual = true;
-      e.m_r = node.tensors.at("m_r").as<float>()[0];
-      e.r_zp = graph.values[second].zero_point(0);
+      e.m_r = binding_->layer.node->tensors.at("m_r").template as<float>()[0];
+      e.r_zp = of(Role::residual).zero_point(0);
     }
     e.narrow = is_narrow(e, m, b);
     return e;
   }
 
-  // A kernel that this machine cannot run is chosen all the same, so that choices can be tested, but none of its code is
-  // called: such a step says what it is, and does not run.
-  void bind(const KernelTable<Params>& kernels, Features features, const int8_t* weights = nullptr) {
-    const KernelRow<Params>& row = kernels.choose(params, features);
+  // The last thing in making a step. A kernel that this machine cannot run is chosen all the same, so that choices can be
+  // tested, but none of its code is called: such a step says what it is, and does not run.
+  void bind(const KernelTable<Params>& kernels, const int8_t* weights = nullptr) {
+    const KernelRow<Params>& row = kernels.choose(params, binding_->features);
+    binding_ = nullptr;
     kernel = row.name, isa = isa_for(row.needs), kernel_ = row.kernel;
     if (!has(detected_features(), row.needs)) return;
     units = kernel_->units(params);
@@ -113,6 +116,25 @@ class KernelStep : public Step {
   Params params = {};
 
  private:
+  // The table of the op or one that is fused, from codes as multiples of what they come in to codes as multiples of what the
+  // output stores; without one, codes that are stored as other multiples need a table of these.
+  void set_table() {
+    const Layer& layer = binding_->layer;
+    const Value& to = of(Role::output);
+    int from = layer.op->traits.passes_codes ? of(Role::codes).stored_step() : 1;
+    const Tensor* table = layer.op->traits.is_table ? &layer.node->tensors.at("table") : layer.table;
+    if (table) {
+      auto codes = table->as<uint8_t>();
+      for (size_t i = 0; i < codes.size(); ++i)
+        table_.push_back(static_cast<uint8_t>(codes[i / 256 * 256 + i % 256 / from] * to.stored_step()));
+    } else if (!to.is_float && to.stored_step() != from) {
+      for (int code = 0; code < 256; ++code)
+        table_.push_back(static_cast<uint8_t>(std::min(code, to.max_code) * to.stored_step()));
+    }
+  }
+
+  const Binding* binding_;  // null once the step is made
+  Role second_;             // of the kernel's second operand, if it has one
   const Kernel<Params>* kernel_ = nullptr;
   AlignedBytes packed_;
   std::vector<AlignedBytes> kept_;

@@ -1,24 +1,28 @@
-// Squeeze-and-excite without passes of its own over maps: a depthwise convolution pools each block of channels once it has
-// written it; a 1x1 convolution multiplies the pixels that it reads next.
-#include "kernels/depthwise/depthwise.h"
-#include "kernels/elementwise/elementwise.h"
-#include "kernels/igemm/igemm.h"
-#include "kernels/pool/pool.h"
-#include "ops/kernel_step.h"
+#include "ops/squeeze.h"
+
+#include "ops/elementwise.h"
+#include "ops/pool.h"
+#include "ops/weighted.h"
 
 namespace bitwright {
 namespace {
 
 constexpr int kStripPixels = 112;
+constexpr int64_t kL1Bytes = 32 << 10;
 
 using Scale = KernelStep<ElementwiseParams>;
 using Pointwise = KernelStep<IgemmParams>;
 using Depthwise = KernelStep<DepthwiseParams>;
 using GlobalPool = KernelStep<PoolParams>;
 
-template <class T>
-std::unique_ptr<T> as(std::unique_ptr<Step> step) {
-  return std::unique_ptr<T>(static_cast<T*>(step.release()));
+struct Strips {
+  int rows, count;
+};
+
+Strips strips_of(const Value& x) {
+  Extent e = extent(x);
+  int count = (e.h * e.w + kStripPixels - 1) / kStripPixels, rows = (e.h + count - 1) / count;
+  return {rows, (e.h + rows - 1) / rows};
 }
 
 class ScaledStep : public Step {
@@ -27,22 +31,26 @@ class ScaledStep : public Step {
       : scale_(std::move(scale)), conv_(std::move(conv)), strip_rows_(strips.rows) {
     name = conv_->name, op = conv_->op, kernel = conv_->kernel + ", input scaled", isa = conv_->isa;
     macs = conv_->macs, weight_bytes = conv_->weight_bytes;
-    in = scale_->in, third = scale_->second, second = conv_->second, out = conv_->out;
+    operands = {{Role::codes, scale_->value(Role::codes)}, {Role::factor, scale_->value(Role::factor)}};
+    for (Operand operand : conv_->operands)
+      if (operand.role != Role::codes) operands.push_back(operand);
     const Map& map = conv_->params.in;
     bytes = scale_->bytes + conv_->bytes - 2 * static_cast<int64_t>(map.h) * map.w * map.c;
     strip_bytes_ = (strip_rows_ * map.row + kSlack + kCacheLine - 1) / kCacheLine * kCacheLine;
     units = strips.count, scratch_bytes = strip_bytes_ + conv_->scratch_bytes;
   }
 
-  void run(const Buffers& at, int begin, int end) const noexcept override {
+  // Each strip is scaled into scratch memory and read there, while it is in the cache.
+  void run(const Memory& at, int begin, int end) const noexcept override {
     ElementwiseParams scale = scale_->params;
     IgemmParams conv = conv_->params;
     conv.strip = true;
     for (int i = begin; i < end; ++i) {
       int y = i * strip_rows_, rows = std::min(strip_rows_, conv_->params.in.h - y);
       for (Map* map : {&scale.in, &scale.out, &conv.in, &conv.second, &conv.out}) map->h = rows;
-      scale_->run_all(scale, {at.in + y * scale.in.row, at.third, at.scratch, nullptr});
-      conv_->run_all(conv, {at.scratch, at.second + y * conv.second.row, at.out + y * conv.out.row, at.scratch + strip_bytes_});
+      scale_->run_all(scale, {at[Role::codes] + y * scale.in.row, at[Role::factor], at.scratch, nullptr});
+      conv_->run_all(conv, {at.scratch, at[Role::residual] + y * conv.second.row, at[Role::output] + y * conv.out.row,
+                            at.scratch + strip_bytes_});
     }
   }
 
@@ -60,14 +68,17 @@ class PooledStep : public Step {
     static_assert(kPoolBlock == DepthwiseGrid::kBlockChannels);
     name = conv_->name, op = conv_->op, kernel = conv_->kernel + ", output pooled", isa = conv_->isa;
     macs = conv_->macs, weight_bytes = conv_->weight_bytes, bytes = conv_->bytes + pool_->params.out.c;
-    in = conv_->in, second = conv_->second, out = conv_->out, third = pool_->out;
+    operands = conv_->operands;
+    operands.push_back({Role::pooled, pool_->out()});
     units = pool_->units, pieces_ = conv_->units / units;
   }
 
-  void run(const Buffers& at, int begin, int end) const noexcept override {
+  void run(const Memory& at, int begin, int end) const noexcept override {
+    Memory of_pool;
+    of_pool[Role::codes] = at[Role::output], of_pool[Role::output] = at[Role::pooled];
     for (int block = begin; block < end; ++block) {
       conv_->run(at, block * pieces_, (block + 1) * pieces_);
-      pool_->run({at.out, nullptr, at.third, nullptr}, block, block + 1);
+      pool_->run(of_pool, block, block + 1);
     }
   }
 
@@ -79,21 +90,27 @@ class PooledStep : public Step {
 
 }  // namespace
 
-Strips scaled_strips(const Value& x) {
-  Extent e = extent(x);
-  int count = (e.h * e.w + kStripPixels - 1) / kStripPixels, rows = (e.h + count - 1) / count;
-  return {rows, (e.h + rows - 1) / rows};
+bool scales_in_strips(const Value& x, int threads) { return strips_of(x).count >= threads; }
+
+std::unique_ptr<Step> make_scaled(const Binding& binding) {
+  const Layer& scale = *binding.layer.scale;
+  return std::make_unique<ScaledStep>(make_mul({binding.graph, binding.layout, scale, binding.features}),
+                                      make_igemm(binding, conv_window(*binding.layer.node), 1),
+                                      strips_of(binding.graph.values[scale.operand(Role::codes)]));
 }
 
-std::unique_ptr<Step> make_scaled(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
-  return std::make_unique<ScaledStep>(as<Scale>(make_elementwise(graph, layout, *layer.scale, features)),
-                                      as<Pointwise>(make_conv2d(graph, layout, layer, features)),
-                                      scaled_strips(graph.values[layer.scale->node->inputs[0]]));
+bool pools_in_blocks(const Value& map, int threads) {
+  Extent e = extent(map);
+  int blocks = (e.c + kPoolBlock - 1) / kPoolBlock;
+  int most = (blocks + threads - 1) / threads * kPoolBlock;  // channels of a thread
+  return int64_t{e.h} * e.w * kPoolBlock <= kL1Bytes && (threads == 1 || 4 * most * threads <= 5 * e.c);
 }
 
-std::unique_ptr<Step> make_pooled(const Graph& graph, const Layout& layout, const Layer& layer, Features features) {
-  return std::make_unique<PooledStep>(as<Depthwise>(make_conv2d(graph, layout, layer, features)),
-                                      as<GlobalPool>(make_pool(graph, layout, *layer.pool, features)));
+std::unique_ptr<Step> make_pooled(const Binding& binding) {
+  const Node& node = *binding.layer.node;
+  return std::make_unique<PooledStep>(
+      make_depthwise(binding, conv_window(node), node.attrs.at("groups")[0]),
+      make_pool({binding.graph, binding.layout, *binding.layer.pool, binding.features}, Pool::global_average));
 }
 
 }  // namespace bitwright

@@ -12,7 +12,7 @@ Layers::Layers(const Graph& graph) : writers_(graph.values.size(), layers_.end()
 void Layers::add(Iterator before, const Node* node) {
   size_t values = std::max(writers_.size(), static_cast<size_t>(node->output) + 1);
   writers_.resize(values, layers_.end()), readers_.resize(values, 0);
-  writers_[node->output] = layers_.insert(before, {node, node->output, nullptr, nullptr, nullptr, {}});
+  writers_[node->output] = layers_.insert(before, {&op_of(*node), node, node->output});
   for (int input : node->inputs) ++readers_[input];
 }
 
@@ -21,12 +21,15 @@ void Layers::insert(Iterator before, Node node) {
   add(before, &nodes_.back());
 }
 
-void Layers::read(Layer& layer, size_t input, int value) {
+void Layers::read(Layer& layer, Role role, int value) {
   nodes_.push_back(*layer.node);
   layer.node = &nodes_.back();
-  int& reads = nodes_.back().inputs[input];
-  --readers_[reads], ++readers_[value];
-  reads = value;
+  for (size_t i = 0; i < layer.node->inputs.size(); ++i) {
+    if (layer.role_of(i) != role) continue;
+    int& reads = nodes_.back().inputs[i];
+    --readers_[reads], ++readers_[value];
+    reads = value;
+  }
 }
 
 void Layers::write(Iterator layer, int value) {
@@ -48,10 +51,10 @@ const Layer* Layers::fuse(Iterator layer) {
 }
 
 std::vector<int> inputs_of(const Layer& layer) {
-  std::vector<int> inputs = layer.node->inputs;
-  if (!layer.scale) return inputs;
-  const std::vector<int>& scaled = layer.scale->node->inputs;
-  inputs[0] = scaled[0], inputs.push_back(scaled[1]);
+  if (!layer.scale) return layer.node->inputs;
+  std::vector<int> inputs = layer.scale->node->inputs;  // in place of what it wrote
+  for (int input : layer.node->inputs)
+    if (input != layer.scale->output) inputs.push_back(input);
   return inputs;
 }
 

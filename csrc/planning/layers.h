@@ -5,7 +5,7 @@
 #include <list>
 #include <vector>
 
-#include "ops/step.h"
+#include "ops/op.h"
 
 namespace bitwright {
 
@@ -24,9 +24,9 @@ class Layers {
   Iterator writer(int value) const { return writers_[value]; }  // end() if no layer does: of the image, or once it is fused
   int readers(int value) const { return readers_[value]; }      // inputs of layers, and the graph's output
 
-  void insert(Iterator before, Node node);           // of a node that is not in the graph
-  void read(Layer& layer, size_t input, int value);  // it reads `value` from now on
-  void write(Iterator layer, int value);             // likewise
+  void insert(Iterator before, Node node);        // of a node that is not in the graph
+  void read(Layer& layer, Role role, int value);  // its operand of this role is `value` from now on
+  void write(Iterator layer, int value);          // its output likewise
   void erase(Iterator layer);
   const Layer* fuse(Iterator layer);  // removes it from the order: another layer does its work and reads its inputs
 

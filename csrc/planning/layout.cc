@@ -25,6 +25,10 @@ Extent extent(const Value& value) {
   return {pixels / w, w, channels};
 }
 
+int pixels_along(const Value& value, int axis) {
+  return static_cast<int>(value.count() / value.channels() / value.shape[axis]);
+}
+
 Layout::Layout(const Graph& graph)
     : graph_(graph), links_(graph.values.size()), buffers_(graph.values.size()), places_(graph.values.size()) {}
 

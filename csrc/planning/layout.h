@@ -85,4 +85,7 @@ struct Extent {
 };
 Extent extent(const Value& value);
 
+// How many pixels one index of an axis stands for, if it is the outermost of those that have more than one.
+int pixels_along(const Value& value, int axis);
+
 }  // namespace bitwright

@@ -10,7 +10,7 @@
 namespace bitwright {
 
 struct Lowered {
-  std::vector<std::unique_ptr<Step>> steps;
+  Steps steps;
   Layout layout;
 };
 

@@ -24,10 +24,11 @@ bool is_faster(const Value& in, const Value& out, Features features) {
   return !has(features, kAvxVnni) || planes_of(in) == 1;
 }
 
-bool runs_on_planes(const Graph& graph, const Node& node, Features features) {
-  if (node.op != "conv2d" && node.op != "linear") return false;
-  if (node.op == "conv2d" ? node.attrs.at("groups")[0] != 1 : is_grouped(node)) return false;
-  const Value& in = graph.values[node.inputs[0]];
+bool runs_on_planes(const Graph& graph, const Layer& layer, Features features) {
+  const Node& node = *layer.node;
+  auto is_dense = layer.op->traits.is_dense;
+  if (!is_dense || !is_dense(node)) return false;
+  const Value& in = graph.values[layer.operand(Role::codes)];
   if (in.max_code >= 1 << kMostPlanes || extent(in).c < kLeastChannels || !is_faster(in, graph.values[node.output], features))
     return false;
   bool one_zero = std::all_of(in.zero_points.begin(), in.zero_points.end(), [&](int z) { return z == in.zero_points[0]; });
@@ -38,24 +39,24 @@ bool runs_on_planes(const Graph& graph, const Node& node, Features features) {
 std::vector<std::vector<Layer*>> readers_on_planes(const Graph& graph, Layers& layers, Features features) {
   std::vector<std::vector<Layer*>> readers(graph.values.size());
   for (Layer& layer : layers)
-    if (runs_on_planes(graph, *layer.node, features)) readers[layer.node->inputs[0]].push_back(&layer);
+    if (runs_on_planes(graph, layer, features)) readers[layer.operand(Role::codes)].push_back(&layer);
   return readers;
 }
 
-bool all_compare(const Graph& graph, const Node& table) {
-  auto codes = table.tensors.at("table").as<uint8_t>();
+bool all_compare(const Graph& graph, const Layer& table) {
+  auto codes = table.node->tensors.at("table").as<uint8_t>();
   Comparison ignored;
   for (size_t i = 0; i < codes.size(); i += 256)
-    if (!is_comparison(codes.data() + i, graph.values[table.inputs[0]].max_code, ignored)) return false;
+    if (!is_comparison(codes.data() + i, graph.values[table.operand(Role::codes)].max_code, ignored)) return false;
   return true;
 }
 
 // table(f(x)) of one bit, which nothing else reads, is a comparison that f can do.
 void fuse_comparison(const Graph& graph, Layers& layers, Layers::Iterator table, Features features) {
-  int source = table->node->inputs[0], value = table->output;
+  int source = table->operand(Role::codes), value = table->output;
   auto before = layers.writer(source);
   if (before == layers.end() || before->table || before->node->inputs.size() != 1 || layers.readers(source) != 1) return;
-  if (!runs_on_planes(graph, *before->node, features) || !all_compare(graph, *table->node)) return;
+  if (!runs_on_planes(graph, *before, features) || !all_compare(graph, *table)) return;
   before->table = &table->node->tensors.at("table");
   layers.erase(table);
   layers.write(before, value);
@@ -72,7 +73,7 @@ void add_packed(Graph& graph, Layers& layers, int value, int planes, const std::
   pack.op = "pack", pack.name = writer == layers.end() ? "input" : writer->node->name, pack.inputs = {value},
   pack.output = packed;
   layers.insert(writer == layers.end() ? layers.begin() : std::next(writer), pack);
-  for (Layer* reader : readers) layers.read(*reader, 0, packed);
+  for (Layer* reader : readers) layers.read(*reader, Role::codes, packed);
 }
 
 }  // namespace
@@ -94,14 +95,14 @@ void pack_values(Graph& graph, Layers& layers, Features features, bool keep_valu
     if (readers[value].empty()) continue;
     int planes = planes_of(graph.values[value]);
     auto writer = layers.writer(value);
-    bool packs = writer != layers.end() && (writer->node->op == "table" || runs_on_planes(graph, *writer->node, features));
+    bool packs = writer != layers.end() && (writer->op->traits.is_table || runs_on_planes(graph, *writer, features));
     bool others = layers.readers(value) != static_cast<int>(readers[value].size());
     if (!packs || others || keep_values) {
       add_packed(graph, layers, value, planes, readers[value]);
       continue;
     }
     graph.values[value].planes = planes;
-    if (writer->node->op == "table" && planes == 1) fuse_comparison(graph, layers, writer, features);
+    if (writer->op->traits.is_table && planes == 1) fuse_comparison(graph, layers, writer, features);
   }
 }
 

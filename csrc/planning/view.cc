@@ -15,23 +15,20 @@ std::vector<View::Loop> View::loops() const {
   return all;
 }
 
-std::optional<View> View::after(const Node& node, const std::vector<int>& shape) const {
+std::optional<View> View::permuted(const std::vector<int>& dims) const {
   View view = *this;
-  bool can = false;
-  if (node.op == "permute") can = view.permute(node.attrs.at("dims"));
-  if (node.op == "reshape") can = view.reshape(shape);
-  if (node.op == "slice") {
-    int axis = node.attrs.at("axis")[0];
-    can = view.slice(view.axes_[axis], node.attrs.at("start")[0], node.attrs.at("step")[0], shape[axis]);
-  }
-  return can ? std::optional(view) : std::nullopt;
+  for (size_t d = 0; d < dims.size(); ++d) view.axes_[d] = axes_[dims[d]];
+  return view;
 }
 
-bool View::permute(const std::vector<int>& dims) {
-  std::vector<Axis> axes;
-  for (int d : dims) axes.push_back(axes_[d]);
-  axes_ = axes;
-  return true;
+std::optional<View> View::sliced(int axis, int64_t start, int64_t step, int64_t count) const {
+  View view = *this;
+  return view.slice(view.axes_[axis], start, step, count) ? std::optional(view) : std::nullopt;
+}
+
+std::optional<View> View::reshaped(const std::vector<int>& shape) const {
+  View view = *this;
+  return view.reshape(shape) ? std::optional(view) : std::nullopt;
 }
 
 // Of several loops a slice takes whole turns of the outermost, or stays within one of its turns.

@@ -7,8 +7,6 @@
 #include <optional>
 #include <vector>
 
-#include "model/graph.h"
-
 namespace bitwright {
 
 class View {
@@ -22,15 +20,16 @@ class View {
 
   View(int source, const std::vector<int>& shape);
 
-  // What `node` makes of it; nothing where that has no such loops.
-  std::optional<View> after(const Node& node, const std::vector<int>& shape) const;
+  // Moves of it; nothing where these have no such loops.
+  std::optional<View> permuted(const std::vector<int>& dims) const;
+  std::optional<View> sliced(int axis, int64_t start, int64_t step, int64_t count) const;
+  std::optional<View> reshaped(const std::vector<int>& shape) const;
 
   int source() const { return source_; }
   const std::vector<int64_t>& starts() const { return starts_; }  // along each axis of the source
   std::vector<Loop> loops() const;                                // of all axes, in row-major order
 
  private:
-  bool permute(const std::vector<int>& dims);
   bool slice(Axis& axis, int64_t start, int64_t step, int64_t count);
   bool reshape(const std::vector<int>& shape);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "ops/check.h"
+
 namespace bitwright {
 namespace {
 
@@ -82,16 +84,15 @@ void Plan::fill_halo(uint8_t* arena, const Buffer& buffer) const {
   }
 }
 
-void Plan::run_units(const Step& step, const Buffers& at, uint8_t* arena, int begin, int end) const {
-  if (end > step.units) fill_halo(arena, lowered_.layout.buffer(lowered_.layout.place(step.out).buffer));
+void Plan::run_units(const Step& step, const Memory& at, uint8_t* arena, int begin, int end) const {
+  if (end > step.units) fill_halo(arena, lowered_.layout.buffer(lowered_.layout.place(step.out()).buffer));
   if (begin < step.units) step.run(at, begin, std::min(end, step.units));
 }
 
-Buffers Plan::buffers(Context& context, const Step& step, const uint8_t* image, int thread) const {
-  auto at = [&](int value) { return context.arena() + lowered_.layout.place(value).offset; };
-  auto at_any = [&](int value) { return value >= 0 ? at(value) : nullptr; };
-  return {step.in >= 0 ? at(step.in) : image, at_any(step.second), at(step.out), context.scratch[thread].data(),
-          at_any(step.third)};
+Memory Plan::memory(Context& context, const Step& step, const uint8_t* image, int thread) const {
+  Memory at = {image, context.scratch[thread].data()};
+  for (const Operand& operand : step.operands) at[operand.role] = context.arena() + lowered_.layout.place(operand.value).offset;
+  return at;
 }
 
 // Each thread works through its own share of the units, which lies where its share of the step before did, then helps the
@@ -105,7 +106,7 @@ Buffers Plan::buffers(Context& context, const Step& step, const uint8_t* image, 
 // released, and whoever sees 0 sees what every thread has written.
 void Plan::run_step(Context& context, const Step& step, size_t index, const uint8_t* image, int thread, int threads) const {
   uint8_t* arena = context.arena();
-  Buffers at = buffers(context, step, image, thread);
+  Memory at = memory(context, step, image, thread);
   int units = all_units(step);
   if (threads == 1) return run_units(step, at, arena, 0, units);
   int piece = std::max(1, units / (threads * kPiecesPerThread));
@@ -169,7 +170,7 @@ void Plan::run_group(const Contexts::Lease& lease, size_t first, const uint8_t* 
     for (int begin = 0; begin < units; begin += piece)
       for (int i = 0; i < count; ++i) {
         Context& context = lease[first + i];
-        Buffers at = buffers(context, step, images + i * image_bytes(), 0);
+        Memory at = memory(context, step, images + i * image_bytes(), 0);
         run_units(step, at, context.arena(), begin, std::min(begin + piece, units));
       }
   }

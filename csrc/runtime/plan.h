@@ -44,7 +44,7 @@ class Plan {
   Lowered lowered(bool keep_values);
   void run_step(Context& context, const Step& step, size_t index, const uint8_t* image, int thread, int threads) const;
   void run_image(Context& context, const uint8_t* image, int thread, int threads) const;
-  void run_units(const Step& step, const Buffers& at, uint8_t* arena, int begin, int end) const;
+  void run_units(const Step& step, const Memory& at, uint8_t* arena, int begin, int end) const;
   void fill_halo(uint8_t* arena, const Buffer& buffer) const;
   void read_outputs(const Context& context, uint8_t* to) const;
   void read_value(const Context& context, int value, uint8_t* to) const;
@@ -53,7 +53,7 @@ class Plan {
   void run_groups(ThreadPool::Turn& turn, const Contexts::Lease& lease, const uint8_t* images, int64_t count,
                   uint8_t* outputs) const;
   void run_shared(ThreadPool::Turn& turn, Context& context, const uint8_t* image, uint8_t* output) const;
-  Buffers buffers(Context& context, const Step& step, const uint8_t* image, int thread) const;
+  Memory memory(Context& context, const Step& step, const uint8_t* image, int thread) const;
 
   Graph graph_;
   Features features_;

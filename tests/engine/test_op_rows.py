@@ -1,0 +1,68 @@
+"""The engine's table of ops: an op has a row there, or a graph that holds it is refused; nothing is skipped."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bitwright import _native
+from bitwright.engine.native import _description
+from tests.kernels.random_graph import RandomGraph
+
+CSRC = Path(__file__).parents[2] / "csrc"
+
+
+def described(op: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[int]]:
+    """A graph of a convolution and a batch norm, which is called `op`."""
+    graph = RandomGraph((3, 5, 7))
+    graph.dequantize(graph.batch_norm(graph.conv2d("input", 8, 3)))
+    values, nodes, outputs = _description(graph.build())
+    nodes[1] = (nodes[1][0], op, *nodes[1][2:])
+    return values, nodes, outputs
+
+
+def rows() -> list[str]:
+    """The names in the table of csrc/ops/ops.cc, but `pack`, which planning makes and no graph may hold."""
+    found = re.findall(r"\bOP\((\w+)\)", (CSRC / "ops" / "ops.cc").read_text())
+    assert "pack" in found
+    return sorted(set(found) - {"pack"})
+
+
+def test_a_row_is_found_by_its_name() -> None:
+    _native.Plan(*described("batch_norm"), 1)
+
+
+@pytest.mark.parametrize("op", ["batch_norm2", "batch", "", "pack"])
+def test_an_op_without_a_row_is_refused(op: str) -> None:
+    name = described(op)[1][1][0]
+    with pytest.raises(ValueError, match=re.escape(f"node '{name}' ({op}): unknown op")):
+        _native.Plan(*described(op), 1)
+    with pytest.raises(ValueError, match="unknown op"):
+        _native.chosen_kernels(*described(op), [])
+
+
+@pytest.mark.parametrize("op", rows())
+def test_every_row_checks_its_nodes(op: str) -> None:
+    """No row takes a node of another op that has none of its attributes and tensors: something asks for them."""
+    values, nodes, outputs = described(op)
+    nodes[1] = (*nodes[1][:2], [], *nodes[1][3:4], {}, {})
+    with pytest.raises(ValueError, match=re.escape(f"({op}): ") + "(?!unknown op)"):
+        _native.Plan(values, nodes, outputs, 1)
+
+
+def other_sources() -> Iterator[Path]:
+    for path in sorted(CSRC.rglob("*")):
+        if path.suffix in {".cc", ".h"} and path.relative_to(CSRC).parts[0] not in {"ops", "kernels", "training"}:
+            yield path
+
+
+@pytest.mark.parametrize("path", tuple(other_sources()), ids=lambda path: path.relative_to(CSRC).as_posix())
+def test_no_op_is_named_outside_its_room(path: Path) -> None:
+    """What planning and the runtime ask of an op is a trait. (Planning names the one op that it makes, `pack`.)"""
+    strings = set(re.findall(r'"(\w+)"', path.read_text()))
+    assert not strings & (set(rows()) - ({"table"} if path.parent.name == "planning" else set())), (
+        "expected a trait of csrc/ops/op.h in place of an op's name"
+    )
+    assert not re.search(r"\bop\s*[!=]=", path.read_text())
