@@ -17,6 +17,7 @@ from bitwright.capture import capture, fuse
 from bitwright.images.preprocess import Preprocess
 from bitwright.prepared import PreparedModel
 from bitwright.recipe import Recipe
+from tests.conformance.ops import cases
 from tests.networks import assert_equal_codes, pictures
 
 PREPROCESS = Preprocess(size=(10, 8), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
@@ -130,22 +131,8 @@ BODIES: dict[str, Callable[[Tensor], Tensor]] = {
     "a difference": lambda x: x - F.max_pool2d(x, 3, 1, 1),
     "square": lambda x: x * x,
     "double": lambda x: x + x,
-    "max pool": lambda x: F.max_pool2d(x, 3, 2, 1),
-    "max pool, ceil": lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True),
-    "max pool, ceil and pad": lambda x: F.max_pool2d(x, (3, 2), (2, 3), (1, 0), ceil_mode=True),
-    "max pool, dilated": lambda x: F.max_pool2d(x, 2, 1, dilation=3),
-    "average pool": lambda x: F.avg_pool2d(x, (3, 2)),
-    "average pool, pad": lambda x: F.avg_pool2d(x, 3, 2, 1),
-    "average pool, pad not counted": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
-    "average pool, ceil": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
-    "average pool, ceil, pad not counted": lambda x: F.avg_pool2d(x, 4, 3, 2, ceil_mode=True, count_include_pad=False),
-    "average pool, divisor": lambda x: F.avg_pool2d(x, 3, 2, divisor_override=5),
-    "average pool of all": lambda x: F.avg_pool2d(x, (10, 8)),
-    "average pool of all, divisor": lambda x: F.avg_pool2d(x, (10, 8), divisor_override=7),
     "adaptive average pool": lambda x: F.adaptive_avg_pool2d(x, (5, 2)),
     "adaptive average pool to the same": lambda x: F.adaptive_avg_pool2d(x, (10, 8)),
-    "mean": lambda x: x.mean((2, 3)),
-    "mean with planes": lambda x: x.mean([-1, -2], keepdim=True),
     "view": lambda x: x.view(x.size(0), -1),
     "reshape": lambda x: x.reshape(-1, 4, 20, 8),
     "flatten planes": lambda x: x.flatten(2),
@@ -160,6 +147,7 @@ BODIES: dict[str, Callable[[Tensor], Tensor]] = {
     "sum with alpha": lambda x: torch.add(x, 2, alpha=3),
     "dropout outside training": lambda x: F.dropout(x, 0.5, training=False),
     "a copy": lambda x: x.clone().contiguous().detach(),
+    **cases.BODIES,
 }
 
 

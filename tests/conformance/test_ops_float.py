@@ -13,7 +13,6 @@ from tests.conformance.ops.case import codes
 from tests.conformance.ops.cases import FLOAT_CASES, FLOAT_MAKERS, every_float_case
 from tests.conformance.ops.float_case import FloatCase, X, Y, column
 from tests.conformance.ops.tables import sigmoid
-from tests.conformance.test_ops_refuse import SAME_TYPE
 
 
 def lower(case: FloatCase) -> Node:
@@ -72,17 +71,16 @@ def test_lower_leaves_the_float_node_alone_and_is_deterministic(case):
         np.testing.assert_array_equal(case.node.tensors[key], tensor)
 
 
-def test_ops_that_pass_the_type_leave_codes_as_they_are():
-    assert {name for name, op in FLOAT_OPS.items() if op.passes_type} == set(SAME_TYPE)
+@every_float_case
+def test_ops_that_pass_the_type_leave_codes_as_they_are(case):
+    if FLOAT_OPS[case.node.op].passes_type:
+        assert {value.type for value in case.inputs} == {case.output.type}
+        assert lower(case) is case.node
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        n
-        for n in FLOAT_CASES
-        if n.split("-")[0] in ("conv2d", "linear", "batch_norm") and n.endswith(("float32", "None"))
-    ],
+    [n for n, c in FLOAT_CASES.items() if FLOAT_OPS[c.node.op].has_epilogue and n.endswith(("float32", "None"))],
 )
 def test_a_clamp_is_never_dropped(name):
     """Of a float32 result lo and hi are not used, so a clamp that was fused into it must be refused or kept."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -11,6 +12,7 @@ from bitwright.engine.native import chosen_kernels, make_plan
 from bitwright.engine.reference import Reference
 from bitwright.errors import EngineError
 from bitwright.graph import Graph
+from tests.conformance.ops.cases import GROW
 from tests.kernels.agreement import available
 from tests.kernels.random_graph import RandomGraph
 
@@ -58,7 +60,17 @@ def moves() -> RandomGraph:
     return graph
 
 
-CASES: tuple[Callable[[], RandomGraph], ...] = (convolutions, tables, bits, grouped, moves)
+def with_op(op: str) -> RandomGraph:
+    """Any op on planes, by its row in tests/conformance/ops."""
+    graph = RandomGraph((3, 9, 11))
+    graph.dequantize(GROW[op](graph, graph.conv2d("input", 40, 3)))
+    return graph
+
+
+CASES: tuple[Callable[[], RandomGraph], ...] = (
+    *(convolutions, tables, bits, grouped, moves),
+    *(partial(with_op, op) for op in GROW),
+)
 
 
 def chosen(graph: Graph, features: tuple[str, ...]) -> set[tuple[str, str]]:

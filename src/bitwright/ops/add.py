@@ -23,6 +23,7 @@ class Add(FloatOp, IntegerOp):
     keeps_sign = True
     writes_float = True
     arity = (2, 2)
+    roles = ("codes", "addend")
     attrs = epilogue.BOUNDS
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:

@@ -19,6 +19,7 @@ from bitwright.ops.op import Array, FloatOp, IntegerOp, codes_of, expect_tensors
 
 class BatchNorm(FloatOp, IntegerOp):
     name = "batch_norm"
+    parameters = ("bn_weight", "bn_bias")
     has_epilogue = True
     smoothable = True
     affine = True

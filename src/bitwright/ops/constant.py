@@ -19,6 +19,7 @@ from bitwright.qtensor import to_codes
 
 class Constant(FloatOp, IntegerOp):
     name = "constant"
+    parameters = ("value",)
     arity = (0, 0)
     roles = ()
     any_channel = True

@@ -34,6 +34,7 @@ from bitwright.qtensor import QType
 
 class Conv2d(FloatOp, IntegerOp):
     name = "conv2d"
+    parameters = ("weight", "bias", "bn_weight", "bn_bias")
     weighted = True
     has_epilogue = True
     folds_image = True

@@ -33,6 +33,7 @@ from bitwright.ops.weights import WEIGHTS, check_layer, quantize_weight, with_re
 
 class Linear(FloatOp, IntegerOp):
     name = "linear"
+    parameters = ("weight", "bias", "bn_weight", "bn_bias")
     weighted = True
     has_epilogue = True
     groups_inputs = True

@@ -85,6 +85,8 @@ class FloatOp(Op):
     """True where codes pass through unchanged, so that the result has the type of the input."""
     writes_float: ClassVar[bool] = False
     """True where the result may be float32: an epilogue without its rounding."""
+    parameters: ClassVar[tuple[str, ...]] = ()
+    """The tensors that training changes; those of a fused batch norm among them."""
     has_epilogue: ClassVar[bool] = False
     """True where it rounds sums or products, so that a clamp behind it becomes the bounds of its codes."""
     folds_image: ClassVar[bool] = False

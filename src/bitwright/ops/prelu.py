@@ -26,6 +26,7 @@ MOST_CHANNELS = 2**16
 
 class Prelu(Unary, IntegerOp):
     name = "prelu"
+    parameters = PARAMETERS
     takes_shifts = True
     per_channel = True
     takes_image = True

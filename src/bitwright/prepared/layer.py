@@ -16,8 +16,6 @@ from bitwright.prepared.ops.op import FloatCall, along
 from bitwright.prepared.quantizers import WeightQuantizer
 from bitwright.qtensor import QType
 
-PARAMETERS = ("weight", "bias", "bn_weight", "bn_bias", "slope", "before", "after", "value")
-
 
 class Layer(nn.Module):
     """Runs a float node. One with a weight has a `quantizer`; a `correction` [O], added to the quantized result; and a
@@ -41,7 +39,7 @@ class Layer(nn.Module):
             tensor = torch.from_numpy(np.array(array))
             fixed = name.startswith("bn_") or name == "value"
             constant = fixed and node.attrs.get("constant") and name not in node.attrs.get("learns", ())
-            if name in PARAMETERS and not constant:
+            if name in float_op(node).parameters and not constant:
                 self.register_parameter(name, nn.Parameter(tensor))
             else:
                 self.register_buffer(name, tensor)

@@ -10,6 +10,7 @@ from bitwright.qtensor import QType
 from tests.conformance.ops.case import FULL, U8, Case, case, f32, signs
 from tests.conformance.ops.contract import epilogue, finish, real_code
 from tests.conformance.ops.float_case import FloatCase, X, Y, batch_norm_real, batch_norm_tensors
+from tests.conformance.ops.row import Row
 
 
 def batch_norm_cases(rng) -> Iterator[tuple[str, Case]]:
@@ -151,3 +152,17 @@ def float_elementwise(op: str, function: Callable[..., np.ndarray]):
 def float_dequantize(rng) -> Iterator[tuple[str, FloatCase]]:
     node = Node("it", "dequantize", ("x0",))
     yield "float32", FloatCase(node, (Value((9,), X),), Value((9,), None), lambda v: v)
+
+
+ROWS = (
+    Row("batch_norm", batch_norm_cases, slow_batch_norm, lambda g, x: g.batch_norm(x), float_batch_norm),
+    Row("add", add_cases, slow_add, lambda g, x: g.add(x, g.table(x)), float_elementwise("add", lambda p, q: p + q)),
+    Row(
+        "mul",
+        mul_cases,
+        slow_mul,
+        lambda g, x: g.mul(x, g.global_avg_pool2d(x)),
+        float_elementwise("mul", lambda p, q: p * q),
+    ),
+    Row("dequantize", dequantize_cases, slow_dequantize, None, float_dequantize),
+)

@@ -10,6 +10,7 @@ from bitwright.qtensor import QType
 from tests.conformance.ops.case import U8, Case, case
 from tests.conformance.ops.contract import zero_point
 from tests.conformance.ops.float_case import FloatCase, X
+from tests.conformance.ops.row import Row
 
 
 def concat_cases(rng) -> Iterator[tuple[str, Case]]:
@@ -139,3 +140,45 @@ def float_moved(op: str, attrs, shapes, out, function):
         yield "plain", FloatCase(node, tuple(Value(s, X) for s in shapes), output, function)
 
     return make
+
+
+ROWS = (
+    Row(
+        "constant", constant_cases, slow_constant, lambda g, x: g.add(x, g.constant(g.values[x].shape)), float_constant
+    ),
+    Row(
+        "concat",
+        concat_cases,
+        slow_concat,
+        lambda g, x: g.moved("concat", x, g.moved("slice", x, axis=0, start=0, stop=1, step=1), axis=0),
+        float_moved("concat", {"axis": 0}, [(3, 2, 2), (1, 2, 2)], (4, 2, 2), lambda p, q: np.hstack([p, q])),
+    ),
+    Row(
+        "slice",
+        slice_cases,
+        slow_slice,
+        lambda g, x: g.moved("slice", x, axis=2, start=0, stop=g.values[x].shape[2], step=2),
+        float_moved("slice", {"axis": 1, "start": 1, "stop": 5, "step": 2}, [(2, 6)], (2, 2), lambda v: v[:, :, 1:5:2]),
+    ),
+    Row(
+        "pad",
+        pad_cases,
+        slow_pad,
+        lambda g, x: g.moved("pad", x, padding=((0, 1), (1, 0), (0, 2))),
+        float_moved("pad", {"padding": ((1, 2),)}, [(4,)], (7,), lambda v: np.pad(v, ((0, 0), (1, 2)))),
+    ),
+    Row(
+        "reshape",
+        reshape_cases,
+        slow_reshape,
+        lambda g, x: g.with_channel(g.moved("reshape", x, shape=g.values[x].shape[::-1]), 0),
+        float_moved("reshape", {"shape": (12,)}, [(3, 2, 2)], (12,), lambda v: v.reshape(len(v), 12)),
+    ),
+    Row(
+        "permute",
+        permute_cases,
+        slow_permute,
+        lambda g, x: g.with_channel(g.moved("permute", x, dims=(1, 2, 0)), 0),
+        float_moved("permute", {"dims": (2, 0, 1)}, [(3, 2, 4)], (4, 3, 2), lambda v: np.moveaxis(v, 3, 1)),
+    ),
+)

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from torch.nn import functional as F
 
 from bitwright.graph import Node, Value
 from bitwright.qtensor import QType
 from tests.conformance.ops.case import U8, Case, case, f32
 from tests.conformance.ops.contract import finish, real_code, window, zero_point
 from tests.conformance.ops.float_case import FloatCase, X, Y
+from tests.conformance.ops.row import Row
 
 
 def max_pool2d_cases(rng) -> Iterator[tuple[str, Case]]:
@@ -137,3 +139,50 @@ def float_global_avg_pool2d(rng) -> Iterator[tuple[str, FloatCase]]:
         "plain",
         FloatCase(node, (Value((3, 5, 4), X),), Value((3, 1, 1), Y), lambda v: v.mean(axis=(2, 3), keepdims=True)),
     )
+
+
+ROWS = (
+    Row(
+        "max_pool2d",
+        max_pool2d_cases,
+        slow_max_pool2d,
+        lambda g, x: g.max_pool2d(x, 3, 1, (1, 1, 1, 1)),
+        float_max_pool2d,
+        {
+            "max pool": lambda x: F.max_pool2d(x, 3, 2, 1),
+            "max pool, ceil": lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True),
+            "max pool, ceil and pad": lambda x: F.max_pool2d(x, (3, 2), (2, 3), (1, 0), ceil_mode=True),
+            "max pool, dilated": lambda x: F.max_pool2d(x, 2, 1, dilation=3),
+        },
+    ),
+    Row(
+        "avg_pool2d",
+        avg_pool2d_cases,
+        slow_avg_pool2d,
+        lambda g, x: g.avg_pool2d(x, 3, 1, (1, 1, 1, 1)),
+        float_avg_pool2d,
+        {
+            "average pool": lambda x: F.avg_pool2d(x, (3, 2)),
+            "average pool, pad": lambda x: F.avg_pool2d(x, 3, 2, 1),
+            "average pool, pad not counted": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+            "average pool, ceil": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+            "average pool, ceil, pad not counted": lambda x: F.avg_pool2d(
+                x, 4, 3, 2, ceil_mode=True, count_include_pad=False
+            ),
+            "average pool, divisor": lambda x: F.avg_pool2d(x, 3, 2, divisor_override=5),
+        },
+    ),
+    Row(
+        "global_avg_pool2d",
+        global_avg_pool2d_cases,
+        slow_global_avg_pool2d,
+        lambda g, x: g.add(g.table(x), g.mul(x, g.global_avg_pool2d(x))),
+        float_global_avg_pool2d,
+        {
+            "average pool of all": lambda x: F.avg_pool2d(x, (10, 8)),
+            "average pool of all, divisor": lambda x: F.avg_pool2d(x, (10, 8), divisor_override=7),
+            "mean": lambda x: x.mean((2, 3)),
+            "mean with planes": lambda x: x.mean([-1, -2], keepdim=True),
+        },
+    ),
+)

@@ -12,6 +12,8 @@ from bitwright.ops.op import codes_of
 from bitwright.qtensor import QType
 from tests.conformance.ops.case import IMAGE3, U8, Case, case
 from tests.conformance.ops.float_case import FloatCase, X, Y, column
+from tests.conformance.ops.row import Row
+from tests.kernels.random_graph import RandomGraph
 
 
 def table_cases(rng) -> Iterator[tuple[str, Case]]:
@@ -59,6 +61,11 @@ def slow_prelu(case: Case, index) -> Any:
     shifted = (x.step * int(case.xs[0][index]) - zero_point) * scale + offset + before
     real = (shifted if shifted > 0 else shifted * slope) + after
     return min(max(round(real / y.one_unit + y.one_shift), 0), y.codes.hi)
+
+
+def grow_prelu(g: RandomGraph, x: str) -> str:
+    tensors = {key: g.rng.normal(size=g.values[x].channels).astype(np.float32) for key in ("slope", "before", "after")}
+    return g.node("prelu", (x,), {}, tensors, QType("uint8", 0.02, 128))
 
 
 def float_prelu(rng) -> Iterator[tuple[str, FloatCase]]:
@@ -137,3 +144,15 @@ def gelu(v: float, approximate: str) -> float:
     if approximate == "none":
         return v * 0.5 * math.erfc(-v / math.sqrt(2))
     return 0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
+
+
+ROWS = (
+    Row("table", table_cases, slow_table, lambda g, x: g.table(x, per_channel=True)),
+    Row("prelu", prelu_cases, slow_prelu, grow_prelu, float_prelu),
+    Row(
+        "clamp",
+        floats=float_unary("clamp", clamp_real, ({"clamp": (0, None)}, {"clamp": (0, 6)}, {"clamp": (None, 1.5)})),
+    ),
+    Row("function", floats=float_function),
+    Row("quantize", floats=float_unary("quantize", lambda v: v)),
+)

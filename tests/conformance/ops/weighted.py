@@ -13,6 +13,8 @@ from bitwright.schemes import SCHEMES
 from tests.conformance.ops.case import FULL, IMAGE3, U8, Case, case, f32, signs
 from tests.conformance.ops.contract import epilogue, real_code, window, with_residual
 from tests.conformance.ops.float_case import FloatCase, X, Y, batch_norm_real, batch_norm_tensors, column
+from tests.conformance.ops.row import Row
+from tests.kernels.random_graph import RandomGraph
 
 
 def conv2d_cases(rng) -> Iterator[tuple[str, Case]]:
@@ -149,6 +151,10 @@ def slow_linear(case: Case, index) -> Any:
     return with_residual(case, t, index)
 
 
+def grow_linear(g: RandomGraph, x: str) -> str:
+    return g.with_channel(g.linear(g.with_channel(x, 2), g.values[x].shape[2]), 0)
+
+
 def conv2d_real(x, weight, stride, padding, dilation, groups, fill=0.0) -> np.ndarray:
     """A convolution in float64, tap by tap; `fill` is what padding holds, one number or one per channel."""
     top, left, bottom, right = padding
@@ -259,3 +265,9 @@ def float_linear(rng) -> Iterator[tuple[str, FloatCase]]:
     yield "residual", make(bias=True, residual=QType("uint4", 0.1, 7))
     yield "float32", make(y=None, bias=True)
     yield "tokens", make(bias=True, bn=True, residual=QType("uint4", 0.1, 7), places=(4,))
+
+
+ROWS = (
+    Row("conv2d", conv2d_cases, slow_conv2d, lambda g, x: g.conv2d(x, 8, 3), float_conv2d),
+    Row("linear", linear_cases, slow_linear, grow_linear, float_linear),
+)

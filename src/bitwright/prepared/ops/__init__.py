@@ -1,62 +1,34 @@
-"""All ops in PyTorch, one file each: `TORCH_OPS` has what a prepared model runs in place of the NumPy of `bitwright/ops/`."""
+"""All ops in PyTorch: `TORCH_OPS` has what a prepared model runs in place of the NumPy of `bitwright/ops/`.
 
+The table of ops is that of `bitwright/ops/`. Each has a file of its name here too, which is all that it takes.
+"""
+
+import importlib
 from typing import TypeVar
 
 from torch import Tensor
 
 from bitwright.errors import GraphError
 from bitwright.graph import Node
-from bitwright.prepared.ops import (
-    add,
-    avg_pool2d,
-    batch_norm,
-    clamp,
-    concat,
-    constant,
-    conv2d,
-    dequantize,
-    function,
-    global_avg_pool2d,
-    linear,
-    max_pool2d,
-    mul,
-    pad,
-    permute,
-    prelu,
-    quantize,
-    reshape,
-    slice,
-    table,
-)
+from bitwright.ops import OPS
 from bitwright.prepared.ops.op import FloatFunction, IntegerFunction, TorchOp
 
 F = TypeVar("F")
 
-TORCH_OPS: dict[str, TorchOp] = {
-    op.name: op
-    for op in (
-        constant.OP,
-        conv2d.OP,
-        linear.OP,
-        batch_norm.OP,
-        add.OP,
-        mul.OP,
-        max_pool2d.OP,
-        avg_pool2d.OP,
-        global_avg_pool2d.OP,
-        concat.OP,
-        slice.OP,
-        pad.OP,
-        reshape.OP,
-        permute.OP,
-        clamp.OP,
-        function.OP,
-        prelu.OP,
-        quantize.OP,
-        table.OP,
-        dequantize.OP,
-    )
-}
+
+def load(op: str) -> TorchOp:
+    """`OP` of the file that has the name of an op; GraphError where there is none."""
+    try:
+        found = importlib.import_module(f"{__name__}.{op}").OP
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{op}":
+            raise
+        raise GraphError(f"op {op!r} has no file in PyTorch; expected bitwright/prepared/ops/{op}.py") from error
+    assert isinstance(found, TorchOp)
+    return found
+
+
+TORCH_OPS = {name: load(name) for name in OPS}
 
 
 def float_function(op: str) -> FloatFunction:
@@ -80,7 +52,5 @@ def _row(op: str) -> TorchOp:
 
 def _expect(op: str, function: F | None, what: str) -> F:
     if function is None:
-        raise GraphError(
-            f"op {op!r} has no {what} in PyTorch; expected it in bitwright/prepared/ops/{op}.py and in TORCH_OPS"
-        )
+        raise GraphError(f"op {op!r} has no {what} in PyTorch; expected one in bitwright/prepared/ops/{op}.py")
     return function

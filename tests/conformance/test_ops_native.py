@@ -1,0 +1,74 @@
+"""The engine runs every case of every integer op, and random graphs of all of them, as the reference does, to the bit."""
+
+from math import prod
+
+import numpy as np
+import pytest
+
+from bitwright.engine.reference import Reference
+from bitwright.graph import INPUT, Value
+from bitwright.ops import INTEGER_OPS
+from bitwright.ops.op import codes_of
+from tests.conformance.ops.case import Case
+from tests.conformance.ops.cases import CASES, GROW, every_case
+from tests.kernels.agreement import assert_agreement
+from tests.kernels.random_graph import RandomGraph
+
+
+def graph_of(case: Case) -> RandomGraph:
+    """A graph in which the node reads what was cut from an image and mapped to the type that it wants."""
+    image = case.inputs[0] if case.inputs and _is_image(case.inputs[0]) else None
+    sizes = [prod(value.shape) for value in case.inputs]
+    g = RandomGraph(image.shape if image is not None else (1, 1, max(1, sum(sizes))), seed=3)
+    if image is not None:
+        g.values[INPUT] = image
+        names = [INPUT]
+    else:
+        names = [_cut(g, value, sum(sizes[:i]), sizes[i]) for i, value in enumerate(case.inputs)]
+    name = g.node(case.node.op, tuple(names), dict(case.node.attrs), dict(case.node.tensors), case.output.type)
+    g.values[name] = case.output
+    if case.output.type is not None:
+        g.dequantize(name)
+    return g
+
+
+def _is_image(value: Value) -> bool:
+    return value.type is not None and value.type.per_channel
+
+
+def _cut(g: RandomGraph, value: Value, start: int, size: int) -> str:
+    type_ = codes_of(value)
+    x = g.moved("slice", INPUT, axis=2, start=start, stop=start + size, step=1)
+    table = g.rng.permutation(np.arange(256) % (type_.codes.hi + 1)).astype(np.uint8)
+    x = g.node("table", (x,), {}, {"table": table}, type_)
+    return g.moved("reshape", x, channel=value.channel, shape=value.shape)
+
+
+@every_case
+def test_the_engine_agrees_with_the_reference(case):
+    if any(value.type is None for value in case.inputs):
+        pytest.skip("the engine is never given what moves float32")
+    graph = graph_of(case)
+    assert_agreement(graph.build(), graph.images(2))
+
+
+def test_every_op_that_gives_codes_is_in_random_graphs():
+    assert set(GROW) == {
+        name for name in INTEGER_OPS if any(c.output.type for c in CASES.values() if c.node.op == name)
+    }
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_graphs_of_all_ops(seed):
+    """Each has every op once, in random order, on planes of a random size."""
+    rng = np.random.default_rng(seed)
+    g = RandomGraph((int(rng.integers(1, 5)), int(rng.integers(3, 12)), int(rng.integers(3, 12))), seed)
+    x = g.conv2d(INPUT, int(rng.choice([3, 16, 40])), 3)
+    for op in rng.permutation(list(GROW)):
+        x = GROW[op](g, x)
+        value = g.values[x]
+        assert (len(value.shape), value.channel) == (3, 0), f"{op} has to give planes"
+    g.dequantize(x)
+    graph, images = g.build(), g.images(2)
+    assert len(np.unique(Reference(graph).run(images))) > 8, "codes that are all alike would agree too easily"
+    assert_agreement(graph, images)
