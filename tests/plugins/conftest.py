@@ -120,8 +120,8 @@ def saturate(x: torch.Tensor) -> torch.Tensor:
 saturate.register_fake(torch.empty_like)
 
 
-def saturate_mapping(builder, fx):
-    return builder.emit(fx, "clamp", [builder.value(fx.args[0])], {"clamp": (0, 2)})
+def saturate_mapping(program, fx):
+    return program.builder.clamp(program.operand(fx.args[0]), 0, 2)
 
 
 class Net(torch.nn.Module):

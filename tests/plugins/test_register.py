@@ -89,7 +89,7 @@ class Other(MinMax):
         ("encoder", type("Half", (Pointwise,), {"name": "half"}), None, "lacks __str__|lacks base, of_levels, read"),
         ("source", len, "mine", r"expected a bitwright.images.sources.Kind\(name, looks_like, accepts, open\)"),
         ("source", Kind("mine", "mine", "no function", open_source), None, "expected functions of a text as `accepts`"),  # type: ignore[arg-type]
-        ("mapping", 5, "acme.op.default", "expected a function of a Builder and an fx node, found 5"),
+        ("mapping", 5, "acme.op.default", "expected a function of a Program and an fx node, found 5"),
         ("mapping", len, "aten.conv2d.default", "'aten.conv2d.default' is one of bitwright's own"),
         ("mapping", len, "aten.silu.default", "bitwright has this function of one number"),
     ],

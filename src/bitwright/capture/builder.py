@@ -1,191 +1,289 @@
-"""The graph under construction, as the mappings in aten.py see it."""
+"""`Builder`: what the ops of classifiers mean, in words that every format shares, and the float graph that they become.
 
+A frontend (`aten.py`) is a table from its format's ops to these methods. They hold the rules: padding, divisors, broadcasting,
+which axis is the channel. Shapes and axes leave the batch out. What there are no words for is `Unmapped`.
+"""
+
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from bitwright.capture.outputs import Output, chosen_outputs
-from bitwright.errors import CaptureError
-from bitwright.graph import INPUT, Graph, Node, Shape, Value, live
-from bitwright.ops import FLOAT_OPS
-from bitwright.registry import Foreign
-
-
-class Unmapped(Exception):
-    """An op is used in a way that has no mapping; the message says which."""
+from bitwright.capture import windows
+from bitwright.capture.draft import Array, Constant, Operand, Unmapped, as_constant, as_value
+from bitwright.capture.moves import Moves
+from bitwright.capture.windows import NO_PADDING, Pair, Sides
+from bitwright.graph import Shape, Value
+from bitwright.ops.function import Step
+from bitwright.ops.window import output_size
 
 
-class Builder:
-    """Collects nodes; `env` holds for every fx node the name of a value, a constant array, or a tuple of names."""
+class Builder(Moves):
+    """One method for each meaning. Each adds nodes and returns the name of the value that they compute."""
 
-    def __init__(self, program: torch.export.ExportedProgram, shape: Shape, output: Output = None) -> None:
-        self.env: dict[torch.fx.Node, Any] = {}
-        self.nodes: list[Node] = []
-        self.foreign: list[Foreign] = []
-        self.values: dict[str, Value] = {INPUT: Value(shape)}
-        signature = program.graph_signature
-        state = {**dict(program.named_parameters()), **dict(program.named_buffers()), **program.constants}
-        names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-        names |= signature.inputs_to_lifted_tensor_constants
-        placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
-        inputs = [node for node in placeholders if node.name in signature.user_inputs]
-        if len(inputs) != 1:
-            raise CaptureError(
-                f"expected one input, found {len(inputs)}; wrap the model in a module that takes one image tensor"
-            )
-        self.names: dict[int, str] = {}
-        for node in placeholders:
-            if node.name in names:
-                self.env[node] = _array(names[node.name], state[names[node.name]])
-                self.names[id(self.env[node])] = names[node.name]
-        self._parameters = {node for node in placeholders if node.name in signature.inputs_to_parameters}
-        self.env[inputs[0]] = INPUT
-        image = inputs[0].meta["val"]
-        if not image.is_floating_point():
-            raise CaptureError(f"expected a program of floating-point images, found {image.dtype}")
-        try:
-            found = self.shape(inputs[0])
-        except Unmapped as error:
-            raise CaptureError(f"the program takes {error}; export it with a dynamic batch dimension") from error
-        if found != shape:
-            raise CaptureError(f"the program takes images of {found}, expected {shape}")
-        self.outputs = chosen_outputs(program, output)
-        self.output = next(iter(self.outputs.values()))
+    # layers with weights
 
-    def shape(self, node: torch.fx.Node) -> Shape:
-        """The shape per image of what an fx node computes; Unmapped where its first axis is not the batch."""
-        shape = node.meta["val"].shape
-        if not shape or isinstance(shape[0], int):
-            raise Unmapped(f"a tensor of {tuple(shape)}, whose first axis is not the free batch axis")
-        return tuple(int(size) for size in shape[1:])
-
-    def value(self, arg: Any) -> str:
-        """The name of the value that an argument stands for."""
-        found = self.env.get(arg) if isinstance(arg, torch.fx.Node) else None
-        if not isinstance(found, str):
-            raise Unmapped("an argument that is not computed from the image")
-        return found
-
-    def is_value(self, arg: Any) -> bool:
-        return isinstance(arg, torch.fx.Node) and isinstance(self.env.get(arg), str)
-
-    def constant(self, arg: Any) -> npt.NDArray[Any]:
-        """The array that an argument stands for: a parameter, a buffer or a number."""
-        if isinstance(arg, int | float):
-            return np.asarray(arg, np.float32)
-        found = self.env.get(arg)
-        if not isinstance(found, np.ndarray):
-            raise Unmapped("an argument that is neither a parameter nor a constant")
-        return found
-
-    def is_parameter(self, arg: Any) -> bool:
-        """True for a parameter of the model, and for one that was only reshaped or repeated."""
-        return arg in self._parameters
-
-    def derived(self, fx: torch.fx.Node, source: Any, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """What an fx node makes of a constant: a parameter still, of the same name, where that was one."""
-        if source in self._parameters:
-            self._parameters.add(fx)
-            array = array.view()
-            self.names[id(array)] = self.names.get(id(self.env[source]), str(source))
-        return array
-
-    def emit(
+    def conv2d(
         self,
-        fx: torch.fx.Node,
-        op: str,
-        inputs: Sequence[str],
-        attrs: Mapping[str, Any] | None = None,
-        tensors: Mapping[str, npt.NDArray[Any]] | None = None,
-        label: str = "",
+        x: Operand,
+        weight: Operand,
+        bias: Operand | None = None,
+        *,
+        stride: Pair = (1, 1),
+        padding: Sides = NO_PADDING,
+        dilation: Pair = (1, 1),
+        groups: int = 1,
     ) -> str:
-        """Add a node for an fx node; its name comes from the module path, and `label` (or the op) where that is not enough."""
-        path = self._path(fx)
-        inputs = [self.with_channel(fx, i, FLOAT_OPS[op].channel_of(self.values[i].shape)) for i in inputs]
-        name = self._free(path if self._is_leaf(fx) else f"{path}.{label or op}".lstrip("."))
-        for key, tensor in (tensors or {}).items():
-            _expect_finite(tensor, self.names.get(id(tensor), f"{name} ({key})"))
-        return self._add(Node(name, op, tuple(inputs), dict(attrs or {}), dict(tensors or {}), origin=path))
+        """A convolution, weight [O, I / groups, kh, kw] and bias [O]."""
+        attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return self.emit("conv2d", [as_value(x)], attrs, _weight_and_bias(weight, bias))
 
-    def _add(self, node: Node) -> str:
-        self.values[node.name] = FLOAT_OPS[node.op].infer(node, [self.values[i] for i in node.inputs])
-        self.nodes.append(node)
-        return node.name
+    def linear(self, x: Operand, weight: Operand, bias: Operand | None = None) -> str:
+        """x W^T + bias over the last axis, weight [O, I] and bias [O]."""
+        return self.emit("linear", [as_value(x)], {}, _weight_and_bias(weight, bias))
 
-    def constant_value(self, fx: torch.fx.Node, source: Any, shape: Shape, channel: int) -> str:
-        """A parameter, a buffer or a number as a value of this shape, for ops that read it as they read any value."""
-        array = self.constant(source)
-        full = np.ascontiguousarray(np.broadcast_to(array, (1, *shape))[0], np.float32)
-        path = self._path(fx)
-        name = self._free(self.names.get(id(array), f"{path}.constant".lstrip(".")))
-        _expect_finite(full, name)
-        attrs = {} if self.is_parameter(source) else {"constant": True}
-        made = self._add(Node(name, "constant", (), attrs, {"value": full}, origin=path))
-        self.values[made] = self.values[made].at(channel)
-        return made
+    def batch_norm(
+        self, x: Operand, weight: Operand | None, bias: Operand | None, mean: Operand, var: Operand, eps: float
+    ) -> str:
+        """(x - mean) / sqrt(var + eps) * weight + bias over the first axis, whatever comes behind it; all of them [C]."""
+        channels = as_constant(mean).array.shape
+        name = self.with_channel(as_value(x), 0)
+        tensors: dict[str, Constant | Array] = {
+            "bn_weight": np.ones(channels, np.float32) if weight is None else as_constant(weight),
+            "bn_bias": np.zeros(channels, np.float32) if bias is None else as_constant(bias),
+            "bn_mean": as_constant(mean),
+            "bn_var": as_constant(var),
+        }
+        spread = as_constant(var).array
+        if wrong := int((spread + eps <= 0).sum()):
+            raise Unmapped(
+                f"its variance is negative, or 0 without an eps, in {wrong} of {spread.size} channels; is the "
+                "checkpoint damaged, or is another tensor in its place?"
+            )
+        return self.emit("batch_norm", [name], {"eps": eps}, tensors)
 
-    def with_channel(self, fx: torch.fx.Node, name: str, channel: int | None) -> str:
-        """A value with this axis as its channel: `name` itself where it has it already, or any will do; else it is moved."""
-        value = self.values[name]
-        if channel is None or channel == value.channel:
+    # arithmetic of values, constants and numbers, which are broadcast
+
+    def affine(self, x: Operand, gain: Operand, shift: Operand) -> str:
+        """gain * x + shift with constants: a batch norm of mean 0 and variance 1 if they are one number a channel, else values.
+
+        One that is a parameter of the model stays one.
+        """
+        name = as_value(x)
+        shape = self.values[name].shape
+        given = {"bn_weight": as_constant(gain), "bn_bias": as_constant(shift)}
+        for part in given.values():
+            _expect_no_wider(part.array, shape)
+        varies = [axis for part in given.values() for axis in _varies_along(part.array, shape)]
+        if len(set(varies)) > 1:
+            return self._with_constants(name, gain, shift)
+        name = self.with_channel(name, varies[0] if varies else None)
+        moved = self.values[name]
+        tensors: dict[str, Constant | Array] = {key: _per_channel(part.array, moved) for key, part in given.items()}
+        tensors |= {"bn_mean": np.zeros(moved.channels, np.float32), "bn_var": np.ones(moved.channels, np.float32)}
+        learns = tuple(key for key, part in given.items() if part.learned)
+        attrs = {"eps": 0.0, "constant": True, **({"learns": learns} if learns else {})}
+        return self.emit("batch_norm", [name], attrs, tensors)
+
+    def _with_constants(self, name: str, gain: Operand, shift: Operand) -> str:
+        """gain * x + shift where these differ within a channel: they are values of x's shape, such as a position embedding."""
+        for op, source, neutral in (("mul", gain, 1), ("add", shift, 0)):
+            if not (isinstance(source, int | float) and source == neutral):
+                x = self.values[name]
+                name = self.emit(op, [name, self.constant_value(source, x.shape, x.channel)], label=op)
+        return name
+
+    def add(self, x: Operand, other: Operand) -> str:
+        """x + other, of which one at least is a value."""
+        if isinstance(x, str) and isinstance(other, str):
+            return self.emit("add", self._aligned(x, other))
+        return self.affine(x, 1, other) if isinstance(x, str) else self.affine(other, 1, x)
+
+    def sub(self, x: Operand, other: Operand) -> str:
+        """x - other, of which one at least is a value."""
+        if isinstance(x, str):
+            return self.add(x, self.neg(other) if isinstance(other, str) else scaled(other, -1))
+        return self.affine(other, -1, x)
+
+    def neg(self, x: Operand) -> str:
+        return self.affine(x, -1, 0)
+
+    def mul(self, x: Operand, other: Operand) -> str:
+        """x * other, of which one at least is a value."""
+        if isinstance(x, str) and isinstance(other, str):
+            names = sorted([x, other], key=lambda name: -math.prod(self.values[name].shape))
+            return self.emit("mul", self._aligned(*names))
+        return self.affine(x, other, 0) if isinstance(x, str) else self.affine(other, x, 0)
+
+    def div(self, x: Operand, other: Operand) -> str:
+        """x / other, where other is a constant."""
+        if not isinstance(x, str) or isinstance(other, str):
+            raise Unmapped("a quotient whose divisor is not a constant")
+        return self.affine(x, Constant(1 / as_constant(other).array.astype(np.float64)), 0)
+
+    def _aligned(self, x: str, other: str) -> list[str]:
+        """Two values, the second one with the axis of the first one as its channel."""
+        first, second = self.values[x], self.values[other]
+        alike = len(first.shape) == len(second.shape)  # what is not has no meaning, and is refused
+        return [x, self.with_channel(other, first.channel if alike else None)]
+
+    # functions of one number
+
+    def clamp(self, x: Operand, lo: float | None, hi: float | None) -> str:
+        """x between these bounds; None where there is none."""
+        return self.emit("clamp", [as_value(x)], {"clamp": (lo, hi)})
+
+    def maximum(self, x: Operand, other: Operand) -> str:
+        """The larger one of a value and a number: a clamp from below."""
+        name, number = _value_and_number(x, other)
+        return self.clamp(name, number, None)
+
+    def minimum(self, x: Operand, other: Operand) -> str:
+        """The smaller one of a value and a number: a clamp from above."""
+        name, number = _value_and_number(x, other)
+        return self.clamp(name, None, number)
+
+    def prelu(self, x: Operand, slope: Operand) -> str:
+        """x where it is positive, else slope * x; one slope, or one for each entry of the first axis."""
+        given = as_constant(slope)
+        if given.array.dtype != np.float32:
+            given = Constant(given.array.astype(np.float32))
+        name = self.with_channel(as_value(x), 0 if given.array.size > 1 else None)
+        return self.emit("prelu", [name], {}, {"slope": given})
+
+    def function(self, x: Operand, steps: Sequence[Step]) -> str:
+        """Any function of one number, as the steps that compute it."""
+        return self.emit("function", [as_value(x)], {"steps": tuple(steps)}, label=steps[-1].name)
+
+    def glu(self, x: Operand, axis: int) -> str:
+        """The first half along an axis times the sigmoid of the second half."""
+        first, second = self.split(x, axis, [self.size_of(x, axis) // 2] * 2)
+        return self.mul(first, self.function(second, [Step("sigmoid")]))
+
+    # pools
+
+    def max_pool2d(
+        self,
+        x: Operand,
+        kernel: Pair,
+        stride: Pair,
+        padding: Sides = NO_PADDING,
+        dilation: Pair = (1, 1),
+        *,
+        ceil: bool = False,
+    ) -> str:
+        """The maxima of windows; `ceil` rounds their number up."""
+        name = as_value(x)
+        if ceil:
+            padding = windows.rounded_up(_planes(self.values[name].shape)[1:], kernel, stride, padding, dilation)
+        attrs = {"kernel": kernel, "stride": stride, "dilation": dilation, "padding": padding}
+        return self.emit("max_pool2d", [name], attrs)
+
+    def avg_pool2d(
+        self,
+        x: Operand,
+        kernel: Pair,
+        stride: Pair,
+        padding: Sides = NO_PADDING,
+        *,
+        ceil: bool = False,
+        count_padding: bool = True,
+        divisor: int | None = None,
+    ) -> str:
+        """The means of windows: sums over `divisor`, else over the number of taps in the image, or in its padding as well."""
+        name = as_value(x)
+        planes = _planes(self.values[name].shape)
+        size = planes[1:]
+        if kernel == size and not any(padding) and not divisor:
+            return self.global_avg_pool2d(name)
+        counted = padding if count_padding else NO_PADDING
+        if ceil:
+            padding = windows.rounded_up(size, kernel, stride, padding)
+        out = output_size(planes, kernel, stride, padding)
+        by = np.full(out, divisor) if divisor else windows.divisors(out, size, kernel, stride, padding, counted)
+        attrs = {"kernel": kernel, "stride": stride, "padding": padding}
+        return self.emit("avg_pool2d", [name], attrs, {"divisor": by.astype(np.float64)})
+
+    def adaptive_avg_pool2d(self, x: Operand, out: Pair) -> str:
+        """The means of `out` windows that share the image among them."""
+        name = as_value(x)
+        size = _planes(self.values[name].shape)[1:]
+        if out == (1, 1):
+            return self.global_avg_pool2d(name)
+        if out == size:
             return name
-        attrs = {"dims": tuple(range(len(value.shape)))}
-        moved = self._add(Node(self._free(f"{name}.moved"), "permute", (name,), attrs, {}, self._path(fx)))
-        self.values[moved] = value.at(channel)
-        return moved
+        if any(s % o for s, o in zip(size, out, strict=True)):
+            raise Unmapped(f"an adaptive average of {list(size)} to {list(out)}, whose windows differ in size")
+        kernel = (size[0] // out[0], size[1] // out[1])
+        return self.avg_pool2d(name, kernel, kernel, divisor=kernel[0] * kernel[1])
 
-    def finish(self) -> Graph:
-        """The finished graph; CaptureError if the output is not logits."""
-        found: dict[str, str] = {}
-        for name, node in self.outputs.items():
-            value = self.env.get(node)
-            if not isinstance(value, str) or value == INPUT:
-                raise CaptureError(f"the output {name!r} of the model is not computed from its input")
-            found[name] = value
-        output, *_ = found.values()
-        if len(self.values[output].shape) != 1:
-            raise CaptureError(f"expected logits of [N, classes], found an output of [N, *{self.values[output].shape}]")
-        nodes = live(self.nodes, found.values())
-        names = {INPUT} | {node.name for node in nodes}
-        values = {name: value for name, value in self.values.items() if name in names}
-        return Graph(nodes, values, output, dict(list(found.items())[1:]))
+    def global_avg_pool2d(self, x: Operand) -> str:
+        """The mean of each plane, [C, 1, 1]."""
+        return self.emit("global_avg_pool2d", [as_value(x)])
 
-    def _path(self, fx: torch.fx.Node) -> str:
-        entries = list(fx.meta.get("nn_module_stack", {}).values())
-        return str(entries[-1][0]) if entries else ""
-
-    def _is_leaf(self, fx: torch.fx.Node) -> bool:
-        entries = list(fx.meta.get("nn_module_stack", {}).values())
-        kind = str(entries[-1][1]) if entries else ""
-        return bool(self._path(fx)) and kind.startswith("torch.nn.modules.") and "container" not in kind
-
-    def _free(self, name: str) -> str:
-        taken, candidate, count = self.values, name, 0
-        while candidate in taken:
-            count += 1
-            candidate = f"{name}_{count}"
-        return candidate
+    def mean(self, x: Operand, axes: Sequence[int], *, keep: bool = False) -> str:
+        """The mean over all axes but one, the channel; with `keep`, those axes stay, one long."""
+        name = as_value(x)
+        shape, over = self.values[name].shape, sorted(axes)
+        kept = [axis for axis in range(len(shape)) if axis not in over]
+        if len(kept) != 1 or not over or over[0] < 0:
+            counted = [axis + 1 for axis in axes]
+            raise Unmapped(f"a mean over the axes {counted}; only a mean over all axes but one, the channel, is")
+        channel = kept[0]
+        if channel != 0:
+            name = self.permute(name, (channel, *over))
+        if len(shape) != 3:
+            name = self.emit("reshape", [name], {"shape": (shape[channel], math.prod(shape) // shape[channel], 1)})
+        left = tuple(size if axis == channel else 1 for axis, size in enumerate(shape) if keep or axis == channel)
+        return self.reshape(self.global_avg_pool2d(name), left)
 
 
-def _array(name: str, tensor: torch.Tensor) -> npt.NDArray[Any]:
-    """A parameter or buffer as an array; floating-point numbers as float32."""
-    if tensor.is_meta:
-        raise CaptureError(f"{name} is on the device 'meta' and has no numbers; load the weights first")
+def scaled(operand: Operand, by: float) -> Operand:
+    """A constant or a number times a number; a parameter stays one."""
+    if by == 1:
+        return operand
+    given = as_constant(operand)
+    return (
+        Constant(given.array * by, learned=given.learned) if isinstance(operand, Constant) else float(given.array * by)
+    )
+
+
+def _weight_and_bias(weight: Operand, bias: Operand | None) -> Mapping[str, Constant]:
+    return (
+        {"weight": as_constant(weight)} if bias is None else {"weight": as_constant(weight), "bias": as_constant(bias)}
+    )
+
+
+def _value_and_number(x: Operand, other: Operand) -> tuple[str, float]:
+    name, number = (x, other) if isinstance(x, str) else (other, x)
+    if isinstance(number, str) or as_constant(number).array.size != 1:
+        raise Unmapped("two values, of which neither is a number or computed from the other")
+    return as_value(name), float(as_constant(number).array.item())
+
+
+def _expect_no_wider(array: Array, shape: Shape) -> None:
+    """Unmapped where an array cannot be broadcast against a batch of this shape, or makes it larger."""
     try:
-        return (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
-    except (RuntimeError, TypeError, NotImplementedError) as error:  # quantized, sparse, or of a subclass
-        raise CaptureError(
-            f"{name}: expected a plain tensor, found {tensor.dtype}, {tensor.layout}: {error}"
-        ) from error
+        found = np.broadcast_shapes((1, *shape), array.shape)
+    except ValueError:
+        raise Unmapped(f"a constant of {array.shape}, which does not fit {shape}") from None
+    if found != (1, *shape):
+        raise Unmapped(f"a constant that widens {shape} to {found[1:]}")
 
 
-def _expect_finite(tensor: npt.NDArray[Any], name: str) -> None:
-    wrong = tensor.size - int(np.isfinite(tensor).sum())
-    if wrong:
-        raise CaptureError(
-            f"{name} holds numbers that are not finite (NaN or infinite): {wrong} of {tensor.size}; "
-            "did the training diverge, or is the checkpoint damaged?"
-        )
+def _varies_along(array: Array, shape: Shape) -> list[int]:
+    """The axes along which a constant differs that is broadcast against a batch of this shape."""
+    full = (1,) * (len(shape) + 1 - array.ndim) + array.shape
+    return [axis - 1 for axis, size in enumerate(full) if size != 1]
+
+
+def _per_channel(array: Array, value: Value) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray(np.broadcast_to(array.reshape(-1), (value.channels,)), np.float32)
+
+
+def _planes(shape: Shape) -> tuple[int, int, int]:
+    """(C, H, W) of planes; Unmapped for anything else."""
+    if len(shape) != 3:
+        raise Unmapped(f"a pool over {list(shape)}; expected planes [C, H, W]")
+    return shape

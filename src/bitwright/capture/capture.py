@@ -15,11 +15,12 @@ import torch
 from torch import nn
 
 from bitwright.capture.aten import ATEN, ON_CONSTANTS
-from bitwright.capture.builder import Builder, Unmapped
 from bitwright.capture.constants import fold, is_foldable
+from bitwright.capture.draft import Unmapped
 from bitwright.capture.float_model import float_model
 from bitwright.capture.one_number import Elementwise
 from bitwright.capture.outputs import Output
+from bitwright.capture.program import Program
 from bitwright.capture.quiet import quiet
 from bitwright.capture.tail import find_tail, op_name
 from bitwright.errors import CaptureError, CaptureWarning, GraphError
@@ -58,33 +59,33 @@ def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outpu
 def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> Captured:
     """What `capture` does, with the notes in place of warnings."""
     model = float_model(model)
-    program = model if isinstance(model, torch.export.ExportedProgram) else _export(model, shape)
+    exported = model if isinstance(model, torch.export.ExportedProgram) else _export(model, shape)
     with quiet():
-        program = program.run_decompositions({})
-    builder = Builder(program, shape, output)
-    elementwise = Elementwise(builder)
-    live = _live(program.graph, builder.outputs.values())
+        exported = exported.run_decompositions({})
+    program = Program(exported, shape, output)
+    elementwise = Elementwise(program)
+    live = _live(exported.graph, program.outputs.values())
     for node in live:
         _expect_no_randomness(node)
-    tail = find_tail(builder.output, live) if len(builder.outputs) == 1 else []
+    tail = find_tail(next(iter(program.outputs.values())), live) if len(program.outputs) == 1 else []
     for node in live:
         if node in tail:
-            builder.env[node] = builder.env[node.all_input_nodes[0]]
+            program.env[node] = program.env[node.all_input_nodes[0]]
             continue
         try:
-            builder.env[node] = _mapped(builder, elementwise, node)
+            program.env[node] = _mapped(program, elementwise, node)
         except (Unmapped, GraphError, TypeError, ValueError, KeyError, IndexError) as error:
             raise CaptureError(f"cannot map the op {node.target}: {error}{located(node)}") from error
-    return Captured(builder.finish(), tuple(_notes(program, live, tail)), tuple(builder.foreign))
+    return Captured(program.finish(), tuple(_notes(exported, live, tail)), tuple(program.foreign))
 
 
 def _notes(
-    program: torch.export.ExportedProgram, live: list[torch.fx.Node], tail: list[torch.fx.Node]
+    exported: torch.export.ExportedProgram, live: list[torch.fx.Node], tail: list[torch.fx.Node]
 ) -> Iterator[str]:
     if tail:
         names = " and ".join(op_name(node) for node in reversed(tail))
         yield f"the final {names} is left out: the logits in front of it have the same classes"
-    inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
+    inputs = [node for node in exported.graph.nodes if node.op == "placeholder"]
     values = [node.meta.get("val") for node in (*inputs, *live)]
     types = {value.dtype for value in values if isinstance(value, torch.Tensor) and value.is_floating_point()}
     if others := sorted(str(dtype) for dtype in types - {torch.float32}):
@@ -115,19 +116,20 @@ def _expect_no_randomness(node: torch.fx.Node) -> None:
     )
 
 
-def _mapped(builder: Builder, elementwise: Elementwise, node: torch.fx.Node) -> Any:
+def _mapped(program: Program, elementwise: Elementwise, node: torch.fx.Node) -> Any:
     """What an fx node stands for: the name of a value, or of several, or a constant."""
     target = node.target.__name__ if node.target.__module__ == "_operator" else str(node.target)  # type: ignore[union-attr]
-    if target not in ON_CONSTANTS and is_foldable(builder, node):
-        return fold(builder, node)
+    if target not in ON_CONSTANTS and is_foldable(program, node):
+        return fold(program, node)
+    program.begin(node)
     mapping, step = ATEN.ours.get(target), elementwise.step(node)
     source = elementwise.source(step, mapped=mapping is not None) if step is not None else None
     if step is not None and source is not None:
-        found: Any = elementwise.emit(node, step, source)
+        found: Any = elementwise.emit(step, source)
     elif mapping is not None:
-        found = mapping(builder, node)
+        found = mapping(program, node)
     elif target in ATEN:
-        found = _mapped_by_another(builder, node, target)
+        found = _mapped_by_another(program, node, target)
     else:
         raise CaptureError(f"no mapping for the op {target}{located(node)}")
     if step is not None:
@@ -135,18 +137,18 @@ def _mapped(builder: Builder, elementwise: Elementwise, node: torch.fx.Node) -> 
     return found
 
 
-def _mapped_by_another(builder: Builder, node: torch.fx.Node, target: str) -> Any:
-    """What a mapping that is not ours makes of an fx node; the builder remembers whose it is."""
+def _mapped_by_another(program: Program, node: torch.fx.Node, target: str) -> Any:
+    """What a mapping that is not ours makes of an fx node; the program remembers whose it is."""
     mapping, origin = ATEN[target], ATEN.origin(target)
-    found = mapping(builder, node)
+    found = mapping(program, node)
     names = found if isinstance(found, tuple | list) else (found,)
-    if not all(isinstance(name, str) and name in builder.values for name in names):
+    if not all(isinstance(name, str) and name in program.builder.values for name in names):
         raise CaptureError(
-            f"{origin} returned {found!r:.100}, expected the name of a value that `Builder.emit` gave, or several"
+            f"{origin} returned {found!r:.100}, expected the name of a value that the program's builder gave, or several"
             f"{located(node)}"
         )
-    if origin is not None and origin not in builder.foreign:
-        builder.foreign.append(origin)
+    if origin is not None and origin not in program.foreign:
+        program.foreign.append(origin)
     return found
 
 

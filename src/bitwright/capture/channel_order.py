@@ -1,6 +1,6 @@
-"""Channels in another order: `x[:, [2, 1, 0]]`, `x.flip(1)`, `index_select`, or slices of x put together again.
+"""`fold_orders`: channels in another order, in the weights of the convolutions that read them.
 
-Capture writes each of them as slices and a concat. `fold_orders` then removes those in front of convolutions: to read
+Capture writes `x[:, [2, 1, 0]]`, `x.flip(1)` and the like as slices and a concat. Those in front of convolutions go: to read
 channels in another order is to read them as they are, with the weight's input channels in another order,
 
     conv(x[:, order], W) = conv(x, W')    with W'[:, c] = sum of W[:, i] over the i with order[i] = c
@@ -8,64 +8,17 @@ channels in another order is to read them as they are, with the weight's input c
 so a model that turns RGB into BGR costs nothing. A batch norm, padding or clamp in between changes places with the order first.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from bitwright.capture.builder import Builder, Unmapped
 from bitwright.graph import INPUT, Graph, Node, Value, live
 from bitwright.ops import float_op, operand, source
 
-Fx = torch.fx.Node
 CHANNEL = 0
 """The axis of channels in a shape per image."""
-
-
-def flip(b: Builder, fx: Fx) -> str:
-    """`x.flip(dims)`, of channels alone."""
-    dims: Any = fx.args[1]
-    return _emit(b, fx, lambda size: range(size - 1, -1, -1), dims)
-
-
-def index(b: Builder, fx: Fx) -> str:
-    """`x[:, [2, 1, 0]]`: all of the other axes, and constant positions of channels."""
-    indices: Any = fx.args[1]
-    if len(indices) < 2 or indices[0] is not None or any(i is not None for i in indices[2:]):
-        raise Unmapped("an index that is not x[:, channels]; only channels may be chosen by a list")
-    return _emit(b, fx, lambda size: _positions(b, indices[1], size), [1])
-
-
-def index_select(b: Builder, fx: Fx) -> str:
-    """`x.index_select(1, channels)`."""
-    return _emit(b, fx, lambda size: _positions(b, fx.args[2], size), [fx.args[1]])
-
-
-def _positions(b: Builder, arg: Any, size: int) -> list[int]:
-    constant = b.constant(arg)
-    if constant.ndim != 1 or not np.issubdtype(constant.dtype, np.integer):
-        raise Unmapped(f"an index of {constant.dtype} {list(constant.shape)}; expected a list of whole numbers")
-    return [int(i) % size for i in constant]
-
-
-def _emit(b: Builder, fx: Fx, order_of: Callable[[int], Sequence[int]], dims: Sequence[Any]) -> str:
-    name = b.value(fx.args[0])
-    shape = b.values[name].shape
-    if [dim % (len(shape) + 1) for dim in dims] != [CHANNEL + 1]:
-        raise Unmapped(f"another order along the axes {list(dims)}; only along the channels, axis 1")
-    order = list(order_of(shape[CHANNEL]))
-    if order == list(range(shape[CHANNEL])):
-        return name
-    starts = [0, *(i for i, (a, c) in enumerate(pairwise(order), 1) if c != a + 1), len(order)]
-    runs = [(order[a], order[z - 1] + 1) for a, z in pairwise(starts)]
-    parts = [
-        b.emit(fx, "slice", [name], {"axis": CHANNEL, "start": start, "stop": stop, "step": 1}) for start, stop in runs
-    ]
-    return parts[0] if len(parts) == 1 else b.emit(fx, "concat", parts, {"axis": CHANNEL})
 
 
 @dataclass(frozen=True)

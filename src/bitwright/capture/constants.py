@@ -5,22 +5,20 @@ Weight norm, spectral norm, weight standardization, parametrizations and sums of
 
 from typing import Any
 
-import numpy as np
 import torch
 
-from bitwright.capture.builder import Builder, Unmapped
+from bitwright.capture.draft import Constant, Unmapped
+from bitwright.capture.program import Fx, Program
 
-Fx = torch.fx.Node
 
-
-def is_foldable(b: Builder, fx: Fx) -> bool:
+def is_foldable(p: Program, fx: Fx) -> bool:
     """True where every operand of an fx node is a constant."""
-    return all(isinstance(b.env.get(node), np.ndarray) for node in fx.all_input_nodes)
+    return all(isinstance(p.env.get(node), Constant) for node in fx.all_input_nodes)
 
 
-def fold(b: Builder, fx: Fx) -> Any:
+def fold(p: Program, fx: Fx) -> Any:
     """The constant that an fx node computes, or the tuple of constants. Unmapped where torch can't compute it."""
-    args, kwargs = torch.fx.node.map_arg((fx.args, dict(fx.kwargs)), lambda node: _tensor(b, node))
+    args, kwargs = torch.fx.node.map_arg((fx.args, dict(fx.kwargs)), lambda node: _tensor(p, node))
     if "device" in kwargs:
         kwargs = {**kwargs, "device": torch.device("cpu")}
     try:
@@ -28,18 +26,18 @@ def fold(b: Builder, fx: Fx) -> Any:
             found = fx.target(*args, **kwargs)  # type: ignore[operator]
     except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
         raise Unmapped(f"of constants alone, it fails: {str(error).splitlines()[0]}") from error
-    return tuple(map(array_of, found)) if isinstance(found, tuple | list) else array_of(found)
+    return tuple(map(constant_of, found)) if isinstance(found, tuple | list) else constant_of(found)
 
 
-def _tensor(b: Builder, node: Fx) -> torch.Tensor:
+def _tensor(p: Program, node: Fx) -> torch.Tensor:
     """A constant in full: `expand` leaves to its readers to repeat it."""
-    tensor = torch.from_numpy(b.env[node])
+    tensor = torch.from_numpy(p.env[node].array)
     value = node.meta.get("val")
     return tensor.expand(value.shape) if isinstance(value, torch.Tensor) and tensor.shape != value.shape else tensor
 
 
-def array_of(found: Any) -> Any:
-    """A tensor as an array, in float32 where it is any other floating-point type; anything else as it is."""
+def constant_of(found: Any) -> Any:
+    """A tensor as a constant, in float32 where it is any other floating-point type; anything else as it is."""
     if not isinstance(found, torch.Tensor):
         return found
-    return (found.float() if found.is_floating_point() else found).detach().cpu().numpy()
+    return Constant((found.float() if found.is_floating_point() else found).detach().cpu().numpy())

@@ -7,10 +7,8 @@ is the bounds of the convolution in front of it), unless their operands are func
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import torch
-
-from bitwright.capture.builder import Builder
+from bitwright.capture.draft import Constant
+from bitwright.capture.program import Fx, Program
 from bitwright.ops.function import Result, Step
 from bitwright.ops.functions import FUNCTIONS
 
@@ -18,13 +16,13 @@ from bitwright.ops.functions import FUNCTIONS
 class Elementwise:
     """Which values are elementwise functions of which others. In the steps here, operands are values by name, as `_Name`."""
 
-    def __init__(self, b: Builder) -> None:
-        self._b = b
+    def __init__(self, program: Program) -> None:
+        self._program = program
         self._steps: dict[str, Step] = {}
         self._sources: dict[str, set[str]] = {}
         self._functions: dict[str, str] = {}
 
-    def step(self, fx: torch.fx.Node) -> Step | None:
+    def step(self, fx: Fx) -> Step | None:
         """The elementwise op of an fx node on values and numbers; None where it is something else."""
         name = str(fx.target).removeprefix("aten.").split(".")[0]
         if name not in FUNCTIONS:
@@ -35,13 +33,13 @@ class Elementwise:
         return step if _values(step) and _Unknown not in (*args, *kwargs.values()) else None
 
     def _operand(self, arg: Any) -> Any:
-        if not isinstance(arg, torch.fx.Node):
+        if not isinstance(arg, Fx):
             return arg if isinstance(arg, int | float | str | None) else _Unknown
-        found = self._b.env.get(arg)
+        found = self._program.env.get(arg)
         if isinstance(found, str):
             return _Name(found)
-        if isinstance(found, np.ndarray) and found.size == 1 and not self._b.is_parameter(arg):
-            return found.reshape(())[()]
+        if isinstance(found, Constant) and found.array.size == 1 and not found.learned:
+            return found.array.reshape(())[()]
         return _Unknown
 
     def source(self, step: Step, *, mapped: bool) -> str | None:
@@ -50,10 +48,10 @@ class Elementwise:
         common = set.intersection(*(self._sources.get(name, {name}) for name in values))
         if len(values) == 1 and mapped and values[0] not in self._functions:
             return None
-        order = [name for name in self._b.values if name in common]
+        order = [name for name in self._program.builder.values if name in common]
         return self._functions.get(order[-1], order[-1]) if order else None
 
-    def emit(self, fx: torch.fx.Node, step: Step, source: str) -> str:
+    def emit(self, step: Step, source: str) -> str:
         """A node that computes the step, and all that lie between it and `source`, in one."""
         index, steps = {source: 0}, list[Step]()
 
@@ -65,7 +63,7 @@ class Elementwise:
             return replace(step, args=tuple(Result(index[arg]) if isinstance(arg, _Name) else arg for arg in step.args))
 
         steps.append(resolved(step))
-        name = self._b.emit(fx, "function", [source], {"steps": tuple(steps)}, label=step.name)
+        name = self._program.builder.function(source, steps)
         self._functions[name] = source
         return name
 

@@ -1,0 +1,74 @@
+"""Sums, products and bounds, as ATen spells them: with `alpha`, and either operand a constant."""
+
+from typing import Any
+
+from bitwright.capture.aten.arguments import Mapping, args
+from bitwright.capture.builder import scaled
+from bitwright.capture.draft import Unmapped
+from bitwright.capture.program import Fx, Program
+
+
+def clamp(lo: Any, hi: Any) -> Mapping:
+    """A clamp between these bounds, whatever the arguments are."""
+    return lambda p, fx: p.builder.clamp(p.operand(fx.args[0]), lo, hi)
+
+
+def clamp_to(p: Program, fx: Fx) -> str:
+    x, lo, hi = args(fx, None, None)
+    return p.builder.clamp(p.operand(x), lo, hi)
+
+
+def hardtanh(p: Program, fx: Fx) -> str:
+    x, lo, hi = args(fx, -1, 1)
+    return p.builder.clamp(p.operand(x), lo, hi)
+
+
+def clamp_min(p: Program, fx: Fx) -> str:
+    x, lo = args(fx)
+    return p.builder.clamp(p.operand(x), lo, None)
+
+
+def clamp_max(p: Program, fx: Fx) -> str:
+    x, hi = args(fx)
+    return p.builder.clamp(p.operand(x), None, hi)
+
+
+def of_two(name: str) -> Mapping:
+    """The builder's method of this name, which takes two operands."""
+    return lambda p, fx: getattr(p.builder, name)(p.operand(fx.args[0]), p.operand(fx.args[1]))
+
+
+def add(p: Program, fx: Fx) -> str:
+    x, other, alpha = args(fx, 1)
+    first, second = p.operand(x), p.operand(other)
+    if not isinstance(second, str):
+        return p.builder.add(first, scaled(second, alpha))
+    if not isinstance(first, str):
+        return p.builder.affine(second, alpha, first)
+    if alpha != 1:
+        raise Unmapped(f"a sum with alpha={alpha}")
+    return p.builder.add(first, second)
+
+
+def sub(p: Program, fx: Fx) -> str:
+    x, other, alpha = args(fx, 1)
+    first, second = p.operand(x), p.operand(other)
+    if not isinstance(second, str):
+        return p.builder.add(first, scaled(second, -alpha))
+    if not isinstance(first, str):
+        return p.builder.affine(second, -alpha, first)
+    return p.builder.add(first, p.builder.affine(second, -alpha, 0))
+
+
+def rsub(p: Program, fx: Fx) -> str:
+    x, other, alpha = args(fx, 1)
+    return p.builder.affine(p.operand(x), -alpha, p.operand(other))
+
+
+def neg(p: Program, fx: Fx) -> str:
+    return p.builder.neg(p.operand(fx.args[0]))
+
+
+def glu(p: Program, fx: Fx) -> str:
+    x, dim = args(fx, -1)
+    return p.builder.glu(p.operand(x), p.axis(fx, dim))
