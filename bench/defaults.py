@@ -89,7 +89,7 @@ def _trained(words: list[str], data: Path) -> tuple[nn.Module, bw.Preprocess]:
     option = dict(zip(words[1::2], words[2::2], strict=True))
     loaded = open_model(words[0], data / option["--weights"])
     assert loaded.preprocess is not None
-    return loaded.module, loaded.preprocess
+    return loaded.float_model.module, loaded.preprocess
 
 
 def _random(name: str) -> tuple[nn.Module, bw.Preprocess]:

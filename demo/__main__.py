@@ -13,7 +13,7 @@ from rich.console import Console
 from safetensors.torch import save_file
 
 import bitwright as bw
-from bitwright.evaluation import torch_predictor
+from bitwright.evaluation import float_predictor
 from bitwright.images.sources import ImageSource
 from bitwright.training import Options
 from demo.network import SmallResNet
@@ -74,7 +74,7 @@ def run(out: Path, *, epochs: int = 16, every: int = 1, seed: int = 0) -> None:
 
 def answers(model: torch.nn.Module, heldout: ImageSource, classes: tuple[str, ...]) -> dict[str, str]:
     """The name of the class that the float network gives each picture, by the picture's path."""
-    predict = torch_predictor(model, PREPROCESS)
+    predict = float_predictor(model, PREPROCESS)
     found = [predict(batch.images).argmax(axis=1) for batch in heldout.batches(PREPROCESS, 64, strict=True)]
     return {heldout.name(i): classes[answer] for i, answer in enumerate(np.concatenate(found))}
 

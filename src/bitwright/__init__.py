@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bitwright.evaluation import evaluate
     from bitwright.images.preprocess import Preprocess
     from bitwright.images.sources import open_source
+    from bitwright.models import FloatModel, float_model
     from bitwright.plugins import register
     from bitwright.quantization import calibrate, convert, prepare, quantize
     from bitwright.recipe import Recipe
@@ -34,6 +35,8 @@ _HOMES = {
     "Engine": "bitwright.engine",
     "evaluate": "bitwright.evaluation",
     "Preprocess": "bitwright.images.preprocess",
+    "FloatModel": "bitwright.models",
+    "float_model": "bitwright.models",
     "calibrate": "bitwright.quantization",
     "convert": "bitwright.quantization",
     "prepare": "bitwright.quantization",
@@ -51,6 +54,7 @@ __all__ = [
     "Artifact",
     "Classifier",
     "Engine",
+    "FloatModel",
     "Guess",
     "Prediction",
     "Preprocess",
@@ -58,6 +62,7 @@ __all__ = [
     "calibrate",
     "convert",
     "evaluate",
+    "float_model",
     "load",
     "open_source",
     "prepare",

@@ -14,7 +14,7 @@ from bitwright.chance import at_chance, chance_remark
 from bitwright.class_files import class_names
 from bitwright.classes import ClassNames, named_anew
 from bitwright.engine import Engine
-from bitwright.errors import BitwrightError, MissingExtraError, ModelError
+from bitwright.errors import BitwrightError, ModelError
 from bitwright.images.mode_hint import mode_hint
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import BadImage, ImageSource, as_source
@@ -22,8 +22,7 @@ from bitwright.labels import By, fit_labels
 from bitwright.prediction import class_count, class_logits, classes_of
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
+    from bitwright.models.float_model import FloatModel, FloatModelLike
 
 Logits = npt.NDArray[np.float32]
 Predictor = Callable[[npt.NDArray[np.uint8]], Logits]
@@ -72,10 +71,10 @@ class Evaluation:
 
 
 def evaluate(
-    model: "Artifact | Engine | str | os.PathLike[str] | nn.Module",
+    model: "Artifact | Engine | str | os.PathLike[str] | FloatModelLike",
     source: ImageSource | str | os.PathLike[str],
     *,
-    reference: "nn.Module | None" = None,
+    reference: "FloatModelLike | None" = None,
     preprocess: Preprocess | None = None,
     classes: ClassNames | str | os.PathLike[str] | Iterable[str] | None = None,
     labels: By = "name",
@@ -85,7 +84,7 @@ def evaluate(
 ) -> Evaluation:
     """Classify a source's images (the first `limit` of them) and compare with its labels, and with a float `reference`.
 
-    `model` is an artifact, its path, an engine, or a PyTorch module (which needs `preprocess`). `classes` are the names of its
+    `model` is an artifact, its path, an engine, or a float model (which needs `preprocess`). `classes` are the names of its
     classes, or a file of them, in place of the artifact's; `labels` says how the source's are matched with them: by "name",
     by "index", or "none" (`bitwright.labels`). An image that cannot be read is reported in `bad` and counts nowhere; with
     `strict` it raises ImageError. `progress` is called with each batch's size.
@@ -97,15 +96,15 @@ def evaluate(
     artifact = model.artifact if isinstance(model, Engine) else None
     preprocess = artifact.preprocess if artifact is not None else preprocess
     if preprocess is None:
-        raise BitwrightError("a PyTorch model needs preprocess=bitwright.Preprocess(...) to be evaluated")
+        raise BitwrightError("a float model needs preprocess=bitwright.Preprocess(...) to be evaluated")
     outputs = model.artifact.outputs if isinstance(model, Engine) else outputs_of(model, preprocess)
     known = known_classes(None if artifact is None else artifact.known_classes, classes, outputs)
     fitted = fit_labels(source, known, outputs, labels)
     if reference is not None:
         _expect_classes(outputs_of(reference, preprocess), outputs)
     source = fitted.source if limit is None else fitted.source.head(limit)
-    predict: Predictor = model if isinstance(model, Engine) else torch_predictor(model, preprocess)
-    refer = None if reference is None else torch_predictor(reference, preprocess)
+    predict: Predictor = model if isinstance(model, Engine) else float_predictor(model, preprocess)
+    refer = None if reference is None else float_predictor(reference, preprocess)
     tally = _Tally(class_count(outputs), source.labels is not None, refer is not None)
     batches = source.batches(preprocess, BATCH, strict=strict)
     for batch in batches:
@@ -118,7 +117,7 @@ def evaluate(
         per_class=tally.per_class(source.classes),
         confusion=tuple((label, guess, n) for (label, guess), n in sorted(tally.confusion.items())),
         artifact_bytes=None if artifact is None else len(artifact.data),
-        float_bytes=_float_bytes(reference if artifact is not None else model),
+        float_bytes=_float_bytes(reference if isinstance(model, Engine) else model),
         bad=tuple(batches.bad),
         remarks=(*filter(None, [fitted.remark]), *tally.remarks("the model" if artifact else "the float model itself")),
     )
@@ -131,13 +130,13 @@ def known_classes(
     return own if given is None else named_anew(own, class_names(given), class_count(outputs))
 
 
-def outputs_of(model: "nn.Module", preprocess: Preprocess) -> int:
-    """How many logits a PyTorch module gives an image, found by running it on black ones.
+def outputs_of(model: "FloatModelLike", preprocess: Preprocess) -> int:
+    """How many logits a float model gives an image, found by running it on black ones.
 
     Raises ModelError where it cannot run on images like these.
     """
     try:
-        logits = torch_predictor(model, preprocess)(np.zeros((2, *preprocess.shape), np.uint8))
+        logits = float_predictor(model, preprocess)(np.zeros((2, *preprocess.shape), np.uint8))
     except BitwrightError:
         raise
     except Exception as error:  # somebody else's code raises what it likes
@@ -155,52 +154,21 @@ def _expect_classes(reference: int, outputs: int) -> None:
         )
 
 
-def module_of(model: "nn.Module | torch.export.ExportedProgram") -> "nn.Module":
-    """A float model as a module that can be called. ModelError where it is no float model."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("torch", "torch") from error
-    if isinstance(model, torch.nn.Module):
-        return model
-    from bitwright.capture import float_model  # which refuses what is no model
-    from bitwright.models.loaded import LoadedModel
-
-    return LoadedModel("", float_model(model)).module
+def float_predictor(model: "FloatModelLike", preprocess: Preprocess) -> Predictor:
+    """Run a float model on uint8 images [N, H, W, C], normalised as `preprocess` says. ModelError for anything else."""
+    runs = _float_model(model)
+    return lambda images: runs.predict(preprocess.normalise(images))
 
 
-def torch_predictor(model: "nn.Module", preprocess: Preprocess) -> Predictor:
-    """Run a PyTorch module, or an exported program, in eval mode on uint8 images [N, H, W, C], normalised as `preprocess` says.
+def _float_model(model: "FloatModelLike") -> "FloatModel":
+    from bitwright.models import float_model  # which needs torch, as an artifact does not
 
-    Raises ModelError where it is something else.
-    """
-    model = module_of(model)
-    import torch
-
-    from bitwright.capture.logits import logits_in
-
-    first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-
-    def predict(images: npt.NDArray[np.uint8]) -> Logits:
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
-        try:
-            with torch.no_grad():
-                returned = model(torch.from_numpy(preprocess.normalise(images)).to(first.device, first.dtype))
-        finally:
-            for module, training in modes:
-                module.training = training
-        result: Logits = logits_in(returned, len(images)).float().cpu().numpy()
-        return result
-
-    return predict
+    return float_model(model)
 
 
-def _float_bytes(model: Any) -> int | None:
-    if not hasattr(model, "parameters"):
-        return None
-    tensors = [*model.parameters(), *model.buffers()]
-    return sum(int(t.numel() * t.element_size()) for t in tensors if t.is_floating_point())
+def _float_bytes(model: "FloatModelLike | None") -> int | None:
+    """The bytes of a float model's parameters and buffers, as far as it tells."""
+    return None if model is None else getattr(_float_model(model), "float_bytes", None)
 
 
 def _in_best_five(logits: Logits, labels: npt.NDArray[np.int64]) -> int:

@@ -97,6 +97,12 @@ class Graph:
         others = {name: renamed.get(value, value) for name, value in self.others.items()}
         return replace(self, output=renamed.get(self.output, self.output), others=others)
 
+    def pruned(self) -> "Graph":
+        """The same graph without what no output depends on."""
+        nodes = live(self.nodes, self.outputs)
+        names = {INPUT, *(node.name for node in nodes)}
+        return replace(self, nodes=nodes, values={name: value for name, value in self.values.items() if name in names})
+
     @property
     def constants(self) -> dict[str, Node]:
         """What belongs to the model and not to the image, by the name of its value."""

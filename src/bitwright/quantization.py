@@ -31,7 +31,6 @@ from bitwright.recipe import Recipe
 
 try:
     import torch
-    from torch import nn
 except ImportError as error:
     raise MissingExtraError("torch", "torch") from error
 
@@ -45,9 +44,10 @@ from bitwright.algorithms.correction.sample import Picked, Sample
 from bitwright.algorithms.correction.stream import Images, Stream
 from bitwright.algorithms.correction.values import Memory
 from bitwright.algorithms.ranges import RANGES, Range, range_algorithm
-from bitwright.capture import captured, fuse
+from bitwright.capture import fuse
 from bitwright.capture.outputs import Output
 from bitwright.images.mode_hint import mode_hint
+from bitwright.models.float_model import FloatModelLike, float_model
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.foreign import foreign_encoder, foreign_schemes
 
@@ -64,7 +64,7 @@ LEAST_IMAGES = 16
 
 
 def prepare(
-    model: "nn.Module | torch.export.ExportedProgram",
+    model: FloatModelLike,
     *,
     preprocess: Preprocess,
     recipe: str | PathLike[str] | Recipe = "w8a8",
@@ -84,7 +84,7 @@ def prepare(
     except RecipeError as error:
         raise RecipeError(f"recipe {plan.name!r}: {error}") from error
     try:
-        found = captured(model, (channels, height, width), output)
+        found = float_model(model, output).capture((channels, height, width))
     except CaptureError as error:
         raise CaptureError(f"{error}{mode_hint(str(error), preprocess)}") from error
     for note in found.notes:
@@ -254,7 +254,7 @@ def _expect_prepared(prepared: object) -> None:
 
 
 def quantize(
-    model: "nn.Module | torch.export.ExportedProgram",
+    model: FloatModelLike,
     images: Images | None,
     *,
     preprocess: Preprocess,

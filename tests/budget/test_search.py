@@ -88,7 +88,7 @@ def test_a_second_search_makes_nothing(digits: Digits, found: Found, cache: Path
     def never(*arguments: object, **options: object) -> None:
         raise AssertionError("it was made before")
 
-    for name in ("judge.quantize", "judge.HeldOut.drop", "sensitivities.calibrate", "held_out.torch_predictor"):
+    for name in ("judge.quantize", "judge.HeldOut.drop", "sensitivities.calibrate", "held_out.float_predictor"):
         monkeypatch.setattr(f"bitwright.budget.{name}", never)
     assert find(digits, cache).artifact.data == found.artifact.data
 

@@ -53,9 +53,9 @@ def test_a_loss_is_that_of_the_whole_integer_model(digits: Digits):
 
 
 def _float_logits(digits: Digits) -> np.ndarray:
-    from bitwright.evaluation import torch_predictor
+    from bitwright.evaluation import float_predictor
 
-    return torch_predictor(digits.model, PREPROCESS)(digits.pixels[:96])
+    return float_predictor(digits.model, PREPROCESS)(digits.pixels[:96])
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -145,14 +145,18 @@ def test_the_artifact_knows_how_it_was_made(run: Run, project: Path, out: Path):
 def _prefixed(project: Path) -> dict[str, torch.Tensor]:
     from bitwright.models import load_model
 
-    return {f"module.{name}": value for name, value in load_model("colours:net").module.state_dict().items()}
+    return {
+        f"module.{name}": value for name, value in load_model("colours:net").float_model.module.state_dict().items()
+    }
 
 
 def test_an_exported_program_is_its_own_weights(run: Run, project: Path, out: Path):
     from bitwright.models import load_model
 
     shapes = ({0: torch.export.Dim("batch")},)
-    program = torch.export.export(load_model("colours:net").module, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes)
+    program = torch.export.export(
+        load_model("colours:net").float_model.module, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes
+    )
     torch.export.save(program, project / "net.pt2")
     given = ("--size", 8, "--mean", 0, "--std", 1)
     result = run("quantize", "net.pt2", *given, "--data", "images", "--test", "images", "-o", out)

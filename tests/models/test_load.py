@@ -63,7 +63,7 @@ def test_a_factory_is_found_in_the_current_directory():
     before = list(sys.path)
     loaded = load_model("some_factories:plain")
     assert isinstance(loaded.model, nn.Linear)
-    assert loaded.module is loaded.model
+    assert loaded.float_model.module is loaded.model
     assert (loaded.name, loaded.preprocess) == ("some_factories:plain", None)
     assert not loaded.model.training
     assert loaded.float_bytes == 4 * (2 * 3 + 3)
@@ -147,7 +147,7 @@ def test_our_own_errors_come_through_as_they_are():
 def test_torchvision_comes_with_the_preprocessing_of_its_first_weights(name: str, preprocess: Preprocess):
     loaded = load_model(f"torchvision:{name}")
     assert loaded.preprocess == preprocess
-    assert not any(key.startswith("aux") for key in loaded.module.state_dict())
+    assert not any(key.startswith("aux") for key in loaded.float_model.module.state_dict())
 
 
 @pytest.mark.usefixtures("torchvision")

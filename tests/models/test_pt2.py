@@ -63,7 +63,7 @@ def test_it_computes_what_the_module_does(net: nn.Module, exported: Path):
     )
     for count in (1, 5):
         x = torch.randn(count, 3, 8, 8)
-        assert torch.equal(loaded.module.eval()(x), net(x))
+        assert torch.equal(loaded.float_model.module.eval()(x), net(x))
 
 
 def test_it_is_quantized_to_what_the_module_is(net: nn.Module, exported: Path):
@@ -119,7 +119,7 @@ def test_guards_are_not_compiled(net: nn.Module, exported: Path, tmp_path: Path)
     guard = f"open({str(trace)!r}, 'w')"
     path = changed(exported, tmp_path / "evil.pt2", edit(MODEL, lambda d: d.update(guards_code=[guard])))
     x = torch.randn(2, 3, 8, 8)
-    assert torch.equal(load_model(path).module(x), net(x))
+    assert torch.equal(load_model(path).float_model.module(x), net(x))
     assert not trace.exists()
 
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache, pixels_digest
@@ -17,11 +15,11 @@ from bitwright.chance import at_chance, chance_remark
 from bitwright.classes import ClassNames
 from bitwright.engine import Engine
 from bitwright.errors import SourceError
-from bitwright.evaluation import torch_predictor
+from bitwright.evaluation import float_predictor
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import BadImage, ImageSource
 from bitwright.labels import By, fit_labels
-from bitwright.models.loaded import ExportedModule
+from bitwright.models.float_model import FloatModelLike
 from bitwright.prediction import classes_of
 
 BATCH = 64
@@ -93,7 +91,7 @@ class HeldOut:
 
 def hold_out(
     source: ImageSource,
-    model: "nn.Module | torch.export.ExportedProgram",
+    model: FloatModelLike,
     study: dict[str, Any],
     preprocess: Preprocess,
     cache: Cache,
@@ -110,7 +108,7 @@ def hold_out(
     key = {"model": study["model"], "preprocess": study["preprocess"], "classes of": digests}
     guesses = cache.get(**key)
     if guesses is None:
-        predict = torch_predictor(model if isinstance(model, nn.Module) else ExportedModule(model), preprocess)
+        predict = float_predictor(model, preprocess)
         guesses = []
         for batch in source.batches(preprocess, BATCH):
             guesses += classes_of(predict(batch.images)).tolist()

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
-
 from bitwright.artifact import Artifact, from_bytes
 from bitwright.budget.cache import Cache
 from bitwright.budget.drop import Drop
@@ -13,6 +11,7 @@ from bitwright.budget.held_out import HeldOut
 from bitwright.errors import ArtifactError, BudgetError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
+from bitwright.models.float_model import FloatModelLike
 from bitwright.prediction import class_count
 from bitwright.quantization import MEMORY_BYTES, quantize
 from bitwright.recipe import Recipe
@@ -34,7 +33,7 @@ class Verified:
 class Judge:
     """Fits a float model to `images`, as `quantize` does, and verifies it on `held_out`. `key` tells both from others."""
 
-    model: "torch.nn.Module | torch.export.ExportedProgram"
+    model: FloatModelLike
     key: dict[str, Any]
     preprocess: Preprocess
     images: ImageSource

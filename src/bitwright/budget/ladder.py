@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
-import torch
-
 from bitwright.algorithms.correction import CORRECTIONS
 from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache
@@ -21,6 +19,7 @@ from bitwright.evaluation import known_classes
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, names_for
+from bitwright.models.float_model import FloatModelLike
 from bitwright.prediction import class_count
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
@@ -59,7 +58,7 @@ class Tuned:
 
 
 def quantize_within(
-    model: "torch.nn.Module | torch.export.ExportedProgram",
+    model: FloatModelLike,
     source: ImageSource | str | PathLike[str],
     *,
     preprocess: Preprocess,

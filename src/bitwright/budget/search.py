@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
 
-import torch
-
 from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache
 from bitwright.budget.held_out import IMAGES, fitted_labels, hold_out, read, split
@@ -26,6 +24,7 @@ from bitwright.evaluation import known_classes
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, names_for
+from bitwright.models.float_model import FloatModelLike
 from bitwright.prediction import class_count
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
@@ -91,7 +90,7 @@ class Found:
 
 
 def search(
-    model: "torch.nn.Module | torch.export.ExportedProgram",
+    model: FloatModelLike,
     source: ImageSource | str | PathLike[str],
     *,
     preprocess: Preprocess,

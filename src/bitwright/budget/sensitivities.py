@@ -25,6 +25,7 @@ from bitwright.errors import CalibrationError, RecipeError
 from bitwright.graph import INPUT
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
+from bitwright.models.float_model import FloatModelLike
 from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe, Rule
@@ -36,7 +37,6 @@ COMPARED_BYTES = 2**22
 WALKED_BYTES = 2**27
 """Of the largest value of the float model, on the images that correct means."""
 Pixels = npt.NDArray[np.uint8]
-Model = "torch.nn.Module | torch.export.ExportedProgram"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Sensitivity:
 
 
 def sensitivity(
-    model: "torch.nn.Module | torch.export.ExportedProgram",
+    model: FloatModelLike,
     images: Pixels | ImageSource | str | PathLike[str],
     *,
     preprocess: Preprocess,

@@ -17,12 +17,12 @@ from torch import nn
 from bitwright.capture.aten import ATEN, ON_CONSTANTS
 from bitwright.capture.constants import fold, is_foldable
 from bitwright.capture.draft import Unmapped
-from bitwright.capture.float_model import float_model
 from bitwright.capture.one_number import Elementwise
 from bitwright.capture.outputs import Output
 from bitwright.capture.program import Program
 from bitwright.capture.quiet import quiet
 from bitwright.capture.tail import find_tail, op_name
+from bitwright.capture.unwrap import unwrap
 from bitwright.errors import CaptureError, CaptureWarning, GraphError
 from bitwright.graph import Graph, Shape
 from bitwright.registry import Foreign
@@ -58,7 +58,7 @@ def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outpu
 
 def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> Captured:
     """What `capture` does, with the notes in place of warnings."""
-    model = float_model(model)
+    model = unwrap(model)
     exported = model if isinstance(model, torch.export.ExportedProgram) else _export(model, shape)
     with quiet():
         exported = exported.run_decompositions({})

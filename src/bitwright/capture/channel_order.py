@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitwright.graph import INPUT, Graph, Node, Value, live
+from bitwright.graph import Graph, Node, Value
 from bitwright.ops import float_op, operand, source
 
 CHANNEL = 0
@@ -79,7 +79,7 @@ def _into_weights(graph: Graph, order: _Order, readers: set[str]) -> Graph:
         else node
         for node in graph.nodes
     ]
-    return _without_unread(replace(graph, nodes=tuple(nodes)))
+    return replace(graph, nodes=tuple(nodes)).pruned()
 
 
 def _reordered(weight: npt.NDArray[Any], positions: list[int], channels: int) -> npt.NDArray[Any]:
@@ -118,10 +118,4 @@ def _behind(graph: Graph, order: _Order, node: Node) -> Graph:
         else:
             inputs = tuple(whole.name if name == node.name else name for name in other.inputs)
             nodes.append(replace(other, inputs=inputs))
-    return _without_unread(replace(graph, nodes=tuple(nodes), values=values).ending({node.name: whole.name}))
-
-
-def _without_unread(graph: Graph) -> Graph:
-    nodes = live(graph.nodes, graph.outputs)
-    names = {INPUT, *(node.name for node in nodes)}
-    return replace(graph, nodes=nodes, values={name: value for name, value in graph.values.items() if name in names})
+    return replace(graph, nodes=tuple(nodes), values=values).ending({node.name: whole.name}).pruned()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.errors import CaptureError
-from bitwright.graph import INPUT, Graph, Node, Shape, Value, live
+from bitwright.graph import INPUT, Graph, Node, Shape, Value
 from bitwright.ops import FLOAT_OPS
 
 Array = npt.NDArray[Any]
@@ -118,12 +118,8 @@ class Draft:
                 raise CaptureError(f"the output {name!r} of the model is not computed from its input")
             found[name] = output
         logits, *_ = found.values()
-        if len(self.values[logits].shape) != 1:
-            raise CaptureError(f"expected logits of [N, classes], found an output of [N, *{self.values[logits].shape}]")
-        nodes = live(self.nodes, found.values())
-        names = {INPUT} | {node.name for node in nodes}
-        values = {name: value for name, value in self.values.items() if name in names}
-        return Graph(nodes, values, logits, dict(list(found.items())[1:]))
+        expect_logits(self.values[logits].shape)
+        return Graph(tuple(self.nodes), self.values, logits, dict(list(found.items())[1:])).pruned()
 
     def _add(self, node: Node) -> str:
         self.values[node.name] = FLOAT_OPS[node.op].infer(node, [self.values[i] for i in node.inputs])
@@ -136,6 +132,14 @@ class Draft:
             count += 1
             candidate = f"{name}_{count}"
         return candidate
+
+
+def expect_logits(shape: Shape) -> None:
+    """Raise CaptureError unless an output of this shape per image can be logits."""
+    if len(shape) != 1:
+        raise CaptureError(
+            f"expected logits of [N, classes], found an output of [{', '.join(map(str, ('N', *shape)))}]"
+        )
 
 
 def _expect_finite(array: Array, name: str) -> None:

@@ -4,18 +4,22 @@ from typing import Any
 
 from torch import Tensor
 
-from bitwright.capture.outputs import LOGITS, named
+from bitwright.capture.outputs import LOGITS, Output, choose, named
 from bitwright.errors import ModelError
 
 
-def logits_in(returned: Any, images: int) -> Tensor:
+def logits_in(returned: Any, images: int, output: Output = None) -> Tensor:
     """The logits, [N, outputs], in what a module returned for so many images: a tensor, or a structure with one tensor in it,
-    or with one that is called "logits".
+    or with one that is called "logits", or what `output` calls so.
 
-    One logit an image may come without its axis. Raises ModelError where it is anything else.
+    One logit an image may come without its axis.
+    Raises ModelError where it is anything else, CaptureError where there is no such output.
     """
     leaves = named(returned)
-    found = [leaves[LOGITS]] if LOGITS in leaves else list(leaves.values())
+    if output is not None:
+        found = list(choose(leaves, output).values())[:1]
+    else:
+        found = [leaves[LOGITS]] if LOGITS in leaves else list(leaves.values())
     if len(found) != 1 or not isinstance(found[0], Tensor):
         parts = ", ".join(type(leaf).__name__ for leaf in found[:4]) or "nothing"
         raise ModelError(

@@ -56,7 +56,7 @@ def within_budget(
     given = {**given, "held_out": open_source(given["held_out"])} if "held_out" in given else given
     with bars() as show:
         tuned = quantize_within(
-            loaded.model, source, cache=default_folder(), say=report, progress=show, **given, **options
+            loaded.float_model, source, cache=default_folder(), say=report, progress=show, **given, **options
         )
     report_bad(tuned.bad)
     return tuned.artifact, list(tuned.bad)

@@ -61,7 +61,7 @@ class Named:
 
     @cached_property
     def outputs(self) -> int:
-        return outputs_of(self.loaded.module, self.preprocess)
+        return outputs_of(self.loaded.float_model, self.preprocess)
 
     @cached_property
     def known(self) -> ClassNames | None:

@@ -14,9 +14,7 @@ from bitwright.images.sources import ImageSource
 from bitwright.labels import By
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from bitwright.models import LoadedModel
+    from bitwright.models import FloatModel, LoadedModel
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Measurement:
     classes: ClassNames | None = None
     labels: By = "name"
 
-    def of(self, subject: "Artifact | LoadedModel", what: str, reference: "nn.Module | None" = None) -> Evaluation:
+    def of(self, subject: "Artifact | LoadedModel", what: str, reference: "FloatModel | None" = None) -> Evaluation:
         """Measure; `what` stands before the progress bar. What one has to know of the figures is said on stderr.
 
         Raises:
@@ -42,7 +40,7 @@ class Measurement:
         try:
             with progress(what, total) as done:
                 result = evaluate(
-                    subject if isinstance(subject, Artifact) else subject.module,
+                    subject if isinstance(subject, Artifact) else subject.float_model,
                     self.source,
                     reference=reference,
                     preprocess=self.preprocess,

@@ -160,12 +160,12 @@ def _calibrated(
 
     if images is None:
         common: dict[str, Any] = {"preprocess": preprocess, "recipe": recipe, "seed": seed, "provenance": provenance}
-        return quantize_model(loaded.model, None, **common), []
+        return quantize_model(loaded.float_model, None, **common), []
     batches = images.batches(preprocess, BATCH, strict=strict)
     try:
         with stages("calibrating", len(images)) as (done, stage):
             return quantize_model(
-                loaded.model,
+                loaded.float_model,
                 batches,
                 preprocess=preprocess,
                 recipe=recipe,
@@ -188,7 +188,7 @@ def with_classes(artifact: Artifact, known: ClassNames | None, source: ImageSour
 
 def measure(artifact: Artifact, loaded: "LoadedModel", measurement: Measurement, data: str) -> dict[str, Any]:
     """The accuracy of the integer model, which is the one that ships, and of the float model."""
-    integer = measurement.of(artifact, "testing both models", loaded.module)
+    integer = measurement.of(artifact, "testing both models", loaded.float_model)
     report_bad(integer.bad)
     return {
         "data": data,

@@ -98,7 +98,7 @@ def search(
     known = named.known
     with bars() as show, quiet_libraries():
         found = find(
-            loaded.model,
+            loaded.float_model,
             source,
             preprocess=preprocess,
             recipe=plan or RECIPE,

@@ -56,7 +56,7 @@ def sensitivity(
     report_bad(bad)
     with bars() as show:
         measured = measure(
-            loaded.model,
+            loaded.float_model,
             pixels,
             preprocess=preprocess,
             recipe=recipe,

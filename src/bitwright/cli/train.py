@@ -24,8 +24,7 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from bitwright.models import FloatModel
     from bitwright.training.trainer import Progress
 
 
@@ -132,7 +131,7 @@ def train(
     options = Options(**numbers, amp=not no_amp, augment=tuple(name for name in augment.split(",") if name))
     with _shown() as show:
         artifact = train_model(
-            loaded.model,
+            loaded.float_model,
             source,
             preprocess=preprocess,
             recipe=recipes,
@@ -153,7 +152,7 @@ def train(
     measured = None
     if tested is not None:
         measurement = Measurement(tested, preprocess, classes=known, labels=naming.by)
-        result = measurement.of(artifact, "testing both models", taught_by or loaded.module)
+        result = measurement.of(artifact, "testing both models", taught_by or loaded.float_model)
         report_bad(result.bad)
         measured = {
             "data": test,
@@ -170,7 +169,7 @@ def train(
     _print(artifact, measured, output, as_json)
 
 
-def _teacher(spec: str, weights: Path | None, preprocess: Preprocess, distill: float) -> "nn.Module":
+def _teacher(spec: str, weights: Path | None, preprocess: Preprocess, distill: float) -> "FloatModel":
     """The model that teaches; it has to take what the student's pixels are made of."""
     if not distill:
         raise TrainingError(f"--teacher {spec} has no part in the loss: give its share with --distill, such as 0.5")
@@ -181,7 +180,7 @@ def _teacher(spec: str, weights: Path | None, preprocess: Preprocess, distill: f
             f"the teacher {spec} takes other images than the model: expected {expected}, found {loaded.preprocess}; "
             "choose a teacher of the same preprocessing"
         )
-    return loaded.module
+    return loaded.float_model
 
 
 def _print(artifact: Artifact, measured: dict[str, Any] | None, output: Path, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """Float models by name: `load_model("torchvision:resnet18", "weights.safetensors")`.
 
-A file for each place that a model may come from, one for weights; `load.py` has the table.
+A file for each place that a model may come from, one for weights; `load.py` has the table. `float_model.py` says what a float
+model is to the rest.
 """
 
 from bitwright.errors import MissingExtraError
@@ -10,7 +11,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("torch", "torch") from error
 
+from bitwright.models.float_model import FloatModel, GraphModel, TorchModel, float_model
 from bitwright.models.load import load_model
 from bitwright.models.loaded import LoadedModel
 
-__all__ = ["LoadedModel", "load_model"]
+__all__ = ["FloatModel", "GraphModel", "LoadedModel", "TorchModel", "float_model", "load_model"]

@@ -17,7 +17,8 @@ def walk(graph: Graph, values: dict[str, Tensor], run: Callable[[str, list[Tenso
 
 
 def steps(graph: Graph) -> Iterator[tuple[Node, list[str]]]:
-    """Every node in order, each with the values that nothing reads after it."""
+    """Every node in order, each with the values that nothing reads after it; outputs are kept."""
     last_use = {name: node.name for node in graph.nodes for name in node.inputs}
     for node in graph.nodes:
-        yield node, [name for name in dict.fromkeys(node.inputs) if last_use[name] == node.name]
+        read = [name for name in dict.fromkeys(node.inputs) if name not in graph.outputs]
+        yield node, [name for name in read if last_use[name] == node.name]

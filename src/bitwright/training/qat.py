@@ -3,12 +3,10 @@
 from dataclasses import replace
 from os import PathLike
 
-import torch
-from torch import nn
-
 from bitwright.algorithms.correction.stream import Images
 from bitwright.algorithms.training import TRAINING, training_algorithm
 from bitwright.images.preprocess import Preprocess
+from bitwright.models.float_model import FloatModelLike
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.quantizers import Edge
@@ -17,7 +15,7 @@ from bitwright.recipe import Recipe
 
 
 def prepare_qat(
-    model: "nn.Module | torch.export.ExportedProgram",
+    model: FloatModelLike,
     *,
     preprocess: Preprocess,
     recipe: str | PathLike[str] | Recipe = "w4a4",

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bitwright.capture.logits import are_probabilities, logits_in
+from bitwright.capture.logits import are_probabilities
 from bitwright.errors import ModelError
-from bitwright.evaluation import module_of, outputs_of
+from bitwright.evaluation import outputs_of
 from bitwright.images.preprocess import Preprocess
+from bitwright.models.float_model import TorchModel, float_model
 from bitwright.prediction import class_count
 
 _PROBES = 8
@@ -24,15 +25,16 @@ class Teacher:
 
     def __init__(self, model: Any, outputs: int, preprocess: Preprocess, device: torch.device) -> None:
         """`outputs` are the student's. ModelError where it is no model, cannot run, or has other classes."""
-        self.module: nn.Module = module_of(model)
-        found = outputs_of(self.module, preprocess)
+        self.model = float_model(model)
+        found = outputs_of(self.model, preprocess)
         if class_count(found) != class_count(outputs):
             raise ModelError(
                 f"the teacher has {class_count(found):,} classes and the model {class_count(outputs):,}; expected a teacher "
                 "for the same classes, in the same order"
             )
         noise = np.random.RandomState(0).randint(0, 256, (_PROBES, *preprocess.shape), np.uint8)
-        self.module.to(device).eval()
+        if isinstance(self.model, TorchModel):
+            self.model.module.to(device).eval()
         with torch.no_grad():
             self.gives_probabilities = are_probabilities(
                 self._returned(torch.from_numpy(preprocess.normalise(noise)).to(device))
@@ -44,5 +46,6 @@ class Teacher:
         return logits.clamp_min(torch.finfo(torch.float32).tiny).log() if self.gives_probabilities else logits
 
     def _returned(self, x: Tensor) -> Tensor:
-        first = next((p for p in self.module.parameters() if p.is_floating_point()), None)
-        return logits_in(self.module(x if first is None else x.to(first.dtype)), len(x)).float()
+        if isinstance(self.model, TorchModel):
+            return self.model.logits(x)
+        return torch.from_numpy(self.model.predict(x.cpu().numpy())).to(x.device)

@@ -21,6 +21,7 @@ from bitwright.files import expect_writable
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
 from bitwright.labels import By, fit_labels, names_for
+from bitwright.models.float_model import FloatModelLike, TorchModel, float_model
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.class_logits import class_logits
 from bitwright.prepared.layer import Layer
@@ -53,14 +54,14 @@ class Progress:
 
 
 def train(
-    model: "nn.Module | torch.export.ExportedProgram",
+    model: FloatModelLike,
     source: ImageSource | str | PathLike[str],
     *,
     preprocess: Preprocess,
     recipe: Spec | Sequence[Spec] = "w4a4",
     training: str | None = None,
     options: Options | None = None,
-    teacher: "nn.Module | torch.export.ExportedProgram | None" = None,
+    teacher: FloatModelLike | None = None,
     start: str | PathLike[str] | None = None,
     resume: str | PathLike[str] | None = None,
     device: str | torch.device | None = None,
@@ -85,8 +86,9 @@ def train(
     source, run = as_source(source), options or Options()
     recipes = [recipe] if isinstance(recipe, str | PathLike | Recipe) else list(recipe)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if isinstance(model, nn.Module):
-        model = model.cpu()
+    model = float_model(model)
+    if isinstance(model, TorchModel) and isinstance(model.model, nn.Module):
+        model.model.cpu()
     first = prepare_qat(model, preprocess=preprocess, recipe=recipes[0], training=training)
     outputs = first.graph.values[first.graph.output].shape[0]
     known = known_classes(None, classes, outputs)

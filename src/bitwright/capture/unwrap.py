@@ -1,4 +1,4 @@
-"""What counts as a float model: `float_model` takes wrappers off, and refuses anything else with a word on what to do."""
+"""`unwrap`: what torch.export takes, out of its wrappers; anything else is refused with a word on what to do."""
 
 import os
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from torch._dynamo.eval_frame import OptimizedModule
 
 from bitwright.errors import ModelError
 
-FloatModel = nn.Module | torch.export.ExportedProgram
+Exportable = nn.Module | torch.export.ExportedProgram
 
 
-def float_model(model: Any) -> FloatModel:
+def unwrap(model: Any) -> Exportable:
     """The module or exported program itself, out of `torch.compile`, DataParallel, DistributedDataParallel and AveragedModel.
 
     Raises:
@@ -29,7 +29,7 @@ def float_model(model: Any) -> FloatModel:
             raise ModelError(
                 _expected("a TorchScript module", "pass the nn.Module that it was scripted or traced from")
             )
-        elif isinstance(model, FloatModel):
+        elif isinstance(model, Exportable):
             return model
         else:
             raise ModelError(_expected(*_guess(model)))
@@ -51,7 +51,7 @@ def _guess(model: Any) -> tuple[str, str]:
         tensors = sum(isinstance(value, torch.Tensor) for value in model.values())
         found = f"a dict of {tensors} tensors" if tensors else "a dict"
         return found, "make the model, call model.load_state_dict(...) with its state dict, and pass the model"
-    inner = next((name for name in ("model", "module") if isinstance(getattr(model, name, None), FloatModel)), None)
+    inner = next((name for name in ("model", "module") if isinstance(getattr(model, name, None), Exportable)), None)
     if inner is not None:
         return f"a {type(model).__name__}", f"pass what it holds, its attribute {inner!r}"
     if callable(model):

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import bitwright as bw
-from bitwright.capture import capture, captured, float_model
+from bitwright.capture import capture, captured
 from bitwright.errors import BitwrightError, CaptureWarning, ModelError
-from bitwright.evaluation import torch_predictor
+from bitwright.evaluation import float_predictor
 from bitwright.graph import Graph
+from bitwright.models import float_model
 
 SHAPE = (3, 6, 6)
 PREPROCESS = bw.Preprocess(size=6, mean=0.5, std=0.3)
@@ -91,7 +92,7 @@ def test_what_is_no_model_is_named(kind: str) -> None:
         bw.prepare(model, preprocess=PREPROCESS)
     if kind != "TorchScript":  # which can be run, though not quantized
         with pytest.raises(ModelError, match=message):
-            torch_predictor(model, PREPROCESS)
+            float_predictor(model, PREPROCESS)
 
 
 def test_a_float_model_is_not_a_prepared_one() -> None:
@@ -131,7 +132,7 @@ def test_a_block_in_bfloat16() -> None:
 
 def test_a_model_in_half_precision_predicts() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 6, 6, 3), dtype=np.uint8)
-    found, expected = (torch_predictor(m, PREPROCESS)(images) for m in (Net().bfloat16(), Net()))
+    found, expected = (float_predictor(m, PREPROCESS)(images) for m in (Net().bfloat16(), Net()))
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 

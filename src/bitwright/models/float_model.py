@@ -1,0 +1,164 @@
+"""`FloatModel`: all that quantizing, searching and measuring ask of a float model. `float_model` makes one of what is given.
+
+A module or an exported program of PyTorch is one (`TorchModel`), and so is a float graph (`GraphModel`), which runs itself:
+whoever reads another format writes its graph with `bitwright.capture.builder`, and needs no `nn.Module`.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from bitwright.capture import Captured, captured, unwrap
+from bitwright.capture.draft import expect_logits
+from bitwright.capture.logits import logits_in
+from bitwright.capture.outputs import LOGITS, Output, choose
+from bitwright.errors import CaptureError, ModelError
+from bitwright.graph import INPUT, Graph, Shape
+from bitwright.prepared.float_graph import FloatGraph
+
+Images = npt.NDArray[np.float32]
+Logits = npt.NDArray[np.float32]
+
+
+@runtime_checkable
+class FloatModel(Protocol):
+    """A float classifier that tells its graph and can run. It may have `float_bytes`, too: the bytes of its parameters."""
+
+    def capture(self, shape: Shape) -> Captured:
+        """Its float graph for images of this shape, (C, H, W)."""
+        ...
+
+    def predict(self, images: Images) -> Logits:
+        """The logits [N, outputs] of normalised images [N, C, H, W]."""
+        ...
+
+
+FloatModelLike = FloatModel | nn.Module | torch.export.ExportedProgram | Graph | Captured
+"""What `float_model` takes, and with it everything that takes a float model."""
+
+
+def float_model(model: Any, output: Output = None) -> FloatModel:
+    """A float model, out of `torch.compile`, DataParallel, DistributedDataParallel and AveragedModel.
+
+    `output` names the logits among several outputs, or these and others to keep (`bitwright.capture.outputs`).
+    Raises ModelError where it is something else; the message says what it was taken for, and what to do.
+    """
+    if isinstance(model, Graph):
+        model = Captured(model)
+    if isinstance(model, Captured):
+        return GraphModel(model, output)
+    if isinstance(model, TorchModel | GraphModel):
+        return model if output is None else replace(model, output=output)
+    if not isinstance(model, nn.Module | type) and isinstance(model, FloatModel):
+        if output is not None:
+            raise ModelError(
+                f"{type(model).__name__} chooses its outputs itself; expected output=None, found output={output!r}"
+            )
+        return model
+    return TorchModel(unwrap(model), output)
+
+
+@dataclass(frozen=True, eq=False)
+class TorchModel:
+    """A module, or an exported program, of PyTorch."""
+
+    model: nn.Module | torch.export.ExportedProgram
+    output: Output = None
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """Something to call, which may return more than logits."""
+        return self.model if isinstance(self.model, nn.Module) else ExportedModule(self.model)
+
+    @property
+    def float_bytes(self) -> int:
+        """The bytes of its floating-point parameters and buffers."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        return sum(int(t.numel() * t.element_size()) for t in tensors if t.is_floating_point())
+
+    def capture(self, shape: Shape) -> Captured:
+        """See `bitwright.capture.captured`, errors as well."""
+        return captured(self.model, shape, self.output)
+
+    def predict(self, images: Images) -> Logits:
+        """In eval mode, in the type of its parameters and where these are. ModelError where it returns no logits."""
+        modes = [(module, module.training) for module in self.module.modules()]
+        self.module.eval()
+        try:
+            with torch.no_grad():
+                logits: Logits = self.logits(torch.from_numpy(images).to(self._first.device)).cpu().numpy()
+        finally:
+            for module, training in modes:
+                module.training = training
+        return logits
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The logits of normalised images, float32, in the mode and on the device that the module is in."""
+        return logits_in(self.module(x.to(self._first.dtype)), len(x), self.output).float()
+
+    @property
+    def _first(self) -> Tensor:
+        return next((p for p in self.module.parameters() if p.is_floating_point()), torch.empty(0))
+
+
+@dataclass(frozen=True, eq=False)
+class GraphModel:
+    """A float graph, of whatever format it was read from."""
+
+    found: Captured
+    output: Output = None
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph with the outputs that are wanted. CaptureError where it has no such output."""
+        graph = self.found.graph
+        if self.output is None:
+            return graph
+        chosen = choose({LOGITS: graph.output, **graph.others}, self.output)
+        logits, *_ = chosen.values()
+        expect_logits(graph.values[logits].shape)
+        return replace(graph, output=logits, others=dict(list(chosen.items())[1:])).pruned()
+
+    @property
+    def float_bytes(self) -> int:
+        """The bytes of its tensors."""
+        return sum(tensor.nbytes for node in self.graph.nodes for tensor in node.tensors.values())
+
+    def capture(self, shape: Shape) -> Captured:
+        """The graph itself. CaptureError where it is one for images of another shape."""
+        found = self.graph.values[INPUT].shape
+        if found != shape:
+            raise CaptureError(f"the graph takes images of {found}, expected {shape}")
+        return replace(self.found, graph=self.graph)
+
+    def predict(self, images: Images) -> Logits:
+        """What the graph computes. ModelError for images of another shape than it takes."""
+        shape = self.graph.values[INPUT].shape
+        if images.shape[1:] != shape:
+            raise ModelError(f"expected images of [N, {', '.join(map(str, shape))}], found {list(images.shape)}")
+        logits: Logits = self._runnable(torch.from_numpy(images)).numpy()
+        return logits
+
+    @cached_property
+    def _runnable(self) -> FloatGraph:
+        return FloatGraph(self.graph)
+
+
+class ExportedModule(nn.Module):
+    """An exported program as a module. What mode it is in was settled when it was exported."""
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        super().__init__()
+        self.program = program.module(check_guards=False)
+
+    def train(self, mode: bool = True) -> "ExportedModule":
+        """Do nothing: torch refuses to change the mode of an exported program."""
+        return self
+
+    def forward(self, x: Tensor) -> Any:
+        return self.program(x)
