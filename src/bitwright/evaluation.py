@@ -22,7 +22,7 @@ from bitwright.labels import By, fit_labels
 from bitwright.prediction import class_count, class_logits, classes_of
 
 if TYPE_CHECKING:
-    from bitwright.models.float_model import FloatModel, FloatModelLike
+    from bitwright.models.float_models import FloatModel, FloatModelLike
 
 Logits = npt.NDArray[np.float32]
 Predictor = Callable[[npt.NDArray[np.uint8]], Logits]

@@ -47,7 +47,7 @@ from bitwright.algorithms.ranges import RANGES, Range, range_algorithm
 from bitwright.capture import fuse
 from bitwright.capture.outputs import Output
 from bitwright.images.mode_hint import mode_hint
-from bitwright.models.float_model import FloatModelLike, float_model
+from bitwright.models.float_models import FloatModelLike, float_model
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.foreign import foreign_encoder, foreign_schemes
 

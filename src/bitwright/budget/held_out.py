@@ -19,7 +19,7 @@ from bitwright.evaluation import float_predictor
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import BadImage, ImageSource
 from bitwright.labels import By, fit_labels
-from bitwright.models.float_model import FloatModelLike
+from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import classes_of
 
 BATCH = 64

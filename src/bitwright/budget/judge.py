@@ -11,7 +11,7 @@ from bitwright.budget.held_out import HeldOut
 from bitwright.errors import ArtifactError, BudgetError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
-from bitwright.models.float_model import FloatModelLike
+from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import class_count
 from bitwright.quantization import MEMORY_BYTES, quantize
 from bitwright.recipe import Recipe

@@ -19,7 +19,7 @@ from bitwright.evaluation import known_classes
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, names_for
-from bitwright.models.float_model import FloatModelLike
+from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import class_count
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe

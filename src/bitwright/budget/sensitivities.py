@@ -25,7 +25,7 @@ from bitwright.errors import CalibrationError, RecipeError
 from bitwright.graph import INPUT
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
-from bitwright.models.float_model import FloatModelLike
+from bitwright.models.float_models import FloatModelLike
 from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe, Rule

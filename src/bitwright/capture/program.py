@@ -18,8 +18,10 @@ Fx = torch.fx.Node
 
 
 class Program:
-    """`env` holds for every fx node that was mapped the name of a value, a `Constant`, or a tuple of these; `foreign` the mappings that are
-    not ours."""
+    """`env` holds for every fx node that was mapped the name of a value, a `Constant`, or a tuple of these.
+
+    `foreign` has the mappings that are not ours.
+    """
 
     def __init__(self, exported: torch.export.ExportedProgram, shape: Shape, output: Output = None) -> None:
         self.builder = Builder(shape)

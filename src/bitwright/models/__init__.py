@@ -1,6 +1,6 @@
 """Float models by name: `load_model("torchvision:resnet18", "weights.safetensors")`.
 
-A file for each place that a model may come from, one for weights; `load.py` has the table. `float_model.py` says what a float
+A file for each place that a model may come from, one for weights; `load.py` has the table. `float_models.py` says what a float
 model is to the rest.
 """
 
@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("torch", "torch") from error
 
-from bitwright.models.float_model import FloatModel, GraphModel, TorchModel, float_model
+from bitwright.models.float_models import FloatModel, GraphModel, TorchModel, float_model
 from bitwright.models.load import load_model
 from bitwright.models.loaded import LoadedModel
 

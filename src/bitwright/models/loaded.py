@@ -9,7 +9,7 @@ from torch import nn
 from bitwright.capture.outputs import Output
 from bitwright.classes import ClassNames
 from bitwright.images.preprocess import Preprocess
-from bitwright.models.float_model import TorchModel
+from bitwright.models.float_models import TorchModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from os import PathLike
 from bitwright.algorithms.correction.stream import Images
 from bitwright.algorithms.training import TRAINING, training_algorithm
 from bitwright.images.preprocess import Preprocess
-from bitwright.models.float_model import FloatModelLike
+from bitwright.models.float_models import FloatModelLike
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.quantizers import Edge

@@ -10,7 +10,7 @@ from bitwright.capture.logits import are_probabilities
 from bitwright.errors import ModelError
 from bitwright.evaluation import outputs_of
 from bitwright.images.preprocess import Preprocess
-from bitwright.models.float_model import TorchModel, float_model
+from bitwright.models.float_models import TorchModel, float_model
 from bitwright.prediction import class_count
 
 _PROBES = 8

@@ -21,7 +21,7 @@ from bitwright.files import expect_writable
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
 from bitwright.labels import By, fit_labels, names_for
-from bitwright.models.float_model import FloatModelLike, TorchModel, float_model
+from bitwright.models.float_models import FloatModelLike, TorchModel, float_model
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.class_logits import class_logits
 from bitwright.prepared.layer import Layer
