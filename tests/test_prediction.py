@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bitwright.chance import at_chance, chance_remark
+from bitwright.chance import at_chance, chance_remark, order_remark
 from bitwright.errors import EngineError
 from bitwright.prediction import class_count, class_logits, classes_of, log_probabilities, probabilities
 
@@ -64,3 +64,35 @@ def test_chance_of_many_images_and_of_none() -> None:
     remark = chance_remark("the float model itself", 0, 1797, 10)
     assert remark.startswith("the float model itself is right on 0.0 % of 1,797 images")
     assert remark.endswith("are labels, mean and std right?")
+
+
+def confusion_of(taken_for: list[int], images: int = 10, stray: int = 1) -> dict[tuple[int, int], int]:
+    """Each label's images are taken for its class, but for a few."""
+    counts: dict[tuple[int, int], int] = {}
+    for label, guess in enumerate(taken_for):
+        for k, n in ((guess, images - stray), ((guess + 1) % len(taken_for), stray)):
+            counts[label, k] = counts.get((label, k), 0) + n
+    return counts
+
+
+def test_labels_in_another_order_are_noticed() -> None:
+    remark = order_remark(confusion_of([3, 0, 1, 2]))
+    assert remark is not None
+    assert "another order" in remark
+    assert "0 for 3, 1 for 0, 2 for 1, ..." in remark
+    assert order_remark(confusion_of([0, 2, 1])) is not None  # although one is right
+
+
+@pytest.mark.parametrize(
+    "confusion",
+    [
+        confusion_of([0, 1, 2, 3]),  # a good model
+        confusion_of([1, 1, 1, 1]),  # which always says the same
+        confusion_of([0, 1, 2, 3, 5, 4]),  # only few are mixed up
+        confusion_of([3, 0, 1, 2], images=4, stray=0),  # too few images
+        confusion_of([3, 0, 1, 2], stray=4),  # too unsteady
+        {},
+    ],
+)
+def test_other_confusions_are_no_other_order(confusion: dict[tuple[int, int], int]) -> None:
+    assert order_remark(confusion) is None

@@ -25,6 +25,7 @@ from bitwright.class_files import class_names
 from bitwright.classes import ClassNames, named_anew
 from bitwright.errors import ArtifactError, GraphError, PreprocessError
 from bitwright.files import write_atomically
+from bitwright.foreign import unreadable, what_it_is
 from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops import INTEGER_OPS, integer_op
@@ -137,12 +138,16 @@ _TO_QUANTIZE = "make one with: bitwright quantize MODEL --weights THIS_FILE --da
 
 def load(path: str | os.PathLike[str]) -> Artifact:
     """Read and check an artifact. ArtifactError where the file is missing, damaged, foreign or inconsistent."""
+    return from_bytes(read(path), str(_path(path)))
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of an artifact's file, unchecked. ArtifactError where there is none, with what to do about that."""
     file = _path(path)
     try:
-        data = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"cannot read {file}: {error.strerror or error}") from error
-    return from_bytes(data, str(file))
+        raise ArtifactError(f"cannot read {file}: {error.strerror or error}{unreadable(error, str(file))}") from error
 
 
 def _path(path: str | os.PathLike[str]) -> Path:
@@ -182,7 +187,8 @@ def _from_bytes(data: bytes, where: str) -> Artifact:
             raise ArtifactError(f"{where}: {_weights(header)}, not a bitwright artifact; {_TO_QUANTIZE}")
         entries = {name: _array(entry, name) for name, entry in stored}
     except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
-        raise ArtifactError(f"{where}: not a safetensors file, or a damaged one ({error})") from error
+        foreign = what_it_is(data, where)
+        raise ArtifactError(f"{where}: {foreign or f'not a safetensors file, or a damaged one ({error})'}") from error
     try:
         document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         _expect_text(document, text)

@@ -1,6 +1,9 @@
-"""Whether a model is at chance level: whether guessing at random could have been right as often as it was."""
+"""Whether a model is at chance level: whether guessing at random could have been right as often as it was; and whether it
+knows the classes well, by other numbers than the labels have."""
 
 import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 SURE = 0.01
 """Guessing is right this often, or more often, in less than one of a hundred trials: then it was no guessing."""
@@ -23,6 +26,31 @@ def chance_remark(who: str, right: int, images: int, classes: int) -> str:
     return (
         f"{who} is right on {100 * right / images:.1f} % of {images:,} images, no better than guessing among "
         f"{classes:,} classes: are labels, mean and std right?"
+    )
+
+
+STEADY = 0.8
+_FEWEST = 5
+
+
+def order_remark(confusion: Mapping[tuple[int, int], int]) -> str | None:
+    """What to say where most images have a label that nearly always gets one other class, and no two labels the same: labels in
+    another order. None where that is not so. `confusion` counts (label, guess) pairs."""
+    guesses: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    for (label, guess), images in confusion.items():
+        guesses[label][guess] = images
+    taken_for, moved = dict[int, int](), 0
+    for label, counts in sorted(guesses.items()):
+        (guess, most), images = counts.most_common(1)[0], counts.total()
+        if guess != label and images >= _FEWEST and most >= STEADY * images:
+            taken_for[label] = guess
+            moved += images
+    if len(taken_for) < 2 or len(set(taken_for.values())) < len(taken_for) or 2 * moved < sum(confusion.values()):
+        return None
+    some = ", ".join(f"{label} for {guess}" for label, guess in list(taken_for.items())[:3])
+    return (
+        f"are the labels in another order than the model's classes? Images of most labels are nearly always one other: "
+        f"{some}{', ...' if len(taken_for) > 3 else ''}"
     )
 
 

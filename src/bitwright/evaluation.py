@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.artifact import Artifact
-from bitwright.chance import at_chance, chance_remark
+from bitwright.chance import at_chance, chance_remark, order_remark
 from bitwright.class_files import class_names
 from bitwright.classes import ClassNames, named_anew
 from bitwright.engine import Engine
@@ -215,11 +215,14 @@ class _Tally:
         }
 
     def remarks(self, who: str) -> list[str]:
-        """The sentence about a model at chance level: the reference, or without one the model, called `who`."""
-        right = self.reference_top1 if self.compared else self.top1
-        if not self.labelled or not at_chance(right, self.images, self.classes):
+        """Sentences about a model at chance level (the reference, else the model, called `who`) or labels in disorder."""
+        if not self.labelled:
             return []
-        return [chance_remark("the float model itself" if self.compared else who, right, self.images, self.classes)]
+        right, said = self.reference_top1 if self.compared else self.top1, list[str]()
+        if at_chance(right, self.images, self.classes):
+            who = "the float model itself" if self.compared else who
+            said.append(chance_remark(who, right, self.images, self.classes))
+        return [*said, *filter(None, [order_remark(self.confusion)])]
 
     def per_class(self, names: tuple[str, ...] | None) -> tuple[ClassAccuracy, ...]:
         """The accuracy of each class that an image has."""

@@ -102,8 +102,17 @@ def bmp(width: int, height: int) -> bytes:
     return b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 64) + header + bytes(64) + row * height
 
 
+def cut(data: bytes) -> bytes:
+    """The last tenth is missing."""
+    return data[: len(data) * 9 // 10]
+
+
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "jpeg-2000-scans": (lambda: jpeg(3000, scans=2000, progressive=True), "scans"),
+    "jpeg-49m-progressive-cut": (
+        lambda: cut(encoded(Image.new("RGB", (7000, 7000), "red"), "JPEG", progressive=True, subsampling=0)),
+        "truncated",
+    ),
     "jpeg-500-exif": (lambda: jpeg(more=segment(0xE1, EXIF + bytes(65000)) * 500), "EXIF segments"),
     "jpeg-2m-comments": (lambda: jpeg(more=segment(0xFE, b"") * 2_000_000), "segments for its size"),
     "jpeg-20m-fill": (lambda: jpeg(more=b"\xff" * 20_000_000), "too many pieces"),

@@ -66,6 +66,45 @@ def test_ordinary_files_are_within_the_limits() -> None:
     np.testing.assert_array_equal(np.asarray(decode(data[:start] + pieces + chunk(b"IEND"))), np.asarray(noise))
 
 
+@pytest.mark.parametrize("options", [{"progressive": True}, {"progressive": True, "subsampling": 0, "quality": 100}])
+@pytest.mark.parametrize("missing", [1, 2, 100, 3000])
+def test_a_progressive_jpeg_without_its_end_is_refused_before_it_is_decoded(
+    options: dict[str, Any], missing: int
+) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
+    data = encoded(noise, "JPEG", **options)
+    check_header(io.BytesIO(data), MAX_PIXELS)
+    with pytest.raises(OSError, match="truncated"):  # what Pillow says, after all the work
+        Image.open(io.BytesIO(data[:-missing])).load()
+    with pytest.raises(ImageError, match=r"truncated.*copy or save it again"):
+        check_header(io.BytesIO(data[:-missing]), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "JPEG2000", "JPEG", "WEBP"])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_beyond_pillows_own_limit_gets_our_message(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow warns of more, and refuses the double
+    data = encoded(Image.new("L", (40, 10)), kind)
+    with pytest.raises(ImageError, match=r"the limit of 150; .*--max-pixels"):
+        decode(data, max_pixels=150)
+    with pytest.raises(ImageError, match=r"Pillow's; .*MAX_IMAGE_PIXELS = None"):
+        decode(data, max_pixels=10_000)
+
+
+def test_the_commands_know_no_limit_but_their_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    seen = []
+
+    @click.command()
+    def look() -> None:
+        seen.append(decode(encoded(Image.new("L", (40, 10)), "TIFF")).size)
+
+    monkeypatch.setattr(app.Commands, "get_command", lambda *given: look)
+    CliRunner().invoke(bitwright, ["look"], catch_exceptions=False)
+    assert seen == [(40, 10)]
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
 def zlib_body(data: bytes) -> bytes:
     """The contents of a PNG's IDAT chunks."""
     body, at = b"", 8

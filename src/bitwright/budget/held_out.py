@@ -1,6 +1,7 @@
 """`HeldOut`: images that nothing was fitted on, and what the float model takes them for; it measures drops on them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache, pixels_digest
 from bitwright.budget.drop import Classes, Drop, drop_between
-from bitwright.chance import at_chance, chance_remark
+from bitwright.chance import at_chance, chance_remark, order_remark
 from bitwright.classes import ClassNames
 from bitwright.engine import Engine
 from bitwright.errors import SourceError
@@ -76,11 +77,11 @@ class HeldOut:
         if self.labels is None:
             return None
         right, images = int((self.float_guesses == self.labels).sum()), len(self.labels)
-        return (
-            chance_remark("the float model itself", right, images, classes)
-            if at_chance(right, images, classes)
-            else None
-        )
+        if not at_chance(right, images, classes):
+            return None
+        order = order_remark(Counter(zip(self.labels.tolist(), self.float_guesses.tolist(), strict=True)))
+        remark = chance_remark("the float model itself", right, images, classes)
+        return remark if order is None else f"{remark} Or {order}"
 
     def drop(self, artifact: Artifact, threads: int | None = None) -> Drop:
         """What an integer model loses on them, as it runs in the engine."""

@@ -47,6 +47,19 @@ class Commands(click.Group):
 def bitwright(context: click.Context, max_pixels: int) -> None:
     """Make few-bit integer models of PyTorch image classifiers; evaluate, run and inspect them without PyTorch."""
     context.with_resource(_environment(VARIABLE, str(max_pixels)))
+    context.with_resource(_without_pillows_limit())
+
+
+@contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """Pillow refuses pictures of 179 million pixels whatever the option says, and warns of half as many."""
+    from PIL import Image  # every command but the help needs it
+
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bitwright.artifact import Artifact, from_bytes
+from bitwright.artifact import Artifact, from_bytes, read
 from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, print_table, shape, usage_error
 from bitwright.cli.preprocess_line import in_words
 from bitwright.engine import Engine
@@ -28,7 +28,7 @@ def inspect(artifact: Path, plan: bool, threads: int | None, as_json: bool) -> N
     """Show an artifact's layers, schemes, bytes, preprocessing, classes, provenance and digest."""
     if threads is not None and not plan:
         raise usage_error("--threads needs --plan")
-    data = artifact.read_bytes()
+    data = read(artifact)
     opened = from_bytes(data, str(artifact))
     record = {"artifact": str(artifact), **describe(opened, data)}
     if plan:

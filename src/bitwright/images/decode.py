@@ -19,7 +19,7 @@ from PIL.ImageFile import ImageFile
 from bitwright.errors import ImageError
 from bitwright.files import reason
 from bitwright.images.colour import WHITE, Colour, Mode, to_mode
-from bitwright.images.image_limits import Metered, check_header, check_pixels, pixel_limit
+from bitwright.images.image_limits import Metered, check_header, check_pixels, pixel_limit, remedy
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "JPEG2000")
 SUFFIXES = frozenset(
@@ -75,6 +75,8 @@ def open_image(file: File, max_pixels: int | None = None) -> Image.Image:
                 return _upright(image)
     except ImageError as error:
         raise ImageError(f"{_name(file)}: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{_name(file)}: {_beyond_pillow(error, limit)}") from error
     except Exception as error:  # for a damaged file, PIL's readers raise nearly any type
         raise ImageError(f"{_name(file)}: {_reason(error)}") from error
 
@@ -89,6 +91,14 @@ def _opened(file: File) -> Iterator[IO[bytes]]:
             yield stream
     else:
         yield file if file.seekable() else io.BytesIO(file.read())
+
+
+def _beyond_pillow(error: Image.DecompressionBombError, limit: int) -> str:
+    """Pillow has a limit of its own, which its readers may find before ours is looked at. The command line has lifted it."""
+    what = str(error).partition(",")[0]
+    if Image.MAX_IMAGE_PIXELS is not None and limit > 2 * Image.MAX_IMAGE_PIXELS:
+        return f"{what}, which is Pillow's; if you trust the picture, set PIL.Image.MAX_IMAGE_PIXELS = None"
+    return f"{what}, and {remedy(limit)}"
 
 
 def _check_size(image: ImageFile, limit: int) -> None:

@@ -45,14 +45,19 @@ def check_pixels(width: int, height: int, limit: int, decoder: str = "") -> None
     cost = COSTS.get(decoder, 1)
     if width * height * cost > limit:
         times = f", each as dear as {cost}" if cost > 1 else ""
-        raise ImageError(
-            f"{width} x {height} is {width * height} pixels{times}, more than the limit of {limit}; scale the picture "
-            f"down first or, if you trust it, raise the limit with {VARIABLE} or bitwright --max-pixels"
-        )
+        raise ImageError(f"{width} x {height} is {width * height} pixels{times}, more than {remedy(limit)}")
     if max(width, height) > MAX_SIDE:
         raise ImageError(
             f"{width} x {height} has a side of more than {MAX_SIDE} pixels; scale or cut the picture first"
         )
+
+
+def remedy(limit: int) -> str:
+    """The end of a message about too many pixels: the limit, and what to do."""
+    return (
+        f"the limit of {limit}; scale the picture down first or, if you trust it, raise the limit with {VARIABLE} or "
+        "bitwright --max-pixels"
+    )
 
 
 class Metered:
@@ -89,7 +94,8 @@ class Metered:
 
 
 def check_header(file: IO[bytes], limit: int) -> None:
-    """Raise ImageError where a JPEG has too many scans or segments, a PNG too many chunks, or a WebP too many pixels.
+    """Raise ImageError where a JPEG has too many scans or segments or lacks its end, a PNG has too many chunks, or a WebP too
+    many pixels.
 
     These are the things that are dear before PIL says how large a picture is, or that it does not say. Linear in the
     size of the file.
@@ -109,16 +115,20 @@ _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")  # RST0 to RST7 are left out:
 _BLOCK = 2**18
 _HEAD = 20  # bytes from a marker on that its reader needs
 _SOI, _EOI, _SOS, _EXIF = 0xD8, 0xD9, 0xDA, b"Exif\0\0"
+_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 without DHT, JPG and DAC
 
 
 def _check_jpeg(file: IO[bytes], most: int, limit: int) -> None:
-    scans = exif = pixels = 0
+    scans = exif = pixels = channels = 0
+    buffered = False  # all scans are held, 2 bytes a sample, until the last has come
+    marker = None
     for segments, (marker, head) in enumerate(_jpeg_segments(file), 1):
         if marker in _FRAMES:
-            height, width = struct.unpack(">HH", head[5:9])
+            height, width, channels = struct.unpack(">HHB", head[5:10])
             check_pixels(width, height, limit)
             pixels = max(pixels, width * height)
+        buffered |= marker in _PROGRESSIVE or (marker == _SOS and head[4] < channels)
         exif += head[4:10] == _EXIF
         scans += marker == _SOS
         if scans > MAX_SCANS or scans * pixels > SCANS_OF_ALL * limit:
@@ -129,10 +139,12 @@ def _check_jpeg(file: IO[bytes], most: int, limit: int) -> None:
             )
         if segments > most:
             raise ImageError(f"a JPEG with more than {most} segments for its size; save it again, without metadata")
+    if buffered and marker != _EOI:
+        raise ImageError("a JPEG of several scans that is truncated: its end is missing; copy or save it again")
 
 
 def _jpeg_segments(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Each marker up to the picture's end, with _HEAD bytes from it on (zeros behind the end of the file).
+    """Each marker up to the picture's end, with that, each with _HEAD bytes from it on (zeros behind the end of the file).
 
     What lies between them, the coded pixels and fill bytes, is skipped by a search in C, block by block.
     """
@@ -152,9 +164,9 @@ def _jpeg_segments(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
                 continue
         head = block[start - base : start - base + _HEAD].ljust(_HEAD, b"\0")
         marker = head[1]
+        yield marker, head
         if marker == _EOI:
             return
-        yield marker, head
         position = start + 2 + (0 if marker == _SOI else struct.unpack(">H", head[2:4])[0])
 
 

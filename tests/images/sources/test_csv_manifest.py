@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitwright.errors import SourceError
+from bitwright.errors import SourceError, SourceWarning
 from bitwright.images.sources import open_source
 
 
@@ -39,14 +39,42 @@ def test_labels_may_be_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "header",
+    ["path,class", "Target,image_path", "FILENAME,Class Name", "img,wnid,x", "path,category,y", "class,path,label"],
+)
+def test_columns_may_have_other_usual_names(tmp_path: Path, header: str) -> None:
+    cells = [
+        "a.png" if "pa" in name or "im" in name or "FILE" in name else "7" if name in ("x", "y") else "cat"
+        for name in header.split(",")
+    ]
+    source = open_source(manifest(tmp_path, f"{header}\n{','.join(cells)}\n"))
+    assert source.name(0) == str(tmp_path / "a.png")
+    assert source.classes == ("cat",)
+
+
+def test_a_column_called_label_goes_before_others(tmp_path: Path) -> None:
+    source = open_source(manifest(tmp_path, "class,path,label,file\ncat,a.png,3,b.png\n"))
+    assert source.name(0) == str(tmp_path / "a.png")
+    assert source.labels is not None
+    assert source.labels.tolist() == [3]
+
+
+def test_columns_none_of_which_is_the_labels_are_named(tmp_path: Path) -> None:
+    with pytest.warns(SourceWarning, match=r"no column of labels \(label, .*is among path, Species, so"):
+        source = open_source(manifest(tmp_path, "path,Species\na.png,cat\n"))
+    assert source.labels is None
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected the columns path and label, found none"),
-        ("file,label\na.png,1\n", "expected the columns path and label, found file, label"),
+        ("", "expected the columns path and label, .* found none"),
+        ("photo,label\na.png,1\n", "expected the columns path and label, .* found photo, label"),
         ("path,label\n", "expected at least one image"),
         ("path,label\na.png,1\nb.png,\n", "line 3: no label"),
         ("path,label\na.png,1\nb.png\n", "line 3: no label"),
         ("path,label\n ,\n", "line 2: no path and no label"),
+        ("File Name,Class\n ,\n", "line 2: no File Name and no Class"),
         ("path,label\na.png,1\nb.png,cat\n", "found '1' in line 2 and 'cat' in line 3"),
         ("path,label\na.png,1\nb.png,-1\n", "found '1' in line 2 and '-1' in line 3"),
         ('path,label\n"a.png,1\n', "cannot read it as CSV"),

@@ -1,19 +1,23 @@
 """A CSV manifest: columns `path`, relative to the CSV's folder, and `label`, a number or a class name.
 
-Capitals, and spaces around the name of a column, make no other column of it."""
+Other names of these columns are in PATHS and LABELS, and the first of them that there is counts. Capitals, spaces and
+underscores in the names do not matter."""
 
 import csv
 import os
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from bitwright.errors import SourceError
+from bitwright.errors import SourceError, SourceWarning
 from bitwright.images.sources.readers import FileReader
 from bitwright.images.sources.source import ImageSource
 
+PATHS = ("path", "filepath", "imagepath", "file", "filename", "image", "imagename", "img")
+LABELS = ("label", "labels", "class", "classname", "classid", "target", "category", "wnid", "y")
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 
 
@@ -25,33 +29,49 @@ def open_csv_manifest(spec: str) -> ImageSource:
     """Open the images that a manifest lists, in its order; other columns are passed over.
 
     Labels that are all numbers are taken as they are; else all of them are class names, and the sorted names are the
-    classes. Without a `label` column the images have no labels.
+    classes. Without a column of LABELS the images have no labels; where there are other columns, a SourceWarning says so.
 
     Raises:
-        SourceError: the file can't be read as CSV, lacks the column `path`, or has a row without path or label.
+        SourceError: the file can't be read as CSV, lacks a column of PATHS, or has a row without path or label.
     """
     paths: list[Path] = []
     texts: list[tuple[int, str]] = []  # line, label
     try:
         with open(spec, encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
-            columns = [column.strip().lower() for column in rows.fieldnames or ()]
+            columns = [column.strip() for column in rows.fieldnames or ()]
             rows.fieldnames = columns
-            if "path" not in columns:
-                raise SourceError(f"{spec}: expected the columns path and label, found {', '.join(columns) or 'none'}")
+            path, label = _column(columns, PATHS), _column(columns, LABELS)
+            if path is None:
+                raise SourceError(
+                    f"{spec}: expected the columns path and label, or of such names ({', '.join(PATHS[1:])}; "
+                    f"{', '.join(LABELS[1:])}), found {', '.join(columns) or 'none'}"
+                )
             for row in rows:
-                wanted = [column for column in ("path", "label") if column in columns]
+                wanted = [path] if label is None else [path, label]
                 if empty := [column for column in wanted if not (row[column] or "").strip()]:
                     raise SourceError(f"{spec}, line {rows.line_num}: no {' and no '.join(empty)}; fill it in")
-                paths.append(Path(spec).parent / row["path"].strip())
-                if "label" in columns:
-                    texts.append((rows.line_num, row["label"].strip()))
+                paths.append(Path(spec).parent / row[path].strip())
+                if label is not None:
+                    texts.append((rows.line_num, row[label].strip()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{spec}: cannot read it as CSV in UTF-8: {error}") from error
+    if label is None and len(columns) > 1:
+        warnings.warn(
+            f"{spec}: no column of labels ({', '.join(LABELS)}) is among {', '.join(columns)}, so the images have no labels",
+            SourceWarning,
+            stacklevel=2,
+        )
     if not texts:
         return ImageSource(FileReader(paths), where=spec)
     labels, classes = _labels(texts, spec)
     return ImageSource(FileReader(paths), spec, labels, classes)
+
+
+def _column(columns: list[str], names: tuple[str, ...]) -> str | None:
+    """The column that is called by the first of the names that any is called by; None where none is."""
+    plain = [re.sub(r"[\s_-]", "", column).lower() for column in columns]
+    return next((columns[plain.index(name)] for name in names if name in plain), None)
 
 
 def _labels(texts: list[tuple[int, str]], where: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...] | None]:
