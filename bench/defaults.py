@@ -26,15 +26,14 @@ import torch
 from torch import nn
 
 import bitwright as bw
-from bench.accuracy import ROWS
+from bench.accuracy import PAGE, ROWS, START
 from bench.floats import IMAGENET
 from bench.with_torchvision import torchvision
-from bitwright.artifact import write_atomically
+from bitwright.files import write_atomically
 from bitwright.cli.float_model import open_model
 from bitwright.recipe import Recipe
 
-PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
-START, END = "<!-- bench.defaults: begin -->", "<!-- bench.defaults: end -->"
+END = "<!-- bench.defaults: end -->"
 CORRECTIONS = Recipe().algorithms
 SUBSETS = [subset for n in range(len(CORRECTIONS) + 1) for subset in combinations(CORRECTIONS, n)]
 ALLOWED_DB = 0.3

@@ -197,7 +197,7 @@ def _correct(
     verdicts = corrector.run(steps)
     if say is not None:
         for verdict in verdicts:
-            if not verdict.kept:
+            if not verdict.kept and verdict.after != verdict.before:
                 say(str(verdict))
     if not guard:
         return {}

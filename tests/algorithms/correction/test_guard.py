@@ -9,7 +9,7 @@ from torch import nn
 
 from bitwright.algorithms.correction import CORRECTIONS, Calibration, Correction
 from bitwright.algorithms.correction.channels import rescale
-from bitwright.algorithms.correction.guard import MOST_DB, Verdict
+from bitwright.algorithms.correction.guard import MOST_DB, Distance, Verdict, Yardstick
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
 from bitwright.images.preprocess import Preprocess
@@ -21,10 +21,10 @@ PREPROCESS = Preprocess(size=8, mean=0.5, std=0.25)
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)
 
 
-def net() -> nn.Module:
+def net(classes: int = 4) -> nn.Module:
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 8, 1), nn.ReLU6(), nn.Conv2d(8, 8, 3, groups=8), nn.ReLU6()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes)).eval()
 
 
 class Coarser(Correction):
@@ -79,8 +79,11 @@ def test_what_makes_it_worse_is_undone_to_the_bit_and_told(name: str) -> None:
     (record,) = found["corrections"]
     assert (record["name"], record["kept"]) == (name, False)
     assert record["after_db"] < record["before_db"] - 3
+    assert record["after_kl"] > 2 * record["before_kl"]
     assert found["judged_on"] == {"images": 16, "held_out": True}
-    assert told == [f"{name}: {record['before_db']:.1f} -> {record['after_db']:.1f} dB, undone"]
+    (text,) = told
+    assert text.startswith(f"{name}: {record['before_db']:.1f} -> {record['after_db']:.1f} dB, KL ")
+    assert text.endswith(", undone")
 
 
 @pytest.mark.parametrize("name", ["coarser", "louder"])
@@ -133,9 +136,39 @@ def test_few_images_judge_what_they_were_fitted_on() -> None:
 
 
 def test_a_verdict_in_words() -> None:
-    assert str(Verdict("equalize", 21.46, 9.71)) == "equalize: 21.5 -> 9.7 dB, undone"
-    assert str(Verdict("smooth", 9.71, 21.46)) == "smooth: 9.7 -> 21.5 dB"
-    assert not Verdict("smooth", MOST_DB, MOST_DB).kept
+    near, far = Distance(0.0123, 21.46), Distance(0.301, 9.71)
+    assert str(Verdict("equalize", near, far)) == "equalize: 21.5 -> 9.7 dB, KL 0.012 -> 0.3, undone"
+    assert str(Verdict("smooth", far, near)) == "smooth: 9.7 -> 21.5 dB, KL 0.3 -> 0.012"
+    same = Verdict("smooth", near, near)
+    assert str(same) == "smooth: changed nothing"
+    assert not same.kept
+
+
+def test_the_classes_judge_and_not_the_logits_alone() -> None:
+    """A class that is never likely may be far off: that costs many dB and no answer."""
+    assert Verdict("bias_correct", Distance(0.05, 19.6), Distance(0.03, 17.7)).kept
+    assert not Verdict("bias_correct", Distance(0.03, 17.7), Distance(0.05, 19.6)).kept
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_the_distance_of_the_integers_from_the_float_logits(classes: int) -> None:
+    """By its definition in NumPy; of one logit the classes are those of its sigmoid."""
+    torch.manual_seed(0)
+    prepared = prepare(net(classes), preprocess=PREPROCESS, recipe="w4a4")
+    calibrate(prepared, IMAGES)
+    wanted = torch.randn(len(IMAGES), classes)
+    found = Engine(Artifact(prepared.lower(), PREPROCESS))(IMAGES).astype(np.float64)
+    y = wanted.double().numpy()
+    db = 10 * np.log10((y**2).sum() / ((y - found) ** 2).sum())
+    if classes == 1:
+        y, found = (np.concatenate([np.zeros_like(z), z], 1) for z in (y, found))
+    p, p_q = (np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (y, found))
+    kl = (p * np.log(p / p_q)).sum(1).mean()
+    distance = Yardstick(torch.from_numpy(IMAGES), wanted).distance(prepared)  # type: ignore[arg-type]
+    np.testing.assert_allclose([distance.kl, distance.db], [kl, db], rtol=1e-6)
+    same = Engine(Artifact(prepared.lower(), PREPROCESS))(IMAGES)
+    nearest = Yardstick(torch.from_numpy(IMAGES), torch.from_numpy(same)).distance(prepared)  # type: ignore[arg-type]
+    assert nearest == Distance(0.0, MOST_DB)
 
 
 # --- the images that came first are not all images --------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """`bias_correct`: shift each convolution's and linear layer's channels so that their mean is the float model's.
 
-    b[c] += mean over images and places of (y_float[c] - y_quantized[c])
+    b[c] += mean over images and places of (y_float[c] - y_quantized[c]), as far as it is certain (see `certain`)
 where y is the result in front of the clamp, and the quantized path has all layers before it quantized and corrected.
 Both paths walk through the network side by side, so one pass corrects every layer. Without images, the analytic form:
     b[c] += gain[c] * sum (w[c] - w_q[c]) * E[x]        where x comes from a batch norm, E[x] as in data_free.py
@@ -63,25 +63,38 @@ class BiasCorrect(Correction):
 def _correct(prepared: PreparedModel, node: Node, exact: Path, rounded: Path) -> None:
     """Correct one layer, and take both paths past it: its results are computed once, shifted and clamped where they lie."""
     layer, edge = prepared.layer(node.name), prepared.edge(node.name)
-    places = prepared.graph.values[node.name].places
 
     def compute(rows: slice) -> Tensor:
         found = layer(rounded.inputs(node, rows), quantized=True, clamped=False)
         rounded.write(node.name, rows, found)
         wanted = layer(exact.inputs(node, rows), quantized=False, clamped=False)
         exact.write(node.name, rows, layer.clamp(wanted))
-        total: Tensor = wanted.sub_(found).sum([axis for axis in range(wanted.dim()) if axis != layer.axis]).double()
-        return total
+        lost: Tensor = wanted.sub_(found).movedim(layer.axis, 1).double()
+        return lost.mean(list(range(2, lost.dim()))) if lost.dim() > 2 else lost
 
     def finish(rows: slice) -> None:
         y = layer.clamp(layer.shifted(rounded.read(node.name, rows), shift))
         rounded.write(node.name, rows, y if edge is None else edge(y))
 
-    total = torch.stack([compute(rows) for rows in exact.rows]).sum(0)
-    shift = (total / (exact.count * places)).to(layer.correction)
+    shift = certain(torch.cat([compute(rows) for rows in exact.rows])).to(layer.correction)
     layer.correction.add_(shift)
     for rows in rounded.rows:
         finish(rows)
+
+
+def certain(found: Tensor) -> Tensor:
+    """What is certain of the mean of each column of [N, C]: the means, shrunk by what chance alone would make of them.
+
+        m[c] * t / (t + v[c]),  v[c] the variance of a mean of N rows,  t = max(mean of m**2 - mean of v, 0)
+    This is the posterior mean where the true means come from a normal distribution of variance t, which is estimated from
+    all the columns (empirical Bayes; Efron & Morris 1973, "Stein's Estimation Rule and Its Competitors").
+    """
+    mean = found.mean(0)
+    if len(found) < 2:
+        return mean
+    variance = found.var(0) / len(found)
+    spread = (mean.square().mean() - variance.mean()).clamp_min(0)
+    return mean * (spread / (spread + variance).clamp_min(torch.finfo(mean.dtype).tiny))
 
 
 def _expected(prepared: PreparedModel, node: Node) -> Tensor | None:

@@ -1,7 +1,9 @@
 """A correction may never make it worse: each one's effect is measured on the integers, and what does not help is undone.
 
+    KL   = mean over images of sum p log(p / p_q),    p the float model's probabilities of the classes, p_q the integer model's
     SQNR = 10 log10 (sum y**2 / sum (y - y_q)**2) dB,    y the float model's logits, y_q the integer model's
-on images that no correction has seen.
+on images that no correction has seen. The divergence judges: it weighs what moves an image's likely classes, where the SQNR
+is made by the few images and the many unlikely classes with the largest logits. The SQNR is told beside it.
 """
 
 import math
@@ -10,9 +12,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bitwright.algorithms.correction.calibration import Calibration, batch_of
 from bitwright.algorithms.correction.channels import Extremes
@@ -23,6 +25,7 @@ from bitwright.artifact import Artifact
 from bitwright.engine import Engine
 from bitwright.ops import float_op
 from bitwright.prepared import PreparedModel
+from bitwright.prepared.class_logits import class_logits
 from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.quantizers import Edge
 
@@ -31,24 +34,41 @@ MOST_DB = 200.0
 
 
 @dataclass(frozen=True)
+class Distance:
+    """How far an integer model is from the float one: the divergence of its classes in nats, and its logits' SQNR in dB."""
+
+    kl: float
+    db: float
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What a correction did to the SQNR of the logits, and whether it was kept."""
+    """What a correction did to the distance from the float model, and so whether it was kept."""
 
     name: str
-    before_db: float
-    after_db: float
+    before: Distance
+    after: Distance
 
     @property
     def kept(self) -> bool:
-        return self.after_db > self.before_db
+        return self.after.kl < self.before.kl
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.before_db:.1f} -> {self.after_db:.1f} dB" + ("" if self.kept else ", undone")
+        before, after = self.before, self.after
+        if after == before:
+            return f"{self.name}: changed nothing"
+        told = f"{before.db:.1f} -> {after.db:.1f} dB, KL {before.kl:.2g} -> {after.kl:.2g}"
+        return f"{self.name}: {told}" + ("" if self.kept else ", undone")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, to a hundredth of a dB."""
-        before, after = round(self.before_db, 2), round(self.after_db, 2)
-        return {"name": self.name, "before_db": before, "after_db": after, "kept": self.kept, "text": str(self)}
+        """Plain data: dB to a hundredth, KL in nats to four digits."""
+        ends = {"before": self.before, "after": self.after}
+        found = {f"{end}_{unit}": value for end, at in ends.items() for unit, value in _rounded(at)}
+        return {"name": self.name, **found, "kept": self.kept, "text": str(self)}
+
+
+def _rounded(distance: Distance) -> list[tuple[str, float]]:
+    return [("db", round(distance.db, 2)), ("kl", float(f"{distance.kl:.4g}"))]
 
 
 @dataclass(frozen=True)
@@ -58,16 +78,16 @@ class Yardstick:
     images: Picked
     logits: Tensor
 
-    def sqnr_db(self, prepared: PreparedModel) -> float:
-        """The SQNR of the integer model of this moment, as the engine runs it."""
+    def distance(self, prepared: PreparedModel) -> Distance:
+        """That of the integer model of this moment, as the engine runs it."""
         engine = Engine(Artifact(prepared.lower(), prepared.preprocess))
-        noise = 0.0
-        for start in range(0, len(self.images), 32):
-            rows = slice(start, start + 32)
-            found = engine(self.images[rows].numpy())
-            noise += float(np.square(found.astype(np.float64) - self.logits[rows].double().numpy()).sum())
-        signal = float(self.logits.double().square().sum())
-        return min(10 * math.log10(signal / noise), MOST_DB) if noise > 0 and signal > 0 else MOST_DB
+        batches = [slice(start, start + 32) for start in range(0, len(self.images), 32)]
+        found = torch.cat([torch.from_numpy(engine(self.images[rows].numpy())) for rows in batches]).double()
+        wanted = self.logits.double()
+        signal, noise = float(wanted.square().sum()), float((found - wanted).square().sum())
+        db = min(10 * math.log10(signal / noise), MOST_DB) if noise > 0 and signal > 0 else MOST_DB
+        p_q, p = (class_logits(logits).log_softmax(1) for logits in (found, wanted))
+        return Distance(float(F.kl_div(p_q, p, reduction="batchmean", log_target=True)), db)
 
 
 class State:
@@ -118,7 +138,7 @@ class Corrector:
     def run(self, steps: Sequence[Correction]) -> list[Verdict]:
         """Apply these in turn, those that change the float parameters first; undo what does not help."""
         steps = sorted(steps, key=lambda step: not step.before_ranges)
-        before = self.yardstick.sqnr_db(self.prepared) if self.yardstick is not None and steps else 0.0
+        before = self.yardstick.distance(self.prepared) if self.yardstick is not None and steps else Distance(0, 0)
         verdicts = []
         for step in steps:
             state = State(self.prepared)
@@ -127,10 +147,10 @@ class Corrector:
             if step.before_ranges:
                 self._choose_again(state)
             if self.yardstick is not None:
-                verdict = Verdict(step.name, before, self.yardstick.sqnr_db(self.prepared))
+                verdict = Verdict(step.name, before, self.yardstick.distance(self.prepared))
                 verdicts.append(verdict)
                 if verdict.kept:
-                    before = verdict.after_db
+                    before = verdict.after
                 else:
                     state.restore()
         return verdicts
