@@ -57,7 +57,7 @@ Say = Callable[[str], None]
 MEMORY_BYTES = 2**31
 AGAIN = 64
 """So many images are enough to see again what a correction has scaled: the extremes are known from all of them."""
-HELD_OUT = 64
+HELD_OUT = 256
 """So many images judge the corrections; a quarter of them where there are fewer than four times as many."""
 LEAST_IMAGES = 16
 """Where there are fewer, none are held out: the corrections are judged on what they have seen."""
