@@ -32,7 +32,7 @@ Every figure is of the integer model, run by the engine, on real images that it 
 label is used. `python -m bench.accuracy DATA --write` measures it again; a row's command, run in DATA, gives that row.
 
 Corrections see images that are drawn at random over all that were given, by the seed and the pixels alone, so that the order
-of the images makes no difference. What a correction does to the integer logits is measured on up to 64 other calibration
+of the images makes no difference. What a correction does to the integer logits is measured on up to 256 other calibration
 images, and what does not help is undone: `equalize: 21.5 -> 9.7 dB, KL 0.012 -> 0.3, undone`. The provenance keeps that,
 `quantize` prints it. The KL divergence of the classes judges, and not the SQNR: that is made by the largest logits.
 Without images (data-free) there is nothing to measure on: all corrections are kept, and the provenance has no such record.

@@ -40,7 +40,9 @@ def main() -> None:
         artifact = bw.quantize(loaded.module, given, preprocess=preprocess)
         made.add(bw.Engine(artifact)(images[:50]).tobytes())
         found = bw.evaluate(artifact, test, reference=loaded.module)
-        print(f"{name}: top-1 {found.top1:.2f} of {found.reference_top1:.2f}, agreement {found.agreement:.2f}", flush=True)
+        print(
+            f"{name}: top-1 {found.top1:.2f} of {found.reference_top1:.2f}, agreement {found.agreement:.2f}", flush=True
+        )
     print(f"{len(made)} different models")
 
 

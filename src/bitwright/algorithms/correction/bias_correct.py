@@ -22,12 +22,12 @@ from bitwright.graph import INPUT, Node
 from bitwright.ops import float_op, source
 from bitwright.prepared import PreparedModel
 
-LEAST_IMAGES, MOST_NUMBERS = 8, 2**23
+LEAST_IMAGES, MOST_NUMBERS = 8, 2**25
 
 
 class BiasCorrect(Correction):
     name = "bias_correct"
-    most_images = 42  # a channel's mean is over every place of every image: few are enough
+    most_images = 64  # a channel's mean is over every place of every image: few are enough
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
