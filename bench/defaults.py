@@ -29,8 +29,8 @@ import bitwright as bw
 from bench.accuracy import PAGE, ROWS, START
 from bench.floats import IMAGENET
 from bench.with_torchvision import torchvision
-from bitwright.files import write_atomically
 from bitwright.cli.float_model import open_model
+from bitwright.files import write_atomically
 from bitwright.recipe import Recipe
 
 END = "<!-- bench.defaults: end -->"
