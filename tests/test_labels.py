@@ -83,6 +83,11 @@ def test_numbers_beyond_the_outputs_are_refused(known, by) -> None:
         fit_labels(source([2, 0, 199]), known, 3, by)
 
 
+def test_numbers_that_count_from_one_are_said_to() -> None:
+    with pytest.raises(LabelError, match="they count from 1: take 1 off each"):
+        fit_labels(source([2, 1, 3]), None, 3, "name")
+
+
 def test_only_the_source_has_names() -> None:
     fitted = fit_labels(source([1, 0], ("a", "b", "c")), None, 3)
     assert (labels_of(fitted), fitted.by, fitted.source.classes) == ([1, 0], "order", ("a", "b", "c"))

@@ -47,10 +47,10 @@ def order_remark(confusion: Mapping[tuple[int, int], int]) -> str | None:
             moved += images
     if len(taken_for) < 2 or len(set(taken_for.values())) < len(taken_for) or 2 * moved < sum(confusion.values()):
         return None
-    some = ", ".join(f"{label} for {guess}" for label, guess in list(taken_for.items())[:3])
+    some = ", of ".join(f"{label} for {guess}" for label, guess in list(taken_for.items())[:3])
     return (
-        f"are the labels in another order than the model's classes? Images of most labels are nearly always one other: "
-        f"{some}{', ...' if len(taken_for) > 3 else ''}"
+        "are the labels in another order than the model's classes? Nearly all images of label "
+        f"{some.replace(' for ', ' are taken for class ', 1)}{', ...' if len(taken_for) > 3 else ''}"
     )
 
 

@@ -179,10 +179,11 @@ def _ordered(source: ImageSource, order: Order | None, known: ClassNames | None,
     assert source.labels is not None
     labels = source.labels if order is None else order[source.labels]
     if (beyond := labels >= count).any():
+        from_one = labels.min() == 1 and labels.max() == count
         raise LabelError(
             f"{source.where}: expected labels 0 to {count - 1}, one for each of the model's {count:,} classes; found up to "
-            f"{labels.max()}, beyond that in {int(beyond.sum()):,} of {len(source):,} images; these are other classes than the "
-            "model's"
+            f"{labels.max()}, beyond that in {int(beyond.sum()):,} of {len(source):,} images; "
+            + ("they count from 1: take 1 off each" if from_one else "these are other classes than the model's")
         )
     names = known.names if known is not None else None
     if (

@@ -190,3 +190,14 @@ def test_class_names_of_an_artifact_come_from_a_file(run: Run, project: Path, tm
         file.write("net.preprocess, net.classes = made.preprocess, ('b', 'g', 'r')\n")
     assert run("quantize", "named:net", "--data", "images", "-o", out).code == 0
     assert load(out).classes == ("b", "g", "r")
+
+
+def test_labels_in_another_order_end_in_exit_code_1(run: Run, project: Path, tmp_path: Path, out: Path):
+    rows = [f"{project}/images/{name}/{i % 2}.png,{label}" for name, label in SHIFTED.items() for i in range(6)]
+    (tmp_path / "many.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    for command in (ARTIFACT, ("evaluate", "colours:net")):
+        result = run(*command, "--data", str(tmp_path / "many.csv"))
+        assert result.code == 1
+        assert "top-1" in result.out
+        assert "label 0 are taken for class 2, of 1 for 0, of 2 for 1" in result.err
+    assert run_on(run, "quantize --test", tmp_path / "many.csv", out).code == 1

@@ -9,7 +9,7 @@ from bitwright.artifact import Artifact, load
 from bitwright.classes import ClassNames
 from bitwright.cli.float_model import open_model
 from bitwright.cli.label_options import Naming, label_options
-from bitwright.cli.measure import Measurement, figures
+from bitwright.cli.measure import Measurement, exit_code, figures
 from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, usage_error
 from bitwright.cli.preprocess_options import preprocess_options, resolve
 from bitwright.errors import SourceError
@@ -47,9 +47,10 @@ def evaluate(
     naming: Naming,
     as_json: bool,
     given: dict[str, Any],
-) -> None:
+) -> int:
     """Measure accuracy on images with labels, and agreement with a float model.
 
+    The exit code is 1, too, where labels are in another order than the model's classes, as its answers show.
     A float MODEL is torchvision:NAME, timm:NAME, package.module:factory or a .pt2 file.
     """
     if reference is None and reference_weights is not None:
@@ -66,14 +67,16 @@ def evaluate(
     measurement = Measurement(source, preprocess, limit, strict, _known(subject, naming, preprocess), by)
     result = measurement.of(subject, "evaluating", compared)
     report_bad(result.bad)
+    code = exit_code(result)
     if as_json:
         print_json({"model": model, "data": data, **result.to_json()})
-        return
+        return code
     print_pairs([("model", model), ("data", data), *figures(result)])
     if per_class:
         click.echo()
         rows = [(c.name, c.images, c.correct, f"{100 * c.correct / c.images:.2f}") for c in result.per_class]
         print_table(("class", "images>", "correct>", "percent>"), rows)
+    return code
 
 
 def _open(

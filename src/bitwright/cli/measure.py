@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bitwright.artifact import Artifact
+from bitwright.chance import order_remark
 from bitwright.classes import ClassNames
 from bitwright.cli.output import byte_count, percent, progress, report, report_bad
 from bitwright.errors import BitwrightError, ModelError, SourceError
@@ -62,6 +63,11 @@ class Measurement:
         for remark in result.remarks:
             report(f"warning: {remark}")
         return result
+
+
+def exit_code(result: Evaluation) -> int:
+    """1 where labels are in another order than the model's classes, as its answers show: such figures mean nothing; else 0."""
+    return int(order_remark({(label, guess): images for label, guess, images in result.confusion}) is not None)
 
 
 def figures(result: Evaluation) -> list[tuple[str, object]]:

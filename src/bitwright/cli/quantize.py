@@ -13,7 +13,7 @@ from bitwright.classes import ClassNames
 from bitwright.cli.auto import auto_options, auto_rows, within_budget
 from bitwright.cli.float_model import open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
-from bitwright.cli.measure import Measurement
+from bitwright.cli.measure import Measurement, exit_code
 from bitwright.cli.named import Named
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import (
@@ -99,7 +99,7 @@ def quantize(
     auto: dict[str, Any] | None,
     naming: Naming,
     given: dict[str, Any],
-) -> None:
+) -> int:
     """Make an integer model of MODEL and write it to a file.
 
     MODEL is torchvision:NAME, timm:NAME, package.module:factory or a .pt2 file. SRC is a folder of class folders, a
@@ -135,8 +135,11 @@ def quantize(
         artifact = with_classes(artifact, known, source)
     elif known is not None:
         artifact = replace(artifact, classes=known.names)
+    code = 0
     if tested is not None and test is not None:
-        measured = measure(artifact, loaded, Measurement(tested, preprocess, None, strict, known, naming.by), test)
+        measured, code = measure(
+            artifact, loaded, Measurement(tested, preprocess, None, strict, known, naming.by), test
+        )
         artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
     artifact.save(output)
     record = _record(artifact, loaded, bad, output)
@@ -144,6 +147,7 @@ def quantize(
         print_json(record)
     else:
         print_pairs(_rows(record))
+    return code
 
 
 def _calibrated(
@@ -186,11 +190,13 @@ def with_classes(artifact: Artifact, known: ClassNames | None, source: ImageSour
     return replace(artifact, classes=names_taken_from(source, artifact.outputs))
 
 
-def measure(artifact: Artifact, loaded: "LoadedModel", measurement: Measurement, data: str) -> dict[str, Any]:
-    """The accuracy of the integer model, which is the one that ships, and of the float model."""
+def measure(
+    artifact: Artifact, loaded: "LoadedModel", measurement: Measurement, data: str
+) -> tuple[dict[str, Any], int]:
+    """The accuracy of the integer model, which is the one that ships, and of the float model; and the exit code."""
     integer = measurement.of(artifact, "testing both models", loaded.float_model)
     report_bad(integer.bad)
-    return {
+    record = {
         "data": data,
         "images": integer.images,
         "bad": len(integer.bad),
@@ -202,6 +208,7 @@ def measure(artifact: Artifact, loaded: "LoadedModel", measurement: Measurement,
         "float_at_chance": integer.reference_at_chance,
         "labels_by": integer.labels_by,
     }
+    return record, exit_code(integer)
 
 
 def model_record(model: str, weights: Path | None) -> dict[str, Any]:

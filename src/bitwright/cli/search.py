@@ -74,7 +74,7 @@ def search(
     naming: Naming,
     given: dict[str, Any],
     **options: Any,
-) -> None:
+) -> int:
     """Find the smallest or fastest integer model of MODEL that loses at most --max-drop points of accuracy.
 
     The drop is measured on held-out images that nothing was fitted on: against labels where there are some, else against the
@@ -116,8 +116,11 @@ def search(
         )
     report_bad(found.bad)
     artifact = with_classes(found.artifact, known, source)
+    code = 0
     if tested is not None and test is not None:
-        measured = measure(artifact, loaded, Measurement(tested, preprocess, classes=known, labels=naming.by), test)
+        measured, code = measure(
+            artifact, loaded, Measurement(tested, preprocess, classes=known, labels=naming.by), test
+        )
         artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
     artifact.save(output)
     record = {"model": model, "data": data, **found.to_json(), "bytes": len(artifact.data), "artifact": str(output)}
@@ -133,6 +136,7 @@ def search(
         print_json(record)
     else:
         print_pairs(_rows(found, record, name))
+    return code
 
 
 def _rows(found: "Found", record: dict[str, Any], name: str) -> list[tuple[str, object]]:

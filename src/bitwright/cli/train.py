@@ -15,7 +15,7 @@ from rich.progress import Progress as Bar
 from bitwright.artifact import Artifact
 from bitwright.cli.float_model import open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
-from bitwright.cli.measure import Measurement
+from bitwright.cli.measure import Measurement, exit_code
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report, report_bad
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
@@ -103,7 +103,7 @@ def train(
     naming: Naming,
     given: dict[str, Any],
     **numbers: Any,
-) -> None:
+) -> int:
     """Train MODEL quantized and write the integer model to a file. MODEL and SRC are those of `bitwright quantize`.
 
     What is reported is measured on the integer model, by the engine.
@@ -149,11 +149,12 @@ def train(
     if teacher is not None:
         provenance["teacher"] = {"spec": teacher}
     artifact = replace(artifact, provenance=provenance)
-    measured = None
+    measured, code = None, 0
     if tested is not None:
         measurement = Measurement(tested, preprocess, classes=known, labels=naming.by)
         result = measurement.of(artifact, "testing both models", taught_by or loaded.float_model)
         report_bad(result.bad)
+        code = exit_code(result)
         measured = {
             "data": test,
             "images": result.images,
@@ -167,6 +168,7 @@ def train(
         artifact = replace(artifact, provenance={**provenance, "measured": measured})
     artifact.save(output)
     _print(artifact, measured, output, as_json)
+    return code
 
 
 def _teacher(spec: str, weights: Path | None, preprocess: Preprocess, distill: float) -> "FloatModel":
