@@ -1,4 +1,4 @@
-// Moves of elements as loops: for each of a few dimensions an extent and the steps that it takes in memory, on both sides. So
+// Moves of elements as loops: for each of a few dimensions an extent and its strides in memory, on both sides. So
 // a move is worked out in no time and takes no memory, however many elements it moves.
 #pragma once
 

@@ -80,7 +80,7 @@ def prepare(
     plan = Recipe.parse(recipe)
     try:
         range_algorithm(plan.range)
-        steps = corrections(plan.algorithms)
+        chosen = corrections(plan.algorithms)
     except RecipeError as error:
         raise RecipeError(f"recipe {plan.name!r}: {error}") from error
     try:
@@ -91,8 +91,8 @@ def prepare(
         warnings.warn(note, CaptureWarning, stacklevel=2)
     prepared = PreparedModel(fuse(found.graph), preprocess, plan, notes=found.notes).eval()
     prepared.foreign |= {*found.foreign, *foreign_encoder(preprocess)}
-    for step in steps:
-        step.check(prepared)
+    for correction in chosen:
+        correction.check(prepared)
     return prepared
 
 
@@ -125,8 +125,8 @@ def calibrate(
     """
     _expect_prepared(prepared)
     algorithm = range_algorithm(range or prepared.recipe.range)
-    steps = corrections(prepared.recipe.algorithms)
-    origins = [RANGES.origin(algorithm.name), *(CORRECTIONS.origin(step.name) for step in steps)]
+    chosen = corrections(prepared.recipe.algorithms)
+    origins = [RANGES.origin(algorithm.name), *(CORRECTIONS.origin(correction.name) for correction in chosen)]
     if isinstance(images, ImageSource | Batches):
         origins.append(images.opened_by)
     prepared.foreign |= {origin for origin in origins if origin is not None}
@@ -134,11 +134,11 @@ def calibrate(
     undo_scales(prepared.eval())
     prepared.forget()
     if images is None:
-        return _calibrate_without_images(prepared.train(training), algorithm, steps, seed)
+        return _calibrate_without_images(prepared.train(training), algorithm, chosen, seed)
     stream = Stream.of(images, prepared.preprocess)
-    extremes = Extremes(prepared, [name for step in steps for name in step.watches(prepared)])
+    extremes = Extremes(prepared, [name for correction in chosen for name in correction.watches(prepared)])
     room = Memory(memory)
-    sample = _sample(stream, steps, room, seed)
+    sample = _sample(stream, chosen, room, seed)
     digest, count, seen = hashlib.sha256(), 0, Seen()
     for batch, labels in stream:
         digest.update(batch.data)
@@ -154,7 +154,7 @@ def calibrate(
     prepared.choose_ranges(algorithm)
     record: dict[str, Any] = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
     if sample is not None:
-        record |= _correct(prepared, steps, sample, extremes, room, seed, guard, algorithm, stages, say)
+        record |= _correct(prepared, chosen, sample, extremes, room, seed, guard, algorithm, stages, say)
     prepared.train(training)
     found = seen.findings()
     for text in found:
@@ -162,13 +162,12 @@ def calibrate(
     return {**record, **({"bad": stream.bad} if stream.bad else {}), **({"warnings": found} if found else {})}
 
 
-def _sample(stream: Stream, steps: list[Correction], room: Memory, seed: int) -> Sample | None:
+def _sample(stream: Stream, chosen: list[Correction], room: Memory, seed: int) -> Sample | None:
     """What draws the images for the corrections; None where there are no corrections."""
-    if not steps:
+    if not chosen:
         return None
-    most = (
-        max(*(step.most_images for step in steps), AGAIN if any(step.before_ranges for step in steps) else 0) + HELD_OUT
-    )
+    again = AGAIN if any(correction.before_ranges for correction in chosen) else 0
+    most = max(again, *(correction.most_images for correction in chosen)) + HELD_OUT
     if stream.length is not None:
         most = min(most, stream.length)
     return Sample(room.values((most, *stream.shape), np.uint8), seed, stream.counts)
@@ -176,7 +175,7 @@ def _sample(stream: Stream, steps: list[Correction], room: Memory, seed: int) ->
 
 def _correct(
     prepared: PreparedModel,
-    steps: list[Correction],
+    chosen: list[Correction],
     sample: Sample,
     extremes: Extremes,
     room: Memory,
@@ -194,7 +193,7 @@ def _correct(
     calibration = Calibration(fitted, room, seed, largest=extremes.largest())
     again = Picked(sample.images, order[:AGAIN])
     corrector = Corrector(prepared, calibration, algorithm, extremes, again, yardstick, stages)
-    verdicts = corrector.run(steps)
+    verdicts = corrector.run(chosen)
     if say is not None:
         for verdict in verdicts:
             if not verdict.kept and verdict.after != verdict.before:
@@ -206,18 +205,18 @@ def _correct(
 
 
 def _calibrate_without_images(
-    prepared: PreparedModel, algorithm: Range, steps: list[Correction], seed: int
+    prepared: PreparedModel, algorithm: Range, chosen: list[Correction], seed: int
 ) -> dict[str, Any]:
     training = prepared.training
     expect_norms(prepared.eval())
-    for step in steps:
-        if step.before_ranges:
-            step.apply_without_images(prepared)
+    for correction in chosen:
+        if correction.before_ranges:
+            correction.apply_without_images(prepared)
     observe_noise(prepared, seed)
     prepared.choose_ranges(algorithm)
-    for step in steps:
-        if not step.before_ranges:
-            step.apply_without_images(prepared)
+    for correction in chosen:
+        if not correction.before_ranges:
+            correction.apply_without_images(prepared)
     prepared.train(training)
     return {"images": 0, "data_free": True, "range": algorithm.name}
 

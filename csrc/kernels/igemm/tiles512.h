@@ -207,9 +207,9 @@ int units(const IgemmParams& p) { return blocks_of(p).grid.count(); }
 constexpr int kAtOnce = 8;
 
 // Writes lists of addresses of pixels at equal distances, `bytes` apart.
-class Steps {
+class Addresses {
  public:
-  explicit Steps(ptrdiff_t bytes) {
+  explicit Addresses(ptrdiff_t bytes) {
     const __m512i order = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
     first_ = _mm512_mullo_epi64(order, _mm512_set1_epi64(bytes));
     next_ = _mm512_set1_epi64(kAtOnce * bytes);
@@ -231,16 +231,16 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
   int first = piece.pixel_block * pixels, all = p.out.h * p.out.w;
   int last = first + pixels < all ? first + pixels : all;
   const uint8_t* in = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
-  const Steps in_steps(p.window.stride_w * p.in.pixel), second_steps(p.second.pixel), out_steps(p.out.pixel);
+  const Addresses ins(p.window.stride_w * p.in.pixel), seconds(p.second.pixel), outs(p.out.pixel);
   const uint8_t* windows[kPixelBlock + kAtOnce];
   const uint8_t* second[kPixelBlock + kAtOnce];
   uint8_t* out[kPixelBlock + kAtOnce];
   int y = first / p.out.w, x = first % p.out.w, count = last - first;
   for (int r = 0, end; r < count; r = end, x = 0, ++y) {
     end = r + p.out.w - x < count ? r + p.out.w - x : count;
-    in_steps.fill(windows + r, windows + end, in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel);
-    out_steps.fill(out + r, out + end, at.out + y * p.out.row + x * p.out.pixel);
-    if (p.epilogue.residual) second_steps.fill(second + r, second + end, at.second + y * p.second.row + x * p.second.pixel);
+    ins.fill(windows + r, windows + end, in + y * p.window.stride_h * p.in.row + x * p.window.stride_w * p.in.pixel);
+    outs.fill(out + r, out + end, at.out + y * p.out.row + x * p.out.pixel);
+    if (p.epilogue.residual) seconds.fill(second + r, second + end, at.second + y * p.second.row + x * p.second.pixel);
   }
   int channel = piece.group * packed.outs + piece.first_panel * kPanel;
   const int8_t* weights = packed.panel(piece.group, piece.first_panel);

@@ -1,4 +1,4 @@
-// Moves of codes: loops over a few dimensions, each with the steps that it takes in memory on both sides; or the same loops
+// Moves of codes: loops over a few dimensions, each with its strides in memory on both sides; or the same loops
 // filled with one code. out[sum of i_d * dims[d].out] = in[sum of i_d * dims[d].in]. The two never overlap.
 #pragma once
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bitwright.algorithms.ranges import range_algorithm
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
-from bitwright.engine.backend import Layer
+from bitwright.engine.backend import PlanStep
 from bitwright.graph import Graph
 from bitwright.prepared import PreparedModel
 from bitwright.schemes import SCHEMES
@@ -56,7 +56,7 @@ def layer_costs(study: "Study", latency: bool) -> tuple[Cost, ...]:
     return tuple(Cost(**cost) for cost in known)
 
 
-def _of_layer(name: str, weights: int, steps: dict[tuple[int, int], dict[str, Layer]]) -> list[Cost]:
+def _of_layer(name: str, weights: int, steps: dict[tuple[int, int], dict[str, PlanStep]]) -> list[Cost]:
     alike: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     for found in steps.values():
         if name in found:
@@ -70,11 +70,11 @@ def _of_layer(name: str, weights: int, steps: dict[tuple[int, int], dict[str, La
     return costs
 
 
-def _kind(step: Layer) -> tuple[str, str, int]:
+def _kind(step: PlanStep) -> tuple[str, str, int]:
     return step.kernel, step.isa, step.bytes
 
 
-def _steps(study: "Study", weights: int, activations: int) -> dict[str, Layer]:
+def _steps(study: "Study", weights: int, activations: int) -> dict[str, PlanStep]:
     graph = _at(study.base().prepared, weights, activations)
     engine = Engine(Artifact(graph, study.prepared.preprocess), backend="native", threads=study.threads)
     return {step.name: step for step in engine.explain()}

@@ -129,7 +129,7 @@ def eight_bits(recipe: Recipe) -> Recipe:
 
 def cheap(recipe: Recipe) -> Recipe:
     """A recipe without the algorithms that choose codes or scales: what layers are compared with, one at a time."""
-    kept = [step.name for step in corrections(recipe.algorithms) if step.before_ranges or step.name == "bias_correct"]
+    kept = [c.name for c in corrections(recipe.algorithms) if c.before_ranges or c.name == "bias_correct"]
     return replace(recipe, algorithms=tuple(kept))
 
 

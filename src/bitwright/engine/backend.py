@@ -21,7 +21,7 @@ MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
-class Layer:
+class PlanStep:
     """What one step of a plan is and costs for one image."""
 
     name: str
@@ -33,7 +33,7 @@ class Layer:
     """Read and written at least: codes and packed weights."""
     seconds: float
     share: float
-    """Of the time of all layers."""
+    """Of the time of all steps."""
     percent_of_peak: float
     """Of the int8 multiply-adds that the threads could do at most, as measured on this machine."""
 
@@ -48,7 +48,7 @@ class Backend(Protocol):
     def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits."""
 
-    def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
+    def layers(self, image: npt.NDArray[np.uint8]) -> list[PlanStep]:
         """Each layer's kernel, time and cost, of one image [1, H, W, C]."""
 
 

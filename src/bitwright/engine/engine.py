@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bitwright.artifact import Artifact, from_bytes, load
-from bitwright.engine.backend import Backend, Layer, make_backend
+from bitwright.engine.backend import Backend, PlanStep, make_backend
 from bitwright.errors import EngineError
 from bitwright.images.decode import decode
 from bitwright.images.preprocess import Preprocess
@@ -66,7 +66,7 @@ class Engine:
         """Every value by name: codes uint8 [N, C, H, W] or [N, F], and the logits. Holds all of them at once."""
         return {name: np.ascontiguousarray(value) for name, value in self._backend.values(self._codes(images))}
 
-    def explain(self) -> list[Layer]:
+    def explain(self) -> list[PlanStep]:
         """What runs for one image, layer by layer: the kernel, its time and share, MACs, bytes, percent of measured peak.
 
         Raises EngineError for a backend that has no kernels.

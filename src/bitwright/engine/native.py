@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright import _native
-from bitwright.engine.backend import Layer
+from bitwright.engine.backend import PlanStep
 from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.ops import integer_op, source
@@ -73,14 +73,14 @@ class Native:
             floats[node.name] = integer_op(node).run(node, [x], before, self._before.values[node.name])
             yield node.name, floats[node.name]
 
-    def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
+    def layers(self, image: npt.NDArray[np.uint8]) -> list[PlanStep]:
         """The steps of the plan, each with its median time over ROUNDS runs of one image [1, H, W, C]."""
         image = np.ascontiguousarray(image)
         runs = [self._plan.time_steps(image) for _ in range(ROUNDS)]
         seconds = [float(t) for t in np.median([[step[-1] for step in run] for run in runs], axis=0)]
         peak = _native.measured_peak(self._plan.isa) * self.threads
         return [
-            Layer(*step[:-1], seconds=t, share=t / sum(seconds), percent_of_peak=100 * step[4] / t / peak)
+            PlanStep(*step[:-1], seconds=t, share=t / sum(seconds), percent_of_peak=100 * step[4] / t / peak)
             for step, t in zip(runs[0], seconds, strict=True)
         ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitwright.engine.backend import Layer
+from bitwright.engine.backend import PlanStep
 from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph
 from bitwright.ops import integer_op
@@ -58,7 +58,7 @@ class Reference:
         """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits. Values are dropped after last use."""
         yield from self._values(images)
 
-    def layers(self, image: npt.NDArray[np.uint8]) -> list[Layer]:
+    def layers(self, image: npt.NDArray[np.uint8]) -> list[PlanStep]:
         raise EngineError("the reference backend has no kernels to explain; use the native one")
 
     def _output(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -135,19 +135,21 @@ class Corrector:
     yardstick: Yardstick | None
     stages: Callable[[str, float], None] | None = None
 
-    def run(self, steps: Sequence[Correction]) -> list[Verdict]:
+    def run(self, corrections: Sequence[Correction]) -> list[Verdict]:
         """Apply these in turn, those that change the float parameters first; undo what does not help."""
-        steps = sorted(steps, key=lambda step: not step.before_ranges)
-        before = self.yardstick.distance(self.prepared) if self.yardstick is not None and steps else Distance(0, 0)
+        corrections = sorted(corrections, key=lambda correction: not correction.before_ranges)
+        before = (
+            self.yardstick.distance(self.prepared) if self.yardstick is not None and corrections else Distance(0, 0)
+        )
         verdicts = []
-        for step in steps:
+        for correction in corrections:
             state = State(self.prepared)
-            tell = partial(self.stages, step.name) if self.stages is not None else lambda share: None
-            step.apply(self.prepared, replace(self.calibration, progress=tell))
-            if step.before_ranges:
+            tell = partial(self.stages, correction.name) if self.stages is not None else lambda share: None
+            correction.apply(self.prepared, replace(self.calibration, progress=tell))
+            if correction.before_ranges:
                 self._choose_again(state)
             if self.yardstick is not None:
-                verdict = Verdict(step.name, before, self.yardstick.distance(self.prepared))
+                verdict = Verdict(correction.name, before, self.yardstick.distance(self.prepared))
                 verdicts.append(verdict)
                 if verdict.kept:
                     before = verdict.after
