@@ -44,6 +44,19 @@ struct KernelInfo {
   std::string family, name, isa;
   Features needs;
 };
+// The rows of all families, by name.
 std::vector<KernelInfo> all_kernels();
+
+// A family of kernels; one object in its kernels.cc makes all_kernels() know it.
+class Family {
+ public:
+  template <class Params>
+  Family(const char* name, const KernelTable<Params>& table) {
+    for (size_t i = 0; i < table.count; ++i) add({name, table.rows[i].name, isa_for(table.rows[i].needs), table.rows[i].needs});
+  }
+
+ private:
+  static void add(const KernelInfo& kernel);
+};
 
 }  // namespace bitwright

@@ -7,3 +7,8 @@
 #endif
 
 #define BITWRIGHT_INLINE __attribute__((always_inline))
+
+// The name of a kernel of a file that is compiled for several targets: norm_avx2, norm_avx512, ..., norm_portable.
+#define BITWRIGHT_KERNEL(family) BITWRIGHT_OF_TARGET(family, BITWRIGHT_TARGET)
+#define BITWRIGHT_OF_TARGET(family, target) BITWRIGHT_JOINED(family, target)
+#define BITWRIGHT_JOINED(family, target) family##_##target

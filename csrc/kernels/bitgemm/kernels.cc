@@ -11,4 +11,6 @@ KernelTable<BitgemmParams> bitgemm_kernels() {
   return rows;
 }
 
+const Family bitgemm_family("bitgemm", bitgemm_kernels());
+
 }  // namespace bitwright

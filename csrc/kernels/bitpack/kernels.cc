@@ -18,4 +18,6 @@ KernelTable<BitpackParams> bitpack_kernels() {
   return rows;
 }
 
+const Family bitpack_family("bitpack", bitpack_kernels());
+
 }  // namespace bitwright

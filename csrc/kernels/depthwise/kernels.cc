@@ -27,4 +27,6 @@ KernelTable<DepthwiseParams> depthwise_kernels() {
   return rows;
 }
 
+const Family depthwise_family("depthwise", depthwise_kernels());
+
 }  // namespace bitwright

@@ -17,4 +17,6 @@ KernelTable<ElementwiseParams> elementwise_kernels() {
   return rows;
 }
 
+const Family elementwise_family("elementwise", elementwise_kernels());
+
 }  // namespace bitwright

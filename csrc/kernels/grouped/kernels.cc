@@ -17,4 +17,6 @@ KernelTable<GroupedParams> grouped_kernels() {
   return rows;
 }
 
+const Family grouped_family("grouped", grouped_kernels());
+
 }  // namespace bitwright

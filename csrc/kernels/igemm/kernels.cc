@@ -23,4 +23,6 @@ KernelTable<IgemmParams> igemm_kernels() {
   return rows;
 }
 
+const Family igemm_family("igemm", igemm_kernels());
+
 }  // namespace bitwright

@@ -24,4 +24,6 @@ KernelTable<MoveParams> move_kernels() {
   return rows;
 }
 
+const Family move_family("move", move_kernels());
+
 }  // namespace bitwright

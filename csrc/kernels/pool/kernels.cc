@@ -12,4 +12,6 @@ KernelTable<PoolParams> pool_kernels() {
   return rows;
 }
 
+const Family pool_family("pool", pool_kernels());
+
 }  // namespace bitwright

@@ -25,4 +25,6 @@ KernelTable<TableParams> table_kernels() {
   return rows;
 }
 
+const Family table_family("table", table_kernels());
+
 }  // namespace bitwright

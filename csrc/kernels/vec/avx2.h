@@ -112,7 +112,14 @@ struct Vec256 {
   static Ints zero() { return _mm256_setzero_si256(); }
   static Ints splat_int(int number) { return _mm256_set1_epi32(number); }
   static Ints load_ints(const int32_t* from) { return load(from); }
+  static void store_ints(int32_t* to, Ints a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), a); }
+  static Ints widened_ints(const uint8_t* codes) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes)));
+  }
   static Ints add(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+  static Ints subtract(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
+  static Ints multiply(Ints a, Ints b) { return _mm256_mullo_epi32(a, b); }
+  static Ints multiply_words(Ints a, Ints b) { return _mm256_madd_epi16(a, b); }  // and adds the two of each pair
   static Ints add_words(Ints a, Ints b) { return _mm256_add_epi16(a, b); }
   static Ints max_ints(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
   static Ints low_bytes(Ints words) { return _mm256_and_si256(words, _mm256_set1_epi16(0xff)); }
@@ -129,9 +136,7 @@ struct Vec256 {
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }  // rounds once
   static Floats floats(Ints a) { return _mm256_cvtepi32_ps(a); }
   static Ints rounded(Floats t) { return _mm256_cvtps_epi32(t); }  // half to even
-  static Floats widened(const uint8_t* codes) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes))));
-  }
+  static Floats widened(const uint8_t* codes) { return floats(widened_ints(codes)); }
   // Of four vectors, one after the other, saturated to 0..255.
   static Bytes bytes_of(const Ints (&a)[4]) {
     __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(a[0], a[1]), _mm256_packs_epi32(a[2], a[3]));

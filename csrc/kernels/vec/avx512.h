@@ -117,7 +117,14 @@ struct Vec512 {
   static Ints zero() { return _mm512_setzero_si512(); }
   static Ints splat_int(int number) { return _mm512_set1_epi32(number); }
   static Ints load_ints(const int32_t* from) { return _mm512_loadu_si512(from); }
+  static void store_ints(int32_t* to, Ints a) { _mm512_storeu_si512(to, a); }
+  static Ints widened_ints(const uint8_t* codes) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+  }
   static Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+  static Ints subtract(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
+  static Ints multiply(Ints a, Ints b) { return _mm512_mullo_epi32(a, b); }
+  static Ints multiply_words(Ints a, Ints b) { return _mm512_madd_epi16(a, b); }  // and adds the two of each pair
   static Ints add_words(Ints a, Ints b) { return _mm512_add_epi16(a, b); }
   static Ints max_ints(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
   static Ints low_bytes(Ints words) { return _mm512_and_si512(words, _mm512_set1_epi16(0xff)); }
@@ -134,9 +141,7 @@ struct Vec512 {
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }  // rounds once
   static Floats floats(Ints a) { return _mm512_cvtepi32_ps(a); }
   static Ints rounded(Floats t) { return _mm512_cvtps_epi32(t); }  // half to even
-  static Floats widened(const uint8_t* codes) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))));
-  }
+  static Floats widened(const uint8_t* codes) { return floats(widened_ints(codes)); }
   // Of four vectors, one after the other, saturated to 0..255.
   static Bytes bytes_of(const Ints (&a)[4]) { return pack_bytes(a[0], a[1], a[2], a[3]); }
 };
