@@ -15,6 +15,7 @@ namespace bitwright {
   OP(conv2d)            \
   OP(dequantize)        \
   OP(global_avg_pool2d) \
+  OP(group_norm)        \
   OP(linear)            \
   OP(max_pool2d)        \
   OP(mul)               \

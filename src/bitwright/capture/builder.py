@@ -49,12 +49,8 @@ class Builder(Moves):
         """(x - mean) / sqrt(var + eps) * weight + bias over the first axis, whatever comes behind it; all of them [C]."""
         channels = as_constant(mean).array.shape
         name = self.with_channel(as_value(x), 0)
-        tensors: dict[str, Constant | Array] = {
-            "bn_weight": np.ones(channels, np.float32) if weight is None else as_constant(weight),
-            "bn_bias": np.zeros(channels, np.float32) if bias is None else as_constant(bias),
-            "bn_mean": as_constant(mean),
-            "bn_var": as_constant(var),
-        }
+        statistics = {"bn_mean": as_constant(mean), "bn_var": as_constant(var)}
+        tensors: dict[str, Constant | Array] = {**_gain_and_shift(channels, weight, bias), **statistics}
         spread = as_constant(var).array
         if wrong := int((spread + eps <= 0).sum()):
             raise Unmapped(
@@ -62,6 +58,17 @@ class Builder(Moves):
                 "checkpoint damaged, or is another tensor in its place?"
             )
         return self.emit("batch_norm", [name], {"eps": eps}, tensors)
+
+    def group_norm(
+        self, x: Operand, groups: int | None, weight: Operand | None, bias: Operand | None, eps: float
+    ) -> str:
+        """Each group of channels with mean 0 and variance 1, times weight [C] plus bias [C]; None: each channel by itself."""
+        name = as_value(x)
+        shape = self.values[name].shape
+        if len(shape) != 3:
+            raise Unmapped(f"a norm of the groups of {shape}; expected planes, C, H, W")
+        attrs = {"groups": shape[0] if groups is None else groups, "eps": eps}
+        return self.emit("group_norm", [name], attrs, _gain_and_shift(shape[:1], weight, bias))
 
     # arithmetic of values, constants and numbers, which are broadcast
 
@@ -247,6 +254,13 @@ def scaled(operand: Operand, by: float) -> Operand:
     return (
         Constant(given.array * by, learned=given.learned) if isinstance(operand, Constant) else float(given.array * by)
     )
+
+
+def _gain_and_shift(channels: Shape, weight: Operand | None, bias: Operand | None) -> dict[str, Constant | Array]:
+    return {
+        "bn_weight": np.ones(channels, np.float32) if weight is None else as_constant(weight),
+        "bn_bias": np.zeros(channels, np.float32) if bias is None else as_constant(bias),
+    }
 
 
 def _weight_and_bias(weight: Operand, bias: Operand | None) -> Mapping[str, Constant]:

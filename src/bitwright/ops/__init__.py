@@ -17,6 +17,7 @@ from bitwright.ops.conv2d import Conv2d
 from bitwright.ops.dequantize import Dequantize
 from bitwright.ops.function import Function
 from bitwright.ops.global_avg_pool2d import GlobalAvgPool2d
+from bitwright.ops.group_norm import GroupNorm
 from bitwright.ops.linear import Linear
 from bitwright.ops.max_pool2d import MaxPool2d
 from bitwright.ops.mul import Mul
@@ -36,6 +37,7 @@ OPS: dict[str, Op] = {
         Conv2d(),
         Linear(),
         BatchNorm(),
+        GroupNorm(),
         Add(),
         Mul(),
         MaxPool2d(),

@@ -5,7 +5,7 @@ A mapping reads the arguments as ATen means them: defaults, signs of axes, the b
 
 from typing import Any
 
-from bitwright.capture.aten.arguments import Mapping
+from bitwright.capture.aten.arguments import Mapping, args
 from bitwright.capture.aten.layers import adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d, linear, max_pool2d, mean
 from bitwright.capture.aten.moves import (
     chunk,
@@ -42,6 +42,20 @@ from bitwright.ops.functions import FUNCTIONS
 from bitwright.registry import Registry
 
 
+def group_norm(p: Program, fx: Fx) -> str:
+    x, groups, weight, bias, eps, _ = args(fx, None, None, 1e-5, True)
+    return p.builder.group_norm(p.operand(x), groups, p.optional(weight), p.optional(bias), float(eps))
+
+
+def instance_norm(p: Program, fx: Fx) -> str:
+    """A group norm of one channel a group; a batch norm where it has kept statistics and uses them."""
+    x, weight, bias, mean, var, of_the_input, _, eps, _ = args(fx)
+    learned = p.optional(weight), p.optional(bias)
+    if of_the_input:
+        return p.builder.group_norm(p.operand(x), None, *learned, float(eps))
+    return p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps))
+
+
 def same(p: Program, fx: Fx) -> Any:
     """An op that changes no number: a copy, or dropout outside training."""
     return p.env[fx.args[0]]  # type: ignore[index]
@@ -69,6 +83,8 @@ OURS: dict[str, Mapping] = {
     "aten.conv2d.padding": conv2d,
     "aten.linear.default": linear,
     "aten._native_batch_norm_legit_no_training.default": batch_norm,
+    "aten.group_norm.default": group_norm,
+    "aten.instance_norm.default": instance_norm,
     "aten.relu.default": clamp(0, None),
     "aten.relu6.default": clamp(0, 6),
     "aten.clamp.default": clamp_to,
