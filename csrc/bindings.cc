@@ -76,10 +76,23 @@ Graph graph_of(nb::list values, nb::list nodes, const std::vector<int>& outputs,
   return graph;
 }
 
+// (name, planes, table or None)
+std::optional<Encoder> encoder_of(nb::object given) {
+  if (given.is_none()) return {};
+  auto t = nb::cast<nb::tuple>(given);
+  Encoder encoder{nb::cast<std::string>(t[0]), nb::cast<int>(t[1]), {}};
+  if (!t[2].is_none()) {
+    Tensor table = tensor_of(nb::cast<Array>(t[2]));
+    encoder.table.assign(table.bytes.begin(), table.bytes.end());
+  }
+  return encoder;
+}
+
 Plan* make_plan(nb::list values, nb::list nodes, const std::vector<int>& outputs, int threads, bool keep_values,
-                const std::string& isa) {
+                const std::string& isa, nb::object encoder) {
   std::vector<Array> arrays;
   Graph graph = graph_of(values, nodes, outputs, arrays);
+  graph.encoder = encoder_of(encoder);
   return without_gil([&] { return new Plan(std::move(graph), allowed_features(isa), threads, keep_values); });
 }
 
@@ -107,7 +120,7 @@ nb::list kernels() {
 void expect_images(const Plan& plan, const Images& images) {
   const auto& shape = plan.graph().values[0].shape;
   if (shape.size() != 3 || static_cast<int>(images.shape(1)) != shape[1] || static_cast<int>(images.shape(2)) != shape[2] ||
-      static_cast<int>(images.shape(3)) != shape[0])
+      static_cast<int>(images.shape(3)) != plan.graph().pixel_channels())
     throw std::invalid_argument("the images do not have the shape of the graph's input");
 }
 
@@ -252,7 +265,7 @@ NB_MODULE(_native, m) {
       "Pillow's resize of RGB pixels [h, w, 3], and the area of it that begins at (top, left)");
   nb::class_<Plan>(m, "Plan")
       .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("outputs"), nb::arg("threads") = 0,
-           nb::arg("keep_values") = false, nb::arg("isa") = "")
+           nb::arg("keep_values") = false, nb::arg("isa") = "", nb::arg("encoder") = nb::none())
       .def("run", &run, nb::arg("images"))
       .def("values", &values, nb::arg("image"))
       .def("time_steps", &time_steps, nb::arg("image"))

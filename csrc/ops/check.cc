@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "ops/op.h"
+#include "ops/step.h"
 
 namespace bitwright {
 
@@ -84,6 +85,7 @@ void NodeCheck::residual(size_t i) const {
 
 void check(const Graph& graph) {
   check_values(graph);
+  if (graph.encoder) check_encoder(*graph.encoder, graph.values[0]);
   for (const Node& node : graph.nodes) {
     const Op& op = op_of(node);
     NodeCheck of_node(graph, node);

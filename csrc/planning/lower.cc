@@ -84,7 +84,7 @@ class Lowering {
 
   Steps make_steps() {
     Steps steps;
-    steps.push_back(make_image(layout_));
+    steps.push_back(graph_.encoder ? make_encoded(layout_, *graph_.encoder) : make_image(layout_));
     for (auto& of_layer : make_layers())
       for (auto& step : of_layer) steps.push_back(std::move(step));
     std::vector<bool> filled(graph_.values.size(), false);

@@ -37,7 +37,7 @@ class Plan {
   size_t contexts() const { return contexts_.here().made(); }  // that have been made; there is a most of them
   Features features() const { return features_; }
   size_t arena_bytes() const { return lowered_.layout.arena_bytes(); }
-  int64_t image_bytes() const { return graph_.values[0].count(); }
+  int64_t image_bytes() const { return graph_.values[0].count() / graph_.values[0].channels() * graph_.pixel_channels(); }
   int64_t output_bytes() const;
 
  private:

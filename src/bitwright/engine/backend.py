@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from bitwright.errors import EngineError
 from bitwright.graph import Graph
+from bitwright.images.encoders import Encoder
 
 BACKENDS = {"native": "bitwright.engine.native", "reference": "bitwright.engine.reference"}
-"""Each a module with `make(graph, threads, isa)`; the first is the default where the extension module was built."""
+"""Each a module with `make(graph, threads, isa, encoder)`; the first is the default where the extension module was built."""
 
 MOST_THREADS = 1024
 """More would share no layer; each has a stack and memory of its own."""
@@ -39,6 +40,8 @@ class PlanStep:
 
 
 class Backend(Protocol):
+    """Takes pixels; where there is an encoder, it makes bits of them first."""
+
     def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits, float32 [N, classes], of uint8 images [N, H, W, C]."""
 
@@ -52,7 +55,10 @@ class Backend(Protocol):
         """Each layer's kernel, time and cost, of one image [1, H, W, C]."""
 
 
-def make_backend(graph: Graph, name: str | None, threads: int | None, isa: str | None = None) -> Backend:
+def make_backend(
+    graph: Graph, name: str | None, threads: int | None, isa: str | None = None, encoder: Encoder | None = None
+) -> Backend:
+    """The backend of this name for a graph, which reads what the encoder makes of pixels, or the pixels themselves."""
     if name is None:
         name = "native" if importlib.util.find_spec("bitwright._native") else "reference"
     if not isinstance(name, str) or name not in BACKENDS:
@@ -64,7 +70,7 @@ def make_backend(graph: Graph, name: str | None, threads: int | None, isa: str |
         raise EngineError(
             f"the {name} backend was not built; install bitwright where there is a C++ compiler"
         ) from error
-    return cast(Backend, module.make(graph, threads, isa))
+    return cast(Backend, module.make(graph, threads, isa, encoder))
 
 
 def _thread_count(threads: Any) -> int:

@@ -41,7 +41,8 @@ class Engine:
     ) -> None:
         self.artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
         self._made_with = {"backend": backend, "threads": threads, "isa": isa}
-        self._backend: Backend = make_backend(self.artifact.graph, backend, threads, isa)
+        encoder = self.artifact.preprocess.bits
+        self._backend: Backend = make_backend(self.artifact.graph, backend, threads, isa, encoder)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self.artifact.data, self._made_with)
@@ -55,27 +56,23 @@ class Engine:
 
         Raises EngineError for an array of another dtype or shape, ImageError for a file that cannot be read.
         """
-        return self._backend.run(self._codes(images))
+        return self._backend.run(self._pixels(images))
 
     def outputs(self, images: Images) -> dict[str, npt.NDArray[np.float32]]:
         """Every output by name, float32 [N, ...]: the logits as "logits", and the others that the model was captured with."""
-        found = self._backend.outputs(self._codes(images))
+        found = self._backend.outputs(self._pixels(images))
         return dict(zip(("logits", *self.artifact.graph.others), found, strict=True))
 
     def trace(self, images: Images) -> dict[str, npt.NDArray[Any]]:
         """Every value by name: codes uint8 [N, C, H, W] or [N, F], and the logits. Holds all of them at once."""
-        return {name: np.ascontiguousarray(value) for name, value in self._backend.values(self._codes(images))}
+        return {name: np.ascontiguousarray(value) for name, value in self._backend.values(self._pixels(images))}
 
     def explain(self) -> list[PlanStep]:
         """What runs for one image, layer by layer: the kernel, its time and share, MACs, bytes, percent of measured peak.
 
         Raises EngineError for a backend that has no kernels.
         """
-        return self._backend.layers(self._codes(np.zeros((1, *self.artifact.preprocess.shape), np.uint8)))
-
-    def _codes(self, images: Images) -> npt.NDArray[np.uint8]:
-        """What the graph reads: the pixels, or the bits that the preprocessing's encoder makes of them."""
-        return self.artifact.preprocess.encode(self._pixels(images))
+        return self._backend.layers(np.zeros((1, *self.artifact.preprocess.shape), np.uint8))
 
     def _pixels(self, images: Images) -> npt.NDArray[np.uint8]:
         pre = self.artifact.preprocess

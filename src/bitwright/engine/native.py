@@ -15,24 +15,28 @@ from bitwright import _native
 from bitwright.engine.backend import PlanStep
 from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
+from bitwright.images.encoders import Encoder, Pointwise
 from bitwright.ops import integer_op, source
 
 ROUNDS = 20
 """Runs that the times of layers are the median of."""
 
 
-def make(graph: Graph, threads: int | None, isa: str | None = None) -> "Native":
-    return Native(graph, threads, isa)
+def make(graph: Graph, threads: int | None, isa: str | None = None, encoder: Encoder | None = None) -> "Native":
+    return Native(graph, threads, isa, encoder)
 
 
 class Native:
     """Runs uint8 images [N, H, W, C] through a checked integer graph."""
 
-    def __init__(self, graph: Graph, threads: int | None = None, isa: str | None = None) -> None:
+    def __init__(
+        self, graph: Graph, threads: int | None = None, isa: str | None = None, encoder: Encoder | None = None
+    ) -> None:
+        self._encoder = encoder
         self._before = graph
         self.graph, self._ends = without_float_reshapes(graph)
         self._shapes = [graph.values[name].shape for name in graph.outputs]
-        self._plan = make_plan(self.graph, threads, isa=isa)
+        self._plan = make_plan(self.graph, threads, isa=isa, encoder=encoder)
         self._keeping: _native.Plan | None = None
 
     @property
@@ -57,7 +61,7 @@ class Native:
     def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Every value in order: codes uint8 [N, C, H, W] or [N, F], and the logits. Nothing is fused for this."""
         if self._keeping is None:
-            self._keeping = make_plan(self.graph, 1, keep_values=True, isa=self._plan.isa)
+            self._keeping = make_plan(self.graph, 1, keep_values=True, isa=self._plan.isa, encoder=self._encoder)
         of_images = [self._keeping.values(np.ascontiguousarray(image[None])) for image in images]
         floats: dict[str, npt.NDArray[Any]] = {}
         for i, name in enumerate(names(self.graph)):
@@ -103,15 +107,22 @@ def names(graph: Graph) -> list[str]:
 
 
 def make_plan(
-    graph: Graph, threads: int | None = None, *, keep_values: bool = False, isa: str | None = None
+    graph: Graph,
+    threads: int | None = None,
+    *,
+    keep_values: bool = False,
+    isa: str | None = None,
+    encoder: Encoder | None = None,
 ) -> _native.Plan:
-    """EngineError where the engine refuses the graph, or `isa` or BITWRIGHT_ISA names what this processor has not."""
+    """A plan for the graph, which takes pixels, and begins with their bits where there is an encoder.
+
+    EngineError where the engine refuses the graph, or `isa` or BITWRIGHT_ISA names what this processor has not."""
     try:
         _native.chosen_isa(isa or "")
     except (TypeError, RuntimeError) as error:
         raise EngineError(str(error)) from error
     try:
-        return _native.Plan(*_description(graph), threads or 0, keep_values, isa or "")
+        return _native.Plan(*_description(graph), threads or 0, keep_values, isa or "", _encoder(encoder))
     except (ValueError, TypeError, RuntimeError) as error:  # TypeError: a number that does not fit an int of C++
         raise EngineError(f"the engine cannot plan this graph: {error}") from error
 
@@ -130,6 +141,13 @@ def _description(graph: Graph) -> tuple[list[tuple[Any, ...]], list[tuple[Any, .
     values = [_value(graph.values[name]) for name in number]
     nodes = [_node(_simplest(node, graph), number) for node in graph.nodes]
     return values, nodes, [number[name] for name in graph.outputs]
+
+
+def _encoder(encoder: Encoder | None) -> tuple[str, int, npt.NDArray[np.uint8] | None] | None:
+    """As the extension module takes it."""
+    if encoder is None:
+        return None
+    return encoder.native, encoder.planes, encoder.table if isinstance(encoder, Pointwise) else None
 
 
 def _value(value: Value) -> tuple[Any, ...]:

@@ -10,26 +10,27 @@ import numpy.typing as npt
 from bitwright.engine.backend import PlanStep
 from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph
+from bitwright.images.encoders import Encoder
 from bitwright.ops import integer_op
 
 CHUNK_ELEMENTS = 2**19
 """Images are run in groups whose largest value has about so many elements, which bounds memory."""
 
 
-def make(graph: Graph, threads: int | None, isa: str | None = None) -> "Reference":
+def make(graph: Graph, threads: int | None, isa: str | None = None, encoder: Encoder | None = None) -> "Reference":
     """Threads and instructions are NumPy's own business, so nobody may ask for some."""
     if isa is not None:
         raise EngineError(
             f"expected isa=None for the reference backend, found {isa!r}; the native one has kernels to choose"
         )
-    return Reference(graph)
+    return Reference(graph, encoder)
 
 
 class Reference:
     """Runs uint8 images [N, H, W, C] through a checked integer graph."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, encoder: Encoder | None = None) -> None:
+        self.graph, self._encoder = graph, encoder
         largest = max(math.prod(value.shape) for value in graph.values.values())
         self.chunk = max(1, CHUNK_ELEMENTS // largest)
 
@@ -70,7 +71,8 @@ class Reference:
     def _values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         graph = self.graph
         last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
-        held: dict[str, npt.NDArray[Any]] = {INPUT: images.transpose(0, 3, 1, 2)}
+        codes = images if self._encoder is None else self._encoder.encode(images)
+        held: dict[str, npt.NDArray[Any]] = {INPUT: codes.transpose(0, 3, 1, 2)}
         yield INPUT, held[INPUT]
         for i, node in enumerate(graph.nodes):
             xs = [held[name] for name in node.inputs]

@@ -17,7 +17,7 @@ from bitwright.images.encoders.encoder import Bits, Encoder, Pixels
 
 @dataclass(frozen=True)
 class Dither(Encoder):
-    name = usage = "dither"
+    name = usage = native = "dither"
 
     @staticmethod
     def read(option: str | None) -> "Dither":

@@ -22,6 +22,8 @@ class Encoder(ABC):
     name: ClassVar[str]
     usage: ClassVar[str]
     """Its spellings, for people."""
+    native: ClassVar[str]
+    """What the engine calls it (`csrc/ops/encode.cc`); "levels" for one that sees one pixel at a time."""
 
     @staticmethod
     @abstractmethod
@@ -65,6 +67,8 @@ class Encoder(ABC):
 
 class Pointwise(Encoder):
     """An encoder that sees one pixel at a time: a table."""
+
+    native = "levels"
 
     @cached_property
     def table(self) -> Bits:

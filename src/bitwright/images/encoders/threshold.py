@@ -52,6 +52,7 @@ class Threshold(Pointwise):
 @dataclass(frozen=True)
 class Otsu(Encoder):
     name, usage, read = Threshold.name, Threshold.usage, staticmethod(Threshold.read)
+    native = "otsu"
     base = Threshold().base
     weights = Threshold().weights
 
