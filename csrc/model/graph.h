@@ -61,7 +61,8 @@ struct Encoder {
   std::vector<uint8_t> table;  // of levels: [256][planes], 0 and 1
 };
 
-// Value 0 is the image, or its bits where there is an encoder. Nodes are in topological order and each writes a value of its own.
+// Value 0 is the image, or its bits where there is an encoder. Nodes are in topological order and each writes a value of its
+// own.
 struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;

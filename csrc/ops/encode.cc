@@ -19,9 +19,7 @@ class EncodeStep : public Step {
   }
 
  protected:
-  const uint8_t* pixels_of(const Memory& at, int y) const {
-    return at.image + static_cast<size_t>(y) * map.w * channels;
-  }
+  const uint8_t* pixels_of(const Memory& at, int y) const { return at.image + static_cast<size_t>(y) * map.w * channels; }
   uint8_t* bits_of(const Memory& at, int y) const { return at[Role::output] + y * map.row; }
 
   const Map map;
