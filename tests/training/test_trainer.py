@@ -11,8 +11,8 @@ from torch import nn
 import bitwright as bw
 from bitwright.errors import LabelError, ModelError, TrainingError
 from bitwright.training import Options
+from bitwright.training.loop import Progress
 from bitwright.training.teacher import Teacher
-from bitwright.training.trainer import Progress
 
 PREPROCESS = bw.Preprocess(size=8, mean=0.5, std=0.25, mode="L")
 OPTIONS = Options(epochs=2, batch=32, lr=0.05, augment=("crop",), recalibrate_bn=2, ema=0.9, distill=0.3)
@@ -54,12 +54,12 @@ def test_training_lowers_the_loss() -> None:
 @pytest.mark.parametrize("recipe", ["w4a4", ["w4a8", "w1a1"]], ids=["one stage", "two stages"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_resumed_run_ends_the_same(recipe, optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bitwright.training.trainer.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("bitwright.training.loop.SAVE_EVERY_S", 0.0)
     options, whole, parts = replace(OPTIONS, optimizer=optimizer), tmp_path / "whole", tmp_path / "parts"
     expected = run(recipe=recipe, options=options, resume=whole)
-    from bitwright.training import trainer
+    from bitwright.training import loop
 
-    step, calls = trainer._Trainer._step, 0
+    step, calls = loop.Loop._step, 0
 
     def interrupted(self, *arguments):
         nonlocal calls
@@ -68,7 +68,7 @@ def test_a_resumed_run_ends_the_same(recipe, optimizer: str, tmp_path: Path, mon
             raise Stop
         return step(self, *arguments)
 
-    monkeypatch.setattr(trainer._Trainer, "_step", interrupted)
+    monkeypatch.setattr(loop.Loop, "_step", interrupted)
     with pytest.raises(Stop):
         run(recipe=recipe, options=options, resume=parts)
     found = run(recipe=recipe, options=options, resume=parts)
@@ -155,9 +155,9 @@ def test_options_that_make_no_sense(field: str, value, message: str) -> None:
 
 
 def test_labels_that_do_not_fit_stop_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bitwright.training import trainer
+    from bitwright.training import loop
 
-    monkeypatch.setattr(trainer._Trainer, "_step", None)
+    monkeypatch.setattr(loop.Loop, "_step", None)
     source = bw.open_source("digits[:96]")
     assert source.labels is not None
     for labels, classes in ((source.labels + 5, None), (source.labels % 3, ("a", "b", "c"))):

@@ -25,7 +25,7 @@ from bitwright.images.sources import open_source
 
 if TYPE_CHECKING:
     from bitwright.models import FloatModel
-    from bitwright.training.trainer import Progress
+    from bitwright.training.loop import Progress
 
 
 @click.command()
