@@ -68,7 +68,7 @@ def _weights(base: Base, layer: Layer, bits: int, xs: list[Tensor]) -> Variant:
     changed.quantizer.choose_range(algorithm, changed.tensors()["weight"])
     if "bias_correct" in base.prepared.recipe.algorithms:
         moved = layer(xs, quantized=True, clamped=False) - changed(xs, quantized=True, clamped=False)
-        changed.correction.add_(moved.double().mean([axis for axis in range(moved.dim()) if axis != 1]))
+        changed.correction.add_(moved.double().mean([axis for axis in range(moved.dim()) if axis != layer.axis]))
     node, values = changed.float_node(), base.graph.values
     lowered = float_op(node).lower(node, [values[name] for name in node.inputs], values[node.name])
     return Variant(bits, (lowered,), {})
