@@ -7,11 +7,16 @@ import safetensors.numpy
 from tests.artifact.sample import BODY, DATA, HEADER, refuse, refused_or_good, stored, with_header, with_tensors
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\0", b"\0" * 8, b"\0" * 64, b"\xff" * 64, b"PK\3\4" + b"\0" * 40, b"{}", b"\x80\4."]
-)
+@pytest.mark.parametrize("data", [b"\0", b"\0" * 8, b"\0" * 64, b"\xff" * 64, b"{}"])
 def test_other_bytes_are_refused(data):
     refuse(data, "not a safetensors file")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(b"", "an empty file"), (b"PK\3\4" + b"\0" * 40, "a zip file"), (b"\x80\4.", "a checkpoint")]
+)
+def test_bytes_of_another_kind_are_refused_by_its_name(data, kind):
+    refuse(data, kind)
 
 
 def test_a_file_cut_anywhere_is_refused():

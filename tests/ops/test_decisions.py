@@ -11,7 +11,7 @@ import bitwright
 from bitwright.ops import OPS
 
 SOURCES = Path(bitwright.__file__).parent
-ROOMS = ("ops/", "prepared/ops/", "capture/aten.py")
+ROOMS = ("ops/", "prepared/ops/", "capture/aten/")
 """Where an op may be called by its name."""
 ALLOWED = {
     "capture/channel_order.py": 1,  # finds the slices that it wrote itself: no trait says which positions a node reads
@@ -23,7 +23,10 @@ CLASSES = {type(op).__name__ for op in OPS.values()}
 
 def decisions(source: str) -> Iterator[int]:
     """The lines on which code decides by the name or the class of an op."""
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    imported = {alias.name for node in imports if str(node.module).startswith("bitwright.ops") for alias in node.names}
+    for node in ast.walk(tree):
         match node:
             case ast.Compare(left=left, comparators=[right]):
                 sides = (left, right), (right, left)
@@ -36,7 +39,7 @@ def decisions(source: str) -> Iterator[int]:
             case ast.Subscript(value=ast.Dict(keys=keys)) if any(key is not None and names_an_op(key) for key in keys):
                 yield node.lineno
             case ast.Call(func=ast.Name(id="isinstance"), args=[_, kind]):
-                if any(isinstance(part, ast.Name) and part.id in CLASSES for part in ast.walk(kind)):
+                if any(isinstance(part, ast.Name) and part.id in CLASSES & imported for part in ast.walk(kind)):
                     yield node.lineno
             case ast.Subscript(value=ast.Attribute(attr="inputs"), slice=ast.Constant() | ast.Slice()):
                 yield node.lineno  # by position: its role says what an operand is for
@@ -93,8 +96,8 @@ def test_no_decision_by_name_is_left_but_these():
         "node.op in WITH_WEIGHT",
         "op != 'linear'",
         "node.op == Conv2d.name",
-        "isinstance(op, Prelu)",
-        "isinstance(op, (Foo, Table))",
+        "from bitwright.ops.prelu import Prelu\nisinstance(op, Prelu)",
+        "from bitwright.ops.table import Table\nisinstance(op, (Foo, Table))",
         "{'conv2d': 1}[node.op]",
         "match node.op:\n case 'pad': ...",
         "node.inputs[0]",
@@ -114,6 +117,7 @@ def test_a_decision_is_seen(source):
         "Node(name, 'conv2d', (x,))",
         "first.op == second.op",
         "'clamp' in first.attrs",
+        "from bitwright.capture.draft import Constant\nisinstance(operand, Constant)",
         "node.op == 'call_function'",
     ],
 )
