@@ -37,9 +37,9 @@ def main() -> None:
     orders |= {f"shuffle {i}": random.permutation(images) for i in range(3)}
     made = set()
     for name, given in orders.items():
-        artifact = bw.quantize(loaded.module, given, preprocess=preprocess)
+        artifact = bw.quantize(loaded.float_model, given, preprocess=preprocess)
         made.add(bw.Engine(artifact)(images[:50]).tobytes())
-        found = bw.evaluate(artifact, test, reference=loaded.module)
+        found = bw.evaluate(artifact, test, reference=loaded.float_model)
         print(
             f"{name}: top-1 {found.top1:.2f} of {found.reference_top1:.2f}, agreement {found.agreement:.2f}", flush=True
         )

@@ -1,9 +1,15 @@
 """How far `bias_correct` believes what it has seen: a mean of a few images is mostly chance."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from torch import nn
 
 from bitwright.algorithms.correction.bias_correct import certain
+from bitwright.images.preprocess import Preprocess
+from bitwright.quantization import calibrate, prepare
+from bitwright.recipe import Recipe
 
 
 def noisy(images: int, spread: float, noise: float, channels: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,3 +46,26 @@ def test_one_image_is_all_there_is() -> None:
     seen = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
     assert torch.equal(certain(seen), seen[0])
     assert torch.equal(certain(torch.zeros(4, 3, dtype=torch.float64)), torch.zeros(3, dtype=torch.float64))
+
+
+def test_the_mean_behind_the_clamp_is_the_float_models() -> None:
+    """The mean in front of a relu may be wrong by what the relu cuts off, and then it is no good to correct it."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 64, 3, padding=1)
+    assert conv.bias is not None
+    nn.init.uniform_(conv.bias, -1.5, 0.5)
+    model = nn.Sequential(conv, nn.ReLU(), nn.Conv2d(64, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+    preprocess = Preprocess(size=16, mean=0.5, std=0.25)
+    x = torch.from_numpy(preprocess.normalise(images))
+    with torch.no_grad():
+        wanted = model[:2](x).mean((0, 2, 3))
+    apart = {}
+    for algorithms in ((), ("bias_correct",)):
+        prepared = prepare(model, preprocess=preprocess, recipe=replace(Recipe.parse("w3a8"), algorithms=algorithms))
+        calibrate(prepared, images, guard=False)
+        layer = prepared.layer("0")
+        with torch.no_grad():
+            found = layer([prepared.real_input(torch.from_numpy(images))], quantized=True).mean((0, 2, 3))
+        apart[algorithms] = float((found - wanted).square().mean().sqrt())
+    assert apart[("bias_correct",)] < 0.2 * apart[()]

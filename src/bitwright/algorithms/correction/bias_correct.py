@@ -1,7 +1,9 @@
 """`bias_correct`: shift each convolution's and linear layer's channels so that their mean is the float model's.
 
-    b[c] += mean over images and places of (y_float[c] - y_quantized[c]), as far as it is certain (see `certain`)
-where y is the result in front of the clamp, and the quantized path has all layers before it quantized and corrected.
+    b[c] += mean over images and places of (y_float[c] - y_quantized[c]) / share of the places that the clamp lets pass
+where y is the result behind the clamp, so that what a relu cuts off is not corrected for, and a share of places is of those
+where a shift moves the result. The quantized path has all layers before it quantized and corrected. What is not certain of
+a mean, since it is that of a few images, is left away (`certain`).
 Both paths walk through the network side by side, so one pass corrects every layer. Without images, the analytic form:
     b[c] += gain[c] * sum (w[c] - w_q[c]) * E[x]        where x comes from a batch norm, E[x] as in data_free.py
 Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.2 and appendix D
@@ -23,6 +25,8 @@ from bitwright.ops import float_op, source
 from bitwright.prepared import PreparedModel
 
 LEAST_IMAGES, MOST_NUMBERS = 8, 2**25
+LEAST_PASSING = 1 / 16
+"""Of a channel that hardly ever passes the clamp, the mean behind it can hardly be moved."""
 
 
 class BiasCorrect(Correction):
@@ -64,22 +68,30 @@ def _correct(prepared: PreparedModel, node: Node, exact: Path, rounded: Path) ->
     """Correct one layer, and take both paths past it: its results are computed once, shifted and clamped where they lie."""
     layer, edge = prepared.layer(node.name), prepared.edge(node.name)
 
-    def compute(rows: slice) -> Tensor:
-        found = layer(rounded.inputs(node, rows), quantized=True, clamped=False)
-        rounded.write(node.name, rows, found)
-        wanted = layer(exact.inputs(node, rows), quantized=False, clamped=False)
-        exact.write(node.name, rows, layer.clamp(wanted))
-        lost: Tensor = wanted.sub_(found).movedim(layer.axis, 1).double()
-        return lost.mean(list(range(2, lost.dim()))) if lost.dim() > 2 else lost
+    def compute(rows: slice) -> tuple[Tensor, Tensor]:
+        y_q = layer(rounded.inputs(node, rows), quantized=True, clamped=False)
+        rounded.write(node.name, rows, y_q)
+        y = layer(exact.inputs(node, rows), quantized=False, clamped=False)
+        behind, behind_q = layer.clamp(y), layer.clamp(y_q)
+        exact.write(node.name, rows, behind)
+        passes = (behind == y) | (behind_q == y_q)
+        return _by_channel(behind - behind_q, layer.axis), _by_channel(passes, layer.axis)
 
     def finish(rows: slice) -> None:
         y = layer.clamp(layer.shifted(rounded.read(node.name, rows), shift))
         rounded.write(node.name, rows, y if edge is None else edge(y))
 
-    shift = certain(torch.cat([compute(rows) for rows in exact.rows])).to(layer.correction)
+    lost, passing = (torch.cat(parts) for parts in zip(*map(compute, exact.rows), strict=True))
+    shift = certain(lost / passing.mean(0).clamp_min(LEAST_PASSING)).to(layer.correction)
     layer.correction.add_(shift)
     for rows in rounded.rows:
         finish(rows)
+
+
+def _by_channel(y: Tensor, axis: int) -> Tensor:
+    """The mean over the places of each image, [N, C]."""
+    y = y.movedim(axis, 1).double()
+    return y.mean(list(range(2, y.dim()))) if y.dim() > 2 else y
 
 
 def certain(found: Tensor) -> Tensor:
