@@ -113,6 +113,30 @@ def test_minmax_covers_everything_and_the_others_leave_outliers_out() -> None:
     assert activation(RANGES["mse"], np.append(np.repeat(values[:-1], 10), 40.0), codes)[1] < 40
 
 
+NORMAL_BINS = np.arange(-3.99, 4, 0.02)
+OUTLIERS = {
+    "above": (NORMAL_BINS, 40.0),
+    "below": (NORMAL_BINS, -40.0),
+    "behind a relu": (NORMAL_BINS[NORMAL_BINS > 0], 40.0),
+}
+
+
+@pytest.mark.parametrize("algorithm", [a for a in RANGES.values() if a.name != "minmax"], ids=lambda a: a.name)
+@pytest.mark.parametrize(("bins", "outlier"), OUTLIERS.values(), ids=OUTLIERS)
+def test_it_gains_where_one_of_many_numbers_is_far_away(algorithm: Range, bins: np.ndarray, outlier: float) -> None:
+    """What clips exists for this: the squared error, that of the outlier included, is a tenth of minmax's or less."""
+    values, counts = np.append(bins, outlier), np.append(1000 * np.exp(-(bins**2) / 2), 1.0)
+    order = np.argsort(values)
+    values, counts = values[order], counts[order]
+
+    def lost(algorithm: Range) -> float:
+        lo, hi = algorithm.activation(values, counts, SCHEMES["uint4"])
+        qtype = affine_qtype("uint4", min(lo, 0.0), max(hi, 0.0))
+        return float(counts @ (to_real(to_codes(values, qtype), qtype) - values) ** 2)
+
+    assert lost(algorithm) < 0.1 * lost(RANGES["minmax"])
+
+
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 WEIGHTS: dict[str, np.ndarray] = {
@@ -181,6 +205,21 @@ def test_mse_is_better_than_minmax_where_few_codes_meet_heavy_tails() -> None:
     codes = SCHEMES["int4"]
     found, covered = (weight_errors(weight, RANGES[name].weight(weight, codes), codes) for name in ("mse", "minmax"))
     assert found.sum() < 0.9 * covered.sum()
+
+
+COVER_WEIGHTS = {"minmax", "entropy"}
+"""What says of itself that it covers weights whole."""
+
+
+@pytest.mark.parametrize(
+    "algorithm", [a for a in RANGES.values() if a.name not in COVER_WEIGHTS], ids=lambda algorithm: algorithm.name
+)
+def test_it_gains_where_one_weight_of_many_is_far_away(algorithm: Range) -> None:
+    weight = np.random.default_rng(1).normal(0, 1, (2, 20_000))
+    weight[:, 7] = -30, 40
+    codes = SCHEMES["int4"]
+    found, covered = (weight_errors(weight, a.weight(weight, codes), codes) for a in (algorithm, RANGES["minmax"]))
+    assert (found < 0.2 * covered).all()
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
