@@ -80,7 +80,7 @@ void finish_pixel(const BitgemmParams& p, const Epilogue256& epilogue, const Bit
   if (p.thresholds) return store_bits(p, 0, block, thresholded(p, sums, block), pixel.out);
   int channel = block * kBitBlock;
   alignas(32) uint8_t codes[kBitBlock] = {};
-  uint8_t* out = p.packed_planes ? codes - channel : pixel.out;
+  uint8_t* out = p.packed_planes ? pixel_of(codes, channel) : pixel.out;
   for (int half = 0; half < 2; ++half) {
     int first = channel + 16 * half, end = p.epilogue.to_float ? p.out.c : p.out.lanes;
     if (first >= end || first >= p.out.c) continue;

@@ -170,7 +170,7 @@ void finish_pixels(const BitgemmParams& p, const BitPixel* pixels, int count, in
   alignas(64) uint8_t codes[kPixelBlock][64];  // apart, so that none is taken for the next pixel
   Row512 rows[kPixelBlock];
   for (int r = 0; r < count; ++r)
-    rows[r] = {sums + r * kBitBlock, pixels[r].second, p.packed_planes ? codes[r] - channel : pixels[r].out};
+    rows[r] = {sums + r * kBitBlock, pixels[r].second, p.packed_planes ? pixel_of(codes[r], channel) : pixels[r].out};
   int lanes = p.packed_planes ? kBitBlock : p.out.lanes - channel < kBitBlock ? p.out.lanes - channel : kBitBlock;
   finish_rows<2>(p.epilogue, channel, lanes, rows, count);
   if (p.packed_planes)

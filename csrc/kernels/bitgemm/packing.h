@@ -57,6 +57,12 @@ inline void take_pixels(const BitgemmParams& p, const Buffers& at, const BitPiec
   }
 }
 
+// Where the pixel would begin whose channel `channel` is at `codes`: an epilogue takes a pixel and a channel. Reckoned with
+// numbers, as the address lies outside of the array that `codes` points into.
+inline uint8_t* pixel_of(uint8_t* codes, int channel) {
+  return reinterpret_cast<uint8_t*>(reinterpret_cast<uintptr_t>(codes) - static_cast<uintptr_t>(channel));
+}
+
 // A word with a 1 for each bit of block `block` that is a channel of the output.
 inline uint32_t real_channels(const BitgemmParams& p, int block) {
   int count = p.out.c - block * kBitBlock;

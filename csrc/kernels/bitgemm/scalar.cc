@@ -35,7 +35,7 @@ void finish_pixel(const BitgemmParams& p, const BitPixel& pixel, int block, cons
     } else if (p.thresholds) {
       planes[0] |= uint32_t{acc >= p.thresholds[c]} << i;
     } else {
-      finish(p.epilogue, c, acc, pixel.second, codes - first);
+      finish(p.epilogue, c, acc, pixel.second, pixel_of(codes, first));
       for (int plane = 0; plane < p.packed_planes; ++plane) planes[plane] |= uint32_t{codes[i] >> plane & 1u} << i;
     }
   }

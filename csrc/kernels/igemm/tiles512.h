@@ -17,7 +17,13 @@ constexpr int kPixelBlock = 112, kSmallPixelBlock = 48, kManyPieces = 16;
 // Small tiles read the weights again every 2 to 8 pixels, so the block of panels has to stay in L1.
 constexpr int kMostWovenQuads = 160;
 
+#ifdef BITWRIGHT_FEW_TILES  // for sanitizers: the same code, in as few and small tiles as a compiler gets through in time
+constexpr int most_pixels(int panels) { return panels == 1 ? 4 : 2; }
+constexpr int kWovenPixels[] = {4, 2, 2, 2};  // by panels, less 1
+#else
 constexpr int most_pixels(int panels) { return panels == 4 ? 6 : 8; }
+constexpr int kWovenPixels[] = {8, 4, 3, 2};  // by panels, less 1
+#endif
 
 template <int kPixels, int kPanels>
 BITWRIGHT_INLINE inline void begin(const int32_t* starts, __m512i (&acc)[kPixels][kPanels]) {
@@ -181,8 +187,6 @@ struct Finish {
   Tiles<CodesTile> tiles;
   WovenTiles woven[2][4];  // by half, by panels less 1
 };
-
-constexpr int kWovenPixels[] = {8, 4, 3, 2};  // by panels, less 1
 
 template <Kind kKind>
 constexpr Finish finish_of() {
