@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bitwright import _native
 from bitwright.engine.native import make_plan
 from bitwright.engine.reference import Reference
+from tests.conformance.ops.cases import GROW
 from tests.kernels.random_graph import RandomGraph
 
 
@@ -65,6 +66,7 @@ POINTWISE: dict[str, Callable[[RandomGraph, str, str], str]] = {
     "mul": lambda graph, x, y: graph.mul(x, y),
     "mul by a factor a channel": lambda graph, x, y: graph.mul(x, graph.global_avg_pool2d(y)),
     "batch_norm": lambda graph, x, y: graph.batch_norm(graph.max_pool2d(x, 1, 1)),
+    "group_norm": lambda graph, x, y: GROW["group_norm"](graph, x),
     "max_pool2d 3x3": lambda graph, x, y: graph.max_pool2d(x, 3, 2, (1, 1, 1, 1)),
     "avg_pool2d 3x3": lambda graph, x, y: graph.avg_pool2d(x, 3, 1, (1, 1, 1, 1)),
     "global_avg_pool2d": lambda graph, x, y: graph.global_avg_pool2d(graph.add(x, y)),

@@ -74,3 +74,15 @@ def test_one_unit_more_in_any_output_is_refused(out: int) -> None:
     assert (worst(weight) > MOST).sum() == 1
     with pytest.raises(EngineError, match="an accumulator could overflow int32"):
         make_plan(graph(weight), 1)
+
+
+@pytest.mark.parametrize("out", range(OUTS))
+def test_one_more_than_the_largest_int32_is_refused(out: int) -> None:
+    """A unit less where codes reach 128, a unit more where they reach 129."""
+    weight = weights()
+    for channel, unit in ((0, -1), (1, 1)):
+        place = (out, channel, SIDE - 1, (7 * out) % SIDE)
+        weight[place] += unit * np.sign(weight[place])
+    assert worst(weight)[out] == MOST + 1
+    with pytest.raises(EngineError, match="an accumulator could overflow int32"):
+        make_plan(graph(weight), 1)
