@@ -2,55 +2,21 @@
 // taps of 8 channels, exactly. An odd tap at the end is paired with itself and a weight of zero.
 #include <immintrin.h>
 
-#include "kernels/depthwise/depthwise.h"
+#include "kernels/depthwise/taps256.h"
 #include "kernels/epilogue_avx2.h"
 
 namespace bitwright {
 namespace {
 
-constexpr int kChannels = 16;
-constexpr int kPairCodes = 2 * kChannels;
-
-int taps(const DepthwiseParams& p) { return p.window.kh * p.window.kw; }
-
-int pairs(const DepthwiseParams& p) { return (taps(p) + 1) / 2; }
-
-int channel_blocks(const DepthwiseParams& p) { return (p.out.c + kChannels - 1) / kChannels; }
-
-DepthwiseGrid grid_of(const DepthwiseParams& p) { return {p, p.out.h}; }
-
-int units(const DepthwiseParams& p) { return grid_of(p).units(); }
-
-size_t packed_bytes(const DepthwiseParams& p) {
-  return static_cast<size_t>(channel_blocks(p)) * pairs(p) * kPairCodes * sizeof(int16_t);
-}
-
-// [block of channels][pair of taps][channel][2]
-void pack(const DepthwiseParams& p, const int8_t* weights, void* packed) {
-  auto* to = static_cast<int16_t*>(packed);
-  for (int block = 0; block < channel_blocks(p); ++block)
-    for (int pair = 0; pair < pairs(p); ++pair)
-      for (int i = 0; i < kPairCodes; ++i) {
-        int channel = block * kChannels + i / 2, tap = 2 * pair + i % 2;
-        bool inside = channel < p.out.c && tap < taps(p);
-        *to++ = inside ? weights[channel * taps(p) + tap] : int16_t{0};
-      }
-}
+using Taps = TapGroups<int16_t, 2>;
 
 class Runner {
  public:
-  Runner(const DepthwiseParams& p, const Buffers& at) : p_(p), at_(at), epilogue_(p.epilogue) {
-    for (int tap = 0; tap < 2 * pairs(p); ++tap) {
-      int last = tap < taps(p) ? tap : tap - 1;
-      offset_[tap] =
-          last / p.window.kw * p.window.dilation_h * p.in.row + last % p.window.kw * p.window.dilation_w * p.in.pixel;
-    }
-  }
+  Runner(const DepthwiseParams& p, const Buffers& at) : p_(p), at_(at), epilogue_(p.epilogue) { Taps::offsets(p, offset_); }
 
   void row(int y, int c) const {
-    const uint8_t* in =
-        at_.in + (y * p_.window.stride_h - p_.window.pad_top) * p_.in.row - p_.window.pad_left * p_.in.pixel + c;
-    const auto* weights = static_cast<const int16_t*>(p_.weights) + static_cast<ptrdiff_t>(c) * 2 * pairs(p_);
+    const uint8_t* in = window_of(p_, at_, y, c);
+    const int16_t* weights = Taps::weights(p_, c);
     const uint8_t* second = at_.second + y * p_.second.row;
     uint8_t* out = at_.out + y * p_.out.row;
     for (int x = 0; x < p_.out.w; x += kOuts) {
@@ -75,7 +41,7 @@ class Runner {
       __m256i start = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p_.start + c + 8 * v));
       unrolled<kOuts>([&](auto i) BITWRIGHT_INLINE { acc[i][v] = start; });
     });
-    for (int pair = 0; pair < pairs(p_); ++pair, w += kPairCodes) {
+    for (int pair = 0; pair < Taps::count(p_); ++pair, w += Taps::kCodes) {
       ptrdiff_t first = offset_[2 * pair], second = offset_[2 * pair + 1];
       __m256i low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
       __m256i high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + kChannels));
@@ -92,20 +58,11 @@ class Runner {
   const DepthwiseParams& p_;
   const Buffers& at_;
   Epilogue256 epilogue_;
-  ptrdiff_t offset_[kMostDepthwiseTaps + 1];
+  ptrdiff_t offset_[Taps::kMostOffsets];
 };
-
-void run(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
-  Runner runner(p, at);
-  grid_of(p).each(begin, end, [&](int block, int first, int last) {
-    int stop = block + DepthwiseGrid::kBlockChannels;
-    for (int c = block; c < stop && c < p.out.c; c += kChannels)
-      for (int y = first; y < last; ++y) runner.row(y, c);
-  });
-}
 
 }  // namespace
 
-const Kernel<DepthwiseParams> depthwise_avx2 = {units, packed_bytes, pack, nullptr, run};
+const Kernel<DepthwiseParams> depthwise_avx2 = {units, Taps::packed_bytes, Taps::pack, nullptr, run_rows<Runner>};
 
 }  // namespace bitwright

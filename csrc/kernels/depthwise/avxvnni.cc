@@ -3,54 +3,22 @@
 // the next. Missing taps of the last quad repeat the last one, with weights of zero.
 #include <immintrin.h>
 
-#include "kernels/depthwise/depthwise.h"
+#include "kernels/depthwise/taps256.h"
 #include "kernels/epilogue_avx2.h"
 
 namespace bitwright {
 namespace {
 
-constexpr int kChannels = 16;
-constexpr int kQuadCodes = 4 * kChannels;
-
-int taps(const DepthwiseParams& p) { return p.window.kh * p.window.kw; }
-
-int quads(const DepthwiseParams& p) { return (taps(p) + 3) / 4; }
-
-int channel_blocks(const DepthwiseParams& p) { return (p.out.c + kChannels - 1) / kChannels; }
-
-DepthwiseGrid grid_of(const DepthwiseParams& p) { return {p, p.out.h}; }
-
-int units(const DepthwiseParams& p) { return grid_of(p).units(); }
-
-size_t packed_bytes(const DepthwiseParams& p) { return static_cast<size_t>(channel_blocks(p)) * quads(p) * kQuadCodes; }
-
-// [block of channels][quad of taps][channel][4]
-void pack(const DepthwiseParams& p, const int8_t* weights, void* packed) {
-  auto* to = static_cast<int8_t*>(packed);
-  for (int block = 0; block < channel_blocks(p); ++block)
-    for (int quad = 0; quad < quads(p); ++quad)
-      for (int i = 0; i < kQuadCodes; ++i) {
-        int channel = block * kChannels + i / 4, tap = 4 * quad + i % 4;
-        bool inside = channel < p.out.c && tap < taps(p);
-        *to++ = inside ? weights[channel * taps(p) + tap] : int8_t{0};
-      }
-}
+using Taps = TapGroups<int8_t, 4>;
 
 __m128i load(const void* bytes) { return _mm_loadu_si128(static_cast<const __m128i*>(bytes)); }
 
 class Runner {
  public:
-  Runner(const DepthwiseParams& p, const Buffers& at) : p_(p), at_(at), epilogue_(p.epilogue) {
-    for (int tap = 0; tap < 4 * quads(p); ++tap) {
-      int there = tap < taps(p) ? tap : taps(p) - 1;
-      offset_[tap] =
-          there / p.window.kw * p.window.dilation_h * p.in.row + there % p.window.kw * p.window.dilation_w * p.in.pixel;
-    }
-  }
+  Runner(const DepthwiseParams& p, const Buffers& at) : p_(p), at_(at), epilogue_(p.epilogue) { Taps::offsets(p, offset_); }
 
   void row(int y, int c) const {
-    const uint8_t* in =
-        at_.in + (y * p_.window.stride_h - p_.window.pad_top) * p_.in.row - p_.window.pad_left * p_.in.pixel + c;
+    const uint8_t* in = window_of(p_, at_, y, c);
     ptrdiff_t step = p_.window.stride_w * p_.in.pixel;
     for (int x = 0; x < p_.out.w; x += 2) {
       int next = x + 1 < p_.out.w ? x + 1 : x;
@@ -69,8 +37,8 @@ class Runner {
   // acc[v] is channels c + 4 * v.. of both outputs, whose windows begin at `first` and `second`.
   void sums(const uint8_t* first, const uint8_t* second, int c, __m256i (&acc)[4]) const {
     for (int v = 0; v < 4; ++v) acc[v] = _mm256_broadcastsi128_si256(load(p_.start + c + 4 * v));
-    const auto* w = static_cast<const int8_t*>(p_.weights) + static_cast<ptrdiff_t>(c) * 4 * quads(p_);
-    for (int quad = 0; quad < quads(p_); ++quad, w += kQuadCodes) {
+    const int8_t* w = Taps::weights(p_, c);
+    for (int quad = 0; quad < Taps::count(p_); ++quad, w += Taps::kCodes) {
       __m256i x[4];
       for (int i = 0; i < 4; ++i) {
         ptrdiff_t tap = offset_[4 * quad + i];
@@ -92,20 +60,11 @@ class Runner {
   const DepthwiseParams& p_;
   const Buffers& at_;
   Epilogue256 epilogue_;
-  ptrdiff_t offset_[kMostDepthwiseTaps];
+  ptrdiff_t offset_[Taps::kMostOffsets];
 };
-
-void run(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
-  Runner runner(p, at);
-  grid_of(p).each(begin, end, [&](int block, int first, int last) {
-    int stop = block + DepthwiseGrid::kBlockChannels;
-    for (int c = block; c < stop && c < p.out.c; c += kChannels)
-      for (int y = first; y < last; ++y) runner.row(y, c);
-  });
-}
 
 }  // namespace
 
-const Kernel<DepthwiseParams> depthwise_avxvnni = {units, packed_bytes, pack, nullptr, run};
+const Kernel<DepthwiseParams> depthwise_avxvnni = {units, Taps::packed_bytes, Taps::pack, nullptr, run_rows<Runner>};
 
 }  // namespace bitwright
