@@ -129,6 +129,14 @@ def test_what_is_no_image_is_an_error(images):
         Classifier(ARTIFACT)(images)
 
 
+@pytest.mark.parametrize("count", [1.5, "3", True, None, -1, 2.0])
+def test_what_is_no_count_is_an_error(count):
+    with pytest.raises(EngineError, match="expected a batch of at least 1 image"):
+        Classifier(ARTIFACT, batch=count)
+    with pytest.raises(EngineError, match="expected at least 1 class for each image"):
+        Classifier(ARTIFACT)(np.zeros((2, 2, 3), np.uint8), top=count)
+
+
 def test_counts_below_one_are_errors(files):
     with pytest.raises(EngineError, match="at least 1"):
         Classifier(ARTIFACT, batch=0)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,6 +175,12 @@ def test_bad_images_are_reported_and_count_nowhere(artifact: Artifact, folder: P
 def test_a_float_model_needs_its_preprocessing() -> None:
     with pytest.raises(BitwrightError, match="preprocess"):
         evaluate(MODEL, source())
+
+
+@pytest.mark.parametrize("model", [None, 3, {}])
+def test_what_is_no_model_is_called_that(model: Any) -> None:
+    with pytest.raises(ModelError, match="expected a float model"):
+        evaluate(model, source())
 
 
 def test_the_record_is_plain_data(artifact: Artifact) -> None:

@@ -178,6 +178,14 @@ def test_no_images_are_refused(images: Any) -> None:
         make(images)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5, "1", None, True])
+def test_what_is_no_seed_is_refused(seed: Any) -> None:
+    with pytest.raises(CalibrationError, match="as the seed, found"):
+        make(seed=seed)
+    with pytest.raises(CalibrationError, match="as the seed, found"):
+        calibrate(prepare(net(), preprocess=PREPROCESS), IMAGES, seed=seed)
+
+
 def test_unknown_ranges_and_recipes_are_refused_before_any_image_is_read() -> None:
     def never() -> Iterator[np.ndarray]:
         raise AssertionError("an image was read")

@@ -201,6 +201,12 @@ def test_malformed_records_are_refused(record: Any) -> None:
         Recipe.from_json(record)
 
 
+@pytest.mark.parametrize("spec", [None, 3, ["w8a8"]])
+def test_what_is_no_recipe_is_refused(spec: Any) -> None:
+    with pytest.raises(RecipeError, match=r"expected a recipe like w8a8, .* found"):
+        Recipe.parse(spec)
+
+
 def test_reading_does_not_change_the_record() -> None:
     record = {"layers": [{"match": "a", "weights": "int4"}], "first": {"weights": "int8"}}
     before = {"layers": [{"match": "a", "weights": "int4"}], "first": {"weights": "int8"}}

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,8 @@ class Classifier:
         threads: int | None = None,
         batch: int = BATCH,
     ) -> None:
-        if batch < 1:
-            raise EngineError(f"expected a batch of at least 1 image, found {batch}")
+        if not _is_count(batch):
+            raise EngineError(f"expected a batch of at least 1 image, found {batch!r:.100}")
         self.artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
         self.threads = len(os.sched_getaffinity(0)) if threads is None else threads
         self.batch = batch
@@ -72,8 +73,8 @@ class Classifier:
             size, several of these, an array [N, h, w, C] of them, or an image source. Each goes through the preprocessing.
         An image that cannot be read is a prediction with an `error`. What is no image at all is an EngineError.
         """
-        if top < 1:
-            raise EngineError(f"expected at least 1 class for each image, found top={top}")
+        if not _is_count(top):
+            raise EngineError(f"expected at least 1 class for each image, found top={top!r:.100}")
         items, count = _items(images)
         if count == 1:
             yield from self._classified(list(items), self._engine, top)
@@ -113,6 +114,10 @@ class Classifier:
                 guesses = (Guess(int(k), self.artifact.class_names[k], float(shares[k])) for k in best)
                 found[i] = Prediction(name, tuple(guesses), raw)
         return [found[i] for i in range(len(items))]
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 1
 
 
 def _items(images: Picture | Iterable[Picture] | ImageSource) -> tuple[Iterator[Item], int | None]:

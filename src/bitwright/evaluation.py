@@ -96,6 +96,8 @@ def evaluate(
     artifact = model.artifact if isinstance(model, Engine) else None
     preprocess = artifact.preprocess if artifact is not None else preprocess
     if preprocess is None:
+        if not isinstance(model, Engine):
+            _float_model(model)  # raises where it is no model at all
         raise BitwrightError("a float model needs preprocess=bitwright.Preprocess(...) to be evaluated")
     outputs = model.artifact.outputs if isinstance(model, Engine) else outputs_of(model, preprocess)
     known = known_classes(None if artifact is None else artifact.known_classes, classes, outputs)

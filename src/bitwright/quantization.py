@@ -4,6 +4,7 @@ import hashlib
 import platform
 import warnings
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from os import PathLike
 from typing import Any
 
@@ -96,6 +97,11 @@ def prepare(
     return prepared
 
 
+def _expect_seed(seed: int) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
+        raise CalibrationError(f"expected a whole number from 0 to {2**32 - 1} as the seed, found {seed!r:.100}")
+
+
 def calibrate(
     prepared: PreparedModel,
     images: Images | None,
@@ -124,6 +130,7 @@ def calibrate(
     and expect less. Raises CalibrationError where there are no images, or the float model does not stay finite.
     """
     _expect_prepared(prepared)
+    _expect_seed(seed)
     algorithm = range_algorithm(range or prepared.recipe.range)
     chosen = corrections(prepared.recipe.algorithms)
     origins = [RANGES.origin(algorithm.name), *(CORRECTIONS.origin(correction.name) for correction in chosen)]
@@ -275,6 +282,7 @@ def quantize(
     order, if that has one for each class.
     Same inputs, same seed: same bytes.
     """
+    _expect_seed(seed)
     prepared = prepare(model, preprocess=preprocess, recipe=recipe, output=output)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     if classes is not None:

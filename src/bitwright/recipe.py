@@ -196,6 +196,8 @@ class Recipe:
         """A recipe from its short form (`w4a8`), from a TOML file, or itself."""
         if isinstance(spec, Recipe):
             return spec
+        if not isinstance(spec, str | os.PathLike):
+            raise RecipeError(f"expected a recipe like w8a8, the path of a .toml file or a Recipe, found {spec!r:.100}")
         short = re.fullmatch(r"w([1-8t])a([1-8])", os.fspath(spec))
         if short:
             return _short(os.fspath(spec), short[1], int(short[2]))

@@ -83,6 +83,10 @@ def test_a_factory_may_be_an_attribute_of_an_attribute():
     ("spec", "message"),
     [
         ("some_factories:nope", "some_factories:nope: the module some_factories has no nope"),
+        (
+            "bitwright.zoo:mnist_lenett",
+            "bitwright.zoo:mnist_lenett: the module bitwright.zoo has no mnist_lenett; did you mean 'mnist_lenet'?",
+        ),
         ("some_factories:", "some_factories:: the module some_factories has no attribute without a name"),
         (":plain", ":plain: cannot import a module without a name: ValueError: Empty module name"),
         ("no_such:x", "no_such:x: cannot import no_such: ModuleNotFoundError: No module named 'no_such'"),

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from bitwright.class_files import class_names
-from bitwright.errors import BitwrightError, ModelError
+from bitwright.errors import BitwrightError, ModelError, did_you_mean
 from bitwright.images.preprocess import Preprocess
 from bitwright.models.loaded import LoadedModel
 
@@ -65,7 +65,10 @@ def _find(spec: str, module_name: str, path: str) -> Any:
     try:
         factory = reduce(getattr, path.split("."), module)
     except AttributeError as error:
-        raise ModelError(f"{spec}: the module {module_name} has no {path or 'attribute without a name'}") from error
+        near = did_you_mean(path, [name for name, value in vars(module).items() if callable(value)])
+        raise ModelError(
+            f"{spec}: the module {module_name} has no {path or 'attribute without a name'}{near}"
+        ) from error
     if not callable(factory):
         raise ModelError(f"{spec}: expected something to call that returns the model, found {type(factory).__name__}")
     return factory

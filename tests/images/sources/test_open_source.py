@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,19 @@ def test_what_is_not_there_is_refused_with_the_choices(tmp_path: Path) -> None:
     other.write_text("hello")
     with pytest.raises(SourceError, match=r"notes\.txt: a file of no known kind; expected one of"):
         open_source(other)
+
+
+@pytest.mark.parametrize("spec", [None, 3, ["a.png"]])
+def test_what_is_no_path_is_refused(spec: Any) -> None:
+    with pytest.raises(SourceError, match="expected the path of images"):
+        open_source(spec)
+
+
+@pytest.mark.parametrize("spec", ["a\0b", "\ud800", "a\x1bm"])
+def test_a_name_that_cannot_be_printed_is_quoted(spec: str) -> None:
+    with pytest.raises(SourceError, match="no such file") as raised:
+        open_source(spec)
+    assert str(raised.value).splitlines()[0].isprintable()
 
 
 def test_a_slice_that_leaves_out_classes_by_their_order_is_warned_of(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def open_source(spec: str | Path) -> ImageSource:
         SourceError: there is no such file, no kind fits it, or it is damaged.
         MissingExtraError: the kind needs a package that is not installed.
     """
+    if not isinstance(spec, str | PathLike):
+        raise SourceError(f"expected the path of images, or another source that has a name, found {spec!r:.100}")
     text = str(spec)
     if not os.path.exists(text) and (parts := split_slice(text)):
         base, part = parts
@@ -97,7 +99,8 @@ def open_source(spec: str | Path) -> ImageSource:
         return _opened(foreign, text)
     found = "a file of no known kind" if os.path.exists(text) else "no such file or folder"
     expected = "\n  ".join([*(kind.looks_like for kind in KINDS.usable().values()), *broken])
-    raise SourceError(f"{text}: {found}; expected one of:\n  {expected}")
+    shown = text if text.isprintable() else repr(text)
+    raise SourceError(f"{shown}: {found}; expected one of:\n  {expected}")
 
 
 def _foreign(spec: str) -> tuple[Kind | None, list[str]]:
