@@ -33,7 +33,7 @@ PARTS = {
     "algorithms/ranges": ("tests/algorithms/ranges", f"{CONFORMANCE}/test_ranges.py"),
     "algorithms/training": (
         "tests/algorithms/training",
-        *(f"{CONFORMANCE}/test_training{rest}.py" for rest in ("_gradients", "")),
+        *(f"{CONFORMANCE}/test_training{rest}.py" for rest in ("_gradients", "", "_gains")),
         *("tests/prepared/test_react.py", "tests/prepared/test_few_bits.py", "tests/training"),
     ),
     "ops": (f"{CONFORMANCE}/test_ops_refuse.py", CONFORMANCE, "tests/capture"),

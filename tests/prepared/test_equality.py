@@ -144,7 +144,7 @@ def trained(request: pytest.FixtureRequest, data_dir: Path, torchvision: ModuleT
     spec, source = REAL[request.param]
     weights = data_dir / "models" / f"{request.param}.safetensors"
     if request.param == "tinyimagenet-mobilenetv2":
-        loaded = load_model("tests.nn.test_equality:mobilenet_v2_of_200", weights)
+        loaded = load_model("tests.prepared.test_equality:mobilenet_v2_of_200", weights)
         preprocess = Preprocess(size=128, resize=(128, 128), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     else:
         loaded = load_model(spec, weights)
