@@ -103,9 +103,8 @@ class Lowering {
     std::vector<Steps> steps(layers.size());
     std::atomic<size_t> next{0};
     ThreadPool::Turn(pool_).run([&](int) {
-      for (size_t i = next++; i < layers.size(); i = next++) {
+      for (size_t i = next++; i < layers.size(); i = next++)
         steps[i] = layers[i]->op->make({graph_, layout_, *layers[i], features_});
-      }
     });
     return steps;
   }
