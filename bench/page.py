@@ -1,4 +1,4 @@
-"""Measures everything in docs/performance.md and writes its tables: `python -m bench.page`, some 20 minutes on two cores.
+"""Measures the marked tables of docs/performance.md and writes them: `python -m bench.page`, some 20 minutes on two cores.
 
 A table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`; `--only NAME` measures just that one again.
 """
