@@ -27,7 +27,19 @@ from bitwright.prediction import class_count
 
 @dataclass(frozen=True)
 class Artifact:
-    """An integer model: what an engine runs, and all that is known about how it was made."""
+    """An integer model: what an engine runs, and how it was made. It is checked when it is made.
+
+    Attributes:
+        graph: the integer graph.
+        preprocess: how a picture becomes the uint8 [H, W, C] that the graph reads.
+        classes: the names of the classes, in the order of the logits; None where they have no names.
+        provenance: how it was made, as plain data: recipe, versions, calibration.
+
+    Raises:
+        ArtifactError: the parts do not fit each other.
+        GraphError: the graph is inconsistent, or is not a classifier's.
+        OverflowBoundError: a sum of products could overflow int32.
+    """
 
     graph: Graph
     preprocess: Preprocess
@@ -86,7 +98,11 @@ class Artifact:
 
 
 def load(path: str | os.PathLike[str]) -> Artifact:
-    """Read and check an artifact. ArtifactError where the file is missing, damaged, foreign or inconsistent."""
+    """Read an artifact and check all of it. Nothing in a file can run code.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, foreign or inconsistent.
+    """
     return from_bytes(read(path), str(_path(path)))
 
 

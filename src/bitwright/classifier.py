@@ -37,13 +37,19 @@ _AHEAD = 2  # batches in flight for each thread: one that it works on, one that 
 
 
 class Classifier:
-    """Classifies pictures with an artifact, given as an `Artifact` or as the path of one.
+    """Classifies pictures with an artifact: decodes, preprocesses, runs the engine, names the classes.
 
-    backend: as in `Engine`.
-    threads: how many decode and run the engine; None: one for each processor that this process may use.
-    batch: how many images, at most, a thread runs through the engine at once.
+    It needs no PyTorch.
 
-    Raises EngineError where `threads` or `batch` is below 1.
+    Args:
+        artifact: an `Artifact`, or the path of one.
+        backend: as in `Engine`.
+        threads: how many decode and run the engine; None: one for each processor that this process may use.
+        batch: how many images, at most, a thread runs through the engine at once.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, foreign or inconsistent.
+        EngineError: `threads` or `batch` is below 1.
     """
 
     def __init__(
@@ -69,9 +75,16 @@ class Classifier:
     def stream(self, images: Picture | Iterable[Picture] | ImageSource, top: int = 5) -> Iterator[Prediction]:
         """Yield a prediction with the `top` best classes for each image, in order, while later ones are still decoded.
 
-        images: a file's path or bytes, a PIL picture (taken as it stands), a uint8 array [h, w], [h, w, 1] or [h, w, 3] of any
-            size, several of these, an array [N, h, w, C] of them, or an image source. Each goes through the preprocessing.
-        An image that cannot be read is a prediction with an `error`. What is no image at all is an EngineError.
+        An image that cannot be read gives a prediction with an `error`.
+
+        Args:
+            images: a file's path or bytes, a PIL picture (taken as it stands), a uint8 array [h, w], [h, w, 1] or [h,
+                w, 3] of any size, several of these, an array [N, h, w, C] of them, or an image source. Each goes
+                through the preprocessing.
+            top: how many classes each prediction has at most.
+
+        Raises:
+            EngineError: something is no image at all, or `top` is below 1.
         """
         if not _is_count(top):
             raise EngineError(f"expected at least 1 class for each image, found top={top!r:.100}")

@@ -82,13 +82,27 @@ def evaluate(
     strict: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Classify a source's images (the first `limit` of them) and compare with its labels, and with a float `reference`.
+    """Classify a source's images, and compare with its labels and with a float `reference`.
 
-    `model` is an artifact, its path, an engine, or a float model (which needs `preprocess`). `classes` are the names of its
-    classes, or a file of them, in place of the artifact's; `labels` says how the source's are matched with them: by "name",
-    by "index", or "none" (`bitwright.labels`). An image that cannot be read is reported in `bad` and counts nowhere; with
-    `strict` it raises ImageError. `progress` is called with each batch's size.
-    Raises LabelError, before any image is read, where labels do not fit the model.
+    Of an artifact the integers are measured.
+
+    Args:
+        model: an artifact, its path, an engine, or a float model (which needs `preprocess`).
+        source: the images; an image source, or what `open_source` takes.
+        reference: a float model of the same classes; gives `agreement` and `reference_top1`.
+        preprocess: what the images of a float model go through; an artifact has its own.
+        classes: names of the model's classes, or a file of them, in place of the artifact's.
+        labels: how the source's labels are matched with the classes: by "name", by "index", or "none"
+            (`bitwright.labels`).
+        limit: only so many images, the first ones.
+        strict: raise ImageError for an image that cannot be read; else it is reported in `bad` and counts nowhere.
+        progress: called with the number of images of each batch.
+
+    Raises:
+        LabelError: labels do not fit the model; before any image is read.
+        SourceError: the images cannot be opened.
+        ImageError: with `strict`, an image cannot be read.
+        BitwrightError: a float model is given without `preprocess`.
     """
     source = as_source(source)
     if isinstance(model, Artifact | str | os.PathLike):

@@ -36,12 +36,16 @@ def table(kind: str) -> Registry[Any]:
 
 
 def register(kind: str, thing: Any, name: str | None = None) -> None:
-    """Add `thing` to the table of a kind, for this process: recipes, options and messages know it from then on.
+    """Add something to the table of its kind, for this process: recipes, options and messages know it from then on.
 
-    kind: "scheme", "range", "correction", "training", "encoder", "source", or "mapping", of an ATen op to ours.
-    thing: what docs/plugins.md says of the kind: an object, or its class.
-    name: what it is called where it does not say so itself: for a mapping, the op, such as "aten.channel_shuffle.default".
+    Args:
+        kind: "scheme", "range", "correction", "training", "encoder", "source", or "mapping", of an ATen op to ours.
+        thing: what docs/plugins.md says of the kind: an object, or its class.
+        name: what it is called where it does not say so itself: for a mapping, the op, such as
+            "aten.channel_shuffle.default".
 
-    Raises PluginError where it is none of that kind, or where the name is one of bitwright's or somebody else's.
+    Raises:
+        PluginError: it is none of that kind, or the name is one of bitwright's or somebody else's.
+        MissingExtraError: the kind needs torch, which is not installed.
     """
     table(kind).add(getattr(thing, "name", None) if name is None else name, thing)

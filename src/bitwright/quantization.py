@@ -71,11 +71,24 @@ def prepare(
     recipe: str | PathLike[str] | Recipe = "w8a8",
     output: Output = None,
 ) -> PreparedModel:
-    """Capture and fuse a float model (float32 [N, C, H, W] -> logits) and put quantizers on its edges and weights.
+    """Capture and fuse a float model, and put quantizers on its edges and weights.
 
-    What of the model isn't kept as it is, such as a softmax at its end, is said in a CaptureWarning and in the provenance.
-    Raises ModelError where it is no model, CaptureError where it cannot be captured, RecipeError where a pattern matches no
-    layer or a name is unknown.
+    Args:
+        model: takes float32 [N, C, H, W], normalised, and returns logits [N, classes]; a module, an exported program or
+            a graph.
+        preprocess: how a picture becomes the model's input; gives C, H and W.
+        recipe: which layers get which schemes and algorithms: a short form such as "w4a8", a TOML file, or a `Recipe`.
+        output: which of the model's outputs the logits are, where it has several; None: found by itself.
+
+    Returns:
+        A module with the call signature of the model, in eval mode; `calibrate` comes next.
+
+    Raises:
+        ModelError: it is no model.
+        CaptureError: it cannot be captured; names the op, the module and the source line.
+        RecipeError: a pattern matches no layer, or a name is unknown.
+
+    What is not kept as it is, such as a softmax at the end, is told in a CaptureWarning and in the provenance.
     """
     height, width, channels = preprocess.shape
     plan = Recipe.parse(recipe)
@@ -114,20 +127,34 @@ def calibrate(
     stages: Stages | None = None,
     say: Say | None = None,
 ) -> dict[str, Any]:
-    """Choose every scale from images: uint8 [N, H, W, C], an iterable of such batches, or an image source.
+    """Choose every scale from images, then run the recipe's corrections. A second calibration starts anew.
 
-    Ranges come from all images. The recipe's corrections get some of them, drawn at random from the seed over all of them, and
-    of every class its share where labels are known; neither the order of the images nor how they are cut into batches makes
-    a difference. Images that no correction has seen then tell what each one did to the integer model's logits: one that
-    did not help is undone, which `say` hears of and the record tells. Without `guard` all are kept.
-    Memory does not grow with the number of images, and of what corrections compute no more than `memory` bytes are held, the
-    rest lies in a temporary file. A second calibration starts anew. `range` overrides the recipe's algorithm.
-    `progress` is called with the number of images of each batch, `stages` with a correction's name and how much of it is done
-    (0 to 1). Returns a record of what was seen: the number of images, of images that could not be read (if any), the
-    SHA-256 of the pixels, what the corrections did; and `warnings`, given as CalibrationWarning too, where the images are a
-    single one, nearly equal, or of one colour.
-    With None for the images, batch norms have to tell what they were like: the record says `data_free`, nothing is measured,
-    and expect less. Raises CalibrationError where there are no images, or the float model does not stay finite.
+    Ranges come from all images. Corrections get some of them, drawn at random from the seed over all of them, and of
+    every class its share where labels are known. Neither the order of the images nor how they are cut into batches
+    makes a difference. Images that no correction has seen then tell what each one did to the integer model's logits:
+    one that did not help is undone.
+
+    Args:
+        prepared: what `prepare` returned; it is changed.
+        images: uint8 [N, H, W, C], an iterable of such batches, or an image source. None: the batch norms have to tell
+            what the images were like; nothing is measured then, so expect less.
+        range: the range algorithm, in place of the recipe's.
+        seed: of the choice of images and of what corrections draw.
+        memory: how many bytes corrections may hold of what they compute; the rest lies in a temporary file.
+        guard: whether corrections that do not help are undone.
+        progress: called with the number of images of each batch.
+        stages: called with a correction's name and how much of it is done, 0 to 1.
+        say: called with a sentence for each correction that is undone.
+
+    Returns:
+        A record as plain data: `images`, `sha256` of the pixels, `range`, `corrections` and what they did, `bad` for
+            images that could not be read, `warnings`, `data_free`.
+
+    Raises:
+        CalibrationError: there are no images, or the float model does not stay finite.
+        ModelError: `prepared` is no prepared model.
+
+    Images that are a single one, nearly equal, or of one colour are told in a CalibrationWarning and in `warnings`.
     """
     _expect_prepared(prepared)
     _expect_seed(seed)
@@ -231,9 +258,17 @@ def _calibrate_without_images(
 def convert(
     prepared: PreparedModel, *, classes: Given | None = None, provenance: Mapping[str, Any] | None = None
 ) -> Artifact:
-    """The artifact of a calibrated model; `classes` are names, or a file of them.
+    """Make the artifact of a calibrated model: its integers as they are now.
 
-    Raises CalibrationError, OverflowBoundError; LabelError where there is not one name for each class.
+    Args:
+        prepared: a calibrated or trained model.
+        classes: the names of the classes, in the model's order, or a file of them.
+        provenance: what else the artifact shall tell of how it was made; plain data.
+
+    Raises:
+        CalibrationError: the model has no ranges yet.
+        OverflowBoundError: a sum of products could overflow int32.
+        LabelError: there is not one name for each class.
     """
     _expect_prepared(prepared)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
@@ -276,11 +311,33 @@ def quantize(
     stages: Stages | None = None,
     say: Say | None = None,
 ) -> Artifact:
-    """Quantize a float model in one call; the arguments are those of `prepare`, `calibrate` and `convert`.
+    """Turn a float model into an integer one: `prepare`, `calibrate` and `convert` in one call.
 
-    `classes` is looked at before anything is computed; where it is not given, class names come from the image source, in its
-    order, if that has one for each class.
-    Same inputs, same seed: same bytes.
+    Same inputs and same seed give the same bytes.
+
+    Args:
+        model: takes float32 [N, C, H, W], normalised, and returns logits [N, classes]; a module, an exported program or
+            a graph.
+        images: to calibrate on; uint8 [N, H, W, C], an iterable of such batches, or an image source. No labels are
+            used. None: data-free, by the batch norms alone.
+        preprocess: how a picture becomes the model's input.
+        recipe: a short form such as "w4a8", a TOML file, or a `Recipe`.
+        output: which of the model's outputs the logits are, where it has several.
+        range: the range algorithm, in place of the recipe's.
+        seed: of all that is drawn at random.
+        memory: how many bytes corrections may hold; the rest lies in a temporary file.
+        guard: whether corrections that do not help are undone.
+        classes: names of the classes, or a file of them; looked at before anything is computed. None: those of the
+            image source, if it has one for each class.
+        provenance: what else the artifact shall tell of how it was made.
+        progress: called with the number of images of each batch.
+        stages: called with a correction's name and how much of it is done, 0 to 1.
+        say: called with a sentence for each correction that is undone.
+
+    Raises:
+        ModelError, CaptureError, RecipeError: see `prepare`.
+        CalibrationError: see `calibrate`.
+        OverflowBoundError, LabelError: see `convert`.
     """
     _expect_seed(seed)
     prepared = prepare(model, preprocess=preprocess, recipe=recipe, output=output)

@@ -72,9 +72,15 @@ def _expect_group(group: Any) -> None:
 class Rule:
     """Schemes for the layers whose name matches; None leaves what stood before.
 
-    `activations` is the scheme of the codes that a layer writes; for the last layer, which writes float32, of those it reads.
-    `inputs` is the scheme in which a convolution or linear layer reads its codes, whatever their producer writes for others.
-    `group` is how many neighbouring inputs of a linear layer's channel share a scale; 0: all of them, as for convolutions.
+    Attributes:
+        match: a pattern for the layer's module path, such as "layer1.*".
+        weights: the scheme of the weights.
+        activations: the scheme of the codes that a layer writes; for the last layer, which writes float32, of those it
+            reads.
+        inputs: the scheme in which a convolution or linear layer reads its codes, whatever their producer writes for
+            others.
+        group: how many neighbouring inputs of a linear layer's channel share a scale; 0: all of them, as for
+            convolutions.
     """
 
     match: str = "*"
@@ -92,7 +98,25 @@ class Rule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Schemes for every layer. Later wins over earlier: the default, `first` and `last`, then each of `layers` in turn."""
+    """Schemes for every layer. Later wins over earlier: the default, `first` and `last`, then each of `layers` in turn.
+
+    Attributes:
+        name: of the recipe, for people.
+        weights: the scheme of the weights.
+        activations: the scheme of the codes that layers write.
+        inputs: the scheme in which convolutions and linear layers read their codes; None: as their producer writes
+            them.
+        group: how many neighbouring inputs of a linear layer share a scale; None or 0: all of them.
+        range: the range algorithm.
+        algorithms: the corrections, in order.
+        training: the training algorithm, for `train` and `prepare_qat`.
+        first: what is different for the first layer with weights.
+        last: what is different for the last layer with weights.
+        layers: what is different for layers whose names match.
+
+    Raises:
+        RecipeError: a scheme or a group makes no sense.
+    """
 
     name: str = "w8a8"
     weights: str = "int8"

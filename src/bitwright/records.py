@@ -9,7 +9,13 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Guess:
-    """One class of a prediction: its index among the logits, its name, and its probability (0 to 1)."""
+    """One class of a prediction.
+
+    Attributes:
+        index: its position among the logits.
+        name: what it is called.
+        probability: 0 to 1.
+    """
 
     index: int
     name: str
@@ -25,7 +31,7 @@ class Guess:
 class Prediction:
     """What a model says of one image, or why it could not say anything.
 
-    Fields:
+    Attributes:
         image: the image's path, or its place in the file or list that holds it.
         top: the most probable classes, the best one first; empty where there is an error.
         logits: float32 [classes], as the engine computed them; None where there is an error.

@@ -50,7 +50,7 @@ class Foreign:
 class Registry(Mapping[str, T], Generic[T]):
     """A table of one kind; what iterates over it sees ours, then those registered by call, then entry points.
 
-    Fields:
+    Attributes:
         kind: what one of them is called, in messages, by `bitwright.register`, and in the group of entry points.
         ours: those of this package; nothing else can have their names.
     """

@@ -80,14 +80,33 @@ def quantize_within(
 ) -> Tuned:
     """Quantize a float model with the cheapest of RUNGS that loses at most `max_drop` points of accuracy.
 
-    `recipe` gives widths and ranges; its algorithms do not count. `calibrate` images of the source are fitted on, those that
-    `quantize` would draw with this seed; `verify` others, or those of `held_out`, measure the drop: against their labels,
-    else against the float model's classes. `classes` are the names of the model's classes, or a file of them; `labels` says how
-    the source's are matched with them (`bitwright.labels`); all that before anything is computed. `say` hears of each step,
-    `progress` is called with (what, done, all).
-    The artifact's provenance tells the steps. Raises BudgetError where no rung keeps the budget, or, unless
-    `force`, where the float model itself is at chance level by the labels; LabelError where labels do not fit the model; else
-    what `quantize` raises.
+    Args:
+        model: takes float32 [N, C, H, W], normalised, and returns logits [N, classes].
+        source: the images; an image source, or what `open_source` takes.
+        preprocess: how a picture becomes the model's input.
+        max_drop: how many points of top-1 may be lost, in percent of the images.
+        recipe: gives widths and ranges; its algorithms do not count.
+        held_out: the images that measure the drop; None: others of `source`.
+        calibrate: how many images of the source are fitted on, those that `quantize` would draw with this seed.
+        verify: how many images measure the drop, by their labels, else by the float model's classes.
+        seed: of all that is drawn at random.
+        memory: how many bytes corrections may hold; the rest lies in a temporary file.
+        threads: of the engine; None: all that this process may use.
+        cache: a folder that remembers whatever was measured.
+        classes: names of the model's classes, or a file of them.
+        labels: how the source's labels are matched with the classes (`bitwright.labels`).
+        force: go on though the float model is at chance level by the labels.
+        provenance: what else the artifact shall tell of how it was made.
+        say: called with a sentence for each rung.
+        progress: called with (what, done, all).
+
+    Returns:
+        The artifact, whose provenance tells the rungs that were tried, and what was measured.
+
+    Raises:
+        BudgetError: no rung keeps the budget; or the float model is at chance level, unless `force`.
+        LabelError: labels do not fit the model; before anything is computed.
+        ModelError, CaptureError, RecipeError, CalibrationError, OverflowBoundError: see `quantize`.
     """
     source, held_out = as_source(source), None if held_out is None else as_source(held_out)
     plan, store = Recipe.parse(recipe), Cache(cache)

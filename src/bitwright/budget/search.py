@@ -58,11 +58,13 @@ class Point:
 class Found:
     """What a search found.
 
-    Fields:
+    Attributes:
         artifact: the integer model; it keeps the budget on the held-out images.
         verified: its recipe, drop and bytes.
         uniform: 8 bits everywhere, verified.
         front: all choices from the least loss to the least cost.
+        minimize: what was made small.
+        max_drop: the budget, in points.
         latency: of the artifact and of the uniform model, measured in turns; None unless latency was to be minimised.
         bad: the images that could not be read.
     """
@@ -115,13 +117,34 @@ def search(
 ) -> Found:
     """Find the smallest or the fastest integer model that loses at most `max_drop` points of accuracy.
 
-    `calibrate` images of the source are fitted on, those that `quantize` would draw with this seed; `verify` others, or those
-    of `held_out`, measure the drop: against their labels, else against the float model's classes. `recipe` gives ranges and
-    algorithms; its widths do not count. `jobs` processes share the measuring of sensitivities; `cache` is a folder that
-    remembers whatever was measured. `classes` are the names of the model's classes, or a file of them; `labels` says how the
-    source's are matched with them (`bitwright.labels`). `say` hears of each step, `progress` is called with (what, done, all).
-    Raises BudgetError where 8 bits everywhere lose more than that, or, unless `force`, where the float model is at chance level
-    by the labels; LabelError where labels do not fit the model; CaptureError, RecipeError, CalibrationError, SourceError.
+    Args:
+        model: takes float32 [N, C, H, W], normalised, and returns logits [N, classes].
+        source: the images; an image source, or what `open_source` takes.
+        preprocess: how a picture becomes the model's input.
+        max_drop: how many points of top-1 may be lost, in percent of the images.
+        minimize: "bytes" of the artifact, or "latency" on this machine.
+        bits: the widths to choose from.
+        recipe: gives ranges and algorithms; its widths do not count.
+        held_out: the images that measure the drop; None: others of `source`.
+        calibrate: how many images of the source are fitted on, those that `quantize` would draw with this seed.
+        verify: how many images measure the drop, by their labels, else by the float model's classes.
+        seed: of all that is drawn at random.
+        memory: how many bytes corrections may hold; the rest lies in a temporary file.
+        threads: of the engine; None: all that this process may use.
+        jobs: how many processes share the measuring of sensitivities.
+        cache: a folder that remembers whatever was measured.
+        classes: names of the model's classes, or a file of them.
+        labels: how the source's labels are matched with the classes (`bitwright.labels`).
+        force: go on though the float model is at chance level by the labels.
+        provenance: what else the artifact shall tell of how it was made.
+        say: called with a sentence for each thing that is done.
+        progress: called with (what, done, all).
+
+    Raises:
+        BudgetError: 8 bits everywhere lose more than `max_drop`; or the float model is at chance level, unless `force`.
+        LabelError: labels do not fit the model.
+        MissingExtraError: SciPy is not installed.
+        CaptureError, RecipeError, CalibrationError, SourceError: see `quantize`.
     """
     expect_solver()
     source, held_out = as_source(source), None if held_out is None else as_source(held_out)

@@ -43,7 +43,7 @@ Pixels = npt.NDArray[np.uint8]
 class Sensitivity:
     """What was measured: the loss of each layer at each width, and its cost.
 
-    Fields:
+    Attributes:
         found: for each layer, kind and width: the loss in nats, and the SQNR in dB.
         costs: for each layer with weights and pair of widths (its weights, the codes it reads): bytes and seconds.
         base_loss: KL(float || all at 8 bits), in nats; the losses of `found` come on top of it.
@@ -85,14 +85,26 @@ def sensitivity(
     cache: str | PathLike[str] | Cache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sensitivity:
-    """Measure every layer at every width on uint8 images [N, H, W, C], or those of a source; no labels are used.
+    """Measure what every layer loses at every width, and what it costs. No labels are used.
 
-    `recipe` gives ranges and the cheap ones of the algorithms; its widths do not count. `threads` are the engine's, for
-    latency; `jobs` is the number of processes that share the rest. In the folder `cache` every figure is kept as soon as it
-    is measured, under the digest of all that it depends on; what is there is not measured again. `progress` is called with
-    (done, all) widths.
-    Raises CaptureError, RecipeError, CalibrationError, EngineError, SourceError; ArtifactError where the cache
-    cannot be written.
+    Args:
+        model: takes float32 [N, C, H, W], normalised, and returns logits [N, classes].
+        images: uint8 [N, H, W, C], an image source, or what `open_source` takes.
+        preprocess: how a picture becomes the model's input.
+        recipe: gives ranges, and the cheap ones of the algorithms; its widths do not count.
+        bits: the widths to measure.
+        kinds: "weights", "activations", or both.
+        latency: whether the engine is timed, too.
+        threads: of the engine, for latency.
+        jobs: how many processes share the rest.
+        cache: a folder in which every figure is kept as soon as it is measured, under the digest of all that it depends
+            on; what is there is not measured again.
+        progress: called with (done, all) widths.
+
+    Raises:
+        CaptureError, RecipeError, CalibrationError, SourceError: see `quantize`.
+        EngineError: the engine refuses the network.
+        ArtifactError: the cache cannot be written.
     """
     store = cache if isinstance(cache, Cache) else Cache(cache)
     prepared = prepare(model, preprocess=preprocess, recipe=cheap(eight_bits(Recipe.parse(recipe))))

@@ -23,7 +23,19 @@ MOST_THREADS = 1024
 
 @dataclass(frozen=True)
 class PlanStep:
-    """What one step of a plan is and costs for one image."""
+    """What one step of a plan is and costs for one image.
+
+    Attributes:
+        name: of the node that the step computes.
+        op: of that node.
+        kernel: what computes it.
+        isa: the instruction set that the kernel was compiled for.
+        macs: multiply-adds.
+        bytes: read and written at least: codes and packed weights.
+        seconds: the median of several runs.
+        share: of the time of all steps, 0 to 1.
+        percent_of_peak: of the int8 multiply-adds that the threads could do at most, as measured on this machine.
+    """
 
     name: str
     op: str
@@ -31,12 +43,9 @@ class PlanStep:
     isa: str
     macs: int
     bytes: int
-    """Read and written at least: codes and packed weights."""
     seconds: float
     share: float
-    """Of the time of all steps."""
     percent_of_peak: float
-    """Of the int8 multiply-adds that the threads could do at most, as measured on this machine."""
 
 
 class Backend(Protocol):

@@ -20,15 +20,22 @@ Images = npt.NDArray[np.uint8] | Picture | Iterable[Picture]
 
 
 class Engine:
-    """Runs an artifact, given as an `Artifact` or as the path of one. Many threads may call one engine at once.
+    """Runs an artifact. Many threads may call one engine at once.
 
-    backend: "native" (C++), "reference" (NumPy), or None: native where it was built. They give the same bytes.
-    threads: how many share the work of a call; None: all that this process may use. The reference does not count them.
-    isa: the instructions that the native backend may use: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni_novbmi",
-        "avx512vnni" or "amx"; None: what BITWRIGHT_ISA says, else all that this processor has. EngineError for a name that
-        is unknown, or that this processor has not.
+    An engine can be pickled, for a pool of processes: by the bytes of its artifact, which are checked where it is read
+    again.
 
-    An engine can be pickled, for a pool of processes: by the bytes of its artifact, which are checked where it is read again.
+    Args:
+        artifact: an `Artifact`, or the path of one.
+        backend: "native" (C++), "reference" (NumPy), or None: native where it was built. They give the same bytes.
+        threads: how many share the work of a call; None: all that this process may use. The reference does not count
+            them.
+        isa: the instructions that the native backend may use: "scalar", "avx2", "avxvnni", "avx512",
+            "avx512vnni_novbmi", "avx512vnni" or "amx"; None: what BITWRIGHT_ISA says, else all that this processor has.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, foreign or inconsistent.
+        EngineError: the backend or `isa` is unknown, or this processor does not have it.
     """
 
     def __init__(
@@ -48,13 +55,16 @@ class Engine:
         return _again, (self.artifact.data, self._made_with)
 
     def __call__(self, images: Images) -> npt.NDArray[np.float32]:
-        """Logits, float32 [N, classes]; N is 1 for a single image.
+        """Compute logits, float32 [N, classes]; N is 1 for a single image.
 
-        images: pixels as the model sees them, uint8 [N, H, W, C], or [H, W, C] for one, with the channels in the order of the
-            preprocessing's mode; or a picture, or several: a file's path or bytes, or a PIL picture (taken as it stands),
-            which are decoded and preprocessed here.
+        Args:
+            images: pixels as the model sees them, uint8 [N, H, W, C], or [H, W, C] for one, with the channels in the
+                order of the preprocessing's mode; or a picture, or several: a file's path or bytes, or a PIL picture
+                (taken as it stands), which are decoded and preprocessed here.
 
-        Raises EngineError for an array of another dtype or shape, ImageError for a file that cannot be read.
+        Raises:
+            EngineError: an array of another dtype or shape, or no image at all.
+            ImageError: a file that cannot be read.
         """
         return self._backend.run(self._pixels(images))
 
@@ -68,9 +78,10 @@ class Engine:
         return {name: np.ascontiguousarray(value) for name, value in self._backend.values(self._pixels(images))}
 
     def explain(self) -> list[PlanStep]:
-        """What runs for one image, layer by layer: the kernel, its time and share, MACs, bytes, percent of measured peak.
+        """Tell what runs for one image, step by step: kernel, time, share, MACs, bytes, percent of the measured peak.
 
-        Raises EngineError for a backend that has no kernels.
+        Raises:
+            EngineError: the backend has no kernels.
         """
         return self._backend.layers(np.zeros((1, *self.artifact.preprocess.shape), np.uint8))
 

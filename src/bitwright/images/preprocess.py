@@ -32,13 +32,17 @@ class Preprocess:
     Real input, per channel: (pixel * scale - mean) / std. So the usual x/255 is the default `scale`, a model fed with
     raw 0..255 has `scale=1`, and x - 128 is `scale=1, mean=128`.
 
-    Fields (numbers become tuples when the record is made):
+    Numbers become tuples when the record is made.
+
+    Attributes:
         size: (H, W) of the model's input; one number for a square.
         resize: what happens before the centre crop to `size`.
             None: the picture is resized, its shape kept, until it just covers `size`; at `size` it is left untouched.
             int: the shorter side becomes this, the longer one int(resize * longer / shorter), as in torchvision.
             (h, w): stretched to exactly this.
-        mean, std: one number, or one per channel.
+        mean: one number, or one per channel.
+        std: one number, or one per channel; above 0.
+        scale: what a pixel is multiplied by first; above 0.
         mode: the order of the channels: "RGB"; "BGR", as models from Caffe and OpenCV have it; or "L" for grey. Pixels, `mean`
             and `std` are in this order; the background is RGB whatever it is.
         interpolation: a key of INTERPOLATIONS; PIL's filters, antialiased.

@@ -43,10 +43,14 @@ FloatModelLike = FloatModel | nn.Module | torch.export.ExportedProgram | Graph |
 
 
 def float_model(model: Any, output: Output = None) -> FloatModel:
-    """A float model, out of `torch.compile`, DataParallel, DistributedDataParallel and AveragedModel.
+    """A float model of what is given, out of `torch.compile`, DataParallel, DistributedDataParallel and AveragedModel.
 
-    `output` names the logits among several outputs, or these and others to keep (`bitwright.capture.outputs`).
-    Raises ModelError where it is something else; the message says what it was taken for, and what to do.
+    Args:
+        model: a module, an exported program, a float graph, or a `FloatModel`, which is returned as it is.
+        output: names the logits among several outputs, or these and others to keep (`bitwright.capture.outputs`).
+
+    Raises:
+        ModelError: it is something else; the message says what it was taken for, and what to do.
     """
     if isinstance(model, Graph):
         model = Captured(model)

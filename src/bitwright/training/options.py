@@ -12,7 +12,7 @@ AUGMENTATIONS = ("crop", "flip", "randaugment", "mixup", "cutmix")
 class Options:
     """How to train.
 
-    Fields:
+    Attributes:
         epochs: passes over the images, all stages together; a fraction will do.
         minutes: stop by then; the schedule follows the clock where that is ahead of the epochs. None: no limit.
         batch: images per step.

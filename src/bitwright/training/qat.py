@@ -22,13 +22,23 @@ def prepare_qat(
     training: str | None = None,
     images: Images | None = None,
 ) -> PreparedModel:
-    """A module with the signature of `model` (normalised float32 [N, C, H, W] -> logits), ready to be trained.
+    """Make a module with the signature of `model` that trains quantized, in a loop of your own.
 
-    In train mode it computes differentiable fake quantization, by the recipe's training algorithm or `training` (default:
-    lsq); in eval mode, the integers. `convert` makes the artifact. Scales start where calibration on `images` puts them;
-    without images, call `calibrate` before the first step. Corrections of the recipe are left out: training does their part.
+    In train mode it computes differentiable fake quantization; in eval mode, the integers. `convert` makes the
+    artifact. Corrections of the recipe are left out: training does their part.
 
-    Raises what `prepare` raises, and RecipeError where the algorithm is unknown.
+    Args:
+        model: takes float32 [N, C, H, W], normalised, and returns logits [N, classes].
+        preprocess: how a picture becomes the model's input.
+        recipe: a short form such as "w4a4", a TOML file, or a `Recipe`.
+        training: the training algorithm, in place of the recipe's; lsq where neither says.
+        images: uint8 [N, H, W, C], batches or a source; scales start where calibration on them puts them. None: call
+            `calibrate` before the first training step.
+
+    Raises:
+        RecipeError: the algorithm is unknown, a pattern matches no layer, or a name is unknown.
+        ModelError, CaptureError: see `prepare`.
+        CalibrationError: see `calibrate`.
     """
     plan = Recipe.parse(recipe)
     plan = replace(plan, algorithms=(), training=training or plan.training or "lsq")

@@ -48,19 +48,32 @@ def train(
     labels: By = "name",
     progress: Callable[[Progress], None] | None = None,
 ) -> Artifact:
-    """Train a float model quantized, and convert it.
+    """Train a float model quantized, with a loop that is known to work, and convert it.
 
-    Several recipes are stages, one after the other, each from the weights of the one before: fewer and fewer bits, or, for
-    1-bit networks, activations first (`["w8a1", "w1a1"]`). `training` overrides the recipes' algorithm. `teacher` takes the
-    same images and has the same classes; without one, the float model is its own teacher where the options ask for one.
-    `start` is the checkpoint of an earlier run of this model: the first stage begins with what that learned (its scales only
-    where the recipe is the same). `resume` is a file that the run is saved to as it goes, and goes on from, to the bit, where
-    it exists. `classes` are the names of the model's classes, or a file of them; `labels` says how the source's are matched
-    with them (`bitwright.labels`): a model without names is taught the source's classes in the source's order.
+    Args:
+        model: takes float32 [N, C, H, W], normalised, and returns logits [N, classes].
+        source: images with labels; an image source, or what `open_source` takes.
+        preprocess: how a picture becomes the model's input.
+        recipe: one, or several: stages, one after the other, each from the weights of the one before. Fewer and fewer
+            bits, or, for 1-bit networks, activations first (`["w8a1", "w1a1"]`).
+        training: the training algorithm, in place of the recipes'.
+        options: every number of the run.
+        teacher: takes the same images and has the same classes; None: the float model, where the options ask for a
+            teacher.
+        start: the checkpoint of an earlier run of this model; the first stage begins with what that learned (its scales
+            only where the recipe is the same).
+        resume: a file that the run is saved to as it goes, and goes on from, to the bit, where it exists.
+        device: where it trains; None: cuda where there is one.
+        classes: names of the model's classes, or a file of them.
+        labels: how the source's labels are matched with the classes (`bitwright.labels`); a model without names is
+            taught the source's classes in the source's order.
+        progress: called now and then with where the run is.
 
-    Raises LabelError or ModelError, before the first step, where labels or the teacher do not fit the model;
-    TrainingError where labels are missing, the loss is not finite, or the checkpoint is of another run; else what
-    `prepare_qat` raises, and ImageError for an image that cannot be read.
+    Raises:
+        LabelError, ModelError: labels or the teacher do not fit the model; before the first step.
+        TrainingError: labels are missing, the loss is not finite, or the checkpoint is of another run.
+        ImageError: an image cannot be read.
+        CaptureError, RecipeError: see `prepare`.
     """
     source, run = as_source(source), options or Options()
     recipes = [recipe] if isinstance(recipe, str | PathLike | Recipe) else list(recipe)

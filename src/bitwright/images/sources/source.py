@@ -20,7 +20,7 @@ Indices = Sequence[int] | npt.NDArray[np.integer]
 class ImageSource:
     """A set of at least one image.
 
-    Fields:
+    Attributes:
         reader: fetches one image.
         where: the path or name that the set was opened from, for messages.
         labels: the class of each image, int64 [N], not negative; None where nobody knows.
