@@ -42,7 +42,7 @@ BOXES = {
     "packed": Box(4, 2, "pack weights", "csrc/kernels/*/packing.cc", CPP),
     "image": Box(0, 3, "image file", "images/sources/", DATA),
     "pixels": Box(1, 3, "decode, preprocess", "images/decode.py", PLAIN),
-    "encoded": Box(2, 3, "encode (if bits)", "images/encoders/", PLAIN),
+    "encoded": Box(2, 3, "encode (if bits)", "csrc/ops/encode.cc", CPP),
     "steps": Box(3, 3, "run the steps", "csrc/runtime/plan.cc", CPP),
     "logits": Box(4, 3, "logits", "engine/engine.py", PLAIN),
     "prediction": Box(5, 3, "prediction", "classifier.py", PLAIN),
