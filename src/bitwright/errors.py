@@ -20,7 +20,8 @@ BitwrightError
 
 BitwrightWarning           something is not as one would expect
 ├── CaptureWarning         a PyTorch model was captured, but not exactly as it is
-└── CalibrationWarning     the images that ranges were chosen from are alike, or show nothing
+├── CalibrationWarning     the images that ranges were chosen from are alike, or show nothing
+└── SourceWarning          images were chosen from a set in a way that leaves classes out
 
 Each message says what was expected, what was found, where, and what to do.
 """
