@@ -36,7 +36,7 @@ def environment() -> dict[str, str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which everything of the page was done."""
     folder = tmp_path_factory.mktemp("tutorial")
-    printed = {}
+    printed: dict[str, str] = {}
     for language, text in re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE):
         if language == "python":
             name = re.match(r"# (\w+\.py)\n", text)
