@@ -81,7 +81,7 @@ def _steps(study: "Study", weights: int, activations: int) -> dict[str, PlanStep
 
 
 def _at(prepared: PreparedModel, weights: int, activations: int) -> Graph:
-    """The model with all weights and all codes at these widths; ranges that take no time to choose, for accuracy is moot."""
+    """The model with all weights and all codes at these widths, with ranges that are chosen fast: accuracy does not matter."""
     changed = copy.deepcopy(prepared)
     for node in changed.graph.nodes:
         layer, edge = changed.layer(node.name), changed.edge(node.name)

@@ -1,4 +1,4 @@
-"""`quantize_within`: what `quantize --auto` does. It tries the cheap algorithms first and the dear ones after them, measures
+"""`quantize_within`: what `quantize --auto` does. It tries the cheap algorithms first, then the expensive ones, measures
 each integer model on images that nothing was fitted on, and stops at the first that keeps the budget.
 """
 
@@ -40,7 +40,7 @@ RUNGS = (
     Rung(("equalize", "adaround", "bias_correct"), "weights are rounded to what leaves a layer's result closest"),
     Rung(("equalize", "reconstruct", "bias_correct"), "blocks of layers learn to give the float model's results"),
 )
-"""From cheap to dear."""
+"""From cheap to expensive."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`picture`: the front of a search as an SVG, drawn by hand: it needs no library, and any browser shows it.
+"""`picture`: the Pareto front of a search as an SVG, drawn by hand: it needs no library, and any browser shows it.
 
 Above, the drop of the choices that were verified, with the interval that holds the true one, and the budget; below, the
 predicted loss of all choices.

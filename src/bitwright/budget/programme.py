@@ -97,7 +97,7 @@ def cheapest(problem: Problem, budget: float) -> Choice | None:
 def front(problem: Problem, count: int) -> list[Choice]:
     """At most `count` choices, from the least loss to the least cost: the cheapest for budgets in geometric steps.
 
-    None of them is dearer than one with less loss.
+    None of them costs more than one with less loss.
     """
     of_layer: dict[object, list[float]] = {}
     for table in (problem.weight_loss, problem.code_loss):

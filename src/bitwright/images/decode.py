@@ -48,7 +48,7 @@ def decode(file: File, mode: Mode = "RGB", background: Colour = WHITE, max_pixel
     the most that a picture may have; None: `image_limits.pixel_limit()`.
 
     Raises:
-        ImageError: missing, broken, truncated, of an unknown format, or dearer than the limits allow.
+        ImageError: missing, broken, truncated, of an unknown format, or more expensive than the limits allow.
     """
     image = open_image(file, max_pixels)
     try:

@@ -1,6 +1,6 @@
 """What a picture may cost. A file of a few bytes can claim gigabytes or minutes, so its header is read here first.
 
-A limit of pixels, which the user may move; the rest follows from it. Dear decoders count their pixels several times.
+A limit of pixels, which the user may move; the rest follows from it. Expensive decoders count their pixels several times.
 """
 
 import os
@@ -18,7 +18,7 @@ MAX_SIDE = 65_535
 """Pixels, JPEG's own limit. PIL needs some 16 bytes for each row, however short it is."""
 
 COSTS = {"jpeg2k": 4, "webp": 3, "bmp_rle": 4, "ppm_plain": 25, "ppm": 50}
-"""How dear a pixel is by PIL's name of the decoder, 1 where it is not here: WebP and JPEG 2000 take 16 to 20 bytes a
+"""What a pixel costs by PIL's name of the decoder, 1 where it is not here: WebP and JPEG 2000 take 16 to 20 bytes a
 pixel, the others are written in Python. So is a plain or an odd PGM, of other greys than 256 or 65,536."""
 
 MAX_SCANS = 100
@@ -97,7 +97,7 @@ def check_header(file: IO[bytes], limit: int) -> None:
     """Raise ImageError where a JPEG has too many scans or segments or lacks its end, a PNG has too many chunks, or a WebP too
     many pixels.
 
-    These are the things that are dear before PIL says how large a picture is, or that it does not say. Linear in the
+    These are the things that cost much before PIL says how large a picture is, or that it does not say. Linear in the
     size of the file.
     """
     size = file.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Where the codes are: which values of a fused graph share a type, where types change, and which value is float32.
+"""Assigns a quantized type to every value: which values of a fused graph share one, where types change, what is float32.
 
 - An op that only moves codes (a pool by maximum, a reshape, a concat) gives its input's type to its result.
 - A concat's input takes the concat's type where it is read by concats alone; else a `quantize` node changes its type.

@@ -1,4 +1,4 @@
-"""What a correction works with: images, room for what it computes from them, a seed, and someone to tell how far it is."""
+"""What a correction works with: images, room for what it computes from them, a seed, and a progress callback."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
