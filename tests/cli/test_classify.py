@@ -71,10 +71,10 @@ def test_no_image_is_wrong_usage(run: Run):
 
 
 def test_an_artifact_that_is_none(run: Run, tmp_path: Path):
-    assert run("classify", "none", "mixed/good.png") == (
+    assert run("classify", "none.bw", "mixed/good.png") == (
         1,
         "",
-        "bitwright: error: cannot read none: No such file or directory\n",
+        "bitwright: error: cannot read none.bw: No such file or directory\n",
     )
 
 

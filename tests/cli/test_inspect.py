@@ -113,8 +113,10 @@ def test_many_classes_and_none(run: Run, project: Path, tmp_path: Path):
 
 
 def test_files_that_are_no_artifacts(run: Run, tmp_path: Path):
-    assert run("inspect", "none") == (1, "", "bitwright: error: none: No such file or directory\n")
-    assert run("inspect", "images") == (1, "", "bitwright: error: images: Is a directory\n")
+    assert run("inspect", "none.bw") == (1, "", "bitwright: error: cannot read none.bw: No such file or directory\n")
+    assert run("inspect", "images").err.startswith(
+        "bitwright: error: cannot read images: Is a directory; an artifact is a file"
+    )
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(Path("m.bw.safetensors").read_bytes()[:100])
     result = run("inspect", path)
