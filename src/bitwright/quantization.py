@@ -166,7 +166,7 @@ def calibrate(
     prepared.foreign |= {origin for origin in origins if origin is not None}
     training = prepared.training
     undo_scales(prepared.eval())
-    prepared.forget()
+    prepared.calibrator.forget()
     if images is None:
         return _calibrate_without_images(prepared.train(training), algorithm, chosen, seed)
     stream = Stream.of(images, prepared.preprocess)
@@ -177,7 +177,7 @@ def calibrate(
     for batch, labels in stream:
         digest.update(batch.data)
         seen.add(batch)
-        logits = prepared.observe(torch.from_numpy(batch).to(prepared.image_scale.device), see=extremes.see)
+        logits = prepared.calibrator.observe(torch.from_numpy(batch).to(prepared.image_scale.device), see=extremes.see)
         if sample is not None:
             sample.add(batch, labels, logits)
         count += len(batch)
@@ -185,7 +185,7 @@ def calibrate(
             progress(len(batch))
     if not count:
         raise CalibrationError("there are no images to calibrate on")
-    prepared.choose_ranges(algorithm)
+    prepared.calibrator.choose_ranges(algorithm)
     record: dict[str, Any] = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
     if sample is not None:
         record |= _correct(prepared, chosen, sample, extremes, room, seed, guard, algorithm, stages, say)
@@ -247,7 +247,7 @@ def _calibrate_without_images(
         if correction.before_ranges:
             correction.apply_without_images(prepared)
     observe_noise(prepared, seed)
-    prepared.choose_ranges(algorithm)
+    prepared.calibrator.choose_ranges(algorithm)
     for correction in chosen:
         if not correction.before_ranges:
             correction.apply_without_images(prepared)

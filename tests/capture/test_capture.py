@@ -48,10 +48,10 @@ def check(model: nn.Module, preprocess: Preprocess = PREPROCESS) -> PreparedMode
     height, width, channels = preprocess.shape
     prepared = PreparedModel(fuse(capture(model, (channels, height, width))), preprocess, Recipe.parse("w8a8"))
     for batch in (slice(3), slice(1, 2)):
-        found = prepared.eval().observe(torch.from_numpy(images[batch])).numpy()
+        found = prepared.eval().calibrator.observe(torch.from_numpy(images[batch])).numpy()
         np.testing.assert_allclose(found, expected[batch], rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     assert expected.std() > 1e-3
-    prepared.choose_ranges(RANGES["minmax"])
+    prepared.calibrator.choose_ranges(RANGES["minmax"])
     assert_equal_codes(prepared, images)
     return prepared
 

@@ -52,7 +52,7 @@ def fused(forward: Forward) -> dict[str, tuple[str, ...]]:
     images = np.random.default_rng(1).integers(0, 256, (2, 6, 6, 3), dtype=np.uint8)
     with torch.no_grad():
         expected = model(torch.from_numpy(PREPROCESS.normalise(images)))
-    found = PreparedModel(graph, PREPROCESS, Recipe()).eval().observe(torch.from_numpy(images))
+    found = PreparedModel(graph, PREPROCESS, Recipe()).eval().calibrator.observe(torch.from_numpy(images))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     return {node.name: (node.op, *node.inputs) for node in graph.nodes}
 

@@ -136,9 +136,9 @@ def test_what_makes_no_sense_together_is_refused(names: tuple[str, ...], message
 
 def test_equalize_leaves_the_float_model_as_it_was_to_the_bit() -> None:
     images = torch.from_numpy(IMAGES)
-    before = prepare(net(), preprocess=PREPROCESS).observe(images)
+    before = prepare(net(), preprocess=PREPROCESS).calibrator.observe(images)
     equalized = made("equalize")
-    assert torch.equal(equalized.observe(images), before)
+    assert torch.equal(equalized.calibrator.observe(images), before)
     assert any(bool((buffer > 1).any()) for name, buffer in equalized.named_buffers() if name.endswith("equalized"))
 
 

@@ -68,9 +68,9 @@ def test_a_network_of_random_weights(name: str, torchvision: ModuleType) -> None
     for short, count in (("w8a8", 2), ("w4a4", 1)):
         prepared = PreparedModel(graph, preprocess, Recipe.parse(short)).eval()
         for batch in (slice(3), slice(1, 2)):
-            found = prepared.observe(torch.from_numpy(images[batch])).numpy()
+            found = prepared.calibrator.observe(torch.from_numpy(images[batch])).numpy()
             assert np.linalg.norm(found - expected[batch]) <= 2e-3 * np.linalg.norm(expected[batch])
-        prepared.choose_ranges(RANGES["minmax"])
+        prepared.calibrator.choose_ranges(RANGES["minmax"])
         values = assert_equal_codes(prepared, images[:count])
         alive = [len(np.unique(value)) > 2 for value in values.values()]
         assert np.mean(alive) > 0.9, "most layers are constant, so their equality says little"

@@ -136,7 +136,7 @@ def test_the_float_graph_is_the_model_on_what_the_bits_stand_for(name: str, enco
         if isinstance(module, nn.Conv2d):
             module.register_forward_pre_hook(pad)
     with torch.no_grad():
-        expected, found = net.eval()(real), prepared.observe(torch.from_numpy(images))
+        expected, found = net.eval()(real), prepared.calibrator.observe(torch.from_numpy(images))
     np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 

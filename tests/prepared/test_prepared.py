@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitwright.engine import Engine
-from bitwright.errors import BitwrightError, CalibrationError
+from bitwright.errors import BitwrightError, CalibrationError, EngineError
 from bitwright.images.preprocess import Preprocess
 from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, convert, prepare
@@ -101,7 +101,7 @@ def test_images_of_another_size_are_refused_as_by_the_engine(size: int, norms: b
 def test_observing_changes_nothing_but_histograms() -> None:
     prepared = make()
     before = logits(prepared)
-    prepared.observe(torch.from_numpy(255 - IMAGES))
+    prepared.calibrator.observe(torch.from_numpy(255 - IMAGES))
     np.testing.assert_array_equal(logits(prepared), before)
 
 
@@ -213,7 +213,21 @@ def load_a_state(prepared: PreparedModel) -> None:
     prepared.load_state_dict({**state, "layers./fc.weight": 2 * state["layers./fc.weight"]})
 
 
-CHANGES = (pass_in_train_mode, scale_in_no_grad, scale_data, set_from_a_vector, calibrate_again, load_a_state)
+def narrow_an_edge(prepared: PreparedModel) -> None:
+    edge = prepared.edge("stem")
+    assert edge is not None
+    edge.scheme = "uint4"
+
+
+CHANGES = (
+    pass_in_train_mode,
+    narrow_an_edge,
+    scale_in_no_grad,
+    scale_data,
+    set_from_a_vector,
+    calibrate_again,
+    load_a_state,
+)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -244,6 +258,25 @@ def test_calibrating_again_forgets_what_was_seen_before() -> None:
     calibrate(again, dark)
     assert calibrate(again, bright) == calibrate(fresh, bright)
     assert convert(again).data == convert(fresh).data
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_pixels_give_what_they_give_normalised(training: bool) -> None:
+    prepared = make().train(training)
+    images = torch.from_numpy(IMAGES)
+    for node in prepared.graph.nodes:
+        prepared.layer(node.name).momentum = None  # or each pass in train mode would move the statistics
+    assert torch.equal(prepared.forward_pixels(images), prepared(REALS))
+    if training:
+        prepared.forward_pixels(images).sum().backward()
+        gradient = prepared.layer("fc").tensors()["weight"].grad
+        assert gradient is not None
+        assert gradient.abs().sum() > 0
+    for wrong in (images.float(), images[0], images.movedim(3, 1)):
+        with pytest.raises(EngineError, match=r"expected uint8 images of \[N, \d+, \d+, 3\], found"):
+            prepared.forward_pixels(wrong)
+    with pytest.raises(CalibrationError, match="no ranges yet"):
+        prepare(Net(), preprocess=PREPROCESS).train(training).forward_pixels(images)
 
 
 # --- states and copies ------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def graph(model: nn.Module) -> Graph:
 def test_the_float_model_stays_as_it_was(model: nn.Module, graph: Graph) -> None:
     prepared = PreparedModel(graph, PREPROCESS, Recipe.parse("w1a1")).eval()
     images = pictures(PREPROCESS, 3)
-    found = prepared.observe(torch.from_numpy(images))
+    found = prepared.calibrator.observe(torch.from_numpy(images))
     expected = model(torch.from_numpy(PREPROCESS.normalise(images)))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 

@@ -89,7 +89,7 @@ def _at(prepared: PreparedModel, weights: int, activations: int) -> Graph:
             layer.quantizer.scheme = f"int{weights}"
         if edge is not None:
             edge.scheme = f"uint{activations}"
-    changed.choose_ranges(range_algorithm("minmax"))
+    changed.calibrator.choose_ranges(range_algorithm("minmax"))
     return changed.lower()
 
 

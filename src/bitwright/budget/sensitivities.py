@@ -22,7 +22,6 @@ from bitwright.budget.probe import Found, Probe
 from bitwright.budget.variants import Base, Wanted, rules, tasks
 from bitwright.budget.workers import measure_all
 from bitwright.errors import CalibrationError, RecipeError
-from bitwright.graph import INPUT
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
 from bitwright.models.float_models import FloatModelLike
@@ -226,10 +225,5 @@ def _layers(prepared: PreparedModel) -> list[tuple[str, Any]]:
 
 @torch.no_grad()
 def _float_logits(prepared: PreparedModel, images: torch.Tensor) -> npt.NDArray[np.float32]:
-    values = {INPUT: prepared.real_input(images)}
-    for node, done in prepared.steps():
-        values[node.name] = prepared.layer(node.name)([values[name] for name in node.inputs], quantized=False)
-        for name in done:
-            del values[name]
-    logits: npt.NDArray[np.float32] = values[prepared.graph.output].numpy()
+    logits: npt.NDArray[np.float32] = prepared.float_walk(prepared.real_input(images)).numpy()
     return logits

@@ -81,7 +81,7 @@ def _activations(base: Base, edges: list[str], bits: int) -> Variant:
         edge = copy.deepcopy(prepared.edge(name))
         assert isinstance(edge, Edge)
         edge.scheme = f"uint{bits}"
-        edge.choose_range(algorithm, prepared.read_through(name))
+        edge.choose_range(algorithm, prepared.calibrator.read_through(name))
         types[name] = edge.qtype
     changed = {
         name: replace(value, type=types[prepared.owner[name]])

@@ -22,4 +22,4 @@ class FloatGraph:
     def __call__(self, x: Tensor) -> Tensor:
         """The logits of normalised images [N, C, H, W]."""
         with without_autocast(x):
-            return walk(self.graph, {INPUT: x}, lambda name, xs: self._layers[name](xs, quantized=False))
+            return walk(self.graph, {INPUT: x}, lambda node, xs: self._layers[node.name](xs, quantized=False))

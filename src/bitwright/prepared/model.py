@@ -4,28 +4,25 @@ It rounds its input to pixels, and makes bits of them where the preprocessing ha
 differentiable fake quantization; in eval mode it computes the integers.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from bitwright.algorithms.ranges import Function, Range, identity
 from bitwright.errors import CalibrationError, EngineError, GraphError
 from bitwright.graph import INPUT, Graph, Node
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops import float_op
-from bitwright.ops.unary import Unary
 from bitwright.ops.weights import groups_needed
-from bitwright.prepared.carried import carry
+from bitwright.prepared.calibrator import Calibrator
 from bitwright.prepared.edges import Ends, ends, place
-from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.image import code_affine, encode, image_type, read_bits
 from bitwright.prepared.integers import Integers, without_autocast
 from bitwright.prepared.layer import Layer
+from bitwright.prepared.lowering import lower
 from bitwright.prepared.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.revision import Revision
 from bitwright.prepared.walk import steps, walk
 from bitwright.recipe import Recipe
 from bitwright.registry import Foreign
@@ -75,11 +72,18 @@ class PreparedModel(nn.Module):
             self.edges[_key(name)] = Edge(name, edges.schemes[name])
         self.ruled_by = dict(edges.ruled_by)
         self._settled: Integers | None = None
+        self._revision: Revision | None = None
+        """What the settled integers were made of."""
 
     def _groups(self, node: Node, weights: str, sides: Ends) -> int:
         """Groups of a linear layer's inputs: the recipe's, or as many as its accumulators need."""
         inputs = node.tensors["weight"].shape[1]
         return max(self.recipe.groups(node.name, inputs, **sides.of(node.name)), groups_needed(inputs, weights))
+
+    @property
+    def calibrator(self) -> Calibrator:
+        """What chooses ranges: histograms of what the float model computes."""
+        return Calibrator(self)
 
     def layer(self, name: str) -> Layer:
         """The layer of the node called `name`."""
@@ -105,10 +109,20 @@ class PreparedModel(nn.Module):
             raise EngineError(f"expected images of [N, {channels}, {height}, {width}], found {list(x.shape)}")
         with without_autocast(x):
             pixels = ((x.float() - self.image_offset) / self.image_scale).round().clamp(0, 255)
-        if self.training:
-            self._expect_calibrated()
-            return self._float(self._real(pixels), self._fake_quantize)
-        return self.run_integers(pixels)
+        return self._of_pixels(pixels)
+
+    def forward_pixels(self, images: Tensor) -> Tensor:
+        """Logits [N, classes] of uint8 images [N, H, W, C]: what `forward` says of them, normalised. It raises the same."""
+        if images.dtype != torch.uint8 or images.dim() != 4 or tuple(images.shape[1:]) != self.preprocess.shape:
+            shape = ", ".join(map(str, self.preprocess.shape))
+            raise EngineError(f"expected uint8 images of [N, {shape}], found {images.dtype} {list(images.shape)}")
+        return self._of_pixels(images.permute(0, 3, 1, 2).float().contiguous())
+
+    def _of_pixels(self, pixels: Tensor) -> Tensor:
+        if not self.training:
+            return self.run_integers(pixels)
+        self._expect_calibrated()
+        return self._fake_quantized(self._real(pixels))
 
     def train(self, mode: bool = True) -> "PreparedModel":
         """Set the mode; on the way to eval mode the integers are settled."""
@@ -130,11 +144,10 @@ class PreparedModel(nn.Module):
 
     def float_logits(self, x: Tensor) -> Tensor:
         """What the float model says of normalised images [N, C, H, W]; of a model without an encoder."""
-        return self._float(x, lambda name, value: value)
+        return self.float_walk(x)
 
     def set_progress(self, share: float) -> None:
         """Tell the quantizers how much of the training is done, 0 to 1: some training algorithms follow a schedule."""
-        self._settled = None
         for module in self.modules():
             if isinstance(module, Edge | WeightQuantizer):
                 module.progress = share
@@ -143,69 +156,21 @@ class PreparedModel(nn.Module):
         """Every node of the float graph in order, each with the values that nothing reads after it."""
         return steps(self.graph)
 
-    def observe(
-        self,
-        images: Tensor,
-        *,
-        edges: Collection[str] | None = None,
-        see: Callable[[str, Tensor], None] = lambda name, value: None,
-    ) -> Tensor:
-        """Run the float model on uint8 images [N, H, W, C] and add to every edge's histogram; returns the float logits.
+    def float_walk(self, real: Tensor, see: Callable[[str, Tensor], None] = lambda name, value: None) -> Tensor:
+        """The float model's logits of `real_input`; `see` is called with every value and its name."""
 
-        With `edges`, only to those of these names. `see` is called with every value and its name.
-        """
-
-        def at_edge(name: str, value: Tensor) -> Tensor:
-            see(name, value)
-            edge = self.edge(name)
-            wanted = edge is not None and (edges is None or edge.name in edges)
-            if edge is not None and wanted and not float_op(self.graph[name]).passes_type:
-                edge.observe(value)
+        def run(node: Node, xs: list[Tensor]) -> Tensor:
+            value: Tensor = self.layer(node.name)(xs, quantized=False)
+            see(node.name, value)
             return value
 
-        with torch.no_grad():
-            return self._float(self.real_input(images).contiguous(memory_format=torch.channels_last), at_edge)
+        return walk(self.graph, {INPUT: real}, run)
 
-    def forget(self) -> None:
-        """Empty every histogram and undo every correction: what calibration starts from."""
-        for edge in self.edges.values():
-            assert isinstance(edge, Edge)
-            edge.histogram = Histogram()
-        for layer in self.layers.values():
-            assert isinstance(layer, Layer)
-            layer.forget()
-
-    def choose_ranges(
-        self, algorithm: Range, *, edges: Collection[str] | None = None, layers: Collection[str] | None = None
-    ) -> None:
-        """Set every scale from the histograms and the weights; or only those of these edges and these layers."""
-        for edge in self.edges.values():
-            assert isinstance(edge, Edge)
-            if edges is None or edge.name in edges:
-                edge.choose_range(algorithm, self.read_through(edge.name))
-        for layer in self.layers.values():
-            assert isinstance(layer, Layer)
-            if layer.quantizer is not None and (layers is None or layer.node.name in layers):
-                layer.quantizer.choose_range(algorithm, layer.tensors()["weight"])
-
-    def read_through(self, name: str) -> Function:
-        """The function through which alone a value is read, where it is one of one number; else the identity."""
-        readers = self.graph.consumers()[name]
-        shared = sum(owner == name for owner in self.owner.values()) > 1
-        op = float_op(readers[0]) if len(readers) == 1 and not shared else None
-        if not isinstance(op, Unary) or op.per_channel:
-            return identity
-        return partial(op.function, node=readers[0])
-
-    def _fake_quantize(self, name: str, value: Tensor) -> Tensor:
-        edge = self.edge(name)
-        return value if edge is None else edge(value)
-
-    def _float(self, real: Tensor, at_edge: Callable[[str, Tensor], Tensor]) -> Tensor:
-        quantized = at_edge == self._fake_quantize
-
-        def run(name: str, xs: list[Tensor]) -> Tensor:
-            return at_edge(name, self.layer(name)(xs, quantized=quantized))
+    def _fake_quantized(self, real: Tensor) -> Tensor:
+        def run(node: Node, xs: list[Tensor]) -> Tensor:
+            value: Tensor = self.layer(node.name)(xs, quantized=True)
+            edge = self.edge(node.name)
+            return value if edge is None else edge.forward(value)
 
         return walk(self.graph, {INPUT: real}, run)
 
@@ -216,16 +181,9 @@ class PreparedModel(nn.Module):
     def lower(self) -> Graph:
         """The integer graph of this moment. CalibrationError before calibration."""
         self._expect_calibrated()
-        if self._settled is not None and self._settled.follow(self._state()):
+        if self._settled is not None and self._revision is not None and self._revision.holds(self):
             return self._settled.graph
-        types = {name: edge.qtype for name in self.owner if (edge := self.edge(name)) is not None}
-        types[INPUT] = self.image
-        values = {name: replace(value, type=types.get(name)) for name, value in self.graph.values.items()}
-        nodes = []
-        for node in self.graph.nodes:
-            inputs = [values[name] for name in node.inputs]
-            nodes.append(float_op(node).lower(self.layer(node.name).float_node(), inputs, values[node.name]))
-        return carry(replace(self.graph, nodes=tuple(nodes), values=values))
+        return lower(self)
 
     def settle(self) -> None:
         """Lower the model as it is now, unless that was done already; nothing where it cannot be, or has no ranges yet.
@@ -243,14 +201,11 @@ class PreparedModel(nn.Module):
                     "expected a calibrated model in eval mode; call prepared.eval() before tracing it"
                 )
             return self._settled
-        state = self._state()
-        if self._settled is None or not self._settled.follow(state):
+        if self._settled is None or self._revision is None or not self._revision.holds(self):
             self._settled = None
-            self._settled = Integers(self.lower(), self.preprocess, self.image_scale.device, state)
+            self._settled = Integers(self.lower(), self.preprocess, self.image_scale.device)
+            self._revision = Revision.of(self)
         return self._settled
-
-    def _state(self) -> list[Tensor]:
-        return [*self.parameters(), *self.buffers()]
 
     def _expect_calibrated(self) -> None:
         for name, scale in [*self.named_buffers(), *self.named_parameters()]:

@@ -12,7 +12,7 @@ from tests.algorithms.correction.test_reconstruct import IMAGES, PREPROCESS, mad
 def test_the_stand_ins_and_what_has_none_compute_what_the_network_does() -> None:
     prepared = made("int2", "uint4")
     nodes, images = prepared.graph.nodes, torch.from_numpy(IMAGES[:16])
-    exact, rounded = prepared.observe(images), prepared(torch.from_numpy(PREPROCESS.normalise(IMAGES[:16])))
+    exact, rounded = prepared.calibrator.observe(images), prepared(torch.from_numpy(PREPROCESS.normalise(IMAGES[:16])))
     far = (exact - rounded).norm()
     gains = {layer.node.name: Gain(layer) for layer in weighted(prepared, nodes)}
     for stand_ins in ({}, gains):

@@ -64,7 +64,7 @@ def scales(prepared: PreparedModel) -> Tensor:
 def test_the_float_model_stays_as_it_was_to_the_bit(clamp: nn.Module, outlier: float) -> None:
     images = torch.from_numpy(IMAGES)
     before, after = made(clamp, outlier=outlier), made(clamp, "smooth", outlier=outlier)
-    assert torch.equal(before.observe(images), after.observe(images))
+    assert torch.equal(before.calibrator.observe(images), after.calibrator.observe(images))
     assert bool((scales(after) != 1).any()) != isinstance(clamp, Floor)
     assert_equal_codes(after, IMAGES[:4])
 
@@ -81,7 +81,7 @@ def test_codes_come_closer_and_equalize_does_not_reach_a_norm() -> None:
     def error(prepared: PreparedModel) -> float:
         x = torch.from_numpy(PREPROCESS.normalise(IMAGES))
         with torch.no_grad():
-            return float((prepared(x) - prepared.observe(images)).square().mean().sqrt())
+            return float((prepared(x) - prepared.calibrator.observe(images)).square().mean().sqrt())
 
     plain = error(made(nn.ReLU()))
     assert error(made(nn.ReLU(), "equalize")) == plain

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from bitwright.errors import CalibrationError
-from bitwright.graph import INPUT
+from bitwright.graph import INPUT, Node
 from bitwright.ops import float_op, operand
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
+from bitwright.prepared.walk import walk
 
 BATCHES = 4
 BATCH = 16
@@ -32,19 +33,19 @@ def expect_norms(prepared: PreparedModel) -> None:
 @torch.no_grad()
 def observe_noise(prepared: PreparedModel, seed: int) -> None:
     """Add what the batch norms promise to every edge's histogram."""
+
+    def observed(node: Node, xs: list[Tensor]) -> Tensor:
+        layer, edge = prepared.layer(node.name), prepared.edge(node.name)
+        tensors = {name: tensor.clone() for name, tensor in layer.tensors().items()}  # running statistics stay
+        y = layer.function(tensors, xs, training=True)
+        if edge is not None and not float_op(node).passes_type:
+            edge.observe(y)
+        return y
+
     generator = torch.Generator().manual_seed(seed)
     for _ in range(BATCHES):
         pixels = torch.randint(0, 256, (BATCH, *prepared.preprocess.shape), generator=generator, dtype=torch.uint8)
-        values = {INPUT: prepared.real_input(pixels.to(prepared.image_scale.device))}
-        for node, done in prepared.steps():
-            layer, edge = prepared.layer(node.name), prepared.edge(node.name)
-            tensors = {name: tensor.clone() for name, tensor in layer.tensors().items()}  # running statistics stay
-            y = layer.function(tensors, [values[name] for name in node.inputs], training=True)
-            if edge is not None and not float_op(node).passes_type:
-                edge.observe(y)
-            values[node.name] = y
-            for name in done:
-                del values[name]
+        walk(prepared.graph, {INPUT: prepared.real_input(pixels.to(prepared.image_scale.device))}, observed)
 
 
 def largest(layer: Layer) -> Tensor | None:

@@ -174,12 +174,12 @@ class Corrector:
         size = batch_of(self.again.shape[1:])
         for start in range(0, len(self.again), size):
             images = self.again[slice(start, start + size)]
-            prepared.observe(images.to(prepared.image_scale.device), edges=edges)
+            prepared.calibrator.observe(images.to(prepared.image_scale.device), edges=edges)
         for name, source in scaled.items():
             edge = prepared.edge(name)
             if edge is not None:
                 edge.histogram.extend(*self.extremes.ends(source, prepared.layer(source).equalized))
-        prepared.choose_ranges(self.algorithm, edges=edges, layers=before.changed("weight"))
+        prepared.calibrator.choose_ranges(self.algorithm, edges=edges, layers=before.changed("weight"))
 
 
 def _edges(prepared: PreparedModel) -> list[Edge]:
