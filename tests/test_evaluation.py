@@ -20,6 +20,7 @@ from bitwright.images.sources import ImageSource
 from bitwright.images.sources.readers import ArrayReader
 from bitwright.quantization import quantize
 from tests.networks import pictures
+from tests.progress import Heard
 
 PREPROCESS = Preprocess(size=8, mean=0.5, std=0.25)
 IMAGES = pictures(PREPROCESS, 150)
@@ -128,9 +129,10 @@ def test_without_labels_only_agreement_is_known(artifact: Artifact) -> None:
 
 @pytest.mark.parametrize("limit", [1, 64, 65, 149, 150, 1000])
 def test_a_limit_takes_the_first_images(limit: int, artifact: Artifact) -> None:
-    counts: list[int] = []
-    found = evaluate(artifact, source(), limit=limit, progress=counts.append)
-    assert found.images == sum(counts) == min(limit, 150)
+    heard, count = Heard(), min(limit, 150)
+    found = evaluate(artifact, source(), limit=limit, progress=heard)
+    assert found.images == count
+    assert heard.steps == [("evaluating", min(done + 64, count), count) for done in range(0, count, 64)]
     assert figures(found) == naive(Engine(artifact)(IMAGES[:limit]), LABELS[:limit])
 
 

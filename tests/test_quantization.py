@@ -20,6 +20,7 @@ from bitwright.images.sources.readers import ArrayReader
 from bitwright.quantization import calibrate, convert, prepare, quantize
 from bitwright.recipe import Recipe, Rule
 from tests.networks import pictures
+from tests.progress import Heard
 
 PREPROCESS = Preprocess(size=(12, 10), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
 IMAGES = pictures(PREPROCESS, 70)
@@ -144,10 +145,11 @@ def test_classes_come_from_the_source_or_the_caller() -> None:
 
 
 def test_progress_counts_every_image() -> None:
-    counts: list[int] = []
-    make(generator(), progress=counts.append)
-    assert sum(counts) == 70
-    assert max(counts) <= 32
+    heard = Heard()
+    make(generator(), progress=heard)
+    assert [step for step in heard.steps if step[0] == "calibrating"] == [
+        ("calibrating", done, done) for done in (32, 64, 70)
+    ]
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -290,12 +292,16 @@ def test_calibration_holds_no_image_and_histograms_of_one_size() -> None:
 def test_batches_are_read_one_at_a_time() -> None:
     events: list[str] = []
 
+    class Seen(Heard):
+        def at(self, what: str, done: float, total: float, details: object = None) -> None:
+            events.append("seen")
+
     def batches() -> Iterator[np.ndarray]:
         for _ in range(7):
             events.append("read")
             yield IMAGES[:32]
 
-    calibrate(prepare(net(), preprocess=PREPROCESS), batches(), progress=lambda n: events.append("seen"))
+    calibrate(prepare(net(), preprocess=PREPROCESS), batches(), progress=Seen())
     assert events == ["read", "seen"] * 7
 
 

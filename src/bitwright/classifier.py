@@ -28,6 +28,7 @@ from bitwright.errors import EngineError, ImageError
 from bitwright.images.decode import open_image
 from bitwright.images.sources import ImageSource
 from bitwright.prediction import class_logits, probabilities
+from bitwright.progress import SILENT, Progress
 from bitwright.records import Guess, Prediction
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
@@ -68,9 +69,16 @@ class Classifier:
         self._backend = backend
         self._engine = Engine(self.artifact, backend=backend, threads=threads)
 
-    def __call__(self, images: Picture | Iterable[Picture] | ImageSource, top: int = 5) -> list[Prediction]:
-        """One prediction for each image, in order; see `stream`."""
-        return list(self.stream(images, top))
+    def __call__(
+        self, images: Picture | Iterable[Picture] | ImageSource, top: int = 5, progress: Progress = SILENT
+    ) -> list[Prediction]:
+        """One prediction for each image, in order; see `stream`. `progress` hears of each."""
+        found = list[Prediction]()
+        total = len(images) if isinstance(images, Sized) and not isinstance(images, str | bytes) else 1
+        for prediction in self.stream(images, top):
+            found.append(prediction)
+            progress.at("classifying", len(found), max(total, len(found)))
+        return found
 
     def stream(self, images: Picture | Iterable[Picture] | ImageSource, top: int = 5) -> Iterator[Prediction]:
         """Yield a prediction with the `top` best classes for each image, in order, while later ones are still decoded.

@@ -20,6 +20,7 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, fit_labels
 from bitwright.prediction import class_count, class_logits, classes_of
+from bitwright.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from bitwright.models.float_models import FloatModel, FloatModelLike
@@ -80,7 +81,7 @@ def evaluate(
     labels: By = "name",
     limit: int | None = None,
     strict: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Evaluation:
     """Classify a source's images, and compare with its labels and with a float `reference`.
 
@@ -96,7 +97,7 @@ def evaluate(
             (`bitwright.labels`).
         limit: only so many images, the first ones.
         strict: raise ImageError for an image that cannot be read; else it is reported in `bad` and counts nowhere.
-        progress: called with the number of images of each batch.
+        progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
 
     Raises:
         LabelError: labels do not fit the model; before any image is read.
@@ -122,11 +123,11 @@ def evaluate(
     predict: Predictor = model if isinstance(model, Engine) else float_predictor(model, preprocess)
     refer = None if reference is None else float_predictor(reference, preprocess)
     tally = _Tally(class_count(outputs), source.labels is not None, refer is not None)
-    batches = source.batches(preprocess, BATCH, strict=strict)
+    batches, done = source.batches(preprocess, BATCH, strict=strict), 0
     for batch in batches:
         tally.add(predict(batch.images), batch.labels, None if refer is None else refer(batch.images))
-        if progress is not None:
-            progress(len(batch.images))
+        done += len(batch.images)
+        progress.at("evaluating", done, len(source))
     return Evaluation(
         **tally.figures(),
         labels_by=fitted.by,

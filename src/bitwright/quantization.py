@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Integral
 from os import PathLike
 from typing import Any
@@ -28,6 +28,7 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import Batches, ImageSource
 from bitwright.labels import names_for
 from bitwright.prediction import class_count
+from bitwright.progress import SILENT, Progress
 from bitwright.recipe import Recipe
 
 try:
@@ -52,9 +53,6 @@ from bitwright.models.float_models import FloatModelLike, float_model
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.foreign import foreign_encoder, foreign_schemes
 
-Progress = Callable[[int], None]
-Stages = Callable[[str, float], None]
-Say = Callable[[str], None]
 MEMORY_BYTES = 2**31
 AGAIN = 64
 """So many images are enough to see again what a correction has scaled: the extremes are known from all of them."""
@@ -123,9 +121,7 @@ def calibrate(
     seed: int = 0,
     memory: int = MEMORY_BYTES,
     guard: bool = True,
-    progress: Progress | None = None,
-    stages: Stages | None = None,
-    say: Say | None = None,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Choose every scale from images, then run the recipe's corrections. A second calibration starts anew.
 
@@ -142,9 +138,7 @@ def calibrate(
         seed: of the choice of images and of what corrections draw.
         memory: how many bytes corrections may hold of what they compute; the rest lies in a temporary file.
         guard: whether corrections that do not help are undone.
-        progress: called with the number of images of each batch.
-        stages: called with a correction's name and how much of it is done, 0 to 1.
-        say: called with a sentence for each correction that is undone.
+        progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
 
     Returns:
         A record as plain data: `images`, `sha256` of the pixels, `range`, `corrections` and what they did, `bad` for
@@ -181,14 +175,13 @@ def calibrate(
         if sample is not None:
             sample.add(batch, labels, logits)
         count += len(batch)
-        if progress is not None:
-            progress(len(batch))
+        progress.at("calibrating", count, stream.length or count)
     if not count:
         raise CalibrationError("there are no images to calibrate on")
     prepared.calibrator.choose_ranges(algorithm)
     record: dict[str, Any] = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
     if sample is not None:
-        record |= _correct(prepared, chosen, sample, extremes, room, seed, guard, algorithm, stages, say)
+        record |= _correct(prepared, chosen, sample, extremes, room, seed, guard, algorithm, progress)
     prepared.train(training)
     found = seen.findings()
     for text in found:
@@ -216,8 +209,7 @@ def _correct(
     seed: int,
     guard: bool,
     algorithm: Range,
-    stages: Stages | None,
-    say: Say | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Run the corrections; returns what the record says of them."""
     order, logits = sample.order(), sample.logits()
@@ -226,12 +218,11 @@ def _correct(
     yardstick = Yardstick(judged, logits[: held or None]) if guard else None
     calibration = Calibration(fitted, room, seed, largest=extremes.largest())
     again = Picked(sample.images, order[:AGAIN])
-    corrector = Corrector(prepared, calibration, algorithm, extremes, again, yardstick, stages)
+    corrector = Corrector(prepared, calibration, algorithm, extremes, again, yardstick, progress)
     verdicts = corrector.run(chosen)
-    if say is not None:
-        for verdict in verdicts:
-            if not verdict.kept and verdict.after != verdict.before:
-                say(str(verdict))
+    for verdict in verdicts:
+        if not verdict.kept and verdict.after != verdict.before:
+            progress.say(str(verdict))
     if not guard:
         return {}
     judged_on = {"images": len(judged), "held_out": held > 0}
@@ -307,9 +298,7 @@ def quantize(
     guard: bool = True,
     classes: Given | None = None,
     provenance: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
-    stages: Stages | None = None,
-    say: Say | None = None,
+    progress: Progress = SILENT,
 ) -> Artifact:
     """Turn a float model into an integer one: `prepare`, `calibrate` and `convert` in one call.
 
@@ -330,9 +319,7 @@ def quantize(
         classes: names of the classes, or a file of them; looked at before anything is computed. None: those of the
             image source, if it has one for each class.
         provenance: what else the artifact shall tell of how it was made.
-        progress: called with the number of images of each batch.
-        stages: called with a correction's name and how much of it is done, 0 to 1.
-        say: called with a sentence for each correction that is undone.
+        progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
 
     Raises:
         ModelError, CaptureError, RecipeError: see `prepare`.
@@ -347,7 +334,7 @@ def quantize(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         how: dict[str, Any] = {"range": range, "seed": seed, "memory": memory, "guard": guard}
-        calibration = calibrate(prepared, images, **how, progress=progress, stages=stages, say=say)
+        calibration = calibrate(prepared, images, **how, progress=progress)
     if classes is None and isinstance(images, ImageSource):
         classes = names_for(images, outputs)
     return convert(

@@ -12,6 +12,7 @@ from bitwright.budget.ladder import RUNGS, Tuned
 from bitwright.errors import BudgetError, LabelError
 from bitwright.recipe import Recipe
 from tests.budget.conftest import PREPROCESS, Digits
+from tests.progress import Heard
 
 
 def tune(digits: Digits, **options: Any) -> Tuned:
@@ -34,15 +35,15 @@ def test_it_climbs_as_far_as_it_must_and_tells_it(digits: Digits, monkeypatch: p
         return Verified(recipe, Drop(1000, next(drops), 0, labelled=True, float_right=990), 1234)
 
     monkeypatch.setattr(Judge, "verify", verify)
-    said: list[str] = []
-    tuned = tune(digits, max_drop=0.5, recipe="w3a8", say=said.append)
+    heard = Heard()
+    tuned = tune(digits, max_drop=0.5, recipe="w3a8", progress=heard)
     assert [rung for rung, _ in tuned.steps] == list(RUNGS[:3])
     record = tuned.artifact.provenance["auto"]
     assert [step["algorithms"] for step in record["steps"]] == [list(rung.algorithms) for rung in RUNGS[:3]]
     assert [step["drop"]["points"] for step in record["steps"]] == [6.0, 5.0, 0.5]
     assert all(step["why"] for step in record["steps"])
     assert tuned.artifact.provenance["recipe"]["algorithms"] == ["equalize", "bias_correct"]
-    assert [text.rpartition(", ")[2] for text in said[:3]] == ["not within 0.5", "not within 0.5", "within 0.5"]
+    assert [text.rpartition(", ")[2] for text in heard.said[:3]] == ["not within 0.5", "not within 0.5", "within 0.5"]
 
 
 def test_where_nothing_helps_it_says_so(digits: Digits, monkeypatch: pytest.MonkeyPatch):
@@ -59,10 +60,10 @@ def test_labels_that_the_float_model_only_guesses_are_not_judged_by(digits: Digi
     shifted = digits._replace(source=replace(digits.source, labels=(digits.source.labels + 1) % 10))
     with pytest.raises(BudgetError, match=r"the float model itself is right on .* --force"):
         tune(shifted, max_drop=1.0)
-    said: list[str] = []
-    tuned = tune(shifted, max_drop=1.0, force=True, say=said.append)
+    heard = Heard()
+    tuned = tune(shifted, max_drop=1.0, force=True, progress=heard)
     assert tuned.artifact.provenance["auto"]["float_at_chance"] is True
-    assert any(text.startswith("warning: the float model itself is right on") for text in said)
+    assert any(text.startswith("warning: the float model itself is right on") for text in heard.said)
     wide = digits._replace(source=replace(digits.source, labels=digits.source.labels + 1, classes=None))
     with pytest.raises(LabelError, match="labels 0 to 9"):
         tune(wide)

@@ -17,6 +17,7 @@ from bitwright.budget.search import Found
 from bitwright.budget.sensitivities import eight_bits
 from bitwright.errors import BudgetError
 from tests.budget.conftest import PREPROCESS, Digits
+from tests.progress import Heard
 
 pytest.importorskip("scipy")
 
@@ -102,9 +103,9 @@ def test_without_labels_changed_classes_are_counted(digits: Digits, cache: Path)
 
 
 def test_few_images_are_warned_of(digits: Digits):
-    said: list[str] = []
-    find(digits, verify=40, say=said.append)
-    assert [text for text in said if text.startswith("warning: 40 held-out images tell a drop to +-")]
+    heard = Heard()
+    find(digits, verify=40, progress=heard)
+    assert [text for text in heard.said if text.startswith("warning: 40 held-out images tell a drop to +-")]
 
 
 def test_a_chosen_model_whose_drop_is_not_known_well_enough_is_warned_of(
@@ -117,9 +118,9 @@ def test_a_chosen_model_whose_drop_is_not_known_well_enough_is_warned_of(
         return Verified(recipe, Drop(1000, 0, 0, True, 900) if plain else Drop(1000, 40, 35, True, 900), 1000)
 
     monkeypatch.setattr(Judge, "verify", verify)
-    said: list[str] = []
-    find(digits, cache, say=said.append)
-    warnings = [text for text in said if text.startswith("warning")]
+    heard = Heard()
+    find(digits, cache, progress=heard)
+    warnings = [text for text in heard.said if text.startswith("warning")]
     assert len(warnings) == 1
     assert warnings[0].startswith("warning: 1,000 held-out images tell the drop of the model chosen to +-1.7")
 

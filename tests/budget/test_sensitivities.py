@@ -14,6 +14,7 @@ from bitwright.budget.sensitivities import Sensitivity
 from bitwright.errors import CalibrationError, RecipeError, SourceError
 from bitwright.recipe import Recipe, Rule
 from tests.budget.conftest import PREPROCESS, Digits
+from tests.progress import Heard
 
 LAYERS = ("0", "2", "6")
 
@@ -107,7 +108,7 @@ def test_what_was_interrupted_goes_on_where_it_stood(digits: Digits, tmp_path: P
 
 
 def test_other_widths_are_measured_beside_those_that_are_known(digits: Digits, tmp_path: Path):
-    cache, seen = Cache(tmp_path), []
+    cache, heard = Cache(tmp_path), Heard()
     measure(digits, cache, latency=False)
     more = bw.sensitivity(
         digits.model,
@@ -116,10 +117,10 @@ def test_other_widths_are_measured_beside_those_that_are_known(digits: Digits, t
         cache=cache,
         bits=(4, 3, 2),
         latency=False,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=heard,
     )
-    assert seen[0] == (len(more.found) * 3 // 4, len(more.found))
-    assert seen[-1] == (len(more.found), len(more.found))
+    assert heard.steps[0] == ("sensitivity", len(more.found) * 3 // 4, len(more.found))
+    assert heard.steps[-1] == ("sensitivity", len(more.found), len(more.found))
 
 
 def test_times_of_one_kernel_are_one_time(digits: Digits):

@@ -17,6 +17,7 @@ from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, convert, prepare
 from bitwright.recipe import Recipe
 from tests.networks import assert_equal_codes
+from tests.progress import Heard
 
 PREPROCESS = Preprocess(size=16, mean=0.5, std=0.25)
 IMAGES = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 3), dtype=np.uint8)
@@ -115,8 +116,9 @@ def test_what_is_corrected_is_what_runs(name: str, weights: str) -> None:
 @pytest.mark.parametrize("name", CORRECTIONS)
 def test_a_file_in_place_of_memory_makes_no_difference_and_the_share_done_grows_to_one(name: str) -> None:
     prepared = quantized(Recipe(algorithms=(name,)))
-    shares: list[tuple[str, float]] = []
-    calibrate(prepared, IMAGES, memory=0, guard=False, stages=lambda *stage: shares.append(stage))
+    heard = Heard()
+    calibrate(prepared, IMAGES, memory=0, guard=False, progress=heard)
+    shares = [(what, done) for what, done, total in heard.steps if total == 1.0]
     assert convert(prepared).data == convert(made(name)).data
     assert shares == sorted(shares)
     assert shares[-1] == (name, 1.0)

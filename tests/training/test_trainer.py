@@ -11,8 +11,9 @@ from torch import nn
 import bitwright as bw
 from bitwright.errors import LabelError, ModelError, TrainingError
 from bitwright.training import Options
-from bitwright.training.loop import Progress
+from bitwright.training.loop import Passed
 from bitwright.training.teacher import Teacher
+from tests.progress import Heard
 
 PREPROCESS = bw.Preprocess(size=8, mean=0.5, std=0.25, mode="L")
 OPTIONS = Options(epochs=2, batch=32, lr=0.05, augment=("crop",), recalibrate_bn=2, ema=0.9, distill=0.3)
@@ -35,17 +36,21 @@ def network() -> nn.Module:
     return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)).eval()
 
 
+def passed(heard: Heard) -> list[Passed]:
+    return [details for details in heard.details if isinstance(details, Passed)]
+
+
 def run(count: int = 320, **arguments) -> bw.Artifact:
     source = bw.open_source(f"digits[:{count}]")
     return bw.train(network(), source, **{"options": OPTIONS, "preprocess": PREPROCESS, **arguments})
 
 
 def test_training_lowers_the_loss() -> None:
-    seen: list[Progress] = []
+    heard = Heard()
     options = Options(epochs=12, batch=32, optimizer="adamw", lr=0.03, augment=(), recalibrate_bn=5)
-    artifact = run(640, recipe="w4a4", options=options, progress=seen.append)
-    assert seen[-1].loss < 0.7 * seen[0].loss
-    assert seen[-1].share == 1.0
+    artifact = run(640, recipe="w4a4", options=options, progress=heard)
+    assert passed(heard)[-1].loss < 0.7 * passed(heard)[0].loss
+    assert passed(heard)[-1].share == 1.0
     accuracy = bw.evaluate(artifact, bw.open_source("digits[:640]")).top1
     assert accuracy is not None
     assert accuracy > 50
@@ -107,18 +112,18 @@ def test_a_start_that_does_not_fit(tmp_path: Path) -> None:
 
 
 def test_minutes_end_a_run() -> None:
-    seen: list[Progress] = []
-    run(options=replace(OPTIONS, epochs=10_000, minutes=0.01), progress=seen.append)
-    assert seen[-1].share == 1.0
-    assert seen[-1].images < 320 * 10_000
+    heard = Heard()
+    run(options=replace(OPTIONS, epochs=10_000, minutes=0.01), progress=heard)
+    assert passed(heard)[-1].share == 1.0
+    assert passed(heard)[-1].images < 320 * 10_000
 
 
 def test_every_augmentation_and_feature_distillation() -> None:
     augment = ("crop", "flip", "randaugment", "mixup", "cutmix")
     options = replace(OPTIONS, epochs=1, augment=augment, features=1.0, label_smoothing=0.1, freeze_bn=True, amp=False)
-    seen: list[Progress] = []
-    artifact = run(96, options=options, training="ste", progress=seen.append)
-    assert np.isfinite(seen[-1].loss)
+    heard = Heard()
+    artifact = run(96, options=options, training="ste", progress=heard)
+    assert np.isfinite(passed(heard)[-1].loss)
     assert artifact.provenance["training"]["algorithm"] == "ste"
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +21,11 @@ from bitwright.images.sources import BadImage, ImageSource
 from bitwright.labels import By, fit_labels
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import classes_of
+from bitwright.progress import SILENT, Progress
 
 BATCH = 64
 IMAGES = 5000
 Pixels = npt.NDArray[np.uint8]
-Progress = Callable[[int], None]
 
 
 def split(
@@ -43,12 +42,12 @@ def split(
 
 
 def fitted_labels(
-    source: ImageSource, known: ClassNames | None, outputs: int, by: By, say: Callable[[str], None]
+    source: ImageSource, known: ClassNames | None, outputs: int, by: By, progress: Progress
 ) -> ImageSource:
     """The source with the model's classes for labels; what was taken for granted is said. LabelError where they do not fit."""
     fitted = fit_labels(source, known, outputs, by)
     if fitted.remark is not None:
-        say(f"warning: {fitted.remark}")
+        progress.say(f"warning: {fitted.remark}")
     return fitted.source
 
 
@@ -96,7 +95,7 @@ def hold_out(
     study: dict[str, Any],
     preprocess: Preprocess,
     cache: Cache,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> HeldOut:
     """Run the float model, which `study` tells from others, on a source's images, unless the cache knows its answers."""
     digests, labels = [], []
@@ -113,8 +112,7 @@ def hold_out(
         guesses = []
         for batch in source.batches(preprocess, BATCH):
             guesses += classes_of(predict(batch.images)).tolist()
-            if progress is not None:
-                progress(len(batch.images))
+            progress.at("float model", len(guesses), len(source))
         cache.put(guesses, **key)
     known = None if source.labels is None else np.concatenate([part for part in labels if part is not None])
     digest = hashlib.sha256(repr((digests, None if known is None else known.tolist())).encode()).hexdigest()

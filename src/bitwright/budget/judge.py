@@ -1,6 +1,5 @@
 """`Judge`: makes the integer model of a recipe, and measures what it loses on held-out images. It remembers both."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import class_count
+from bitwright.progress import SILENT, Progress, Wordless
 from bitwright.quantization import MEMORY_BYTES, quantize
 from bitwright.recipe import Recipe
 
@@ -42,7 +42,7 @@ class Judge:
     cache: Cache
     memory: int = MEMORY_BYTES
     threads: int | None = None
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    progress: Progress = SILENT
     _made: dict[Recipe, Artifact] = field(default_factory=dict)
 
     def verify(self, recipe: Recipe) -> Verified:
@@ -70,7 +70,7 @@ class Judge:
                 recipe=recipe,
                 seed=self.seed,
                 memory=self.memory,
-                stages=lambda name, share: self.progress(name, round(100 * share), 100),
+                progress=Wordless(self.progress),
             )
         return self._made[recipe]
 
@@ -92,20 +92,22 @@ class Judge:
         }
 
 
-def warn_where_unsure(max_drop: float, verified: Verified, say: Callable[[str], None], which: str = "a drop") -> None:
+def warn_where_unsure(max_drop: float, verified: Verified, progress: Progress, which: str = "a drop") -> None:
     """Say so where there are too few held-out images to tell this model's drop from one of `max_drop`."""
     drop = verified.drop
     if max_drop > 0 and drop.uncertainty > max_drop:
-        say(
+        progress.say(
             f"warning: {drop.images:,} held-out images tell {which} to +-{drop.uncertainty:.2f} points only; "
             f"about {drop.images_for(max_drop):,} would tell it to +-{max_drop:g}"
         )
 
 
-def expect_labels_to_judge_by(held_out: HeldOut, outputs: int, force: bool, say: Callable[[str], None]) -> None:
+def expect_labels_to_judge_by(held_out: HeldOut, outputs: int, force: bool, progress: Progress) -> None:
     """Say what drops are measured by. BudgetError where the float model is at chance level by the labels, unless `force`."""
     if held_out.labels is None:
-        say(f"{held_out.source.where}: no labels, so drops are measured by agreement with the float model's classes")
+        progress.say(
+            f"{held_out.source.where}: no labels, so drops are measured by agreement with the float model's classes"
+        )
     remark = held_out.at_chance(class_count(outputs))
     if remark is None:
         return
@@ -114,4 +116,4 @@ def expect_labels_to_judge_by(held_out: HeldOut, outputs: int, force: bool, say:
             f"{remark} No loss of accuracy can be judged by that; name the classes, or give the preprocessing that the model "
             "was trained with, or leave labels out (--labels none), or insist with --force (force=True). Nothing was written"
         )
-    say(f"warning: {remark}")
+    progress.say(f"warning: {remark}")

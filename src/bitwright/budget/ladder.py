@@ -2,7 +2,7 @@
 each integer model on images that nothing was fitted on, and stops at the first that keeps the budget.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
@@ -21,6 +21,7 @@ from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, names_for
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import class_count
+from bitwright.progress import SILENT, Progress
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
 
@@ -75,8 +76,7 @@ def quantize_within(
     labels: By = "name",
     force: bool = False,
     provenance: Mapping[str, Any] | None = None,
-    say: Callable[[str], None] = lambda text: None,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = SILENT,
 ) -> Tuned:
     """Quantize a float model with the cheapest of RUNGS that loses at most `max_drop` points of accuracy.
 
@@ -97,8 +97,7 @@ def quantize_within(
         labels: how the source's labels are matched with the classes (`bitwright.labels`).
         force: go on though the float model is at chance level by the labels.
         provenance: what else the artifact shall tell of how it was made.
-        say: called with a sentence for each rung.
-        progress: called with (what, done, all).
+        progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
 
     Returns:
         The artifact, whose provenance tells the rungs that were tried, and what was measured.
@@ -113,12 +112,12 @@ def quantize_within(
     prepared = prepare(model, preprocess=preprocess, recipe=plan)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     known = known_classes(None, classes, outputs)
-    judged = fitted_labels(source if held_out is None else held_out, known, outputs, labels, say)
+    judged = fitted_labels(source if held_out is None else held_out, known, outputs, labels, progress)
     fitted, others = split(judged if held_out is None else source, calibrate, verify, seed, held_out and judged)
     pixels, bad = read(fitted, preprocess)
     key = study_key(prepared, pixels)
-    verified = hold_out(others, model, key, preprocess, store, lambda done: progress("float model", done, len(others)))
-    expect_labels_to_judge_by(verified, outputs, force, say)
+    verified = hold_out(others, model, key, preprocess, store, progress)
+    expect_labels_to_judge_by(verified, outputs, force, progress)
     judge = Judge(model, key, preprocess, fitted, verified, seed, store, memory, threads, progress)
     steps: list[tuple[Rung, Verified]] = []
     for rung in (rung for rung in RUNGS if all(name in CORRECTIONS for name in rung.algorithms)):
@@ -126,7 +125,7 @@ def quantize_within(
         steps.append((rung, tried))
         within = tried.drop.points <= max_drop
         name = f"{plan.range} ranges" + "".join(f", {name}" for name in rung.algorithms)
-        say(f"{name}: {tried}, {'within' if within else 'not within'} {max_drop:g}")
+        progress.say(f"{name}: {tried}, {'within' if within else 'not within'} {max_drop:g}")
         if within:
             break
     else:
@@ -136,7 +135,7 @@ def quantize_within(
             f"{', '.join(best.recipe.algorithms) or 'ranges alone'}, has {best.drop}. Nothing was written; allow a greater "
             "drop, take a recipe of more bits, or let bitwright search find the layers that need them"
         )
-    warn_where_unsure(max_drop, steps[-1][1], say)
+    warn_where_unsure(max_drop, steps[-1][1], progress)
     artifact = judge.artifact(steps[-1][1].recipe)
     record = {"max_drop": max_drop, "steps": [_told(rung, tried) for rung, tried in steps]}
     record["float_at_chance"] = verified.at_chance(class_count(outputs)) is not None

@@ -5,7 +5,7 @@ bisection over these finds the cheapest one whose drop, measured on the integer 
 on, is within bounds.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
@@ -26,6 +26,7 @@ from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, names_for
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import class_count
+from bitwright.progress import SILENT, Progress
 from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
 
@@ -35,8 +36,6 @@ FASTER = 0.99
 """A choice is cheaper than 8 bits everywhere where it takes less than this much of their bytes or time."""
 RECIPE = Recipe(algorithms=("equalize", "adaround", "bias_correct"))
 """Few bits need the rounding chosen with care."""
-Say = Callable[[str], None]
-Bar = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,7 @@ def search(
     labels: By = "name",
     force: bool = False,
     provenance: Mapping[str, Any] | None = None,
-    say: Say = lambda text: None,
-    progress: Bar = lambda what, done, total: None,
+    progress: Progress = SILENT,
 ) -> Found:
     """Find the smallest or the fastest integer model that loses at most `max_drop` points of accuracy.
 
@@ -137,8 +135,7 @@ def search(
         labels: how the source's labels are matched with the classes (`bitwright.labels`).
         force: go on though the float model is at chance level by the labels.
         provenance: what else the artifact shall tell of how it was made.
-        say: called with a sentence for each thing that is done.
-        progress: called with (what, done, all).
+        progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
 
     Raises:
         BudgetError: 8 bits everywhere lose more than `max_drop`; or the float model is at chance level, unless `force`.
@@ -152,38 +149,33 @@ def search(
     prepared = prepare(model, preprocess=preprocess, recipe=cheap(base))
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     known = known_classes(None, classes, outputs)
-    judged = fitted_labels(source if held_out is None else held_out, known, outputs, labels, say)
+    judged = fitted_labels(source if held_out is None else held_out, known, outputs, labels, progress)
     fitted, others = split(judged if held_out is None else source, calibrate, verify, seed, held_out and judged)
     pixels, bad = read(fitted, preprocess)
     study = Study(prepared, pixels, store, bits, threads)
-    verified = hold_out(
-        others, model, study.key, preprocess, store, lambda done: progress("float model", done, len(others))
-    )
-    expect_labels_to_judge_by(verified, outputs, force, say)
+    verified = hold_out(others, model, study.key, preprocess, store, progress)
+    expect_labels_to_judge_by(verified, outputs, force, progress)
     judge = Judge(model, study.key, preprocess, fitted, verified, seed, store, memory, threads, progress)
     uniform = judge.verify(base)
-    say(f"8 bits everywhere: {uniform}")
+    progress.say(f"8 bits everywhere: {uniform}")
     expect_within(max_drop, uniform)
-    warn_where_unsure(max_drop, uniform, say)
+    warn_where_unsure(max_drop, uniform, progress)
 
-    def bar(done: int, total: int) -> None:
-        progress("sensitivity", done, total)
-
-    measured = study.measure(["weights"], minimize == "latency", jobs, bar)
+    measured = study.measure(["weights"], minimize == "latency", jobs, progress)
     if minimize == "latency" and codes_matter(measured):
-        measured = study.measure(["weights", "activations"], True, jobs, bar)
+        measured = study.measure(["weights", "activations"], True, jobs, progress)
     posed = problem(study.prepared, measured, minimize)
     eight = Choice(dict.fromkeys(posed.reads, 8), dict.fromkeys((group for group, _ in posed.code_loss), 8))
     plain = Point(base, *posed.predicted(eight), uniform)
     points = [Point(recipe_of(choice, base), *posed.predicted(choice)) for choice in front(posed, CHOICES)]
     points = [point for point in points if point.predicted_cost < FASTER * plain.predicted_cost]
-    points = _bisect(points, judge, max_drop, say)
+    points = _bisect(points, judge, max_drop, progress)
     best = next((p.verified for p in reversed(points) if p.verified and p.verified.drop.points <= max_drop), uniform)
     latency = None
     if minimize == "latency":
-        best, latency = _faster(best, uniform, judge, threads, say)
+        best, latency = _faster(best, uniform, judge, threads, progress)
     if best is not uniform:
-        warn_where_unsure(max_drop, best, say, "the drop of the model chosen")
+        warn_where_unsure(max_drop, best, progress, "the drop of the model chosen")
     artifact = judge.artifact(best.recipe)
     searched = {"minimize": minimize, "max_drop": max_drop, "bits": study.bits, "drop": best.drop.to_json()}
     searched["float_at_chance"] = verified.at_chance(class_count(outputs)) is not None
@@ -202,7 +194,7 @@ def expect_within(max_drop: float, verified: Verified) -> None:
         )
 
 
-def _bisect(points: list[Point], judge: Judge, max_drop: float, say: Say) -> list[Point]:
+def _bisect(points: list[Point], judge: Judge, max_drop: float, progress: Progress) -> list[Point]:
     """Verify points until one within bounds stands beside one that is not; the last holds, or none does."""
     points, holds, fails = list(points), -1, len(points)
     while fails - holds > 1:
@@ -211,20 +203,22 @@ def _bisect(points: list[Point], judge: Judge, max_drop: float, say: Say) -> lis
         points[middle] = replace(points[middle], verified=verified)
         within = verified.drop.points <= max_drop
         holds, fails = (middle, fails) if within else (holds, middle)
-        say(f"{_widths(verified.recipe)}: {verified}, {'within' if within else 'not within'} {max_drop:g}")
+        progress.say(f"{_widths(verified.recipe)}: {verified}, {'within' if within else 'not within'} {max_drop:g}")
     return points
 
 
 def _faster(
-    best: Verified, uniform: Verified, judge: Judge, threads: int | None, say: Say
+    best: Verified, uniform: Verified, judge: Judge, threads: int | None, progress: Progress
 ) -> tuple[Verified, tuple[Latency, Latency]]:
     """`best` if it is measurably faster than 8 bits everywhere, else `uniform`; and the latency of both."""
     plain, found = race([judge.artifact(uniform.recipe), judge.artifact(best.recipe)], threads)
     if best is not uniform:
-        say(f"{found.median_ms:.4f} ms, 8 bits everywhere {plain.median_ms:.4f} ms, in turns; ratio {found.ratio:.3f}")
+        progress.say(
+            f"{found.median_ms:.4f} ms, 8 bits everywhere {plain.median_ms:.4f} ms, in turns; ratio {found.ratio:.3f}"
+        )
         if found.ratio < FASTER:
             return best, (found, plain)
-    say("no choice of widths is measurably faster here than 8 bits everywhere, so these are kept")
+    progress.say("no choice of widths is measurably faster here than 8 bits everywhere, so these are kept")
     return uniform, (plain, plain)
 
 

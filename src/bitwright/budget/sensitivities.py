@@ -5,7 +5,7 @@ formulas. The idea is as old as HAWQ (Dong et al. 2019); measuring the loss itse
 Hubara et al. 2020, "Improving Post Training Neural Quantization: Layer-wise Calibration and Integer Programming".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
@@ -26,6 +26,7 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prepared import PreparedModel
+from bitwright.progress import SILENT, Progress
 from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe, Rule
 
@@ -82,7 +83,7 @@ def sensitivity(
     threads: int | None = None,
     jobs: int = 1,
     cache: str | PathLike[str] | Cache | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Sensitivity:
     """Measure what every layer loses at every width, and what it costs. No labels are used.
 
@@ -98,7 +99,7 @@ def sensitivity(
         jobs: how many processes share the rest.
         cache: a folder in which every figure is kept as soon as it is measured, under the digest of all that it depends
             on; what is there is not measured again.
-        progress: called with (done, all) widths.
+        progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
 
     Raises:
         CaptureError, RecipeError, CalibrationError, SourceError: see `quantize`.
@@ -112,7 +113,7 @@ def sensitivity(
             f"expected of the kinds weights and activations, found {', '.join(map(repr, sorted(unknown)))}"
         )
     study = Study(prepared, _pixels(images, preprocess), store, bits, threads)
-    return study.measure(kinds, latency, jobs, progress or (lambda done, total: None))
+    return study.measure(kinds, latency, jobs, progress)
 
 
 def _pixels(images: Any, preprocess: Preprocess) -> Pixels:
@@ -178,9 +179,7 @@ class Study:
             self._base = Base(self.prepared, self.prepared.lower())
         return self._base
 
-    def measure(
-        self, kinds: Sequence[str], latency: bool, jobs: int, progress: Callable[[int, int], None]
-    ) -> Sensitivity:
+    def measure(self, kinds: Sequence[str], latency: bool, jobs: int, progress: Progress) -> Sensitivity:
         """Measure what the cache does not know."""
         layers = [(node.name, kind) for node in self.prepared.graph.nodes for kind in kinds]
         units = [(layer, kind, b) for layer, kind in layers if layer in self.layers[kind] for b in self.bits]
@@ -190,7 +189,7 @@ class Study:
             if record is None:
                 missing[layer, kind] = (*missing.get((layer, kind), ()), b)
         done = sum(record is not None for record in records.values())
-        progress(done, len(units))
+        progress.at("sensitivity", done, len(units))
         base_loss = self.cache.get(**self.key, unit="base")
         if missing or base_loss is None:
             probe = self._probe()
@@ -201,7 +200,7 @@ class Study:
                     records[one.layer, one.kind, one.bits] = record = asdict(one)
                     self.cache.put(record, **self.key, unit=(one.layer, one.kind, one.bits))
                 done += len(found)
-                progress(done, len(units))
+                progress.at("sensitivity", done, len(units))
         costs = layer_costs(self, latency)
         images = min(MEASURED_IMAGES, len(self.images))
         return Sensitivity(tuple(Found(**records[unit]) for unit in units), costs, base_loss, images)

@@ -7,7 +7,7 @@ import click
 
 from bitwright.budget.cache import default_folder
 from bitwright.cli.label_options import force_option
-from bitwright.cli.output import bars, report, report_bad, usage_error
+from bitwright.cli.output import report_bad, shown, usage_error
 from bitwright.images.sources import open_source
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def within_budget(
     from bitwright.budget.ladder import quantize_within
 
     given = {**given, "held_out": open_source(given["held_out"])} if "held_out" in given else given
-    with bars() as show:
+    with shown() as progress:
         tuned = quantize_within(
-            loaded.float_model, source, cache=default_folder(), say=report, progress=show, **given, **options
+            loaded.float_model, source, cache=default_folder(), progress=progress, **given, **options
         )
     report_bad(tuned.bad)
     return tuned.artifact, list(tuned.bad)

@@ -65,7 +65,7 @@ def evaluate(
         )
     compared = None if reference is None else open_model(reference, reference_weights).float_model
     measurement = Measurement(source, preprocess, limit, strict, _known(subject, naming, preprocess), by)
-    result = measurement.of(subject, "evaluating", compared)
+    result = measurement.of(subject, compared)
     report_bad(result.bad)
     code = exit_code(result)
     if as_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from bitwright.artifact import Artifact
 from bitwright.chance import order_remark
 from bitwright.classes import ClassNames
-from bitwright.cli.output import byte_count, percent, progress, report, report_bad
+from bitwright.cli.output import byte_count, percent, report, report_bad, shown
 from bitwright.errors import BitwrightError, ModelError, SourceError
 from bitwright.evaluation import Evaluation, evaluate
 from bitwright.images.mode_hint import mode_hint
@@ -29,8 +29,8 @@ class Measurement:
     classes: ClassNames | None = None
     labels: By = "name"
 
-    def of(self, subject: "Artifact | LoadedModel", what: str, reference: "FloatModel | None" = None) -> Evaluation:
-        """Measure; `what` stands before the progress bar. What one has to know of the figures is said on stderr.
+    def of(self, subject: "Artifact | LoadedModel", reference: "FloatModel | None" = None) -> Evaluation:
+        """Measure. What one has to know of the figures is said on stderr.
 
         Raises:
             LabelError: the labels do not fit the model.
@@ -39,7 +39,7 @@ class Measurement:
         """
         total = min(self.limit or len(self.source), len(self.source))
         try:
-            with progress(what, total) as done:
+            with shown() as progress:
                 result = evaluate(
                     subject if isinstance(subject, Artifact) else subject.float_model,
                     self.source,
@@ -49,7 +49,7 @@ class Measurement:
                     labels=self.labels,
                     limit=self.limit,
                     strict=self.strict,
-                    progress=done,
+                    progress=progress,
                 )
         except RuntimeError as error:
             if isinstance(error, BitwrightError):

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,13 @@ import click
 from bitwright.errors import BitwrightWarning
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
     from rich.table import Table
     from rich.text import Text
 
     from bitwright.images.sources import BadImage
+    from bitwright.progress import Progress
 
 UNBOUNDED = 10_000  # columns: in a pipe, nothing is ever wrapped
 
@@ -94,48 +96,50 @@ def report_bad(bad: "Iterable[BadImage]") -> None:
 
 
 @contextmanager
-def stages(what: str, total: int) -> Iterator[tuple[Callable[[int], None], Callable[[str, float], None]]]:
-    """`progress`, and besides something to call with the name of a further stage and how much of it is done, 0 to 1."""
+def shown() -> "Iterator[Progress]":
+    """Show how far the work in this block is: bars on stderr, if that is a terminal, else a line where there are details.
+
+    What the work says is reported, either way.
+    """
     if not sys.stderr.isatty():
-        yield lambda done: None, lambda name, share: None
+        yield _Lines()
         return
     with _bar() as bar:
-        tasks = {what: bar.add_task(what, total=total)}
-
-        def stage(name: str, share: float) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=100)
-            bar.update(tasks[name], completed=round(100 * share))
-
-        yield lambda done: bar.advance(tasks[what], done), stage
+        yield _Bars(bar)
 
 
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield something to call with every number of images done. A bar on stderr, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    with _bar() as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.advance(task, done)
+class _Lines:
+    """A line at every twentieth of a step that has details; of the others nothing: in a pipe only results count."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}
+
+    def at(self, what: str, done: float, total: float, details: object = None) -> None:
+        part = int(20 * done / total)
+        if details is not None and part > self._told.get(what, -1):
+            self._told[what] = part
+            report(f"{what}: {100 * done / total:.0f} %, {details}")
+
+    def say(self, text: str) -> None:
+        report(text)
 
 
-@contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield something to call with (what, done, all), a bar for each `what` on stderr, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda what, done, total: None
-        return
-    with _bar() as bar:
-        tasks: dict[str, TaskID] = {}
+class _Bars:
+    """A bar for each step, of hundredths where it is counted from 0 to 1."""
 
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what)
-            bar.update(tasks[what], completed=done, total=total)
+    def __init__(self, bar: "Bar") -> None:
+        self._bar = bar
+        self._tasks: dict[str, TaskID] = {}
 
-        yield show
+    def at(self, what: str, done: float, total: float, details: object = None) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what)
+        whole = 100 if total == 1 else 1
+        text = what if details is None else f"{what}: {details}"
+        self._bar.update(self._tasks[what], completed=round(whole * done), total=whole * total, description=text)
+
+    def say(self, text: str) -> None:
+        report(text)
 
 
 @contextmanager
@@ -179,7 +183,7 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _bar() -> "Progress":
+def _bar() -> "Bar":
     """A progress bar on stderr, which disappears when it is done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

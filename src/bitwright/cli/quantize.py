@@ -24,12 +24,13 @@ from bitwright.cli.output import (
     print_json,
     print_pairs,
     report_bad,
-    stages,
+    shown,
     usage_error,
 )
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.images.encoders import in_words
 from bitwright.images.sources import BadImage, ImageSource, open_source
+from bitwright.progress import Wordless
 from bitwright.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _calibrated(
         return quantize_model(loaded.float_model, None, **common), []
     batches = images.batches(preprocess, BATCH, strict=strict)
     try:
-        with stages("calibrating", len(images)) as (done, stage):
+        with shown() as progress:
             return quantize_model(
                 loaded.float_model,
                 batches,
@@ -176,8 +177,7 @@ def _calibrated(
                 seed=seed,
                 provenance=provenance,
                 memory=memory,
-                progress=done,
-                stages=stage,
+                progress=Wordless(progress),  # the table tells what corrections did
             ), batches.bad
     finally:
         report_bad(batches.bad)
@@ -194,7 +194,7 @@ def measure(
     artifact: Artifact, loaded: "LoadedModel", measurement: Measurement, data: str
 ) -> tuple[dict[str, Any], int]:
     """The accuracy of the integer model, which is the one that ships, and of the float model; and the exit code."""
-    integer = measurement.of(artifact, "testing both models", loaded.float_model)
+    integer = measurement.of(artifact, loaded.float_model)
     report_bad(integer.bad)
     record = {
         "data": data,

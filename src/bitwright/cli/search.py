@@ -13,15 +13,14 @@ from bitwright.cli.measure import Measurement
 from bitwright.cli.measuring_options import bits_option, measuring_options
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import (
-    bars,
     byte_count,
     json_option,
     percent,
     print_json,
     print_pairs,
     quiet_libraries,
-    report,
     report_bad,
+    shown,
 )
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.quantize import measure, measured_rows, model_record, with_classes
@@ -96,7 +95,7 @@ def search(
     named = naming.of(loaded, preprocess)
     named.expect_fit(tested, named_by=source)
     known = named.known
-    with bars() as show, quiet_libraries():
+    with shown() as progress, quiet_libraries():
         found = find(
             loaded.float_model,
             source,
@@ -110,8 +109,7 @@ def search(
                 "data": data,
                 "preprocess_from": origin(loaded, given),
             },
-            say=report,
-            progress=show,
+            progress=progress,
             **options,
         )
     report_bad(found.bad)

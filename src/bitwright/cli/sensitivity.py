@@ -8,7 +8,7 @@ import click
 from bitwright.cli.float_model import open_model
 from bitwright.cli.measuring_options import bits_option, measuring_options
 from bitwright.cli.needs import expect_modules
-from bitwright.cli.output import bars, json_option, print_json, print_pairs, print_table, report_bad
+from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, shown
 from bitwright.cli.preprocess_options import preprocess_options, resolve
 from bitwright.images.sources import open_source
 
@@ -54,7 +54,7 @@ def sensitivity(
     preprocess = resolve(loaded, given)
     pixels, bad = read(source.sample(min(calibrate, len(source)), seed), preprocess)
     report_bad(bad)
-    with bars() as show:
+    with shown() as progress:
         measured = measure(
             loaded.float_model,
             pixels,
@@ -64,7 +64,7 @@ def sensitivity(
             threads=threads,
             jobs=jobs,
             cache=cache,
-            progress=lambda done, total: show("sensitivity", done, total),
+            progress=progress,
         )
     if as_json:
         print_json({"model": model, "data": data, "bad": len(bad), **measured.to_json()})

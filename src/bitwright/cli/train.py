@@ -1,23 +1,17 @@
 """`bitwright train`: a float model and labelled images in, an artifact out, by quantization-aware training."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from bitwright.artifact import Artifact
 from bitwright.cli.float_model import open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement, exit_code
 from bitwright.cli.needs import expect_modules, expect_outputs
-from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report, report_bad
+from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report_bad, shown
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.errors import TrainingError
 from bitwright.images.preprocess import Preprocess
@@ -25,7 +19,6 @@ from bitwright.images.sources import open_source
 
 if TYPE_CHECKING:
     from bitwright.models import FloatModel
-    from bitwright.training.loop import Progress
 
 
 @click.command()
@@ -129,7 +122,7 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     options = Options(**numbers, amp=not no_amp, augment=tuple(name for name in augment.split(",") if name))
-    with _shown() as show:
+    with shown() as progress:
         artifact = train_model(
             loaded.float_model,
             source,
@@ -142,7 +135,7 @@ def train(
             resume=resume,
             classes=known,
             labels=naming.by,
-            progress=show,
+            progress=progress,
         )
     from_where = {"preprocess_from": origin(loaded, given)}
     provenance = {**artifact.provenance, "model": {"spec": model}, "data": data, **from_where}
@@ -152,7 +145,7 @@ def train(
     measured, code = None, 0
     if tested is not None:
         measurement = Measurement(tested, preprocess, classes=known, labels=naming.by)
-        result = measurement.of(artifact, "testing both models", taught_by or loaded.float_model)
+        result = measurement.of(artifact, taught_by or loaded.float_model)
         report_bad(result.bad)
         code = exit_code(result)
         measured = {
@@ -215,31 +208,3 @@ def _print(artifact: Artifact, measured: dict[str, Any] | None, output: Path, as
             ("sha256", artifact.digest),
         ]
     )
-
-
-@contextmanager
-def _shown() -> Iterator["Callable[[Progress], None]"]:
-    """Show how far training is: a bar on a terminal, else a line on stderr at every twentieth of the way."""
-    if not sys.stderr.isatty():
-        shown = -1
-
-        def line(at: "Progress") -> None:
-            nonlocal shown
-            if int(at.share * 20) > shown:
-                shown = int(at.share * 20)
-                report(
-                    f"{at.stage}: {100 * at.share:.0f} %, {at.images:,} images, loss {at.loss:.4f}, "
-                    f"accuracy {at.accuracy:.2f} %, lr {at.lr:.2g}, {at.minutes:.1f} min"
-                )
-
-        yield line
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("training", total=1.0)
-
-        def update(at: "Progress") -> None:
-            text = f"{at.stage} loss {at.loss:.3f} acc {at.accuracy:.1f} %"
-            bar.update(task, completed=at.share, description=text)
-
-        yield update

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 from bitwright.errors import TrainingError
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
+from bitwright.progress import Progress
 from bitwright.training import checkpoint
 from bitwright.training.augmentation import augment
 from bitwright.training.loss import Loss
@@ -25,7 +25,7 @@ SAVE_EVERY_S = 120.0
 
 
 @dataclass(frozen=True)
-class Progress:
+class Passed:
     """Where a run is: `share` of all stages together (0..1), images seen, the mean loss and accuracy since the last one."""
 
     stage: str
@@ -35,6 +35,10 @@ class Progress:
     accuracy: float
     lr: float
     minutes: float
+
+    def __str__(self) -> str:
+        figures = f"loss {self.loss:.4f}, accuracy {self.accuracy:.2f} %, lr {self.lr:.2g}, {self.minutes:.1f} min"
+        return f"{self.stage}, {self.images:,} images, {figures}"
 
 
 class Loop:
@@ -47,7 +51,7 @@ class Loop:
         device: torch.device,
         teacher: Teacher | None,
         saved: Path | None,
-        progress: Callable[[Progress], None] | None,
+        progress: Progress,
         names: tuple[str, ...],
     ) -> None:
         self.options, self.pixels, self.device, self.saved, self.progress = options, pixels, device, saved, progress
@@ -103,12 +107,11 @@ class Loop:
             if self.saved is not None and (self.elapsed_s - saved_at > SAVE_EVERY_S or share >= 1.0):
                 saved_at = self.elapsed_s
                 self._save(prepared, optimizer, average, stage, step, share)
-            if self.progress is not None and (step % 50 == 0 or share >= 1.0):
+            if step % 50 == 0 or share >= 1.0:
                 whole, minutes = (stage + share) / self.stages, self.elapsed_s / 60
                 name = prepared.recipe.name
-                self.progress(
-                    Progress(name, whole, self.seen, window[0] / window[2], 100 * window[1] / window[2], lr, minutes)
-                )
+                means = window[0] / window[2], 100 * window[1] / window[2]
+                self.progress.at("training", whole, 1.0, Passed(name, whole, self.seen, *means, lr, minutes))
                 window = [0.0, 0.0, 0.0]
         if average:
             prepared.load_state_dict({**prepared.state_dict(), **average})

@@ -1,7 +1,7 @@
 """`train`: a float model and labelled images in, an artifact out, by quantization-aware training in one or more stages."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
@@ -19,10 +19,11 @@ from bitwright.images.sources import ImageSource, as_source
 from bitwright.labels import By, fit_labels, names_for
 from bitwright.models.float_models import FloatModelLike, TorchModel, float_model
 from bitwright.prepared import PreparedModel
+from bitwright.progress import SILENT, Progress
 from bitwright.quantization import calibrate, convert
 from bitwright.recipe import Recipe
 from bitwright.training import checkpoint
-from bitwright.training.loop import Loop, Progress
+from bitwright.training.loop import Loop
 from bitwright.training.options import Options
 from bitwright.training.pixels import Pixels
 from bitwright.training.qat import prepare_qat
@@ -46,7 +47,7 @@ def train(
     device: str | torch.device | None = None,
     classes: ClassNames | str | PathLike[str] | Iterable[str] | None = None,
     labels: By = "name",
-    progress: Callable[[Progress], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Artifact:
     """Train a float model quantized, with a loop that is known to work, and convert it.
 

@@ -16,6 +16,7 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, prepare, quantize
 from bitwright.recipe import Recipe
+from tests.progress import Heard
 
 PREPROCESS = Preprocess(size=8, mean=0.5, std=0.25)
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)
@@ -72,8 +73,8 @@ def logits(artifact: Artifact) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["coarser", "louder"])
 def test_what_makes_it_worse_is_undone_to_the_bit_and_told(name: str) -> None:
-    told: list[str] = []
-    guarded = made(name, say=told.append)
+    heard = Heard()
+    guarded = made(name, progress=heard)
     np.testing.assert_array_equal(logits(guarded), logits(made()))
     found = guarded.provenance["calibration"]
     (record,) = found["corrections"]
@@ -81,7 +82,7 @@ def test_what_makes_it_worse_is_undone_to_the_bit_and_told(name: str) -> None:
     assert record["after_db"] < record["before_db"] - 3
     assert record["after_kl"] > 2 * record["before_kl"]
     assert found["judged_on"] == {"images": 16, "held_out": True}
-    (text,) = told
+    (text,) = heard.said
     assert text.startswith(f"{name}: {record['before_db']:.1f} -> {record['after_db']:.1f} dB, KL ")
     assert text.endswith(", undone")
 

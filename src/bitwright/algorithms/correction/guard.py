@@ -7,7 +7,7 @@ is made by the few images and the many unlikely classes with the largest logits.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from bitwright.prepared import PreparedModel
 from bitwright.prepared.class_logits import class_logits
 from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.quantizers import Edge
+from bitwright.progress import SILENT, Progress
 
 MOST_DB = 200.0
 """Stands for any SQNR that is higher: that of models that agree to the bit is infinite."""
@@ -133,7 +134,7 @@ class Corrector:
     extremes: Extremes
     again: Picked
     yardstick: Yardstick | None
-    stages: Callable[[str, float], None] | None = None
+    progress: Progress = SILENT
 
     def run(self, corrections: Sequence[Correction]) -> list[Verdict]:
         """Apply these in turn, those that change the float parameters first; undo what does not help."""
@@ -144,7 +145,7 @@ class Corrector:
         verdicts = []
         for correction in corrections:
             state = State(self.prepared)
-            tell = partial(self.stages, correction.name) if self.stages is not None else lambda share: None
+            tell = partial(self.progress.at, correction.name, total=1.0)
             correction.apply(self.prepared, replace(self.calibration, progress=tell))
             if correction.before_ranges:
                 self._choose_again(state)
