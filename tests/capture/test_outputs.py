@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +16,10 @@ from bitwright.capture import capture
 from bitwright.capture.outputs import choose, named
 from bitwright.engine import Engine
 from bitwright.errors import CaptureError
+from bitwright.evaluation import evaluate
 from bitwright.images.preprocess import Preprocess
-from bitwright.quantization import calibrate, convert, prepare
+from bitwright.models import float_model
+from bitwright.quantization import calibrate, convert, prepare, quantize
 from tests.networks import assert_equal_codes, pictures
 
 PREPROCESS = Preprocess(size=8, mean=(0.5, 0.4, 0.3), std=(0.3, 0.2, 0.1))
@@ -72,7 +76,7 @@ def test_the_logits_of_several_outputs(name: str) -> None:
 
 def test_outputs_that_are_not_there_or_not_clear_are_refused() -> None:
     model = Heads(lambda one, two, maps: (one, two)).eval()
-    with pytest.raises(CaptureError, match="outputs 0, 1; say by output="):
+    with pytest.raises(CaptureError, match=r"outputs 0, 1; say by output= \(--logits\) which one the logits are"):
         capture(model, (3, 8, 8))
     with pytest.raises(CaptureError, match="no output head; it has 0, 1"):
         capture(model, (3, 8, 8), "head")
@@ -83,6 +87,34 @@ def test_the_names_in_a_result() -> None:
     assert list(named({"a": (1, {"b": 2}), "c": None})) == ["a.0", "a.1.b"]
     assert named(7) == {"logits": 7}
     assert list(choose({"a": 1, "b": 2, "c": 3}, ("c", "a"))) == ["c", "a"]
+
+
+def test_a_model_of_transformers_whose_output_is_a_record(torchvision: ModuleType, tmp_path: Path) -> None:
+    """Its logits are found, beside whatever else it is told to return, and named outputs are kept."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 16],
+        depths=[1, 1],
+        layer_type="basic",
+        num_labels=5,
+        output_hidden_states=True,
+    )
+    model = transformers.ResNetForImageClassification(config).eval()
+    preprocess, names = Preprocess(size=32, mean=0.5, std=0.3), ("logits", "hidden_states.2")
+    images = pictures(preprocess, 24)
+    artifact = quantize(model, images, preprocess=preprocess, output=names)
+    real = float_model(model, names).predict(preprocess.normalise(images))
+    found = Engine(artifact).outputs(images)
+    assert {name: value.shape for name, value in found.items()} == {
+        "logits": (24, 5),
+        "hidden_states.2": (24, 16, 4, 4),
+    }
+    assert np.abs(found["logits"] - real).max() < 0.05 * np.ptp(real)
+    np.savez(tmp_path / "set.npz", images=images, labels=real.argmax(axis=1))
+    result = evaluate(artifact, tmp_path / "set.npz", reference=model)
+    assert result.reference_top1 == 100.0
 
 
 def test_two_heads_and_their_features_end_to_end() -> None:
@@ -101,6 +133,7 @@ def test_two_heads_and_their_features_end_to_end() -> None:
             engine = Engine(artifact, backend=backend, threads=threads)
             found = engine.outputs(images)
             assert list(found) == ["logits", "two", "maps"]
+            assert all(value.flags.writeable for value in found.values())
             assert found["logits"].tobytes() == engine(images).tobytes() == values[artifact.graph.output].tobytes()
             for name, value in artifact.graph.others.items():
                 np.testing.assert_array_equal(found[name], values[value])

@@ -28,7 +28,20 @@ def net():
 def unknown():
     return net()
 
-net.preprocess = Preprocess(size=8)
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = net()
+        self.other = nn.Linear(3, 2)
+
+    def forward(self, x):
+        features = self.net[:4](x)
+        return {"colour": self.net[4](features), "other": self.other(features), "features": features}
+
+def heads():
+    return Heads()
+
+net.preprocess = heads.preprocess = Preprocess(size=8)
 """
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
 QUANTIZE = ("quantize", "colours:net", "--data", "images")

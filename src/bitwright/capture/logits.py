@@ -1,5 +1,6 @@
 """`logits_in`: the logits in whatever a module returns, as `capture` takes them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -24,7 +25,7 @@ def logits_in(returned: Any, images: int, output: Output = None) -> Tensor:
         parts = ", ".join(type(leaf).__name__ for leaf in found[:4]) or "nothing"
         raise ModelError(
             f"expected a model that returns logits, one tensor; found {type(returned).__name__} of {len(found)} things "
-            f"({parts}); wrap it in a module that takes one image tensor and returns the logits"
+            f"({parts}); {_advice(leaves)}"
         )
     logits = found[0]
     if logits.dim() < 2 and logits.numel() == images:
@@ -35,6 +36,12 @@ def logits_in(returned: Any, images: int, output: Output = None) -> Tensor:
             f"{list(logits.shape)}; wrap the model in a module that returns one logit a class"
         )
     return logits
+
+
+def _advice(leaves: Mapping[str, Any]) -> str:
+    if len(leaves) > 1:
+        return f"say by output= (--logits) which of the outputs {', '.join(leaves)} the logits are"
+    return "wrap it in a module that takes one image tensor and returns the logits"
 
 
 def are_probabilities(logits: Tensor) -> bool:

@@ -48,7 +48,9 @@ def choose(found: Mapping[str, Any], output: Output) -> dict[str, Any]:
     if not wanted:
         wanted = list(found) if len(found) == 1 else [LOGITS] if LOGITS in found else []
     if not wanted:
-        raise CaptureError(f"the model has the outputs {', '.join(found)}; say by output= which one the logits are")
+        raise CaptureError(
+            f"the model has the outputs {', '.join(found)}; say by output= (--logits) which one the logits are"
+        )
     missing = [name for name in wanted if name not in found]
     if missing:
         raise CaptureError(f"the model has no output {', '.join(missing)}; it has {', '.join(found)}")

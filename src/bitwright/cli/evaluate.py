@@ -7,7 +7,7 @@ import click
 
 from bitwright.artifact import Artifact, load
 from bitwright.classes import ClassNames
-from bitwright.cli.float_model import open_model
+from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options
 from bitwright.cli.measure import Measurement, exit_code, figures
 from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, usage_error
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
 @click.option("--per-class", is_flag=True, help="Show the accuracy of each class.")
 @click.option("--no-labels", is_flag=True, help="Run images without labels, or pass over theirs: as --labels none.")
+@logits_option
 @label_options
 @preprocess_options
 @json_option
 def evaluate(
     model: str,
+    logits: tuple[str, ...] | None,
     data: str,
     weights: Path | None,
     reference: str | None,
@@ -55,7 +57,7 @@ def evaluate(
     """
     if reference is None and reference_weights is not None:
         raise usage_error("--reference-weights needs --reference")
-    subject, preprocess = _open(model, weights, given)
+    subject, preprocess = _open(model, weights, logits, given)
     source = open_source(data)
     by: By = "none" if no_labels else naming.by
     if source.labels is None and by != "none":
@@ -80,15 +82,15 @@ def evaluate(
 
 
 def _open(
-    model: str, weights: Path | None, given: dict[str, Any]
+    model: str, weights: Path | None, logits: tuple[str, ...] | None, given: dict[str, Any]
 ) -> "tuple[Artifact | LoadedModel, Preprocess | None]":
     if _is_artifact(model):
-        if weights is not None or given:
-            raise usage_error("an artifact holds its weights and its preprocessing; leave those options out")
+        if weights is not None or logits is not None or given:
+            raise usage_error("an artifact holds its weights, outputs and preprocessing; leave those options out")
         return load(model), None
     if "encoder" in given:
         raise usage_error("a float model sees the pixels, whatever the encoder; leave --encoder out")
-    loaded = open_model(model, weights)
+    loaded = open_model(model, weights, logits)
     return loaded, resolve(loaded, given)
 
 

@@ -11,7 +11,7 @@ from bitwright.algorithms.ranges import RANGES
 from bitwright.artifact import Artifact
 from bitwright.classes import ClassNames
 from bitwright.cli.auto import auto_options, auto_rows, within_budget
-from bitwright.cli.float_model import open_model
+from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement, exit_code
 from bitwright.cli.named import Named
@@ -79,12 +79,14 @@ BATCH = 32
 @click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
 @auto_options
+@logits_option
 @label_options
 @preprocess_options
 @json_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
 def quantize(
     model: str,
+    logits: tuple[str, ...] | None,
     data: str | None,
     weights: Path | None,
     recipe: str,
@@ -118,7 +120,7 @@ def quantize(
         raise usage_error("--auto needs --data")
     source = None if data is None else open_source(data)
     tested = None if test is None else open_source(test)
-    loaded = open_model(model, weights)
+    loaded = open_model(model, weights, logits)
     preprocess = resolve(loaded, given)
     named = naming.of(loaded, preprocess)
     named.expect_fit(tested, named_by=source)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bitwright.cli.float_model import open_model
+from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, force_option, label_options
 from bitwright.cli.measure import Measurement
 from bitwright.cli.measuring_options import bits_option, measuring_options
@@ -56,6 +56,7 @@ BESIDE = (".recipe.toml", ".front.json", ".front.svg")
 )
 @click.option("--test", metavar="SRC", help="Measure what was found on these, and record it.")
 @force_option
+@logits_option
 @label_options
 @measuring_options
 @preprocess_options
@@ -63,6 +64,7 @@ BESIDE = (".recipe.toml", ".front.json", ".front.svg")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
 def search(
     model: str,
+    logits: tuple[str, ...] | None,
     data: str,
     weights: Path | None,
     recipe: str | None,
@@ -90,7 +92,7 @@ def search(
     expect_outputs(output, *(Path(name + suffix) for suffix in BESIDE))
     plan, source = None if recipe is None else Recipe.parse(recipe), open_source(data)
     tested = None if test is None else open_source(test)
-    loaded = open_model(model, weights)
+    loaded = open_model(model, weights, logits)
     preprocess = resolve(loaded, given)
     named = naming.of(loaded, preprocess)
     named.expect_fit(tested, named_by=source)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bitwright.cli.float_model import open_model
+from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.measuring_options import bits_option, measuring_options
 from bitwright.cli.needs import expect_modules
 from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, shown
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 @click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint for MODEL.")
 @click.option("--recipe", default="w8a8", show_default=True, help="Gives ranges and algorithms, not widths.")
 @bits_option
+@logits_option
 @measuring_options
 @preprocess_options
 @json_option
 def sensitivity(
     model: str,
+    logits: tuple[str, ...] | None,
     data: str,
     weights: Path | None,
     recipe: str,
@@ -50,7 +52,7 @@ def sensitivity(
     from bitwright.budget.sensitivities import sensitivity as measure
 
     source = open_source(data)
-    loaded = open_model(model, weights)
+    loaded = open_model(model, weights, logits)
     preprocess = resolve(loaded, given)
     pixels, bad = read(source.sample(min(calibrate, len(source)), seed), preprocess)
     report_bad(bad)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitwright.artifact import Artifact
-from bitwright.cli.float_model import open_model
+from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement, exit_code
 from bitwright.cli.needs import expect_modules, expect_outputs
@@ -73,12 +73,14 @@ if TYPE_CHECKING:
 @click.option(
     "--test", metavar="SRC", help="Measure the integer and the float model, or the teacher, on these, and record it."
 )
+@logits_option
 @label_options
 @preprocess_options
 @json_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
 def train(
     model: str,
+    logits: tuple[str, ...] | None,
     data: str,
     weights: Path | None,
     recipes: tuple[str, ...],
@@ -105,7 +107,7 @@ def train(
     expect_outputs(output)
     source = open_source(data)
     tested = None if test is None else open_source(test)
-    loaded = open_model(model, weights)
+    loaded = open_model(model, weights, logits)
     preprocess = resolve(loaded, given)
     named = naming.of(loaded, preprocess)
     named.expect_fit(source)

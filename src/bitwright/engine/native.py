@@ -55,7 +55,8 @@ class Native:
         ends = np.cumsum([4 * math.prod(shape) for shape in self._shapes])
         parts = np.split(found, ends[:-1], axis=1)
         return [
-            np.frombuffer(p.tobytes(), np.float32).reshape(count, *s) for p, s in zip(parts, self._shapes, strict=True)
+            np.ascontiguousarray(p).view(np.float32).reshape(count, *s)
+            for p, s in zip(parts, self._shapes, strict=True)
         ]
 
     def values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
