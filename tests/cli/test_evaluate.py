@@ -105,10 +105,10 @@ def test_a_float_model_that_cannot_run_is_an_error(run: Run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*ARTIFACT, "--size", "8"], "an artifact holds its weights and its preprocessing; leave those options out"),
+        ([*ARTIFACT, "--size", "8"], "an artifact holds its weights, outputs and preprocessing; leave those options out"),
         (
             [*ARTIFACT, "--weights", "w.pth"],
-            "an artifact holds its weights and its preprocessing; leave those options out",
+            "an artifact holds its weights, outputs and preprocessing; leave those options out",
         ),
         ([*ARTIFACT, "--reference-weights", "w.pth"], "--reference-weights needs --reference"),
         ([*ARTIFACT, "--limit", "0"], "Invalid value for '--limit': 0 is not in the range x>=1."),

@@ -22,7 +22,7 @@ def test_train(tmp_path: Path, capsys) -> None:
     assert record["measured"]["images"] == 64
     assert record["measured"]["reference"] == "bitwright.zoo:mnist_lenet"
     assert bw.load(output).digest == record["sha256"]
-    assert "w4a8: 100 %" in printed.err
+    assert "training: 100 %, w4a8, 256 images, loss " in printed.err
 
 
 def test_a_student_is_compared_with_its_teacher(tmp_path: Path, capsys) -> None:
