@@ -105,7 +105,10 @@ def test_a_float_model_that_cannot_run_is_an_error(run: Run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*ARTIFACT, "--size", "8"], "an artifact holds its weights, outputs and preprocessing; leave those options out"),
+        (
+            [*ARTIFACT, "--size", "8"],
+            "an artifact holds its weights, outputs and preprocessing; leave those options out",
+        ),
         (
             [*ARTIFACT, "--weights", "w.pth"],
             "an artifact holds its weights, outputs and preprocessing; leave those options out",
