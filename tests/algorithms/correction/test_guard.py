@@ -145,10 +145,18 @@ def test_a_verdict_in_words() -> None:
     assert not same.kept
 
 
-def test_the_classes_judge_and_not_the_logits_alone() -> None:
-    """A class that is never likely may be far off: that costs many dB and no answer."""
-    assert Verdict("bias_correct", Distance(0.05, 19.6), Distance(0.03, 17.7)).kept
-    assert not Verdict("bias_correct", Distance(0.03, 17.7), Distance(0.05, 19.6)).kept
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Distance(0.05, 19.6), Distance(0.03, 17.7)),  # a class that is never likely is far off
+        (Distance(0.0010, 33.0), Distance(0.0011, 34.3)),  # an image that the float model was not certain of
+        (Distance(0.05, 19.6), Distance(0.0, MOST_DB)),
+    ],
+)
+def test_classes_and_logits_judge_together(before: Distance, after: Distance) -> None:
+    """Either alone is fooled by a few images or classes."""
+    assert Verdict("bias_correct", before, after).kept
+    assert not Verdict("bias_correct", after, before).kept
 
 
 @pytest.mark.parametrize("classes", [1, 4])

@@ -2,8 +2,10 @@
 
     KL   = mean over images of sum p log(p / p_q),    p the float model's probabilities of the classes, p_q the integer model's
     SQNR = 10 log10 (sum y**2 / sum (y - y_q)**2) dB,    y the float model's logits, y_q the integer model's
-on images that no correction has seen. The divergence judges: it weighs what moves an image's likely classes, where the SQNR
-is made by the few images and the many unlikely classes with the largest logits. The SQNR is told beside it.
+on images that no correction has seen. The gain is that of both, in dB:
+    gain = SQNR after - SQNR before + 10 log10 (KL before / KL after)
+as either alone is easily fooled by few images: the SQNR is made by the largest logits, also those of classes that are never
+likely, and the KL by the few images that the float model is not certain of.
 """
 
 import math
@@ -30,6 +32,8 @@ from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.quantizers import Edge
 from bitwright.progress import SILENT, Progress
 
+LEAST_KL = 1e-15
+"""Nats; what float64 makes of nearly equal logits may be less, or negative."""
 MOST_DB = 200.0
 """Stands for any SQNR that is higher: that of models that agree to the bit is infinite."""
 
@@ -51,8 +55,14 @@ class Verdict:
     after: Distance
 
     @property
+    def gain_db(self) -> float:
+        """How much nearer the integer model came."""
+        before, after = (max(at.kl, LEAST_KL) for at in (self.before, self.after))
+        return self.after.db - self.before.db + 10 * math.log10(before / after)
+
+    @property
     def kept(self) -> bool:
-        return self.after.kl < self.before.kl
+        return self.gain_db > 0
 
     def __str__(self) -> str:
         before, after = self.before, self.after
