@@ -117,7 +117,7 @@ def test_all_steps_in_one_call_are_the_steps(artifact: Artifact) -> None:
     prepared = prepare(net(), preprocess=PREPROCESS, recipe="w8a8")
     record = calibrate(prepared, IMAGES)
     assert [told["name"] for told in record["corrections"]] == ["equalize", "bias_correct"]
-    assert record["judged_on"] == {"images": 17, "held_out": True}
+    assert record["judged_on"] == {"images": 35, "held_out": True}
     expected = {"images": 70, "sha256": hashlib.sha256(IMAGES.tobytes()).hexdigest(), "range": "mse"}
     assert {key: record[key] for key in expected} == expected
     steps = convert(prepared, provenance={"seed": 0, "calibration": record})

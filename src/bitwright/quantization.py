@@ -56,8 +56,9 @@ from bitwright.prepared.foreign import foreign_encoder, foreign_schemes
 MEMORY_BYTES = 2**31
 AGAIN = 64
 """So many images are enough to see again what a correction has scaled: the extremes are known from all of them."""
-HELD_OUT = 256
-"""So many images judge the corrections; a quarter of them where there are fewer than four times as many."""
+HELD_OUT, FEW_HELD_OUT = 256, 64
+"""So many images judge the corrections; where there are fewer than four times as many, a quarter of them, but then up to half
+of them until there are 64."""
 LEAST_IMAGES = 16
 """Where there are fewer, none are held out: the corrections are judged on what they have seen."""
 
@@ -200,6 +201,12 @@ def _sample(stream: Stream, chosen: list[Correction], room: Memory, seed: int) -
     return Sample(room.values((most, *stream.shape), np.uint8), seed, stream.counts)
 
 
+def _held_out(images: int) -> int:
+    if images < LEAST_IMAGES:
+        return 0
+    return min(HELD_OUT, max(images // 4, min(FEW_HELD_OUT, images // 2)))
+
+
 def _correct(
     prepared: PreparedModel,
     chosen: list[Correction],
@@ -213,7 +220,7 @@ def _correct(
 ) -> dict[str, Any]:
     """Run the corrections; returns what the record says of them."""
     order, logits = sample.order(), sample.logits()
-    held = min(HELD_OUT, len(order) // 4) if guard and len(order) >= LEAST_IMAGES else 0
+    held = _held_out(len(order)) if guard else 0
     fitted, judged = Picked(sample.images, order[held:]), Picked(sample.images, order[: held or None])
     yardstick = Yardstick(judged, logits[: held or None]) if guard else None
     calibration = Calibration(fitted, room, seed, largest=extremes.largest())

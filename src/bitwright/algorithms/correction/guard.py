@@ -3,9 +3,9 @@
     KL   = mean over images of sum p log(p / p_q),    p the float model's probabilities of the classes, p_q the integer model's
     SQNR = 10 log10 (sum y**2 / sum (y - y_q)**2) dB,    y the float model's logits, y_q the integer model's
 on images that no correction has seen. The gain is that of both, in dB:
-    gain = SQNR after - SQNR before + 10 log10 (KL before / KL after)
-as either alone is easily fooled by few images: the SQNR is made by the largest logits, also those of classes that are never
-likely, and the KL by the few images that the float model is not certain of.
+    gain = SQNR after - SQNR before + 10 log10 ((KL before + 0.01) / (KL after + 0.01))
+The SQNR alone is made by the largest logits, also those of classes that are never likely; the KL alone by the few images that
+the float model is not certain of, so that it counts only where it is large enough to change answers.
 """
 
 import math
@@ -32,8 +32,8 @@ from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.quantizers import Edge
 from bitwright.progress import SILENT, Progress
 
-LEAST_KL = 1e-15
-"""Nats; what float64 makes of nearly equal logits may be less, or negative."""
+LEAST_KL = 0.01
+"""Nats; a divergence well below that is of a model that answers as the float one does, but for one image in a hundred."""
 MOST_DB = 200.0
 """Stands for any SQNR that is higher: that of models that agree to the bit is infinite."""
 
@@ -57,8 +57,8 @@ class Verdict:
     @property
     def gain_db(self) -> float:
         """How much nearer the integer model came."""
-        before, after = (max(at.kl, LEAST_KL) for at in (self.before, self.after))
-        return self.after.db - self.before.db + 10 * math.log10(before / after)
+        ratio = (self.before.kl + LEAST_KL) / (self.after.kl + LEAST_KL)
+        return self.after.db - self.before.db + 10 * math.log10(ratio)
 
     @property
     def kept(self) -> bool:
