@@ -45,6 +45,7 @@ CHECKPOINT = r"x: a checkpoint of PyTorch, not an artifact; .*bitwright quantize
         (picture(), r"an image \(PNG\)"),
         (b"nonsense, and more", "not a safetensors file, or a damaged one"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "data",  # the bytes of a zip file tell the time
 )
 def test_a_file_of_another_kind_is_called_by_its_name(data: bytes, message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
