@@ -1,5 +1,6 @@
 """The guard: what a correction did is measured on the integers and on other images, and undone where it does not help."""
 
+import math
 import re
 from typing import Any
 
@@ -104,6 +105,68 @@ def test_what_comes_after_starts_from_what_was_kept() -> None:
     assert [record["kept"] for record in found[:2]] == [False, False]
     assert len({record["before_db"] for record in found}) == 1
     np.testing.assert_array_equal(logits(made("louder", "coarser", "bias_correct")), logits(made("bias_correct")))
+
+
+class Times(Correction):
+    """Makes the scale of the first layer's weights so many times as large: what was applied can be read off."""
+
+    def __init__(self, name: str, factor: int, *, quick: bool) -> None:
+        self.name, self.factor, self.quick = name, factor, quick  # type: ignore[misc]
+
+    def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
+        quantizer = prepared.layer("0").quantizer
+        assert quantizer is not None
+        quantizer.scale.mul_(self.factor)
+
+
+@pytest.mark.parametrize(
+    ("quick", "db", "kept"),
+    [
+        (True, {1: 20, 2: 19, 3: 20.5, 6: 24}, ["twice", "thrice"]),  # twice helps only beside thrice
+        (True, {1: 20, 2: 21, 3: 24, 6: 23}, ["thrice"]),  # and here it takes away what thrice gains
+        (True, {1: 20, 2: 22, 3: 19, 6: 21}, ["twice"]),
+        (True, {1: 20, 2: 20, 3: 20, 6: 20}, []),
+        (False, {1: 20, 2: 19, 3: 20.5, 6: 24}, ["thrice"]),
+        (False, {1: 20, 2: 21, 3: 24, 6: 23}, ["twice", "thrice"]),
+    ],
+)
+def test_the_best_choice_of_quick_corrections_is_kept(
+    monkeypatch: pytest.MonkeyPatch, quick: bool, db: dict[int, float], kept: list[str]
+) -> None:
+    for name, factor in (("twice", 2), ("thrice", 3)):
+        CORRECTIONS.add(name, Times(name, factor, quick=quick))
+    prepared = prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=("twice", "thrice")))
+    quantizer = prepared.layer("0").quantizer
+    assert quantizer is not None
+    unscaled: list[torch.Tensor] = []
+
+    def distance(_: Yardstick, model: PreparedModel) -> Distance:
+        unscaled.append(quantizer.scale.detach().clone())
+        return Distance(0.0, db[round(float((quantizer.scale / unscaled[0]).mean()))])
+
+    monkeypatch.setattr(Yardstick, "distance", distance)
+    verdicts = calibrate(prepared, IMAGES)["corrections"]
+    assert [verdict["name"] for verdict in verdicts if verdict["kept"]] == kept
+    applied = math.prod({"twice": 2, "thrice": 3}[name] for name in kept)
+    torch.testing.assert_close(quantizer.scale, unscaled[0] * applied, rtol=0, atol=0)
+    assert len(unscaled) == (4 if quick else 3)
+    best = max(verdict["after_db"] if verdict["kept"] else verdict["before_db"] for verdict in verdicts)
+    assert best == db[applied]
+
+
+def test_what_changed_nothing_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, factor in (("once", 1), ("thrice", 3)):
+        CORRECTIONS.add(name, Times(name, factor, quick=True))
+    measured: list[float] = []
+
+    def distance(_: Yardstick, model: PreparedModel) -> Distance:
+        measured.append(20.0 + len(measured))
+        return Distance(0.0, measured[-1])
+
+    monkeypatch.setattr(Yardstick, "distance", distance)
+    found = made("once", "thrice").provenance["calibration"]["corrections"]
+    assert [verdict["text"] for verdict in found] == ["once: changed nothing", "thrice: 20.0 -> 21.0 dB, KL 0 -> 0"]
+    assert measured == [20.0, 21.0]
 
 
 def test_histograms_are_restored_too() -> None:

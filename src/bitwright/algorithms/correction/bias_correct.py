@@ -31,6 +31,7 @@ LEAST_PASSING = 1 / 16
 
 class BiasCorrect(Correction):
     name = "bias_correct"
+    quick = True
     most_images = 64  # a channel's mean is over every place of every image: few are enough
 
     @torch.no_grad()

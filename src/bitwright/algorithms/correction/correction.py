@@ -17,6 +17,8 @@ class Correction(ABC):
     """True where it changes the float parameters, before ranges are observed and chosen."""
     rounds: ClassVar[bool] = False
     """True where it chooses the codes of weights; a recipe has one such algorithm at most."""
+    quick: ClassVar[bool] = False
+    """True where it takes no longer than a few passes over its images: it is then tried with and without others."""
     most_images: ClassVar[int] = 128
     """So many images are enough."""
 

@@ -26,6 +26,7 @@ from bitwright.prepared.layer import Layer
 class Equalize(Correction):
     name = "equalize"
     before_ranges = True
+    quick = True
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:

@@ -6,6 +6,9 @@ on images that no correction has seen. The gain is that of both, in dB:
     gain = SQNR after - SQNR before + 10 log10 ((KL before + 0.01) / (KL after + 0.01))
 The SQNR alone is made by the largest logits, also those of classes that are never likely; the KL alone by the few images that
 the float model is not certain of, so that it counts only where it is large enough to change answers.
+
+Corrections that are quick are not judged one after the other: one may help only beside another (equalize makes the errors of
+channels alike, and bias_correct then finds them). Every choice among them is measured, and the best is kept.
 """
 
 import math
@@ -122,11 +125,54 @@ class State:
             if name in tensors and not torch.equal(tensors[name], self._tensors[name])
         }
 
+    def is_current(self) -> bool:
+        """Whether nothing has been changed since."""
+        tensors = self._prepared.state_dict()
+        return all(torch.equal(tensors[name], tensor) for name, tensor in self._tensors.items())
+
     def restore(self) -> None:
         """Make it what it was, to the bit."""
         self._prepared.load_state_dict(self._tensors)
         for edge, histogram in zip(_edges(self._prepared), self._histograms, strict=True):
             edge.histogram = histogram
+
+
+@dataclass
+class Tries:
+    """The distance of every choice among some corrections, by the names of those applied, and the model at the best of them."""
+
+    distances: dict[tuple[str, ...], Distance]
+    best: tuple[str, ...]
+    state: State
+
+    def add(self, applied: tuple[str, ...], distance: Distance, prepared: PreparedModel) -> None:
+        """Of choices that are equally good, the first stays: it has fewer corrections."""
+        self.distances[applied] = distance
+        if Verdict("", self.distances[self.best], distance).kept:
+            self.best, self.state = applied, State(prepared)
+
+    def add_the_same(self, applied: tuple[str, ...], name: str) -> None:
+        """One more correction changed nothing, so what was measured beside these holds with it as well."""
+        n = len(applied)
+        measured = [(c[n:], distance) for c, distance in self.distances.items() if c[:n] == applied]
+        self.distances |= {(*applied, name, *beside): distance for beside, distance in measured}
+
+    def verdict(self, name: str) -> Verdict:
+        """What this one does beside the others of the best choice."""
+        without = tuple(other for other in self.best if other != name)
+        (with_it,) = (c for c in self.distances if name in c and tuple(o for o in c if o != name) == without)
+        return Verdict(name, self.distances[without], self.distances[with_it])
+
+
+def _judged_together(corrections: Sequence[Correction]) -> list[list[Correction]]:
+    """Neighbours that are quick, of which every choice is tried; each of the others by itself."""
+    groups: list[list[Correction]] = []
+    for correction in corrections:
+        if groups and correction.quick and groups[-1][-1].quick:
+            groups[-1].append(correction)
+        else:
+            groups.append([correction])
+    return groups
 
 
 @dataclass(frozen=True)
@@ -149,24 +195,43 @@ class Corrector:
     def run(self, corrections: Sequence[Correction]) -> list[Verdict]:
         """Apply these in turn, those that change the float parameters first; undo what does not help."""
         corrections = sorted(corrections, key=lambda correction: not correction.before_ranges)
-        before = (
-            self.yardstick.distance(self.prepared) if self.yardstick is not None and corrections else Distance(0, 0)
-        )
+        if self.yardstick is None:
+            for correction in corrections:
+                self._apply(correction)
+            return []
         verdicts = []
-        for correction in corrections:
-            state = State(self.prepared)
-            tell = partial(self.progress.at, correction.name, total=1.0)
-            correction.apply(self.prepared, replace(self.calibration, progress=tell))
-            if correction.before_ranges:
-                self._choose_again(state)
-            if self.yardstick is not None:
-                verdict = Verdict(correction.name, before, self.yardstick.distance(self.prepared))
-                verdicts.append(verdict)
-                if verdict.kept:
-                    before = verdict.after
-                else:
-                    state.restore()
+        before = self.yardstick.distance(self.prepared) if corrections else Distance(0, 0)
+        for group in _judged_together(corrections):
+            tries = Tries({(): before}, (), State(self.prepared))
+            self._try(group, (), tries)
+            tries.state.restore()
+            verdicts += [tries.verdict(correction.name) for correction in group]
+            before = tries.distances[tries.best]
         return verdicts
+
+    def _apply(self, correction: Correction) -> None:
+        state = State(self.prepared)
+        tell = partial(self.progress.at, correction.name, total=1.0)
+        correction.apply(self.prepared, replace(self.calibration, progress=tell))
+        if correction.before_ranges:
+            self._choose_again(state)
+
+    def _try(self, group: Sequence[Correction], applied: tuple[str, ...], tries: "Tries") -> None:
+        """Measure every choice among these, beside what is applied; the model is left as the last one made it."""
+        if not group:
+            assert self.yardstick is not None
+            if applied:
+                tries.add(applied, self.yardstick.distance(self.prepared), self.prepared)
+            return
+        first, *rest = group
+        state = State(self.prepared)
+        self._try(rest, applied, tries)
+        state.restore()
+        self._apply(first)
+        if state.is_current():
+            tries.add_the_same(applied, first.name)
+        else:
+            self._try(rest, (*applied, first.name), tries)
 
     def _choose_again(self, before: State) -> None:
         """Choose the ranges of whatever a correction has scaled."""

@@ -26,6 +26,7 @@ TINY = 1e-20
 class Smooth(Correction):
     name = "smooth"
     before_ranges = True
+    quick = True
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
