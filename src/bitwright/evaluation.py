@@ -21,6 +21,7 @@ from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, fit_labels
 from bitwright.prediction import class_count, class_logits, classes_of
 from bitwright.progress import SILENT, Progress
+from bitwright.records import Measured
 
 if TYPE_CHECKING:
     from bitwright.models.float_models import FloatModel, FloatModelLike
@@ -69,6 +70,22 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """The record as plain data."""
         return asdict(self)
+
+    def measured(self, data: str, reference: str | None = None) -> Measured:
+        """What an artifact's provenance keeps of it: measured on `data`, against a float model that may be said."""
+        return Measured(
+            data=data,
+            images=self.images,
+            bad=len(self.bad),
+            top1=self.top1,
+            top5=self.top5,
+            agreement=self.agreement,
+            float_top1=self.reference_top1,
+            float_top5=self.reference_top5,
+            float_at_chance=self.reference_at_chance,
+            labels_by=self.labels_by,
+            reference=reference,
+        )
 
 
 def evaluate(

@@ -10,10 +10,10 @@ import pytest
 
 import bitwright as bw
 from bitwright.budget.drop import Drop
+from bitwright.budget.found import Found
 from bitwright.budget.held_out import split
 from bitwright.budget.judge import Judge, Verified
 from bitwright.budget.picture import picture
-from bitwright.budget.search import Found
 from bitwright.budget.sensitivities import eight_bits
 from bitwright.errors import BudgetError
 from tests.budget.conftest import PREPROCESS, Digits

@@ -10,9 +10,9 @@ import pytest
 
 from bitwright import _native
 from bitwright.artifact import load
-from bitwright.cli.bench import VERIFIED, random_images, verify
 from bitwright.engine import Engine
 from bitwright.engine.native import Native
+from bitwright.engine.timing import VERIFIED, random_images, verify
 from bitwright.errors import EngineError
 from tests.cli.conftest import Run
 from tests.cli.test_app import WITHOUT_TORCH, in_a_process

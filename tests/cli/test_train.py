@@ -21,6 +21,8 @@ def test_train(tmp_path: Path, capsys) -> None:
     assert record["training"]["stages"] == ["w4a8"]
     assert record["measured"]["images"] == 64
     assert record["measured"]["reference"] == "bitwright.zoo:mnist_lenet"
+    assert record["measured"] == bw.load(output).provenance["measured"]
+    assert record["measured"]["bad"] == 0
     assert bw.load(output).digest == record["sha256"]
     assert "training: 100 %, w4a8, 256 images, loss " in printed.err
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from html import escape
 from typing import NamedTuple
 
-from bitwright.budget.search import Found, Point
+from bitwright.budget.found import Found, Point
 
 WIDTH, LEFT, RIGHT = 760, 78, 24
 UPPER, LOWER, HEIGHT = (64, 300), (350, 560), 620

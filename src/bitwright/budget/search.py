@@ -6,12 +6,12 @@ on, is within bounds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache
+from bitwright.budget.found import Found, Point
 from bitwright.budget.held_out import IMAGES, fitted_labels, hold_out, read, split
 from bitwright.budget.judge import Judge, Verified, expect_labels_to_judge_by, warn_where_unsure
 from bitwright.budget.programme import Choice, expect_solver, front
@@ -22,7 +22,7 @@ from bitwright.classes import ClassNames
 from bitwright.errors import BudgetError
 from bitwright.evaluation import known_classes
 from bitwright.images.preprocess import Preprocess
-from bitwright.images.sources import BadImage, ImageSource, as_source
+from bitwright.images.sources import ImageSource, as_source
 from bitwright.labels import By, names_for
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import class_count
@@ -36,58 +36,6 @@ FASTER = 0.99
 """A choice is cheaper than 8 bits everywhere where it takes less than this much of their bytes or time."""
 RECIPE = Recipe(algorithms=("equalize", "adaround", "bias_correct"))
 """Few bits need the rounding chosen with care."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """A choice of widths on the front: what it should cost and lose, and, where it was verified, what it did."""
-
-    recipe: Recipe
-    predicted_cost: float
-    predicted_loss: float
-    verified: Verified | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        record = {"recipe": self.recipe.to_json(), "predicted_cost": self.predicted_cost}
-        return {**record, "predicted_loss": self.predicted_loss, "verified": _verified(self.verified)}
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search found.
-
-    Attributes:
-        artifact: the integer model; it keeps the budget on the held-out images.
-        verified: its recipe, drop and bytes.
-        uniform: 8 bits everywhere, verified.
-        front: all choices from the least loss to the least cost.
-        minimize: what was made small.
-        max_drop: the budget, in points.
-        latency: of the artifact and of the uniform model, measured in turns; None unless latency was to be minimised.
-        bad: the images that could not be read.
-    """
-
-    artifact: Artifact
-    verified: Verified
-    uniform: Point
-    front: tuple[Point, ...]
-    minimize: Aim
-    max_drop: float
-    latency: tuple[Latency, Latency] | None
-    bad: tuple[BadImage, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, without the artifact."""
-        times = None if self.latency is None else [asdict(latency) for latency in self.latency]
-        return {
-            "minimize": self.minimize,
-            "max_drop": self.max_drop,
-            "found": _verified(self.verified),
-            "uniform": self.uniform.to_json(),
-            "latency": None if times is None else {"found": times[0], "uniform": times[1]},
-            "front": [point.to_json() for point in self.front],
-        }
 
 
 def search(
@@ -225,9 +173,3 @@ def _faster(
 def _widths(recipe: Recipe) -> str:
     weights = [rule.weights for rule in recipe.layers if rule.weights]
     return f"{recipe.weights}, but {len(weights)} layers" if weights else recipe.weights
-
-
-def _verified(verified: Verified | None) -> dict[str, Any] | None:
-    if verified is None:
-        return None
-    return {"recipe": verified.recipe.to_json(), "bytes": verified.bytes, "drop": verified.drop.to_json()}

@@ -1,6 +1,6 @@
 """Measuring models on images, as `evaluate` and `quantize --test` do it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bitwright.artifact import Artifact
@@ -13,6 +13,7 @@ from bitwright.images.mode_hint import mode_hint
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import By
+from bitwright.records import Measured
 
 if TYPE_CHECKING:
     from bitwright.models import FloatModel, LoadedModel
@@ -65,6 +66,17 @@ class Measurement:
         return result
 
 
+def measured_on(
+    artifact: Artifact, reference: "FloatModel", measurement: Measurement, data: str, called: str | None = None
+) -> tuple[Artifact, Measured, int]:
+    """The artifact with its accuracy and the reference's, which may be `called` something; the record; and the exit code."""
+    result = measurement.of(artifact, reference)
+    report_bad(result.bad)
+    record = result.measured(data, called)
+    provenance = {**artifact.provenance, "measured": record.to_json()}
+    return replace(artifact, provenance=provenance), record, exit_code(result)
+
+
 def exit_code(result: Evaluation) -> int:
     """1 where labels are in another order than the model's classes, as its answers show: such figures mean nothing; else 0."""
     return int(order_remark({(label, guess): images for label, guess, images in result.confusion}) is not None)
@@ -80,4 +92,20 @@ def figures(result: Evaluation) -> list[tuple[str, object]]:
         ("agreement", percent(result.agreement)),
         ("artifact", None if result.artifact_bytes is None else byte_count(result.artifact_bytes)),
         ("float model", None if result.float_bytes is None else byte_count(result.float_bytes)),
+    ]
+
+
+def measured_rows(measured: Measured | None) -> list[tuple[str, object]]:
+    """What a record says of an integer and a float model, for a table."""
+    if measured is None:
+        return []
+    which = "float" if measured.reference is None else f"{measured.reference} in float"
+    pairs = (
+        ("top-1", measured.top1, measured.float_top1),
+        ("top-5", measured.top5, measured.float_top5),
+    )
+    return [
+        ("tested on", f"{measured.images:,} images of {measured.data}"),
+        *((name, f"{percent(ours)}, {which} {percent(float_)}") for name, ours, float_ in pairs if ours is not None),
+        ("agreement", percent(measured.agreement)),
     ]

@@ -1,6 +1,6 @@
 """`bitwright quantize`: a float model and some images in, an artifact out."""
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from bitwright.classes import ClassNames
 from bitwright.cli.auto import auto_options, auto_rows, within_budget
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
-from bitwright.cli.measure import Measurement, exit_code
+from bitwright.cli.measure import Measurement, measured_on, measured_rows
 from bitwright.cli.named import Named
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import (
@@ -32,6 +32,8 @@ from bitwright.images.encoders import in_words
 from bitwright.images.sources import BadImage, ImageSource, open_source
 from bitwright.progress import Wordless
 from bitwright.recipe import Recipe
+from bitwright.records import QuantizationRecord
+from bitwright.summary import quantization_record
 
 if TYPE_CHECKING:
     from bitwright.images.preprocess import Preprocess
@@ -138,16 +140,14 @@ def quantize(
         artifact = with_classes(artifact, known, source)
     elif known is not None:
         artifact = replace(artifact, classes=known.names)
-    code = 0
+    measured, code = None, 0
     if tested is not None and test is not None:
-        measured, code = measure(
-            artifact, loaded, Measurement(tested, preprocess, None, strict, known, naming.by), test
-        )
-        artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
+        measurement = Measurement(tested, preprocess, None, strict, known, naming.by)
+        artifact, measured, code = measured_on(artifact, loaded.float_model, measurement, test)
     artifact.save(output)
-    record = _record(artifact, loaded, bad, output)
+    record = quantization_record(artifact, output, loaded.float_bytes, bad, measured)
     if as_json:
-        print_json(record)
+        print_json(record.to_json())
     else:
         print_pairs(_rows(record))
     return code
@@ -192,103 +192,42 @@ def with_classes(artifact: Artifact, known: ClassNames | None, source: ImageSour
     return replace(artifact, classes=names_taken_from(source, artifact.outputs))
 
 
-def measure(
-    artifact: Artifact, loaded: "LoadedModel", measurement: Measurement, data: str
-) -> tuple[dict[str, Any], int]:
-    """The accuracy of the integer model, which is the one that ships, and of the float model; and the exit code."""
-    integer = measurement.of(artifact, loaded.float_model)
-    report_bad(integer.bad)
-    record = {
-        "data": data,
-        "images": integer.images,
-        "bad": len(integer.bad),
-        "top1": integer.top1,
-        "top5": integer.top5,
-        "agreement": integer.agreement,
-        "float_top1": integer.reference_top1,
-        "float_top5": integer.reference_top5,
-        "float_at_chance": integer.reference_at_chance,
-        "labels_by": integer.labels_by,
-    }
-    return record, exit_code(integer)
-
-
 def model_record(model: str, weights: Path | None) -> dict[str, Any]:
     file = Path(model) if model.endswith(".pt2") else weights
     found = None if file is None else {"file": file.name, "sha256": digest_of(file)}
     return {"spec": model, "weights": found}
 
 
-def _record(artifact: Artifact, loaded: "LoadedModel", bad: list[BadImage], output: Path) -> dict[str, Any]:
-    nodes, values = artifact.graph.nodes, artifact.graph.values
-    provenance = artifact.provenance
-    weights = Counter(str(node.attrs["weights"]) for node in nodes if "weights" in node.attrs)
-    types = (values[node.name].type for node in nodes)
-    activations = Counter("float32" if type_ is None else type_.scheme for type_ in types)
-    return {
-        "artifact": str(output),
-        "sha256": artifact.digest,
-        "bytes": len(artifact.data),
-        "float_bytes": loaded.float_bytes,
-        "layers": len(nodes),
-        "encoder": artifact.preprocess.encoder,
-        "weights": dict(sorted(weights.items())),
-        "activations": dict(sorted(activations.items())),
-        "images": provenance["calibration"]["images"],
-        "bad": [{"name": image.name, "reason": image.reason} for image in bad],
-        "measured": provenance.get("measured"),
-        "provenance": dict(provenance),
-    }
-
-
-def _rows(record: dict[str, Any]) -> list[tuple[str, object]]:
-    provenance, measured = record["provenance"], record["measured"] or {}
-    recipe = f"{provenance['recipe']['name']}, ranges by {provenance['calibration']['range']}"
+def _rows(record: QuantizationRecord) -> list[tuple[str, object]]:
+    provenance = record.provenance
+    share = percent(100 * record.bytes / record.float_bytes)
     return [
         ("model", provenance["model"]["spec"]),
-        ("recipe", recipe),
+        ("recipe", f"{provenance['recipe']['name']}, ranges by {provenance['calibration']['range']}"),
         ("calibrated on", _calibrated_on(record)),
         ("corrections", _corrections(provenance["calibration"])),
-        ("bad images", len(record["bad"]) or None),
-        ("layers", record["layers"]),
-        ("encoder", record["encoder"] and in_words(record["encoder"])),
-        ("weights", _counts(record["weights"])),
-        ("activations", _counts(record["activations"])),
-        ("float model", byte_count(record["float_bytes"])),
-        (
-            "artifact",
-            f"{byte_count(record['bytes'])}, {percent(100 * record['bytes'] / record['float_bytes'])} of that",
-        ),
+        ("bad images", len(record.bad) or None),
+        ("layers", record.layers),
+        ("encoder", record.encoder and in_words(record.encoder)),
+        ("weights", _counts(record.weights)),
+        ("activations", _counts(record.activations)),
+        ("float model", byte_count(record.float_bytes)),
+        ("artifact", f"{byte_count(record.bytes)}, {share} of that"),
         *auto_rows(provenance),
-        *measured_rows(measured),
-        ("written to", record["artifact"]),
-        ("sha256", record["sha256"]),
+        *measured_rows(record.measured),
+        ("written to", record.artifact),
+        ("sha256", record.sha256),
     ]
 
 
-def measured_rows(measured: dict[str, Any]) -> list[tuple[str, object]]:
-    if not measured:
-        return []
-    pairs = [("top-1", "top1"), ("top-5", "top5")]
-    return [
-        ("tested on", f"{measured['images']:,} images of {measured['data']}"),
-        *(
-            (name, f"{percent(measured[key])}, float {percent(measured[f'float_{key}'])}")
-            for name, key in pairs
-            if measured[key] is not None
-        ),
-        ("agreement", percent(measured["agreement"])),
-    ]
-
-
-def _calibrated_on(record: dict[str, Any]) -> str:
-    provenance = record["provenance"]
+def _calibrated_on(record: QuantizationRecord) -> str:
+    provenance = record.provenance
     if provenance["data"] is None:
         return "no images: data-free, by what batch norms tell"
-    return f"{record['images']:,} images of {provenance['data']}, seed {provenance['seed']}"
+    return f"{record.images:,} images of {provenance['data']}, seed {provenance['seed']}"
 
 
-def _corrections(calibration: dict[str, Any]) -> str | None:
+def _corrections(calibration: Mapping[str, Any]) -> str | None:
     """What each one did to the SQNR of the logits."""
     told = [record["text"] for record in calibration.get("corrections", ())]
     if not told:
@@ -298,5 +237,5 @@ def _corrections(calibration: dict[str, Any]) -> str | None:
     return f"{'; '.join(told)} (on {which})"
 
 
-def _counts(counts: dict[str, int]) -> str:
+def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {scheme}" for scheme, count in counts.items()) or "none"

@@ -1,7 +1,6 @@
 """`bitwright search`: the widths that make a model smallest or fastest within a budget of accuracy."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,7 @@ import click
 
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, force_option, label_options
-from bitwright.cli.measure import Measurement
+from bitwright.cli.measure import Measurement, measured_on, measured_rows
 from bitwright.cli.measuring_options import bits_option, measuring_options
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import (
@@ -23,13 +22,13 @@ from bitwright.cli.output import (
     shown,
 )
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
-from bitwright.cli.quantize import measure, measured_rows, model_record, with_classes
+from bitwright.cli.quantize import model_record, with_classes
 from bitwright.files import write_atomically
 from bitwright.images.sources import open_source
 from bitwright.recipe import Recipe
 
 if TYPE_CHECKING:
-    from bitwright.budget.search import Found
+    from bitwright.budget.found import SearchRecord
 
 SUFFIXES = (".safetensors", ".bw")
 BESIDE = (".recipe.toml", ".front.json", ".front.svg")
@@ -82,6 +81,7 @@ def search(
     float model's classes. Beside the artifact NAME.bw.safetensors go NAME.recipe.toml, NAME.front.json and NAME.front.svg.
     """
     expect_modules("torch", "tomli_w", "scipy")
+    from bitwright.budget.found import SearchRecord
     from bitwright.budget.picture import picture
     from bitwright.budget.search import RECIPE
     from bitwright.budget.search import search as find
@@ -116,47 +116,42 @@ def search(
         )
     report_bad(found.bad)
     artifact = with_classes(found.artifact, known, source)
-    code = 0
+    measured, code = None, 0
     if tested is not None and test is not None:
-        measured, code = measure(
-            artifact, loaded, Measurement(tested, preprocess, classes=known, labels=naming.by), test
-        )
-        artifact = replace(artifact, provenance={**artifact.provenance, "measured": measured})
+        measurement = Measurement(tested, preprocess, classes=known, labels=naming.by)
+        artifact, measured, code = measured_on(artifact, loaded.float_model, measurement, test)
     artifact.save(output)
-    record = {"model": model, "data": data, **found.to_json(), "bytes": len(artifact.data), "artifact": str(output)}
-    record |= {
-        "float_bytes": loaded.float_bytes,
-        "sha256": artifact.digest,
-        "measured": artifact.provenance.get("measured"),
-    }
+    size = len(artifact.data)
+    record = SearchRecord(model, data, found, str(output), size, artifact.digest, loaded.float_bytes, measured)
     write_atomically(Path(f"{name}.recipe.toml"), found.verified.recipe.to_toml().encode())
-    write_atomically(Path(f"{name}.front.json"), json.dumps(record, indent=2, allow_nan=False).encode())
+    write_atomically(Path(f"{name}.front.json"), json.dumps(record.to_json(), indent=2, allow_nan=False).encode())
     write_atomically(Path(f"{name}.front.svg"), picture(found, loaded.float_bytes).encode())
     if as_json:
-        print_json(record)
+        print_json(record.to_json())
     else:
-        print_pairs(_rows(found, record, name))
+        print_pairs(_rows(record, name))
     return code
 
 
-def _rows(found: "Found", record: dict[str, Any], name: str) -> list[tuple[str, object]]:
-    drop, share = found.verified.drop, percent(100 * record["bytes"] / record["float_bytes"])
+def _rows(record: "SearchRecord", name: str) -> list[tuple[str, object]]:
+    found, share = record.found, percent(100 * record.bytes / record.float_bytes)
+    drop = found.verified.drop
     verified = sum(point.verified is not None for point in found.front)
     times = None
     if found.latency is not None:
         times = f"{found.latency[0].median_ms:.4f} ms, 8 bits everywhere {found.latency[1].median_ms:.4f} ms"
     return [
-        ("model", record["model"]),
+        ("model", record.model),
         ("minimized", f"{found.minimize}, with a drop of {found.max_drop:g} at most"),
         ("drop", drop),
         ("against", "labels" if drop.labelled else "the float model's classes"),
         ("front", f"{len(found.front)} choices, {verified} verified"),
-        ("float model", byte_count(record["float_bytes"])),
+        ("float model", byte_count(record.float_bytes)),
         ("8 bits", byte_count(found.uniform.verified.bytes) if found.uniform.verified else None),
-        ("artifact", f"{byte_count(record['bytes'])}, {share} of the float model"),
+        ("artifact", f"{byte_count(record.bytes)}, {share} of the float model"),
         ("latency", times),
-        *measured_rows(record["measured"]),
-        ("written to", record["artifact"]),
+        *measured_rows(record.measured),
+        ("written to", record.artifact),
         ("beside it", f"{name}.recipe.toml, {name}.front.json, {name}.front.svg"),
-        ("sha256", record["sha256"]),
+        ("sha256", record.sha256),
     ]

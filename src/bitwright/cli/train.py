@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bitwright.artifact import Artifact
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
-from bitwright.cli.measure import Measurement, exit_code
+from bitwright.cli.measure import Measurement, measured_on, measured_rows
 from bitwright.cli.needs import expect_modules, expect_outputs
-from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, report_bad, shown
+from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, shown
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.errors import TrainingError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
+from bitwright.records import TrainingRecord
+from bitwright.summary import training_record
 
 if TYPE_CHECKING:
     from bitwright.models import FloatModel
@@ -145,24 +146,16 @@ def train(
         provenance["teacher"] = {"spec": teacher}
     artifact = replace(artifact, provenance=provenance)
     measured, code = None, 0
-    if tested is not None:
+    if tested is not None and test is not None:
         measurement = Measurement(tested, preprocess, classes=known, labels=naming.by)
-        result = measurement.of(artifact, taught_by or loaded.float_model)
-        report_bad(result.bad)
-        code = exit_code(result)
-        measured = {
-            "data": test,
-            "images": result.images,
-            "top1": result.top1,
-            "reference": model if teacher is None else teacher,
-            "float_top1": result.reference_top1,
-            "float_at_chance": result.reference_at_chance,
-            "labels_by": result.labels_by,
-            "agreement": result.agreement,
-        }
-        artifact = replace(artifact, provenance={**provenance, "measured": measured})
+        against = taught_by or loaded.float_model
+        artifact, measured, code = measured_on(artifact, against, measurement, test, teacher or model)
     artifact.save(output)
-    _print(artifact, measured, output, as_json)
+    record = training_record(artifact, output, measured)
+    if as_json:
+        print_json(record.to_json())
+    else:
+        print_pairs(_rows(record))
     return code
 
 
@@ -180,33 +173,13 @@ def _teacher(spec: str, weights: Path | None, preprocess: Preprocess, distill: f
     return loaded.float_model
 
 
-def _print(artifact: Artifact, measured: dict[str, Any] | None, output: Path, as_json: bool) -> None:
-    training = artifact.provenance["training"]
-    record = {
-        "artifact": str(output),
-        "sha256": artifact.digest,
-        "bytes": len(artifact.data),
-        "training": training,
-        "measured": measured,
-    }
-    if as_json:
-        print_json(record)
-        return
-    tested = measured or {}
-    print_pairs(
-        [
-            ("recipe", " then ".join(training["stages"]) + f", by {training['algorithm']}"),
-            ("trained on", f"{training['images_seen']:,} images in {training['minutes']} minutes"),
-            ("tested on", None if measured is None else f"{tested['images']:,} images of {tested['data']}"),
-            (
-                "top-1",
-                None
-                if measured is None
-                else f"{percent(tested['top1'])}, {tested['reference']} in float {percent(tested['float_top1'])}",
-            ),
-            ("agreement", percent(tested.get("agreement"))),
-            ("artifact", byte_count(len(artifact.data))),
-            ("written to", output),
-            ("sha256", artifact.digest),
-        ]
-    )
+def _rows(record: TrainingRecord) -> list[tuple[str, object]]:
+    training = record.training
+    return [
+        ("recipe", " then ".join(training["stages"]) + f", by {training['algorithm']}"),
+        ("trained on", f"{training['images_seen']:,} images in {training['minutes']} minutes"),
+        *measured_rows(record.measured),
+        ("artifact", byte_count(record.bytes)),
+        ("written to", record.artifact),
+        ("sha256", record.sha256),
+    ]
