@@ -174,6 +174,13 @@ def test_bad_images_are_refused(kind: str) -> None:
         make(BAD_IMAGES[kind])
 
 
+def test_tensors_are_told_by_type_and_shape() -> None:
+    with pytest.raises(
+        CalibrationError, match=r"found torch.Tensor of torch.uint8 \[12, 10, 3\]: their .numpy\(\) gives"
+    ):
+        make(torch.from_numpy(IMAGES))
+
+
 @pytest.mark.parametrize("images", [IMAGES[:0], [], [IMAGES[:0]], iter(())])
 def test_no_images_are_refused(images: Any) -> None:
     with pytest.raises(CalibrationError, match="no images"):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bitwright.budget.drop import Drop, drop_between
+from bitwright.budget.drop import Drop, drop_between, expect_max_drop
+from bitwright.errors import BudgetError
 
 
 def test_counts_and_points():
@@ -51,3 +52,9 @@ def test_two_models_that_never_differ_are_not_certain_to_be_the_same():
     lo, hi = Drop(100, 0, 0, labelled=True, float_right=90).interval()
     assert lo < 0 < hi
     assert hi == pytest.approx(100 * 1.96 * 1 / 102, rel=1e-3)
+
+
+@pytest.mark.parametrize("points", [float("nan"), float("inf"), -0.1, 100.1])
+def test_what_is_no_budget_is_refused(points: float) -> None:
+    with pytest.raises(BudgetError, match="max_drop in points of accuracy, from 0 to 100; found"):
+        expect_max_drop(points)

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import bitwright
-from bitwright.cli import main
+from bitwright.cli import app, main
 from tests.cli.conftest import QUANTIZE, Run
 
 COMMANDS = ["bench", "classify", "evaluate", "inspect", "quantize", "search", "sensitivity", "train"]
+FLOATS = click.types.FloatParamType
 SOURCES = str(Path(bitwright.__file__).parent.parent)
 WITHOUT_TORCH = """
 import sys
@@ -55,6 +57,18 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], run: Run):
     result = run(*arguments)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("Usage: bitwright")
+
+
+def test_no_option_takes_nan():
+    """No comparison refuses it, and whatever is judged by it is judged wrong."""
+    context = click.Context(app.bitwright)
+    commands = [app.bitwright.get_command(context, name) for name in COMMANDS]
+    numbers = [o for command in commands if command is not None for o in command.params if isinstance(o.type, FLOATS)]
+    assert len(numbers) >= 10
+    for number in ("nan", "inf"):
+        for option in numbers:
+            with pytest.raises(click.BadParameter, match=r"finite number|is not in the range"):
+                option.type.convert(number, option, context)
 
 
 def test_commands_on_artifacts_need_no_torch(project: Path, run: Run):

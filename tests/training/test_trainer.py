@@ -1,6 +1,7 @@
 """`train`: it learns, it stops by the clock, and a run that was interrupted ends as one that was not, to the bit."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -150,9 +151,18 @@ def test_training_needs_labels(tmp_path: Path) -> None:
         bw.train(network(), bw.open_source(tmp_path / "images.npz"), preprocess=PREPROCESS)
 
 
+NUMBERS = [field for field in fields(Options) if isinstance(field.default, float) or field.name == "minutes"]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
-    [("optimizer", "adam", "among sgd, adamw"), ("augment", ("blur",), "blur"), ("lr", 0.0, "lr above 0")],
+    [
+        ("optimizer", "adam", "among sgd, adamw"),
+        ("augment", ("blur",), "blur"),
+        ("lr", 0.0, "lr above 0"),
+        ("weight_decay", -1.0, "weight_decay of 0 or more"),
+        *((field.name, value, f"{field.name} to be a finite number") for field in NUMBERS for value in (nan, inf)),
+    ],
 )
 def test_options_that_make_no_sense(field: str, value, message: str) -> None:
     with pytest.raises(TrainingError, match=message):

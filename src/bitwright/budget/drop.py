@@ -18,8 +18,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.errors import BudgetError
+
 CONFIDENCE = 0.95
 Classes = npt.NDArray[np.int64]
+
+
+def expect_max_drop(points: float) -> None:
+    """BudgetError where it is no budget: NaN would refuse every model, or none."""
+    if not 0 <= points <= 100:
+        raise BudgetError(f"expected max_drop in points of accuracy, from 0 to 100; found {points}")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from bitwright.algorithms.correction import CORRECTIONS
 from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache
+from bitwright.budget.drop import expect_max_drop
 from bitwright.budget.held_out import IMAGES, fitted_labels, hold_out, read, split
 from bitwright.budget.judge import Judge, Verified, expect_labels_to_judge_by, warn_where_unsure
 from bitwright.budget.sensitivities import study_key
@@ -107,6 +108,7 @@ def quantize_within(
         LabelError: labels do not fit the model; before anything is computed.
         ModelError, CaptureError, RecipeError, CalibrationError, OverflowBoundError: see `quantize`.
     """
+    expect_max_drop(max_drop)
     source, held_out = as_source(source), None if held_out is None else as_source(held_out)
     plan, store = Recipe.parse(recipe), Cache(cache)
     prepared = prepare(model, preprocess=preprocess, recipe=plan)

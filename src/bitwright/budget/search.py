@@ -11,6 +11,7 @@ from os import PathLike
 from typing import Any
 
 from bitwright.budget.cache import Cache
+from bitwright.budget.drop import expect_max_drop
 from bitwright.budget.found import Found, Point
 from bitwright.budget.held_out import IMAGES, fitted_labels, hold_out, read, split
 from bitwright.budget.judge import Judge, Verified, expect_labels_to_judge_by, warn_where_unsure
@@ -92,6 +93,7 @@ def search(
         CaptureError, RecipeError, CalibrationError, SourceError: see `quantize`.
     """
     expect_solver()
+    expect_max_drop(max_drop)
     source, held_out = as_source(source), None if held_out is None else as_source(held_out)
     store, base = Cache(cache), eight_bits(Recipe.parse(recipe))
     prepared = prepare(model, preprocess=preprocess, recipe=cheap(base))

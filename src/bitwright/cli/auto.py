@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitwright.budget.cache import default_folder
+from bitwright.cli.finite import Finite
 from bitwright.cli.label_options import force_option
 from bitwright.cli.output import report_bad, shown, usage_error
 from bitwright.images.sources import open_source
@@ -19,9 +20,7 @@ Function = Callable[..., Any]
 NAMES = ("max_drop", "held_out", "verify", "force")
 OPTIONS = (
     click.option("--auto", is_flag=True, help="Try the recipe's widths with cheap algorithms, then with dear ones."),
-    click.option(
-        "--max-drop", metavar="POINTS", type=click.FloatRange(0, 100), help="Where --auto stops; 0.5 if not given."
-    ),
+    click.option("--max-drop", metavar="POINTS", type=Finite(0, 100), help="Where --auto stops; 0.5 if not given."),
     click.option("--held-out", metavar="SRC", help="Images for --auto to measure the drop on; else others of --data."),
     click.option(
         "--verify", metavar="N", type=click.IntRange(min=1), help="So many of them, at most; 5000 if not given."

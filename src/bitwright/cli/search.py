@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, force_option, label_options
 from bitwright.cli.measure import Measurement, measured_on, measured_rows
@@ -38,9 +39,7 @@ BESIDE = (".recipe.toml", ".front.json", ".front.svg")
 @click.argument("model")
 @click.option("--data", required=True, metavar="SRC", help="Images to fit on, and to verify on others of them.")
 @click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint for MODEL.")
-@click.option(
-    "--max-drop", default=0.5, show_default=True, metavar="POINTS", type=click.FloatRange(0, 100), help="The budget."
-)
+@click.option("--max-drop", default=0.5, show_default=True, metavar="POINTS", type=Finite(0, 100), help="The budget.")
 @click.option("--minimize", default="bytes", show_default=True, type=click.Choice(["bytes", "latency"]))
 @bits_option
 @click.option("--recipe", help="Gives ranges and algorithms, not widths; else mse, equalize, adaround, bias_correct.")

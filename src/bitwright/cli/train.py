@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement, measured_on, measured_rows
@@ -34,27 +35,19 @@ if TYPE_CHECKING:
     help="Bits, as in w4a4, or a .toml file; several are stages.",
 )
 @click.option("--training", metavar="NAME", help="The algorithm, such as lsq; else the recipe says.")
-@click.option("--epochs", default=4.0, show_default=True, type=click.FloatRange(min=0, min_open=True))
-@click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop by then; the schedule follows the clock."
-)
+@click.option("--epochs", default=4.0, show_default=True, type=Finite(min=0, min_open=True))
+@click.option("--minutes", type=Finite(min=0, min_open=True), help="Stop by then; the schedule follows the clock.")
 @click.option("--batch", default=128, show_default=True, type=click.IntRange(min=1))
 @click.option("--optimizer", default="sgd", show_default=True, type=click.Choice(("sgd", "adamw")))
-@click.option("--lr", default=0.02, show_default=True, type=click.FloatRange(min=0, min_open=True))
-@click.option("--weight-decay", default=1e-4, show_default=True, type=click.FloatRange(min=0))
+@click.option("--lr", default=0.02, show_default=True, type=Finite(min=0, min_open=True))
+@click.option("--weight-decay", default=1e-4, show_default=True, type=Finite(min=0))
 @click.option(
     "--augment", default="crop,flip", show_default=True, help="Any of crop, flip, randaugment, mixup, cutmix."
 )
-@click.option("--label-smoothing", default=0.0, show_default=True, type=click.FloatRange(0, 1))
-@click.option(
-    "--distill", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share of the teacher in the loss."
-)
-@click.option(
-    "--features", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Weight of the layers' distance."
-)
-@click.option(
-    "--ema", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Decay of the averaged weights."
-)
+@click.option("--label-smoothing", default=0.0, show_default=True, type=Finite(0, 1))
+@click.option("--distill", default=0.0, show_default=True, type=Finite(0, 1), help="Share of the teacher in the loss.")
+@click.option("--features", default=0.0, show_default=True, type=Finite(min=0), help="Weight of the layers' distance.")
+@click.option("--ema", default=0.0, show_default=True, type=Finite(0, 1), help="Decay of the averaged weights.")
 @click.option(
     "--teacher", metavar="MODEL", help="Distil from this model, not from MODEL itself; it reads the same pixels."
 )

@@ -1,6 +1,7 @@
 """`Options`: every number of a training run, with values that fine-tune a pretrained network."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 
 from bitwright.errors import TrainingError
 
@@ -54,11 +55,17 @@ class Options:
         unknown = set(self.augment) - set(AUGMENTATIONS)
         if unknown:
             raise TrainingError(f"expected augmentations among {', '.join(AUGMENTATIONS)}; found {sorted(unknown)}")
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise TrainingError(f"expected {name} to be a finite number, found {value}")
         for name in ("epochs", "batch", "lr", "temperature"):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"expected {name} above 0, found {getattr(self, name)}")
         for name in ("label_smoothing", "distill", "ema", "warmup"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"expected {name} in 0..1, found {getattr(self, name)}")
+        for name in ("weight_decay", "features", "recalibrate_bn"):
+            if getattr(self, name) < 0:
+                raise TrainingError(f"expected {name} of 0 or more, found {getattr(self, name)}")
         if self.minutes is not None and not self.minutes > 0:
             raise TrainingError(f"expected minutes above 0, found {self.minutes}")

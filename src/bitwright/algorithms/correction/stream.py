@@ -84,9 +84,17 @@ class Stream:
 
     def _check(self, part: Any) -> None:
         if not isinstance(part, np.ndarray):
-            raise CalibrationError(f"{_expected(self.shape)}, found {part!r:.100}")
+            hint = ": their .numpy() gives the array" if hasattr(part, "numpy") else ""
+            raise CalibrationError(f"{_expected(self.shape)}, found {_told(part)}{hint}")
         if part.dtype != np.uint8 or part.ndim != 4 or part.shape[1:] != self.shape:
             raise CalibrationError(f"{_expected(self.shape)}, found {part.dtype} {list(part.shape)}")
+
+
+def _told(part: Any) -> str:
+    """Of something like an array its type and shape, for its numbers say little."""
+    if hasattr(part, "shape") and hasattr(part, "dtype"):
+        return f"{type(part).__module__}.{type(part).__name__} of {part.dtype} {list(part.shape)}"
+    return f"{part!r:.100}"
 
 
 def _expected(shape: tuple[int, int, int]) -> str:
