@@ -7,27 +7,39 @@ A mutant is never written into the tree: an import hook serves its source, to th
 drawn by its size, then a place in it, then what is done to it. What a mutant changes is told by the syntax tree without
 annotations and docstrings; where that stays the same, another one is drawn. Survivors are printed as diffs: a test is missing,
 or the change is none (only speed, or words).
+
+What became of each is kept in build/mutants.jsonl, so that an interrupted run goes on where it was; `--again survived` runs
+those again, after tests were added. Of a mutant that ran out of time nobody knows more: it hangs, or the tests are long.
 """
 
 import argparse
 import ast
+import contextlib
 import difflib
+import hashlib
+import json
 import os
 import random
-import subprocess
+import resource
+import signal
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+import torch.export  # noqa: F401  large: imported once, before the forks
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "bitwright"
+KEPT = ROOT / "build" / "mutants.jsonl"
 
 CONFORMANCE = "tests/conformance"
+OPS = tuple(f"{CONFORMANCE}/test_ops{rest}.py" for rest in ("_refuse", "", "_torch", "_float", "_overflow", "_native"))
 PARTS = {
     "algorithms/correction": ("tests/algorithms/correction", f"{CONFORMANCE}/test_corrections.py"),
     "algorithms/ranges": ("tests/algorithms/ranges", f"{CONFORMANCE}/test_ranges.py"),
@@ -36,8 +48,17 @@ PARTS = {
         *(f"{CONFORMANCE}/test_training{rest}.py" for rest in ("_gradients", "", "_gains")),
         *("tests/prepared/test_react.py", "tests/prepared/test_few_bits.py", "tests/training"),
     ),
-    "ops": (f"{CONFORMANCE}/test_ops_refuse.py", CONFORMANCE, "tests/capture"),
-    "prepared": ("tests/prepared", CONFORMANCE),
+    "artifact": ("tests/artifact", "tests/test_artifact_bytes.py"),
+    "chance.py": ("tests/test_evaluation.py", "tests/training"),
+    "class_files.py": ("tests/test_classes.py", "tests/cli/test_labels.py"),
+    "graph_check.py": ("tests/artifact", *OPS),
+    "ops": (*OPS, "tests/ops", "tests/capture"),
+    "plugins.py": ("tests/plugins",),
+    "prepared/ops": (f"{CONFORMANCE}/test_ops_torch.py", *OPS, "tests/prepared"),
+    "prepared": ("tests/prepared", *OPS, f"{CONFORMANCE}/test_corrections.py"),
+    "progress.py": ("tests/cli", "tests/training"),
+    "records.py": ("tests/test_evaluation.py", "tests/cli"),
+    "registry.py": ("tests/plugins",),
     "schemes": (f"{CONFORMANCE}/test_schemes.py", "tests/test_qtensor.py"),
     "images/encoders": (f"{CONFORMANCE}/test_encoders.py",),
     "zoo": ("tests/prepared/test_equality.py", "tests/models"),
@@ -45,6 +66,11 @@ PARTS = {
     "quantization.py": ("tests/test_quantization.py", "tests/conformance/test_corrections.py"),
 }
 """The tests of a part, by how its path begins. Else they are where its source is: of a/b.py, tests/a/test_b.py and tests/a."""
+
+LONG = ("tests/prepared/test_equality.py", "tests/capture/test_torch_models.py")
+
+WAITS = 20
+"""So many times its seconds of a processor may pass before a file of tests counts as hanging."""
 
 FAMILIES = (
     {"Add", "Sub", "Mul", "Div", "FloorDiv"},
@@ -82,15 +108,32 @@ class Mutant:
         where = str(self.path.relative_to(ROOT))
         return "\n".join(difflib.unified_diff(old, self.code.splitlines(), where, where, lineterm="", n=0))
 
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(f"{self.path.relative_to(ROOT)}\n{self.code}".encode()).hexdigest()
+
 
 def tests_of(path: Path) -> list[str]:
-    """What is run against a mutant of this file, the nearest first."""
+    """The files that are run against a mutant of this one, the nearest first: of its name, then those that import it.
+
+    Files and no folders: pytest runs a file that is named beside its folder in its place in the folder."""
     inside = path.relative_to(SOURCE)
-    folder = Path("tests") / inside.parent
-    near = [str(folder / f"test_{inside.stem}.py")]
+    folder = ROOT / "tests" / inside.parent
+    while not folder.exists():
+        folder = folder.parent
     part = next((tests for start, tests in PARTS.items() if str(inside).startswith(start)), None)
-    found = [*near, *(part or ([str(folder)] if inside.parent.parts else []))]
-    return [test for test in dict.fromkeys(found) if (ROOT / test).exists()] or ["tests/test_package.py"]
+    rest = [ROOT / test for test in part] if part else [folder] if folder.name != "tests" else []
+    near = ROOT / "tests" / inside.parent / f"test_{inside.stem}.py"
+    files = [
+        file for place in [near, *rest] for file in ([place] if place.suffix else sorted(place.rglob("test_*.py")))
+    ]
+    found = [str(file.relative_to(ROOT)) for file in dict.fromkeys(files) if file.exists()]
+    module = ".".join(("bitwright", *inside.with_suffix("").parts)).removesuffix(".__init__")
+
+    def far(test: str) -> tuple[bool, bool, bool]:
+        return test in LONG, ROOT / test != near, f"{module} import" not in (ROOT / test).read_text()
+
+    return sorted(found, key=far) or ["tests/test_package.py"]
 
 
 def meaning(code: str) -> str:
@@ -153,35 +196,64 @@ def draw(chance: random.Random, files: list[Path]) -> Mutant:
             continue
 
 
-def outcome(mutant: Mutant, seconds: float) -> str:
-    """killed, timeout (which counts as killed), or survived."""
+def outcome(mutant: Mutant, seconds: float) -> tuple[str, str]:
+    """killed, timeout (which counts as killed) or survived; and by which file of tests."""
+    for test in tests_of(mutant.path):
+        found = outcome_of(mutant, test, seconds)
+        if found != "survived":
+            return found, test
+    return "survived", ""
+
+
+def outcome_of(mutant: Mutant, test: str, seconds: float) -> str:
+    """What becomes of the mutant in one file of tests: a fork of this process, which has imported what is large."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "mutated.py"
-        file.write_text(mutant.code)
+        (Path(folder) / "mutated.py").write_text(mutant.code)
         (Path(folder) / "sitecustomize.py").write_text(HOOK)
-        names = ["bitwright", *mutant.path.relative_to(SOURCE).with_suffix("").parts]
-        package = names[-1] == "__init__"
-        environment = {
-            **os.environ,
-            "MUTANT_MODULE": ".".join(names[:-1] if package else names),
-            "MUTANT_FILE": str(file),
-            "MUTANT_FOLDER": str(mutant.path.parent) if package else "",
-            "PYTHONPATH": folder,
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests_of(mutant.path)]
-        try:
-            run = subprocess.run(
-                command,
-                cwd=ROOT,
-                env=environment,
-                timeout=seconds,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired:
-            return "timeout"
-    return "survived" if run.returncode == 0 else "killed"
+        child = os.fork()
+        if not child:
+            _run(mutant, test, Path(folder), seconds)
+        _, status = os.waitpid(child, 0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # what it has started
+    if os.WIFSIGNALED(status):
+        return "timeout" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGALRM) else "killed"
+    return "survived" if os.WEXITSTATUS(status) in (0, pytest.ExitCode.NO_TESTS_COLLECTED) else "killed"
+
+
+def _run(mutant: Mutant, test: str, folder: Path, seconds: float) -> None:
+    """In the fork: run the tests with the mutant in place of its module, and end with pytest's exit status."""
+    names = ["bitwright", *mutant.path.relative_to(SOURCE).with_suffix("").parts]
+    package = names[-1] == "__init__"
+    os.setpgid(0, 0)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
+    signal.alarm(int(WAITS * seconds))
+    with open(os.devnull, "r+b") as nothing:
+        for stream in range(3):
+            os.dup2(nothing.fileno(), stream)
+    os.environ |= {
+        "MUTANT_MODULE": ".".join(names[:-1] if package else names),
+        "MUTANT_FILE": str(folder / "mutated.py"),
+        "MUTANT_FOLDER": str(mutant.path.parent) if package else "",
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    sys.dont_write_bytecode = True
+    exec(HOOK, {})
+    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", test]))
+
+
+def kept() -> dict[str, str]:
+    """What earlier runs found, by the key of the mutant."""
+    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
+    return {found["key"]: found["outcome"] for found in map(json.loads, lines)}
+
+
+def keep(mutant: Mutant, found: str, by: str, seconds: float) -> None:
+    KEPT.parent.mkdir(exist_ok=True)
+    about = {"path": str(mutant.path.relative_to(ROOT)), "operator": mutant.operator, "seconds": round(seconds)}
+    with KEPT.open("a") as file:
+        file.write(json.dumps({"key": mutant.key, "outcome": found, "by": by, **about}) + "\n")
 
 
 def main() -> None:
@@ -189,14 +261,22 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="Files below src/bitwright whose path begins so.")
-    parser.add_argument("--timeout", type=float, default=1800, help="Seconds for the tests of one mutant.")
+    parser.add_argument("--timeout", type=float, default=900, help="Seconds of a processor for a file of tests.")
+    parser.add_argument(
+        "--again", choices=("survived", "timeout", "all"), help="What is run once more, though it is kept."
+    )
     args = parser.parse_args()
     chance = random.Random(args.seed)
     files = [path for path in sorted(SOURCE.rglob("*.py")) if str(path.relative_to(SOURCE)).startswith(args.only)]
     counts = dict.fromkeys(("killed", "timeout", "survived"), 0)
+    before = kept()
     for number in range(1, args.count + 1):
         mutant = draw(chance, files)
-        found = outcome(mutant, args.timeout)
+        found = before.get(mutant.key)
+        if found is None or args.again in (found, "all"):
+            start = time.monotonic()
+            found, by = outcome(mutant, args.timeout)
+            keep(mutant, found, by, time.monotonic() - start)
         counts[found] += 1
         print(f"{number:4} {found:8} {mutant.path.relative_to(SOURCE)} {mutant.operator}", flush=True)
         if found == "survived":

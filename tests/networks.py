@@ -1,10 +1,11 @@
 """Float networks for the tests of capture and of equality, and the comparison of their integers, layer by layer."""
 
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bitwright import zoo
 from bitwright.artifact import from_bytes
@@ -26,6 +27,36 @@ NETWORKS = (*TORCHVISION, *ZOO)
 
 ARGUMENTS = {"googlenet": {"aux_logits": False, "init_weights": False}}
 SIZES = {"vgg11_bn": 224}  # its adaptive pool to 7 x 7 wants whole windows
+
+
+Forward = Callable[["Parts", Tensor], Tensor]
+
+
+class Parts(nn.Module):
+    """Layers to build a small forward of, for images of 6 x 6."""
+
+    def __init__(self, forward: Forward) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.a, self.b = (nn.Conv2d(n, 4, 3, padding=1) for n in (3, 4, 4))
+        self.wide = nn.Conv2d(7, 4, 1)
+        self.norm, self.other = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+        self.image_norm = nn.BatchNorm2d(3)
+        self.fc, self.fc2, self.flat = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(108, 4)
+        self.norm1d = nn.BatchNorm1d(4)
+        for norm in (self.norm, self.other, self.image_norm, self.norm1d):
+            nn.init.uniform_(norm.weight, -2, 2)
+            nn.init.uniform_(norm.bias, -1, 1)
+            assert norm.running_mean is not None
+            norm.running_mean.uniform_(-1, 1)
+        self.shift = nn.Parameter(torch.randn(1, 4, 1, 1))
+        self.prelu = nn.PReLU(4, init=0.2)
+        self.body = forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits: of maps, their means."""
+        y = self.body(self, x)
+        return y.mean((2, 3)) if y.dim() == 4 else y
 
 
 def network(name: str, torchvision: ModuleType) -> tuple[nn.Module, Preprocess]:

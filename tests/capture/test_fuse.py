@@ -1,7 +1,5 @@
 """What a convolution takes in, and what it must leave alone. The function computed never changes."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -13,40 +11,14 @@ from bitwright.graph import Graph
 from bitwright.images.preprocess import Preprocess
 from bitwright.prepared import PreparedModel
 from bitwright.recipe import Recipe
+from tests.networks import Forward, Parts
 
 PREPROCESS = Preprocess(size=6, mean=0.5, std=0.3)
-Forward = Callable[["Net", Tensor], Tensor]
-
-
-class Net(nn.Module):
-    """Parts to build a forward of."""
-
-    def __init__(self, forward: Forward) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.stem, self.a, self.b = (nn.Conv2d(n, 4, 3, padding=1) for n in (3, 4, 4))
-        self.wide = nn.Conv2d(7, 4, 1)
-        self.norm, self.other = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
-        self.image_norm = nn.BatchNorm2d(3)
-        self.fc, self.fc2 = nn.Linear(4, 4), nn.Linear(4, 4)
-        self.norm1d = nn.BatchNorm1d(4)
-        for norm in (self.norm, self.other, self.image_norm, self.norm1d):
-            nn.init.uniform_(norm.weight, -2, 2)
-            nn.init.uniform_(norm.bias, -1, 1)
-            assert norm.running_mean is not None
-            norm.running_mean.uniform_(-1, 1)
-        self.shift = nn.Parameter(torch.randn(1, 4, 1, 1))
-        self.prelu = nn.PReLU(4, init=0.2)
-        self.body = forward
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.body(self, x)
-        return y.mean((2, 3)) if y.dim() == 4 else y
 
 
 def fused(forward: Forward) -> dict[str, tuple[str, ...]]:
     """The fused graph of a forward, as {name: (op, *inputs)}, once its logits are found to be the module's."""
-    model = Net(forward).eval()
+    model = Parts(forward).eval()
     graph = fuse(capture(model, (3, 6, 6)))
     assert_sound(graph)
     images = np.random.default_rng(1).integers(0, 256, (2, 6, 6, 3), dtype=np.uint8)
@@ -230,18 +202,18 @@ def test_a_sum_with_the_image_stays_a_sum() -> None:
 
 
 def test_padding_adds_up() -> None:
-    graph = fuse(capture(Net(lambda s, x: s.stem(F.pad(x, (1, 0, 2, 3)))).eval(), (3, 6, 6)))
+    graph = fuse(capture(Parts(lambda s, x: s.stem(F.pad(x, (1, 0, 2, 3)))).eval(), (3, 6, 6)))
     assert graph["stem"].attrs["padding"] == (3, 2, 4, 1)
 
 
 def test_bounds_are_kept() -> None:
-    graph = fuse(capture(Net(lambda s, x: s.norm(s.stem(x)).clamp(-0.5, 2)).eval(), (3, 6, 6)))
+    graph = fuse(capture(Parts(lambda s, x: s.norm(s.stem(x)).clamp(-0.5, 2)).eval(), (3, 6, 6)))
     assert graph["stem"].attrs["clamp"] == (-0.5, 2)
     assert {"weight", "bias", "bn_weight", "bn_bias", "bn_mean", "bn_var"} == set(graph["stem"].tensors)
 
 
 def test_the_graph_that_goes_in_is_not_changed() -> None:
-    graph = capture(Net(FUSED["norm, residual and relu"][0]).eval(), (3, 6, 6))
+    graph = capture(Parts(FUSED["norm, residual and relu"][0]).eval(), (3, 6, 6))
     before = [(node.name, node.op, node.inputs, dict(node.attrs), set(node.tensors)) for node in graph.nodes]
     assert len(fuse(graph).nodes) < len(before)
     assert [(node.name, node.op, node.inputs, dict(node.attrs), set(node.tensors)) for node in graph.nodes] == before
@@ -249,6 +221,6 @@ def test_the_graph_that_goes_in_is_not_changed() -> None:
 
 def test_fusing_twice_changes_nothing_more() -> None:
     for forward, _ in list(FUSED.values())[:4]:
-        once = fuse(capture(Net(forward).eval(), (3, 6, 6)))
+        once = fuse(capture(Parts(forward).eval(), (3, 6, 6)))
         twice = fuse(once)
         assert [(n.name, n.op, n.inputs) for n in twice.nodes] == [(n.name, n.op, n.inputs) for n in once.nodes]

@@ -86,3 +86,35 @@ def test_one_more_than_the_largest_int32_is_refused(out: int) -> None:
     assert worst(weight)[out] == MOST + 1
     with pytest.raises(EngineError, match="an accumulator could overflow int32"):
         make_plan(graph(weight), 1)
+
+
+def linear(weight: npt.NDArray[np.int8], scales: int, zero_point: int) -> Graph:
+    """A linear layer over one pixel; with `scales` > 1 each output has an accumulator for each of so many groups of inputs."""
+    outs, channels = weight.shape
+    g = RandomGraph((channels, 1, 1), image_zero_points=(zero_point,))
+    name = g.linear(g.flatten("input"), outs, scales=scales)
+    g.nodes[-1].tensors["weight"][:] = weight
+    g.dequantize(name)
+    return g.build()
+
+
+@pytest.mark.parametrize("zero_point", [0, 128])
+@pytest.mark.parametrize("scales", [1, 3])
+def test_linear_layers_are_held_to_it_in_each_group(scales: int, zero_point: int) -> None:
+    """All accumulators but one may have room: the one that is too large is found, wherever it is."""
+    outs, reach = 4, max(zero_point, 255 - zero_point)
+    depth = MOST // (127 * reach) + 10
+    weight = np.ones((outs, scales, depth), np.int8)
+    fits = 127 * reach * (depth - 11)
+    rest = (MOST - fits) // reach  # of the last eleven weights
+    for out in range(outs):
+        for group in range(scales):
+            full = weight.copy()
+            full[out, group, :-11] = -127
+            full[out, group, -11:] = rest // 11
+            full[out, group, -1] += rest % 11
+            assert MOST - reach < reach * int(np.abs(full[out, group].astype(np.int64)).sum()) <= MOST
+            make_plan(linear(full.reshape(outs, -1), scales, zero_point), 1)
+            full[out, group, -2] += 1
+            with pytest.raises(EngineError, match="an accumulator could overflow int32"):
+                make_plan(linear(full.reshape(outs, -1), scales, zero_point), 1)

@@ -55,7 +55,6 @@ def run(script: str, path: Path, *args: str) -> list[str]:
     return done.stdout.split("\n")[:-1]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory as Linux does")
 @pytest.mark.parametrize("megabytes", ["0", "4", "10"])
 def test_no_memory_for_more_images_in_flight_is_no_error(tmp_path: Path, megabytes: str) -> None:
     """A plan has memory for one image; the images of a batch share it where there is no more."""
@@ -74,7 +73,6 @@ def test_no_memory_for_more_images_in_flight_is_no_error(tmp_path: Path, megabyt
     assert run(script, tmp_path / "big", megabytes) == ["same"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize(
     "end", ["del engine", "engine(batch)", "new = bw.Engine(path, threads=2); del engine; new(batch)"]
 )
@@ -106,7 +104,6 @@ def test_an_engine_made_before_a_fork_works_and_goes_in_the_child(small: Path, e
     assert run(script, small) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory as Linux does")
 def test_threads_that_cannot_be_made_are_done_without(small: Path) -> None:
     script = """
         expected = bw.Engine(path, threads=1)(images(5))
@@ -238,7 +235,6 @@ def test_planning_takes_the_same_for_each_node(kind: str) -> None:
     np.testing.assert_array_equal(engine(image).reshape(4, -1)[:, 0], expected)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process as Linux has it")
 def test_planning_a_move_takes_no_memory_for_its_elements(tmp_path: Path) -> None:
     side = 2048
     values = {

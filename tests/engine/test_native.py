@@ -83,7 +83,6 @@ def test_many_callers_share_one_plan() -> None:
     assert wrong == []
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity of threads here")
 def test_workers_keep_off_the_callers_cpu_and_on_those_it_may_use() -> None:
     allowed = os.sched_getaffinity(0)
     if len(allowed) < 2:

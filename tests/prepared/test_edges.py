@@ -1,10 +1,8 @@
 """Where the codes are: which values share a type, where a quantize is put in, where float32 begins."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from bitwright.capture import capture, fuse
@@ -14,29 +12,14 @@ from bitwright.prepared import PreparedModel
 from bitwright.prepared.edges import Edges, place
 from bitwright.quantization import calibrate
 from bitwright.recipe import Recipe
-from tests.networks import assert_equal_codes, pictures
+from tests.networks import Forward, Parts, assert_equal_codes, pictures
 
 PREPROCESS = Preprocess(size=6, mean=(0.2, 0.5, 0.8), std=0.3)
-Forward = Callable[["Net", Tensor], Tensor]
-
-
-class Net(nn.Module):
-    """Parts to build a forward of."""
-
-    def __init__(self, forward: Forward) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.stem, self.a, self.b = (nn.Conv2d(n, 4, 3, padding=1) for n in (3, 4, 4))
-        self.fc, self.flat = nn.Linear(4, 4), nn.Linear(108, 4)
-        self.body = forward
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.body(self, x)
 
 
 def edges(forward: Forward) -> Edges:
     """The edges of a forward, once they are found consistent and its integers equal everywhere."""
-    graph = fuse(capture(Net(forward).eval(), (3, 6, 6)))
+    graph = fuse(capture(Parts(forward).eval(), (3, 6, 6)))
     found = place(graph)
     for node in found.graph.nodes:
         for name in node.inputs:
@@ -56,7 +39,7 @@ def ops(found: Edges) -> dict[str, tuple[str, ...]]:
     return {node.name: (node.op, *node.inputs) for node in found.graph.nodes}
 
 
-def pooled(s: Net, x: Tensor) -> Tensor:
+def pooled(s: Parts, x: Tensor) -> Tensor:
     y: Tensor = s.fc(x.mean((2, 3)))
     return y
 
@@ -87,7 +70,7 @@ def test_anything_else_reads_the_image_through_one_quantize(forward: Forward) ->
 
 
 def test_pixels_for_the_convolution_and_codes_for_the_rest() -> None:
-    def forward(s: Net, x: Tensor) -> Tensor:
+    def forward(s: Parts, x: Tensor) -> Tensor:
         return pooled(s, s.a(torch.cat([F.relu(s.stem(x)[:, :1]), x], 1)))
 
     found = ops(edges(forward))
@@ -138,7 +121,7 @@ def test_what_cannot_write_float32_is_followed_by_a_dequantize(end: str) -> None
 
 
 def test_ops_that_move_codes_keep_the_type() -> None:
-    def forward(s: Net, x: Tensor) -> Tensor:
+    def forward(s: Parts, x: Tensor) -> Tensor:
         x = F.pad(F.max_pool2d(s.stem(x), 2), (0, 1, 0, 1))[:, :, 1:, 1:]
         return pooled(s, s.a(x.permute(0, 1, 3, 2)))
 
@@ -154,7 +137,7 @@ def test_inputs_that_a_concat_alone_reads_share_its_type() -> None:
 
 
 def test_an_input_that_others_read_too_changes_its_type() -> None:
-    def forward(s: Net, x: Tensor) -> Tensor:
+    def forward(s: Parts, x: Tensor) -> Tensor:
         x = F.relu(s.stem(x))
         return pooled(s, s.b(torch.cat([x[:, :2], s.a(x)[:, :2]], 1)))
 
@@ -167,7 +150,7 @@ def test_an_input_that_others_read_too_changes_its_type() -> None:
 def test_values_that_several_concats_read_share_one_type() -> None:
     """DenseNet: every layer reads a concat of all before it."""
 
-    def forward(s: Net, x: Tensor) -> Tensor:
+    def forward(s: Parts, x: Tensor) -> Tensor:
         first = s.stem(x)
         second = s.a(F.relu(torch.cat([first], 1)))
         third = s.b(F.relu(torch.cat([first, second], 1)[:, 2:6]))
@@ -180,7 +163,7 @@ def test_values_that_several_concats_read_share_one_type() -> None:
 
 
 def test_a_concat_inside_a_concat() -> None:
-    def forward(s: Net, x: Tensor) -> Tensor:
+    def forward(s: Parts, x: Tensor) -> Tensor:
         inner = torch.cat([s.stem(x), s.a(s.stem(x))], 1)
         return pooled(s, torch.cat([F.relu(inner), inner], 1)[:, 6:10])
 
