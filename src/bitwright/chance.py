@@ -1,9 +1,9 @@
-"""Whether a model is at chance level: whether guessing at random could have been right as often as it was; and whether it
-knows the classes well, by other numbers than the labels have."""
+"""What chance can do: whether guessing at random could have been right as often as a model was; whether it knows the classes
+well, by other numbers than the labels have; and exact intervals and tests of counts, which hold for few images too."""
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 SURE = 0.01
 """Guessing is right this often, or more often, in less than one of a hundred trials: then it was no guessing."""
@@ -52,6 +52,45 @@ def order_remark(confusion: Mapping[tuple[int, int], int]) -> str | None:
         "are the labels in another order than the model's classes? Nearly all images of label "
         f"{some.replace(' for ', ' are taken for class ', 1)}{', ...' if len(taken_for) > 3 else ''}"
     )
+
+
+def exact_interval(count: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval that holds the true share with at least this confidence, 0 to 1, where `count` of `images` were seen.
+
+    Clopper & Pearson 1934: both ends are the shares at which so many, or so few, have a probability of (1 - confidence) / 2.
+    """
+    if not images:
+        return 0.0, 1.0
+    tail = (1 - confidence) / 2
+    lo = 0.0 if count == 0 else _share_where(lambda p: _at_least(count, images, p) > tail)
+    hi = 1.0 if count == images else _share_where(lambda p: _at_least(images - count, images, 1 - p) < tail)
+    return lo, hi
+
+
+def mcnemar(lost: int, gained: int) -> float:
+    """The p value of two models that differ on `lost` images one way and on `gained` the other: exact, two-sided.
+
+    McNemar 1947: were they equally good, each of these images would have gone either way with probability 1/2.
+    """
+    if lost == gained:
+        return 1.0
+    return min(1.0, 2 * _at_least(max(lost, gained), lost + gained, 0.5))
+
+
+def at_least(count: int, images: int, share: float) -> float:
+    """P(X >= count), X ~ B(images, share): how surprising so many are where `share` of all were expected."""
+    if count <= 0 or share >= 1:
+        return 1.0
+    return _at_least(count, images, share) if share > 0 else 0.0
+
+
+def _share_where(holds: Callable[[float], bool]) -> float:
+    """The share above which something holds, to nine digits, by bisection."""
+    lo, hi = 0.0, 1.0
+    for _ in range(30):
+        middle = (lo + hi) / 2
+        lo, hi = (lo, middle) if holds(middle) else (middle, hi)
+    return (lo + hi) / 2
 
 
 def _at_least(right: int, images: int, chance: float) -> float:
