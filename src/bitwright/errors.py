@@ -14,6 +14,7 @@ BitwrightError
 ├── TrainingError          training cannot start, go on or be resumed
 ├── ArtifactError          a file is damaged, foreign or inconsistent
 ├── BudgetError            no model that was tried keeps the accuracy asked for
+├── GateError              a file of gates is malformed
 ├── PluginError            what somebody else registered cannot be loaded, or is not of its kind
 ├── ModelError             a model or its weights could not be loaded, or it is no model
 └── EngineError            an engine was given input that it cannot run
@@ -89,6 +90,10 @@ class ArtifactError(BitwrightError):
 
 class BudgetError(BitwrightError):
     """No model that was tried keeps the accuracy asked for."""
+
+
+class GateError(BitwrightError, ValueError):
+    """A file of gates is missing or malformed."""
 
 
 class PluginError(BitwrightError):

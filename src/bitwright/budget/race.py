@@ -1,6 +1,7 @@
-"""`race`: which of several integer models is the fastest here. They take turns, so that what disturbs one disturbs all."""
+"""`race`: which of several models is the fastest here. They take turns, so that what disturbs one disturbs all."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -14,34 +15,65 @@ ROUNDS = 30
 ROUND_SECONDS = 0.01
 """About how long each model runs in a round."""
 
+CONFIDENCE = 0.95
+
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one image, in ms: the median and the least over all rounds; and the median of its ratios to the first model's."""
+    """Of one image, in ms: the median and the least over all rounds; and the median of its ratios to the first model's.
+
+    `ratio_interval` holds the true median of the ratios with 95 % confidence (`median_interval`).
+    """
 
     median_ms: float
     least_ms: float
     ratio: float
+    ratio_interval: tuple[float, float] = (0.0, math.inf)
 
 
 def race(artifacts: Sequence[Artifact], threads: int | None = None) -> list[Latency]:
     """Time each on one random image, in turns. EngineError where the native engine was not built."""
-    engines = [Engine(artifact, backend="native", threads=threads) for artifact in artifacts]
-    rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (1, *artifact.preprocess.shape), np.uint8) for artifact in artifacts]
-    calls = [max(1, int(ROUND_SECONDS / _seconds(engine, x, 3))) for engine, x in zip(engines, images, strict=True)]
-    taken: list[list[float]] = [[] for _ in engines]
-    for _ in range(ROUNDS):
-        for times, engine, x, n in zip(taken, engines, images, calls, strict=True):
-            times.append(_seconds(engine, x, n))
-    return [
-        Latency(1e3 * median(times), 1e3 * min(times), median(t / t0 for t, t0 in zip(times, taken[0], strict=True)))
-        for times in taken
-    ]
+    return take_turns([engine_call(artifact, threads) for artifact in artifacts])
 
 
-def _seconds(engine: Engine, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], calls: int) -> float:
+def engine_call(artifact: Artifact, threads: int | None = None) -> Callable[[], object]:
+    """The native engine on one random image, as something to time. EngineError where it was not built."""
+    engine = Engine(artifact, backend="native", threads=threads)
+    image = np.random.default_rng(0).integers(0, 256, (1, *artifact.preprocess.shape), np.uint8)
+    return lambda: engine(image)
+
+
+def take_turns(runs: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> list[Latency]:
+    """Time each in every round, for about as long as each other; ratios are to the first, round by round."""
+    counts = [max(1, int(ROUND_SECONDS / _seconds(run, 3))) for run in runs]
+    taken: list[list[float]] = [[] for _ in runs]
+    for _ in range(rounds):
+        for times, run, n in zip(taken, runs, counts, strict=True):
+            times.append(_seconds(run, n))
+    return [_latency(times, taken[0]) for times in taken]
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The interval between two of the values, in order, that holds the true median with a confidence of 95 % at least.
+
+    The number of values below the true median is B(n, 1/2), whatever they are distributed like: the k-th value from below
+    and the k-th from above enclose it but for 2 P(B < k). With fewer than six values nothing can be said.
+    """
+    n, tail, k = len(values), 0.0, 0
+    while k < n // 2 and tail + math.comb(n, k) / 2**n <= (1 - CONFIDENCE) / 2:
+        tail += math.comb(n, k) / 2**n
+        k += 1
+    ordered = sorted(values)
+    return (ordered[k - 1], ordered[n - k]) if k else (0.0, math.inf)
+
+
+def _latency(times: Sequence[float], first: Sequence[float]) -> Latency:
+    ratios = [t / t0 for t, t0 in zip(times, first, strict=True)]
+    return Latency(1e3 * median(times), 1e3 * min(times), median(ratios), median_interval(ratios))
+
+
+def _seconds(run: Callable[[], object], calls: int) -> float:
     begin = perf_counter()
     for _ in range(calls):
-        engine(image)
+        run()
     return (perf_counter() - begin) / calls

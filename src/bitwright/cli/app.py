@@ -16,7 +16,18 @@ from bitwright.errors import BitwrightError
 from bitwright.images.image_limits import MAX_PIXELS, VARIABLE
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-COMMANDS = ("bench", "classify", "evaluate", "inspect", "quantize", "search", "sensitivity", "train")
+COMMANDS = (
+    "bench",
+    "check",
+    "classify",
+    "completion",
+    "evaluate",
+    "inspect",
+    "quantize",
+    "search",
+    "sensitivity",
+    "train",
+)
 """Each is a module of this package that has a command of the same name."""
 
 
