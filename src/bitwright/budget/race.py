@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
 
@@ -15,12 +15,16 @@ ROUNDS = 30
 ROUND_SECONDS = 0.01
 """About how long each model runs in a round."""
 
+REST = 0.01
+"""Seconds before each turn."""
+
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one image, in ms: the median and the least over all rounds; and the median of its ratios to the first model's.
+    """Of one image, in ms: the median of the rounds' medians, and the least of all calls; and the median of the ratios to the
+    first model's.
 
     `ratio_interval` holds the true median of the ratios with 95 % confidence (`median_interval`).
     """
@@ -43,13 +47,20 @@ def engine_call(artifact: Artifact, threads: int | None = None) -> Callable[[], 
     return lambda: engine(image)
 
 
-def take_turns(runs: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> list[Latency]:
-    """Time each in every round, for about as long as each other; ratios are to the first, round by round."""
-    counts = [max(1, int(ROUND_SECONDS / _seconds(run, 3))) for run in runs]
-    taken: list[list[float]] = [[] for _ in runs]
-    for _ in range(rounds):
-        for times, run, n in zip(taken, runs, counts, strict=True):
-            times.append(_seconds(run, n))
+def take_turns(runs: Sequence[Callable[[], object]], rounds: int = ROUNDS, rest: float = REST) -> list[Latency]:
+    """Time each in every round, for about as long as each other; ratios are to the first, round by round.
+
+    A round gives the median of its calls, which a call that was interrupted does not move. Who begins changes from round to
+    round, and each has a `rest` of so many seconds before it, and a call that does not count: threads of the one before go on
+    spinning for work.
+    """
+    counts = [max(3, int(ROUND_SECONDS / min(_seconds(run, 3)))) for run in runs]
+    taken: list[list[list[float]]] = [[] for _ in runs]
+    for turn in range(rounds):
+        for i in (*range(turn % len(runs), len(runs)), *range(turn % len(runs))):
+            sleep(rest)
+            runs[i]()
+            taken[i].append(_seconds(runs[i], counts[i]))
     return [_latency(times, taken[0]) for times in taken]
 
 
@@ -67,13 +78,16 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return (ordered[k - 1], ordered[n - k]) if k else (0.0, math.inf)
 
 
-def _latency(times: Sequence[float], first: Sequence[float]) -> Latency:
-    ratios = [t / t0 for t, t0 in zip(times, first, strict=True)]
-    return Latency(1e3 * median(times), 1e3 * min(times), median(ratios), median_interval(ratios))
+def _latency(times: Sequence[Sequence[float]], first: Sequence[Sequence[float]]) -> Latency:
+    medians = [median(calls) for calls in times]
+    ratios = [time / median(calls) for time, calls in zip(medians, first, strict=True)]
+    return Latency(1e3 * median(medians), 1e3 * min(map(min, times)), median(ratios), median_interval(ratios))
 
 
-def _seconds(run: Callable[[], object], calls: int) -> float:
-    begin = perf_counter()
+def _seconds(run: Callable[[], object], calls: int) -> list[float]:
+    taken = []
     for _ in range(calls):
+        begin = perf_counter()
         run()
-    return (perf_counter() - begin) / calls
+        taken.append(perf_counter() - begin)
+    return taken
