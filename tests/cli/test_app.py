@@ -13,7 +13,7 @@ import bitwright
 from bitwright.cli import app, main
 from tests.cli.conftest import QUANTIZE, Run
 
-COMMANDS = ["bench", "classify", "evaluate", "inspect", "quantize", "search", "sensitivity", "train"]
+COMMANDS = ["bench", "check", "classify", "completion", "evaluate", "inspect", "quantize", "search", "sensitivity", "train"]
 FLOATS = click.types.FloatParamType
 SOURCES = str(Path(bitwright.__file__).parent.parent)
 WITHOUT_TORCH = """
