@@ -48,6 +48,9 @@ class Classifier:
         threads: how many decode and run the engine; None: one for each processor that this process may use.
         batch: how many images, at most, a thread runs through the engine at once.
 
+    Attributes:
+        engine: what runs a single image, on all threads.
+
     Raises:
         ArtifactError: the file is missing, damaged, foreign or inconsistent.
         EngineError: `threads` or `batch` is below 1.
@@ -67,7 +70,7 @@ class Classifier:
         self.threads = len(os.sched_getaffinity(0)) if threads is None else threads
         self.batch = batch
         self._backend = backend
-        self._engine = Engine(self.artifact, backend=backend, threads=threads)
+        self.engine = Engine(self.artifact, backend=backend, threads=threads)
 
     def __call__(
         self, images: Picture | Iterable[Picture] | ImageSource, top: int = 5, progress: Progress = SILENT
@@ -98,7 +101,7 @@ class Classifier:
             raise EngineError(f"expected at least 1 class for each image, found top={top!r:.100}")
         items, count = _items(images)
         if count == 1:
-            yield from self._classified(list(items), self._engine, top)
+            yield from self._classified(list(items), self.engine, top)
             return
         batch = self.batch if count is None else max(1, min(self.batch, -(-count // (_AHEAD * self.threads))))
         running: deque[Future[list[Prediction]]] = deque()
@@ -113,10 +116,18 @@ class Classifier:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def in_this_thread(self, images: Iterable[Picture], top: int = 5) -> list[Prediction]:
+        """One prediction for each of a few images, decoded and run by the calling thread alone.
+
+        For a server, which has threads of its own; any number of them may call this at once.
+        """
+        items, _ = _items(images)
+        return self._classified(list(items), self._engine_of_a_thread, top)
+
     @cached_property
     def _engine_of_a_thread(self) -> Engine:
         """The engine that every thread runs by itself."""
-        return Engine(self.artifact, backend=self._backend, threads=1) if self.threads > 1 else self._engine
+        return Engine(self.artifact, backend=self._backend, threads=1) if self.threads > 1 else self.engine
 
     def _classified(self, items: list[Item], engine: Engine, top: int) -> list[Prediction]:
         pixels, found = list[npt.NDArray[np.uint8]](), dict[int, Prediction]()

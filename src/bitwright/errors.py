@@ -17,6 +17,7 @@ BitwrightError
 ├── GateError              a file of gates is malformed
 ├── PluginError            what somebody else registered cannot be loaded, or is not of its kind
 ├── ModelError             a model or its weights could not be loaded, or it is no model
+├── ServeError             the server cannot start as it was told to
 └── EngineError            an engine was given input that it cannot run
 
 BitwrightWarning           something is not as one would expect
@@ -102,6 +103,10 @@ class PluginError(BitwrightError):
 
 class ModelError(BitwrightError):
     """A model or its weights could not be loaded, or what was passed is no float model."""
+
+
+class ServeError(BitwrightError):
+    """The server cannot start as it was told to."""
 
 
 class EngineError(BitwrightError):

@@ -26,6 +26,7 @@ COMMANDS = (
     "quantize",
     "search",
     "sensitivity",
+    "serve",
     "train",
 )
 """Each is a module of this package that has a command of the same name."""

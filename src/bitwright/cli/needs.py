@@ -7,7 +7,17 @@ from bitwright.cli.output import report
 from bitwright.errors import MissingExtraError
 from bitwright.files import expect_writable
 
-EXTRAS = {"torch": "torch", "tomli_w": "torch", "scipy": "search"}
+EXTRAS = {
+    "fastapi": "serve",
+    "httptools": "serve",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
+    "scipy": "search",
+    "tomli_w": "torch",
+    "torch": "torch",
+    "uvicorn": "serve",
+    "uvloop": "serve",
+}
 """For each module, the extra that installs it."""
 
 

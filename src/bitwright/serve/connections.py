@@ -1,0 +1,103 @@
+"""What a connection may cost before there is a request: uvicorn's protocol with limits that it leaves out.
+
+Headers have a size and a time, an answer may lie unread only for so long, and there is a most of connections. Whoever goes
+beyond is answered, where that is possible, and cut off.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from bitwright.serve.settings import HEADER_SECONDS, MAX_CONNECTIONS, MAX_HEADER_BYTES, WRITE_SECONDS
+
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_TOO_MANY = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class _HeadersTooLarge(Exception):
+    """Stops the parser."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = True
+        self._head_bytes = 0  # that came without completing the headers
+        self._field_bytes = 0  # of the headers' names and values
+        self._slow: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self._end(_TOO_MANY)
+        else:
+            self._slow = self.loop.call_later(HEADER_SECONDS, self._end, _TOO_SLOW)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._slow, self._unread):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEADER_BYTES:
+                self._end(_TOO_LARGE)
+            elif self._slow is None:
+                self._slow = self.loop.call_later(HEADER_SECONDS, self._end, _TOO_SLOW)
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes, self._field_bytes = True, 0, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._field_bytes > MAX_HEADER_BYTES:
+            self._end(_TOO_LARGE)
+        else:
+            super().send_400_response(msg)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _count(self, size: int) -> None:
+        self._field_bytes += size
+        if self._field_bytes > MAX_HEADER_BYTES:
+            raise _HeadersTooLarge
+
+    def _end(self, answer: bytes) -> None:
+        """Say why, unless an answer is under way, and close."""
+        if not self.transport.is_closing():
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.write(answer)
+            self.transport.close()

@@ -1,0 +1,138 @@
+"""A bounded queue in front of an engine, and the batches that form in it.
+
+    engine idle:   a request runs at once, alone: waiting for company would only slow it
+    engine busy:   requests queue, and what has queued when it is free runs together, up to `batch` images
+
+So a batch grows with the load by itself, and its deadline is the end of the batch before it. Everything here happens on the
+event loop's thread; only `run` is called in others.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Generic, TypeVar
+
+from bitwright.serve.metrics import LaneMeter
+from bitwright.serve.refusal import Refusal
+
+Job = TypeVar("Job")
+Answer = TypeVar("Answer")
+_NEWS = 0.1  # how much the latest batch counts in the mean time of an image
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many threads run batches at once, how large those are, how many images may wait, and for how long."""
+
+    workers: int
+    batch: int
+    queue: int
+    patience_seconds: float
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Job, Answer]):
+    job: Job
+    images: int
+    answer: "asyncio.Future[Answer]"
+    since: float
+
+
+class Lane(Generic[Job, Answer]):
+    """Calls `run(jobs, alone)`, which returns an answer for each job, in the threads of `pool`.
+
+    `alone`: nothing else of this lane is running, so that the job may use all processors.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Job], bool], Sequence[Answer]],
+        pool: Executor,
+        limits: Limits,
+        meter: LaneMeter,
+    ) -> None:
+        self._run, self._pool, self._limits, self._meter = run, pool, limits, meter
+        self._queue: deque[_Waiting[Job, Answer]] = deque()
+        self._running = 0
+        self._images_waiting = 0
+        self._image_seconds = 0.0
+
+    async def __call__(self, job: Job, images: int) -> Answer:
+        """The answer to a job of so many images.
+
+        Raises:
+            Refusal: 429, the queue is full, or the job has waited too long.
+        """
+        if self._queue and self._images_waiting + images > self._limits.queue:
+            raise self._too_busy(f"{self._images_waiting} images are waiting")
+        waiting: _Waiting[Job, Answer] = _Waiting(
+            job, images, asyncio.get_running_loop().create_future(), perf_counter()
+        )
+        self._queue.append(waiting)
+        self._count(images)
+        self._start()
+        return await waiting.answer
+
+    def _start(self) -> None:
+        while self._running < self._limits.workers and (batch := self._taken()):
+            alone = not self._running and not self._queue and len(batch) == 1
+            self._running += 1
+            call = partial(self._timed, [waiting.job for waiting in batch], alone)
+            done = asyncio.get_running_loop().run_in_executor(self._pool, call)
+            done.add_done_callback(partial(self._finished, batch))
+
+    def _taken(self) -> list[_Waiting[Job, Answer]]:
+        """The next batch: at least a job, and no more images than a batch has, unless a job alone has more."""
+        batch: list[_Waiting[Job, Answer]] = []
+        images, now = 0, perf_counter()
+        while self._queue and (not batch or images + self._queue[0].images <= self._limits.batch):
+            waiting = self._queue.popleft()
+            self._count(-waiting.images)
+            if waiting.answer.done():  # its client is gone
+                continue
+            waited = now - waiting.since
+            if waited > self._limits.patience_seconds:
+                waiting.answer.set_exception(self._too_busy(f"the request has waited {waited:.1f} s for its turn"))
+                continue
+            self._meter.waited.observe(waited)
+            batch.append(waiting)
+            images += waiting.images
+        if batch:
+            self._meter.batch_images.observe(images)
+        return batch
+
+    def _timed(self, jobs: Sequence[Job], alone: bool) -> tuple[Sequence[Answer], float]:
+        begin = perf_counter()
+        return self._run(jobs, alone), perf_counter() - begin
+
+    def _finished(
+        self, batch: list[_Waiting[Job, Answer]], done: "asyncio.Future[tuple[Sequence[Answer], float]]"
+    ) -> None:
+        self._running -= 1
+        self._start()
+        if (error := done.exception()) is not None:
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
+            return
+        answers, seconds = done.result()
+        images = sum(waiting.images for waiting in batch)
+        self._image_seconds += _NEWS * (seconds / images - self._image_seconds)
+        self._meter.ran.observe(seconds)
+        self._meter.images.inc(images)
+        for waiting, answer in zip(batch, answers, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(answer)
+
+    def _count(self, images: int) -> None:
+        self._images_waiting += images
+        self._meter.queued.set(self._images_waiting)
+
+    def _too_busy(self, why: str) -> Refusal:
+        seconds = math.ceil(self._images_waiting * self._image_seconds / self._limits.workers)
+        return Refusal(429, f"too busy: {why}; try again later", {"Retry-After": str(max(1, seconds))})

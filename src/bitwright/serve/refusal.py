@@ -1,0 +1,26 @@
+"""A request that is refused, and the JSON in which the protocol wants every answer and every error."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+JSON = "application/json"
+
+
+class Refusal(Exception):
+    """The request is answered with this status and `{"error": message}`."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        return json_response({"error": str(self)}, self.status, self.headers)
+
+
+def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """In ASCII, and without NaN, which is no JSON."""
+    return Response(json.dumps(document, allow_nan=False), status, headers, JSON)
