@@ -118,8 +118,8 @@ class _Request:
         except Refusal as refusal:
             self._reason = str(refusal)
             await refusal.response()(scope, self._receive, self._out)
-        except Exception:  # noqa: BLE001  # one request's fault must not be another's
-            log("fault", logging.ERROR, exc_info=True, id=self._id, path=scope["path"])
+        except Exception as error:  # noqa: BLE001  # one request's fault must not be another's
+            log("fault", logging.ERROR, error, id=self._id, path=scope["path"])
             if not self._status:
                 fault = Refusal(500, f"a fault of the server; its log has it under the request id {self._id}")
                 await fault.response()(scope, self._receive, self._out)
@@ -137,21 +137,16 @@ class _Request:
         limit = self._door.settings.max_body
         if declared is not None:
             self._keep(int(declared) if declared.isascii() and declared.isdigit() else limit + 1, limit)
-        message = await self._message(None)
-        if not message.get("more_body", False):
-            body: bytes = message["body"]
-            self._whole = True
-            self._keep(max(0, len(body) - self._held), limit)
-            return body
-        pieces, size = [message["body"]], len(message["body"])
         until = asyncio.get_running_loop().time() + self._door.settings.body_seconds
-        while message.get("more_body", False):
+        pieces, size, more = list[bytes](), 0, True
+        while more:
             message = await self._message(until)
             pieces.append(message["body"])
             size += len(message["body"])
             self._keep(max(0, size - self._held), limit)
+            more = message.get("more_body", False)
         self._whole = True
-        return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _keep(self, size: int, limit: int) -> None:
         if self._held + size > limit:
@@ -159,12 +154,12 @@ class _Request:
         self._door.hold(size)
         self._held += size
 
-    async def _message(self, until: float | None) -> Message:
-        seconds = self._door.settings.body_seconds
+    async def _message(self, until: float) -> Message:
         try:
-            async with asyncio.timeout_at(until) if until is not None else asyncio.timeout(seconds):
+            async with asyncio.timeout_at(until):
                 message = await self._receive()
         except TimeoutError:
+            seconds = self._door.settings.body_seconds
             raise Refusal(408, f"the body has not arrived within {seconds:g} s") from None
         if message["type"] == "http.disconnect":
             raise _Gone

@@ -4,7 +4,8 @@
     engine busy:   requests queue, and what has queued when it is free runs together, up to `batch` images
 
 So a batch grows with the load by itself, and its deadline is the end of the batch before it. Everything here happens on the
-event loop's thread; only `run` is called in others.
+event loop's thread; only `run` is called in others. A batch that takes less time than the way to another thread and back, as
+the ones before it have shown, may run right here.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ from bitwright.serve.refusal import Refusal
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
+INLINE_SECONDS = 0.0003
+"""What two changes of threads take: a batch that is expected to take less may run on the event loop's thread."""
 _NEWS = 0.1  # how much the latest batch counts in the mean time of an image
 
 
@@ -55,9 +58,12 @@ class Lane(Generic[Job, Answer]):
         pool: Executor,
         limits: Limits,
         meter: LaneMeter,
+        inline_seconds: float = 0.0,
     ) -> None:
+        self._inline_seconds = inline_seconds
         self._run, self._pool, self._limits, self._meter = run, pool, limits, meter
         self._queue: deque[_Waiting[Job, Answer]] = deque()
+        self._starting = False
         self._running = 0
         self._images_waiting = 0
         self._image_seconds = 0.0
@@ -75,16 +81,23 @@ class Lane(Generic[Job, Answer]):
         )
         self._queue.append(waiting)
         self._count(images)
-        self._start()
+        if not self._starting:  # what has arrived together shall run together: the loop first sees to all of it
+            self._starting = True
+            asyncio.get_running_loop().call_soon(self._start)
         return await waiting.answer
 
     def _start(self) -> None:
+        self._starting = False
         while self._running < self._limits.workers and (batch := self._taken()):
-            alone = not self._running and not self._queue and len(batch) == 1
+            alone = not self._running and not self._queue
+            expected = self._image_seconds * sum(waiting.images for waiting in batch)
             self._running += 1
-            call = partial(self._timed, [waiting.job for waiting in batch], alone)
+            call = partial(self._timed, [waiting.job for waiting in batch], alone and len(batch) == 1)
+            if alone and 0 < expected < self._inline_seconds:
+                self._finished(batch, call)
+                continue
             done = asyncio.get_running_loop().run_in_executor(self._pool, call)
-            done.add_done_callback(partial(self._finished, batch))
+            done.add_done_callback(partial(self._ended, batch))
 
     def _taken(self) -> list[_Waiting[Job, Answer]]:
         """The next batch: at least a job, and no more images than a batch has, unless a job alone has more."""
@@ -110,17 +123,23 @@ class Lane(Generic[Job, Answer]):
         begin = perf_counter()
         return self._run(jobs, alone), perf_counter() - begin
 
-    def _finished(
+    def _ended(
         self, batch: list[_Waiting[Job, Answer]], done: "asyncio.Future[tuple[Sequence[Answer], float]]"
+    ) -> None:
+        self._finished(batch, done.result)
+
+    def _finished(
+        self, batch: list[_Waiting[Job, Answer]], result: Callable[[], tuple[Sequence[Answer], float]]
     ) -> None:
         self._running -= 1
         self._start()
-        if (error := done.exception()) is not None:
+        try:
+            answers, seconds = result()
+        except Exception as error:  # noqa: BLE001  # whoever waits for the answer raises it
             for waiting in batch:
                 if not waiting.answer.done():
                     waiting.answer.set_exception(error)
             return
-        answers, seconds = done.result()
         images = sum(waiting.images for waiting in batch)
         self._image_seconds += _NEWS * (seconds / images - self._image_seconds)
         self._meter.ran.observe(seconds)

@@ -1,38 +1,48 @@
-"""Logs as lines of JSON on stderr: one for each request, one for each thing that happens to the server or a model."""
+"""Logs as lines of JSON on stderr: one for each request, one for each thing that happens to the server or a model.
+
+Lines are written directly: through `logging`, a request's line would cost more than its answer.
+"""
 
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-LOGGER = logging.getLogger("bitwright.serve")
-_FIELDS = "fields"
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_NAMES = {number: name for name, number in LEVELS.items()}
+_least = logging.CRITICAL  # nothing is written before `configure`: a program that imports this has logs of its own
 
 
-class JsonLines(logging.Formatter):
-    """A record as one line of JSON: time, level, event, and what the event is about."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "event": record.getMessage()}
-        line |= getattr(record, _FIELDS, {})
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
-def log(event: str, level: int = logging.INFO, exc_info: bool = False, **fields: object) -> None:
-    """Write a line, if the level is on."""
-    if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, event, exc_info=exc_info, extra={_FIELDS: fields})
+def log(event: str, level: int = logging.INFO, fault: BaseException | None = None, **fields: object) -> None:
+    """Write a line, if the level is on: the time, the level, the event, what it is about, and a fault's traceback."""
+    if level < _least:
+        return
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line: dict[str, Any] = {"time": time, "level": _NAMES[level], "event": event, **fields}
+    if fault is not None:
+        line["traceback"] = "".join(traceback.format_exception(fault))
+    try:
+        sys.stderr.write(json.dumps(line, default=str) + "\n")
+        sys.stderr.flush()
+    except OSError:  # whoever read the log is gone, or the disk is full: serving goes on
+        return
 
 
 def configure(level: str) -> None:
-    """Send this server's lines, and uvicorn's warnings, to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    for logger, its_level in ((LOGGER, level.upper()), (logging.getLogger("uvicorn"), "WARNING")):
-        logger.handlers[:] = [handler]
-        logger.propagate = False
-        logger.setLevel(its_level)
+    """Write lines of this level and above, and uvicorn's warnings."""
+    global _least
+    _least = LEVELS[level]
+    logger = logging.getLogger("uvicorn")
+    logger.handlers[:] = [_Lines()]
+    logger.propagate = False
+    logger.setLevel("WARNING")
+
+
+class _Lines(logging.Handler):
+    """uvicorn's records as such lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fault = record.exc_info[1] if record.exc_info else None
+        log(record.getMessage(), min(record.levelno, logging.ERROR), fault)

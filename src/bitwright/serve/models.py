@@ -15,7 +15,7 @@ from bitwright.artifact import from_bytes, read
 from bitwright.classifier import Classifier
 from bitwright.errors import ArtifactError, BitwrightError
 from bitwright.records import Prediction
-from bitwright.serve.lane import Lane, Limits
+from bitwright.serve.lane import INLINE_SECONDS, Lane, Limits
 from bitwright.serve.logs import log
 from bitwright.serve.metrics import Metrics
 from bitwright.serve.preview import Preview, preview
@@ -50,7 +50,7 @@ class ServedModel:
         queue, patience = settings.queue, settings.patience_seconds
         one = Limits(1, settings.batch, queue, patience)
         many = Limits(settings.workers, _DECODED_AT_ONCE, queue, patience)
-        self.infer = Lane[Pixels, Outputs](self._infer, pool, one, metrics.lane(name, "infer"))
+        self.infer = Lane[Pixels, Outputs](self._infer, pool, one, metrics.lane(name, "infer"), INLINE_SECONDS)
         self.classify = Lane[tuple[list[File], int], list[Prediction]](
             self._classify, pool, many, metrics.lane(name, "classify")
         )

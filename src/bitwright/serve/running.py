@@ -45,6 +45,13 @@ class Server(uvicorn.Server):
         self._until = monotonic() + self._drain_seconds
         self._state.draining = True
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Then say where it listens: from here on, signals are heard as well."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            address, port = listener.getsockname()[:2]
+            log("listening", url=f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}")
+
     async def on_tick(self, counter: int) -> bool:
         if self._state.draining and monotonic() >= self._until:
             self.should_exit = True
@@ -90,7 +97,5 @@ def serve(models: Mapping[str, Path], settings: Settings, host: str, port: int) 
     """
     with listening(host, port) as listener:
         server = make_server(models, settings)
-        address, bound = listener.getsockname()[:2]
-        log("listening", url=f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}")
         server.run([listener])
     log("ended")
