@@ -34,8 +34,8 @@ class Api:
         body, headers = await self._body(scope)
         shape, names = served.artifact.preprocess.shape, served.output_names
         length = headers.get(protocol.HEADER_LENGTH)
-        json_bytes = len(body) if length is None or not length.isdigit() else int(length)
-        inputs = await _aside(json_bytes, partial(protocol.parsed, body, length, shape, names))
+        size = protocol.json_bytes(body, length)
+        inputs = await _aside(size, partial(protocol.parsed, body, length, shape, names))
         outputs = await served.infer(inputs.pixels, len(inputs.pixels))
         answer, head = protocol.reply(served.name, served.version, inputs, outputs)
         if head is None:

@@ -43,8 +43,9 @@ def parsed(body: bytes, header_length: str | None, shape: Sequence[int], outputs
     Raises:
         Refusal: 400, with what was expected and what was found.
     """
-    head, binary = _split(body, header_length)
-    request = _object(_json(head), "the request")
+    length = json_bytes(body, header_length)
+    binary = memoryview(body)[length:]
+    request = _object(_json(body[:length]), "the request")
     identity = request.get("id")
     if identity is not None and not isinstance(identity, str):
         _refuse(f"expected the request's id to be text, found {identity!r:.100}")
@@ -56,16 +57,16 @@ def parsed(body: bytes, header_length: str | None, shape: Sequence[int], outputs
     return Inputs(pixels, identity, _outputs(request, outputs))
 
 
-def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
-    """The JSON, and the bytes behind it."""
+def json_bytes(body: bytes, header_length: str | None) -> int:
+    """How many bytes of a body are JSON: all, or as many as the header says. Refusal, 400, where it says nothing sound."""
     if header_length is None:
-        return body, memoryview(b"")
+        return len(body)
     if not (header_length.isascii() and header_length.isdigit()) or len(header_length) > 12:
         _refuse(f"expected {HEADER_LENGTH} to be a number of bytes, found {header_length!r:.100}")
     length = int(header_length)
     if length > len(body):
         _refuse(f"{HEADER_LENGTH} is {length}, but the body has only {len(body)} bytes")
-    return body[:length], memoryview(body)[length:]
+    return length
 
 
 def _json(text: bytes) -> Any:
