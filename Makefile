@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Tests run in this many processes, of one thread each: two share two cores better than one torch with two threads does.
 JOBS ?= $(shell n=$$(nproc); echo $$((n < 8 ? n : 8)))
 
-.PHONY: demo test docs mutants check sanitize format install clean
+.PHONY: demo test docs axe mutants check sanitize format install clean
 
 demo: $(STAMP)  ## the main job on handwritten digits; leaves demo-out/
 	$(BIN)/python -m demo
@@ -24,6 +24,9 @@ test: $(STAMP)  ## every test; make test ARGS="-k demo" for some, JOBS=0 for one
 
 docs: $(STAMP)  ## the documents and the API reference as a site, in build/docs; a warning is an error
 	$(BIN)/python -m mkdocs build --strict --quiet
+
+axe:  ## axe-core in build/axe, for the tests of accessibility; needs npm
+	npm install --no-save --silent --prefix build/axe axe-core@4.14.1
 
 mutants: $(STAMP)  ## whether the tests see faults: a sample of mutants, each against its own tests; ARGS="--count 20 --seed 1"
 	$(PIP) install --quiet -c constraints.txt cosmic-ray
@@ -47,7 +50,7 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -name 
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bitwright needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet -c constraints.txt torch torchvision
-	$(PIP) install --quiet -c constraints.txt -e '.[torch,torchvision,timm,digits,dev,docs]'
+	$(PIP) install --quiet -c constraints.txt -e '.[torch,torchvision,timm,digits,serve,dev,docs]'
 	$(BIN)/python scripts/notice_torchvision.py
 	touch $@
 

@@ -5,7 +5,7 @@ rate, whatever the answers do; one that finds no connection free is counted as u
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -138,7 +138,7 @@ async def paced(
     """`rate` requests a second."""
     load = Load()
     clients = await _connected(port, connections, load, requests, check)
-    free = list(clients)
+    free = deque(clients)  # in turn: a server may close a connection that lies idle
     for client in clients:
         client.free = free.append
     begin = perf_counter()
@@ -146,8 +146,10 @@ async def paced(
     while (now := perf_counter() - begin) < seconds:
         while due < now * rate:
             due += 1
+            while free and free[0].lost:
+                free.popleft()
             if free:
-                free.pop().send(due % len(requests))
+                free.popleft().send(due % len(requests))
             else:
                 load.unsent += 1
         await asyncio.sleep(0.001)

@@ -2,8 +2,8 @@
 
     Door -> Shortcut -> FastAPI
 
-The shortcut takes requests to infer past FastAPI's layers, which cost more than the rest of a small model's request. The
-route is declared to FastAPI all the same, for the document.
+The shortcut takes requests to infer, and to classify without options, past FastAPI's layers, which cost more than the rest of
+a small model's request. The routes are declared to FastAPI all the same, for the document.
 """
 
 import asyncio
@@ -45,6 +45,8 @@ PAGE_HEADERS = {
 }
 _SAYS = {400: "Refused", 401: "No token", 404: "No such model", 408: "Too slow", 413: "Too large"}
 _SAYS |= {415: "Unknown Content-Encoding", 429: "Too busy: Retry-After says when", 500: "A fault of the server"}
+_CLASSIFY = "/classify"
+TOP = 5
 _INFER = "/v2/models/{model}/infer"
 _INFER_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 
@@ -83,7 +85,7 @@ def make_app(paths: Mapping[str, Path], settings: Settings, state: State) -> ASG
 
 
 class Shortcut:
-    """Requests to infer, past FastAPI."""
+    """What must be fast, past FastAPI."""
 
     def __init__(self, app: ASGIApp, api: Api) -> None:
         self._app, self._api = app, api
@@ -93,8 +95,17 @@ class Shortcut:
             scope["state"]["route"] = _INFER
             response = await self._api.infer(scope, found[1], found[2])
             await response(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] == "POST" and _is_plain_classify(scope):
+            scope["state"]["route"] = _CLASSIFY
+            response = await self._api.classify(scope, None, TOP)
+            await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+def _is_plain_classify(scope: Scope) -> bool:
+    """Whether there is no option, which FastAPI reads."""
+    return scope["path"] == _CLASSIFY and not scope["query_string"]
 
 
 def _answers(*statuses: int, **also: Any) -> dict[int | str, dict[str, Any]]:
@@ -201,11 +212,11 @@ def _add_pictures(app: FastAPI, api: Api) -> None:
     unread = {"model": d.Classification | d.Error, "description": "Refused, or no image could be read"}
 
     @app.post(
-        "/classify",
+        _CLASSIFY,
         responses=_answers(*refuses, s200={"model": d.Classification}, s400=unread),
         openapi_extra=reads,
     )
-    async def classify(request: Request, model: ModelName = None, top: Top = 5) -> Response:
+    async def classify(request: Request, model: ModelName = None, top: Top = TOP) -> Response:
         """The classes of image files: one as the body, several in a form, or base64 in JSON."""
         return await api.classify(request.scope, model, top)
 

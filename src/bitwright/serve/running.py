@@ -7,6 +7,7 @@ a second   SIGTERM or SIGINT ends at once
 """
 
 import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
@@ -22,6 +23,9 @@ from bitwright.serve.logs import log
 from bitwright.serve.settings import Settings
 
 BACKLOG = 2048
+SWITCH_SECONDS = 0.0005
+"""Python's threads take turns so often, not every 5 ms: an engine's thread must not wait so long for an event loop that is busy
+refusing."""
 
 
 class Server(uvicorn.Server):
@@ -95,6 +99,7 @@ def serve(models: Mapping[str, Path], settings: Settings, host: str, port: int) 
         ServeError: the address is taken or is none.
         ArtifactError: a model does not load or run.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     with listening(host, port) as listener:
         server = make_server(models, settings)
         server.run([listener])
