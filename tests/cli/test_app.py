@@ -13,7 +13,19 @@ import bitwright
 from bitwright.cli import app, main
 from tests.cli.conftest import QUANTIZE, Run
 
-COMMANDS = ["bench", "check", "classify", "completion", "evaluate", "inspect", "quantize", "search", "sensitivity", "train"]
+COMMANDS = [
+    "bench",
+    "check",
+    "classify",
+    "completion",
+    "evaluate",
+    "inspect",
+    "quantize",
+    "search",
+    "sensitivity",
+    "serve",
+    "train",
+]
 FLOATS = click.types.FloatParamType
 SOURCES = str(Path(bitwright.__file__).parent.parent)
 WITHOUT_TORCH = """
