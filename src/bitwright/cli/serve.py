@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from bitwright.cli.finite import Finite
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.needs import expect_modules
 from bitwright.errors import ServeError
 
 NEEDS = ("fastapi", "httptools", "prometheus_client", "python_multipart", "uvicorn", "uvloop")
-_POSITIVE = click.FloatRange(0, min_open=True)
+_POSITIVE = Finite(0, min_open=True)
 
 
 @click.command()
@@ -24,8 +25,8 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--patience", default=2.0, show_default=True, type=_POSITIVE, help="Seconds that a request may wait.")
 @click.option("--max-body", default=16, show_default=True, type=click.IntRange(1, 2**20), help="MiB of a request.")
 @click.option("--body-seconds", default=20.0, show_default=True, type=_POSITIVE, help="For a body to arrive in.")
-@click.option("--drain-seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="After SIGTERM.")
-@click.option("--reload-seconds", default=2.0, show_default=True, type=click.FloatRange(0), help="0: never reload.")
+@click.option("--drain-seconds", default=1.0, show_default=True, type=Finite(0), help="After SIGTERM.")
+@click.option("--reload-seconds", default=2.0, show_default=True, type=Finite(0), help="0: never reload.")
 @click.option(
     "--token-file", type=click.Path(path_type=Path), help="Holds the token to ask for; else $BITWRIGHT_TOKEN."
 )
