@@ -34,7 +34,7 @@ Steps make(const Binding& binding) {
     if (is_in_place(binding, part)) continue;
     steps.push_back(make_copy(binding, part.part, [&](Copy& copy) {
       auto step = std::make_unique<CopyStep>(copy.features);
-      step->copy(0, part.first * copy.out[part.axis].step, over_both(copy.from.shape, copy.in, copy.out));
+      step->copy(0, part.first * copy.out[part.axis].bytes, over_both(copy.from.shape, copy.in, copy.out));
       return step;
     }));
   }

@@ -3,22 +3,22 @@
 namespace bitwright {
 namespace {
 
-// The axes of a value from the outermost in memory to the innermost, as they step through the elements of another: those of one
-// element are left out, and neighbours that step as one are one.
+// The axes of a value from the outermost in memory to the innermost, with their strides in elements of another: those of one
+// element are left out, and neighbours that go as one are one.
 struct Digit {
   int size;
-  int64_t step;
+  int64_t stride;
   bool operator==(const Digit&) const = default;
 };
 
-std::vector<Digit> memory_order(const Value& value, const std::vector<int64_t>& steps) {
+std::vector<Digit> memory_order(const Value& value, const std::vector<int64_t>& strides) {
   std::vector<Digit> digits;
   auto add = [&](size_t axis) {
     if (value.shape[axis] == 1) return;
-    if (!digits.empty() && digits.back().step == steps[axis] * value.shape[axis])
-      digits.back() = {digits.back().size * value.shape[axis], steps[axis]};
+    if (!digits.empty() && digits.back().stride == strides[axis] * value.shape[axis])
+      digits.back() = {digits.back().size * value.shape[axis], strides[axis]};
     else
-      digits.push_back({value.shape[axis], steps[axis]});
+      digits.push_back({value.shape[axis], strides[axis]});
   };
   for (size_t axis = 0; axis < value.shape.size(); ++axis)
     if (static_cast<int>(axis) != value.channel) add(axis);
@@ -30,9 +30,9 @@ std::vector<Digit> memory_order(const Value& value, const std::vector<int64_t>& 
 std::unique_ptr<Step> make_viewed(const View& view, const Copy& copy) {
   auto step = std::make_unique<CopyStep>(copy.features);
   std::vector<Stride> loops;
-  for (const View::Loop& loop : view.loops()) loops.push_back({loop.extent, loop.step * copy.in[loop.axis].step});
+  for (const View::Loop& loop : view.loops()) loops.push_back({loop.extent, loop.stride * copy.in[loop.axis].bytes});
   ptrdiff_t start = 0;
-  for (size_t axis = 0; axis < copy.in.size(); ++axis) start += view.starts()[axis] * copy.in[axis].step;
+  for (size_t axis = 0; axis < copy.in.size(); ++axis) start += view.starts()[axis] * copy.in[axis].bytes;
   std::vector<Dim> dims;
   paired(loops, copy.out, dims);  // the loops of an axis multiply to its extent
   step->copy(start, 0, dims);
@@ -44,18 +44,18 @@ std::unique_ptr<Step> make_viewed(const View& view, const Copy& copy) {
 std::vector<Stride> strides(const Value& value, const Map& map) {
   std::vector<Stride> axes;
   for (int extent : value.shape) axes.push_back({extent, 1});
-  ptrdiff_t step = map.pixel;
+  ptrdiff_t bytes = map.pixel;
   for (int d = static_cast<int>(axes.size()) - 1; d >= 0; --d) {
     if (d == value.channel) continue;
-    axes[d].step = step;
-    step = axes.size() == 3 ? map.row : step * axes[d].extent;  // only two axes of pixels may have a halo
+    axes[d].bytes = bytes;
+    bytes = axes.size() == 3 ? map.row : bytes * axes[d].extent;  // only two axes of pixels may have a halo
   }
   return axes;
 }
 
 std::vector<Dim> over_both(const std::vector<int>& extents, const std::vector<Stride>& in, const std::vector<Stride>& out) {
   std::vector<Dim> dims;
-  for (size_t d = 0; d < extents.size(); ++d) dims.push_back({extents[d], in[d].step, out[d].step});
+  for (size_t d = 0; d < extents.size(); ++d) dims.push_back({extents[d], in[d].bytes, out[d].bytes});
   return dims;
 }
 
@@ -94,14 +94,14 @@ Steps make_move(const Binding& binding, std::unique_ptr<Step> (*make)(Copy&)) {
 }
 
 std::vector<int64_t> row_major(const std::vector<int>& shape) {
-  std::vector<int64_t> steps(shape.size(), 1);
-  for (size_t d = shape.size(); d-- > 1;) steps[d - 1] = steps[d] * shape[d];
-  return steps;
+  std::vector<int64_t> strides(shape.size(), 1);
+  for (size_t d = shape.size(); d-- > 1;) strides[d - 1] = strides[d] * shape[d];
+  return strides;
 }
 
-std::vector<Part> whole_if_in_order(const Graph& graph, const Layer& layer, const std::vector<int64_t>& steps) {
+std::vector<Part> whole_if_in_order(const Graph& graph, const Layer& layer, const std::vector<int64_t>& strides) {
   const Value &in = graph.values[layer.operand(Role::codes)], &out = graph.values[layer.output];
-  if (in.channels() != out.channels() || memory_order(in, row_major(in.shape)) != memory_order(out, steps)) return {};
+  if (in.channels() != out.channels() || memory_order(in, row_major(in.shape)) != memory_order(out, strides)) return {};
   return {{layer.output, layer.operand(Role::codes), -1, 0}};
 }
 

@@ -78,9 +78,9 @@ std::unique_ptr<Step> make_copy(const Binding&, int in, const std::function<std:
 // The step of a layer that copies its codes as `make` says; as its view says, where it has one; none where they are in place.
 Steps make_move(const Binding&, std::unique_ptr<Step> (*make)(Copy&));
 
-// One part, all of it, where a reshape or permute, which takes `steps` elements of its input in PyTorch's order for one along
-// each axis of its output, leaves all bytes in their order, in pixels of as many channels; else none.
-std::vector<Part> whole_if_in_order(const Graph&, const Layer&, const std::vector<int64_t>& steps);
+// One part, all of it, where a reshape or permute, whose axes have these `strides` in elements of its input in PyTorch's
+// order, leaves all bytes in their order, in pixels of as many channels; else none.
+std::vector<Part> whole_if_in_order(const Graph&, const Layer&, const std::vector<int64_t>& strides);
 std::vector<int64_t> row_major(const std::vector<int>& shape);
 
 }  // namespace bitwright

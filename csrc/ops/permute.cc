@@ -21,8 +21,8 @@ std::optional<View> view(const View& of, const Node& node, const std::vector<int
 }
 
 std::vector<Part> parts(const Graph& graph, const Layer& layer) {
-  std::vector<int64_t> steps = row_major(graph.values[layer.operand(Role::codes)].shape), permuted;
-  for (int d : layer.node->attrs.at("dims")) permuted.push_back(steps[d]);
+  std::vector<int64_t> strides = row_major(graph.values[layer.operand(Role::codes)].shape), permuted;
+  for (int d : layer.node->attrs.at("dims")) permuted.push_back(strides[d]);
   return whole_if_in_order(graph, layer, permuted);
 }
 

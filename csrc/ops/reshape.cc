@@ -27,7 +27,7 @@ class ReshapeStep : public Step {
       Position from = position_of(in_, i), to = position_of(out_, i);
       int64_t run = std::min({from.run, to.run, last - i});
       for (int64_t j = 0; j < run; ++j)
-        at[Role::output][to.offset + j * out_.back().step] = at[Role::codes][from.offset + j * in_.back().step];
+        at[Role::output][to.offset + j * out_.back().bytes] = at[Role::codes][from.offset + j * in_.back().bytes];
       i += run;
     }
   }

@@ -30,8 +30,8 @@ std::vector<Part> parts(const Graph&, const Layer& layer) {
 Steps make(const Binding& binding) {
   return make_move(binding, [](Copy& copy) -> std::unique_ptr<Step> {
     Stride& cut = copy.in[copy.node.attrs.at("axis")[0]];
-    ptrdiff_t start = copy.node.attrs.at("start")[0] * cut.step;
-    cut.step *= copy.node.attrs.at("step")[0];
+    ptrdiff_t start = copy.node.attrs.at("start")[0] * cut.bytes;
+    cut.bytes *= copy.node.attrs.at("step")[0];
     auto step = std::make_unique<CopyStep>(copy.features);
     step->copy(start, 0, over_both(copy.to.shape, copy.in, copy.out));
     return step;

@@ -30,7 +30,7 @@ Position position_of(const std::vector<Stride>& side, int64_t position) {
   Position found = {0, 1};
   for (size_t d = side.size(); d-- > 0; position /= side[d].extent) {
     int64_t index = position % side[d].extent;
-    found.offset += index * side[d].step;
+    found.offset += index * side[d].bytes;
     if (d + 1 == side.size()) found.run = side[d].extent - index;
   }
   return found;
@@ -45,8 +45,8 @@ bool paired(const std::vector<Stride>& in, const std::vector<Stride>& out, std::
     int64_t extent = std::min(from.extent, to.extent);
     if (from.extent % extent != 0 || to.extent % extent != 0) return false;
     if (extent == 1) break;
-    dims.push_back({extent, from.step, to.step});
-    from = {from.extent / extent, from.step * extent}, to = {to.extent / extent, to.step * extent};
+    dims.push_back({extent, from.bytes, to.bytes});
+    from = {from.extent / extent, from.bytes * extent}, to = {to.extent / extent, to.bytes * extent};
   }
   std::reverse(dims.begin(), dims.end());
   return true;

@@ -11,7 +11,7 @@ namespace bitwright {
 // One loop over one side.
 struct Stride {
   int64_t extent;
-  ptrdiff_t step;  // bytes
+  ptrdiff_t bytes;
 };
 
 // Where element `position`, counted in row-major order, lies; and how many more there are from it on at the last stride.

@@ -40,9 +40,9 @@ bool View::slice(Axis& axis, int64_t start, int64_t step, int64_t count) {
   int64_t last = start + (count - 1) * step;
   bool whole = inner == 1 || (step == 1 && start % inner == 0 && count % inner == 0);
   if (!whole && start / inner != last / inner) return false;
-  starts_[outer.axis] += start / inner * outer.step;
+  starts_[outer.axis] += start / inner * outer.stride;
   if (whole && count > inner) {
-    outer = {count / inner, outer.axis, inner == 1 ? outer.step * step : outer.step};
+    outer = {count / inner, outer.axis, inner == 1 ? outer.stride * step : outer.stride};
     return true;
   }
   axis.erase(axis.begin());
@@ -60,8 +60,8 @@ bool View::reshape(const std::vector<int>& shape) {
         axes[d].insert(axes[d].begin(), last);
         left.pop_back();
       } else if (last.extent % wanted == 0) {
-        axes[d].insert(axes[d].begin(), {wanted, last.axis, last.step});
-        last = {last.extent / wanted, last.axis, last.step * wanted};
+        axes[d].insert(axes[d].begin(), {wanted, last.axis, last.stride});
+        last = {last.extent / wanted, last.axis, last.stride * wanted};
         wanted = 1;
       } else {
         return false;

@@ -14,7 +14,7 @@ class View {
   struct Loop {
     int64_t extent;
     int axis;      // of the source
-    int64_t step;  // along it
+    int64_t stride;  // along it
   };
   using Axis = std::vector<Loop>;  // outermost first; none for an extent of 1
 

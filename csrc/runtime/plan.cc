@@ -9,8 +9,8 @@ namespace bitwright {
 namespace {
 
 constexpr int kPiecesPerThread = 4;
-constexpr int kMostInGroup = 4;
-constexpr int64_t kGroupedBytes = 1 << 18;  // of weights that all images of a group use before the next
+constexpr int kMostTogether = 4;
+constexpr int64_t kTogetherBytes = 1 << 18;  // of weights that images which go together use before the next
 
 Graph checked(Graph graph) {
   check(graph);
@@ -28,7 +28,7 @@ int64_t bytes_of(const Value& value) { return value.count() * (value.is_float ? 
 
 }  // namespace
 
-// Contexts for the groups of one caller with all threads, and one for each of so many more as can run at the same time.
+// Contexts for the images of one caller with all threads, and one for each of so many more as can run at the same time.
 Plan::Plan(Graph graph, Features features, int threads, bool keep_values)
     : graph_(checked(std::move(graph))),
       features_(features),
@@ -40,10 +40,10 @@ Plan::Plan(Graph graph, Features features, int threads, bool keep_values)
         auto make = [this] {
           return std::make_unique<Context>(arena_bytes(), scratch_bytes_, lowered_.steps.size(), threads_);
         };
-        return std::make_unique<Contexts>(make, static_cast<size_t>(threads_) * kMostInGroup + available_threads());
+        return std::make_unique<Contexts>(make, static_cast<size_t>(threads_) * kMostTogether + available_threads());
       }) {
   graph_.nodes.clear();  // the steps have packed copies
-  find_group();
+  find_together();
 }
 
 Lowered Plan::lowered(bool keep_values) {
@@ -147,25 +147,25 @@ void Plan::read_value(const Context& context, int value, uint8_t* to) const {
   for (uint8_t* code = to - v.count(); code < to; ++code) *code /= static_cast<uint8_t>(v.step);
 }
 
-// Sets the step from which on weights are read once for a group of images: where the rest has more bytes of them than of
+// Sets the step from which on weights are read once for several images: where the rest has more bytes of them than of
 // values.
-void Plan::find_group() {
+void Plan::find_together() {
   int64_t saved = 0, most = 0;
-  group_from_ = lowered_.steps.size();
+  together_from_ = lowered_.steps.size();
   for (size_t i = lowered_.steps.size(); i-- > 0;) {
     const Step& step = *lowered_.steps[i];
     saved += step.weight_bytes - (step.bytes - step.weight_bytes);
-    if (saved > most) most = saved, group_from_ = i;
+    if (saved > most) most = saved, together_from_ = i;
   }
 }
 
-void Plan::run_group(const Contexts::Lease& lease, size_t first, const uint8_t* images, int count, uint8_t* outputs) const {
+void Plan::run_together(const Contexts::Lease& lease, size_t first, const uint8_t* images, int count, uint8_t* outputs) const {
   for (int i = 0; i < count; ++i)
-    for (size_t s = 0; s < group_from_; ++s)
+    for (size_t s = 0; s < together_from_; ++s)
       run_step(lease[first + i], *lowered_.steps[s], s, images + i * image_bytes(), 0, 1);
-  for (size_t s = group_from_; s < lowered_.steps.size(); ++s) {
+  for (size_t s = together_from_; s < lowered_.steps.size(); ++s) {
     const Step& step = *lowered_.steps[s];
-    int units = all_units(step), pieces = static_cast<int>(step.weight_bytes / kGroupedBytes) + 1;
+    int units = all_units(step), pieces = static_cast<int>(step.weight_bytes / kTogetherBytes) + 1;
     int piece = std::max(1, units / pieces);
     for (int begin = 0; begin < units; begin += piece)
       for (int i = 0; i < count; ++i) {
@@ -177,15 +177,15 @@ void Plan::run_group(const Contexts::Lease& lease, size_t first, const uint8_t* 
   for (int i = 0; i < count; ++i) read_outputs(lease[first + i], outputs + i * output_bytes());
 }
 
-// Threads take whole images, in groups as large as the contexts allow.
-void Plan::run_groups(ThreadPool::Turn& turn, const Contexts::Lease& lease, const uint8_t* images, int64_t count,
-                      uint8_t* outputs) const {
-  int64_t group = static_cast<int64_t>(lease.size()) / turn.threads();
+// Threads take whole images, as many together as the contexts allow.
+void Plan::run_sets(ThreadPool::Turn& turn, const Contexts::Lease& lease, const uint8_t* images, int64_t count,
+                    uint8_t* outputs) const {
+  int64_t together = static_cast<int64_t>(lease.size()) / turn.threads();
   std::atomic<int64_t> next{0};
   turn.run([&](int thread) {
-    for (int64_t i = next.fetch_add(group); i < count; i = next.fetch_add(group))
-      run_group(lease, thread * group, images + i * image_bytes(), static_cast<int>(std::min(group, count - i)),
-                outputs + i * output_bytes());
+    for (int64_t i = next.fetch_add(together); i < count; i = next.fetch_add(together))
+      run_together(lease, thread * together, images + i * image_bytes(), static_cast<int>(std::min(together, count - i)),
+                   outputs + i * output_bytes());
   });
 }
 
@@ -201,10 +201,10 @@ void Plan::run(const uint8_t* images, int64_t count, uint8_t* outputs) const {
   if (count == 0) return;
   ThreadPool::Turn turn(pool_.here());
   int64_t threads = turn.threads(), apart = count / threads * threads;
-  int64_t group = std::clamp<int64_t>(threads == 1 ? count : count / threads / 2, 1, kMostInGroup);
-  Contexts::Lease lease(contexts_.here(), apart > 0 ? threads * group : 1);
+  int64_t together = std::clamp<int64_t>(threads == 1 ? count : count / threads / 2, 1, kMostTogether);
+  Contexts::Lease lease(contexts_.here(), apart > 0 ? threads * together : 1);
   if (static_cast<int64_t>(lease.size()) < threads) apart = 0;
-  if (apart > 0) run_groups(turn, lease, images, apart, outputs);
+  if (apart > 0) run_sets(turn, lease, images, apart, outputs);
   for (int64_t i = apart; i < count; ++i) run_shared(turn, lease[0], images + i * image_bytes(), outputs + i * output_bytes());
 }
 

@@ -48,10 +48,10 @@ class Plan {
   void fill_halo(uint8_t* arena, const Buffer& buffer) const;
   void read_outputs(const Context& context, uint8_t* to) const;
   void read_value(const Context& context, int value, uint8_t* to) const;
-  void find_group();
-  void run_group(const Contexts::Lease& lease, size_t first, const uint8_t* images, int count, uint8_t* outputs) const;
-  void run_groups(ThreadPool::Turn& turn, const Contexts::Lease& lease, const uint8_t* images, int64_t count,
-                  uint8_t* outputs) const;
+  void find_together();
+  void run_together(const Contexts::Lease& lease, size_t first, const uint8_t* images, int count, uint8_t* outputs) const;
+  void run_sets(ThreadPool::Turn& turn, const Contexts::Lease& lease, const uint8_t* images, int64_t count,
+                uint8_t* outputs) const;
   void run_shared(ThreadPool::Turn& turn, Context& context, const uint8_t* image, uint8_t* output) const;
   Memory memory(Context& context, const Step& step, const uint8_t* image, int thread) const;
 
@@ -61,7 +61,7 @@ class Plan {
   PerProcess<ThreadPool> pool_;
   Lowered lowered_;
   size_t scratch_bytes_;
-  size_t group_from_ = 0;  // the step from which on the images of a group go together
+  size_t together_from_ = 0;  // the step from which on several images go together
   PerProcess<Contexts> contexts_;
 };
 

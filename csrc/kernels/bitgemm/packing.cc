@@ -30,7 +30,7 @@ void pack_bits(const BitgemmParams& p, const int8_t* weights, void* packed) {
   std::memset(packed, 0, packed_bits_bytes(p));
   std::memcpy(packed, &h, sizeof(h));
   auto* offsets = reinterpret_cast<int32_t*>(static_cast<uint8_t*>(packed) + sizeof(h));
-  int taps = p.window.kh * p.window.kw, words = p.in.lanes / kBitBlock, step = p.masked ? 2 * kBitBlock : kBitBlock;
+  int taps = p.window.kh * p.window.kw, words = p.in.lanes / kBitBlock, of_block = p.masked ? 2 * kBitBlock : kBitBlock;
   for (int tap = 0; tap < taps; ++tap)
     for (int i = 0; i < words; ++i) {
       ptrdiff_t y = tap / p.window.kw * p.window.dilation_h, x = tap % p.window.kw * p.window.dilation_w;
@@ -41,7 +41,7 @@ void pack_bits(const BitgemmParams& p, const int8_t* weights, void* packed) {
     for (int c = 0; c < p.in.c; ++c)
       for (int tap = 0; tap < taps; ++tap) {
         int w = *weights++;
-        uint32_t* word = to + o / kBitBlock * h.block_words + (tap * words + c / kBitBlock) * step + o % kBitBlock;
+        uint32_t* word = to + o / kBitBlock * h.block_words + (tap * words + c / kBitBlock) * of_block + o % kBitBlock;
         uint32_t bit = uint32_t{1} << c % kBitBlock;
         if (w > 0) word[0] |= bit;
         if (w != 0 && p.masked) word[kBitBlock] |= bit;

@@ -46,13 +46,13 @@ inline namespace BITWRIGHT_TARGET {
 // Fills in the operands of all pixels of a piece.
 inline void take_pixels(const BitgemmParams& p, const Buffers& at, const BitPiece& piece, BitPixel* pixels) {
   BitPixel* end = pixels + piece.last - piece.first;
-  ptrdiff_t step = p.window.stride_w * p.in.pixel;
+  ptrdiff_t stride = p.window.stride_w * p.in.pixel;
   for (int y = piece.first / p.out.w, x = piece.first % p.out.w; pixels < end; x = 0, ++y) {
     ptrdiff_t top = y * p.window.stride_h - p.window.pad_top, left = x * p.window.stride_w - p.window.pad_left;
     const uint8_t *in = at.in + top * p.in.row + left * p.in.pixel, *second = at.second + y * p.second.row + x * p.second.pixel;
     uint8_t* out = at.out + y * p.out.row + x * p.out.pixel;
     const int32_t* start = p.start + p.start_rows[y];
-    for (; x < p.out.w && pixels < end; ++x, in += step, second += p.second.pixel, out += p.out.pixel)
+    for (; x < p.out.w && pixels < end; ++x, in += stride, second += p.second.pixel, out += p.out.pixel)
       *pixels++ = {in, start + p.start_columns[x], second, out};
   }
 }

@@ -8,7 +8,7 @@
 namespace bitwright {
 namespace {
 
-using Taps = TapGroups<int16_t, 2>;
+using Taps = TapSets<int16_t, 2>;
 
 class Runner {
  public:

@@ -9,7 +9,7 @@
 namespace bitwright {
 namespace {
 
-using Taps = TapGroups<int8_t, 4>;
+using Taps = TapSets<int8_t, 4>;
 
 __m128i load(const void* bytes) { return _mm_loadu_si128(static_cast<const __m128i*>(bytes)); }
 
@@ -19,11 +19,11 @@ class Runner {
 
   void row(int y, int c) const {
     const uint8_t* in = window_of(p_, at_, y, c);
-    ptrdiff_t step = p_.window.stride_w * p_.in.pixel;
+    ptrdiff_t stride = p_.window.stride_w * p_.in.pixel;
     for (int x = 0; x < p_.out.w; x += 2) {
       int next = x + 1 < p_.out.w ? x + 1 : x;
       __m256i acc[4];
-      sums(in + x * step, in + next * step, c, acc);
+      sums(in + x * stride, in + next * stride, c, acc);
       const uint8_t *row = at_.second + y * p_.second.row,
                     *second[2] = {row + x * p_.second.pixel, row + next * p_.second.pixel};
       uint8_t *to = at_.out + y * p_.out.row, *out[2] = {to + x * p_.out.pixel, to + next * p_.out.pixel};

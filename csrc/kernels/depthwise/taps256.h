@@ -1,4 +1,4 @@
-// What the 256-bit kernels share: 16 channels at a time, whose taps are multiplied in groups of kTaps. Taps that the last group
+// What the 256-bit kernels share: 16 channels at a time, whose taps are multiplied in sets of kTaps. Taps that the last set
 // is short of repeat the last one, with weights of zero.
 #pragma once
 
@@ -12,8 +12,8 @@ namespace {
 constexpr int kChannels = 16;
 
 template <class Weight, int kTaps>
-struct TapGroups {
-  static constexpr int kCodes = kTaps * kChannels;  // weights of a group
+struct TapSets {
+  static constexpr int kCodes = kTaps * kChannels;  // weights of a set
   static constexpr int kMostOffsets = (kMostDepthwiseTaps + kTaps - 1) / kTaps * kTaps;
 
   static int taps(const DepthwiseParams& p) { return p.window.kh * p.window.kw; }
@@ -24,13 +24,13 @@ struct TapGroups {
     return static_cast<size_t>(channel_blocks(p)) * count(p) * kCodes * sizeof(Weight);
   }
 
-  // [block of channels][group of taps][channel][tap of the group]
+  // [block of channels][set of taps][channel][tap of the set]
   static void pack(const DepthwiseParams& p, const int8_t* weights, void* packed) {
     auto* to = static_cast<Weight*>(packed);
     for (int block = 0; block < channel_blocks(p); ++block)
-      for (int group = 0; group < count(p); ++group)
+      for (int set = 0; set < count(p); ++set)
         for (int i = 0; i < kCodes; ++i) {
-          int channel = block * kChannels + i / kTaps, tap = kTaps * group + i % kTaps;
+          int channel = block * kChannels + i / kTaps, tap = kTaps * set + i % kTaps;
           bool inside = channel < p.out.c && tap < taps(p);
           *to++ = inside ? weights[channel * taps(p) + tap] : Weight{0};
         }

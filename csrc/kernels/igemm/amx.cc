@@ -15,7 +15,7 @@ constexpr int kMostPanels = 4;
 constexpr int kMostRows = 16;
 constexpr int kTilesPerBlock = 2;
 
-// Lines of `length` pixels at distance `step`, each cut into tiles of `rows`; the last of a line overlaps the one before.
+// Lines of `length` pixels at distance `stride`, each cut into tiles of `rows`; the last of a line overlaps the one before.
 struct Lines {
   int count, length, rows, tiles_per_line;
   bool whole;  // one line for the whole map: position = y * pitch + x
@@ -65,7 +65,7 @@ struct PixelTile {
 
 // `start` fills every row of the accumulators: at a distance of 0, all rows of a tile are one.
 template <int kTiles, int kPanels>
-void multiply(const PackedIgemm& packed, const PixelTile* tiles, ptrdiff_t step, const int8_t* weights, const int32_t* start,
+void multiply(const PackedIgemm& packed, const PixelTile* tiles, ptrdiff_t stride, const int8_t* weights, const int32_t* start,
               int32_t* sums) {
   _tile_loadd(0, start, 0);
   if constexpr (kPanels == 2) _tile_loadd(1, start + kPanel, 0);
@@ -73,19 +73,19 @@ void multiply(const PackedIgemm& packed, const PixelTile* tiles, ptrdiff_t step,
   if constexpr (kTiles == 2 && kPanels == 2) _tile_loadd(3, start + kPanel, 0);
   const int8_t* w = weights;
   const Run* runs = packed.run_table();
-  const ptrdiff_t step_bytes = packed.step_bytes;
+  const ptrdiff_t unit_bytes = packed.unit_bytes;
   for (int i = 0; i < packed.runs; ++i) {
     const uint8_t *x0 = tiles[0].x + runs[i].offset, *x1 = tiles[kTiles - 1].x + runs[i].offset;
-    for (ptrdiff_t k = 0; k < runs[i].quads * 4; k += step_bytes, w += step_bytes * kPanel) {
+    for (ptrdiff_t k = 0; k < runs[i].quads * 4; k += unit_bytes, w += unit_bytes * kPanel) {
       _tile_loadd(6, w, 64);
-      _tile_loadd(4, x0 + k, step);
+      _tile_loadd(4, x0 + k, stride);
       _tile_dpbusd(0, 4, 6);
       if constexpr (kPanels == 2) {
         _tile_loadd(7, w + packed.panel_bytes, 64);
         _tile_dpbusd(1, 4, 7);
       }
       if constexpr (kTiles == 2) {
-        _tile_loadd(5, x1 + k, step);
+        _tile_loadd(5, x1 + k, stride);
         _tile_dpbusd(2, 5, 6);
         if constexpr (kPanels == 2) _tile_dpbusd(3, 5, 7);
       }
@@ -107,8 +107,8 @@ class Runner {
         packed_(*static_cast<const PackedIgemm*>(p.weights)),
         lines_(lines_of(p)),
         grid_(grid_of(p, lines_)),
-        step_(p.window.stride_w * p.in.pixel) {
-    configure_tiles(lines_.rows, packed_.step_bytes);
+        stride_(p.window.stride_w * p.in.pixel) {
+    configure_tiles(lines_.rows, packed_.unit_bytes);
   }
   ~Runner() { _tile_release(); }
   Runner(const Runner&) = delete;
@@ -122,7 +122,7 @@ class Runner {
       const int8_t* weights = packed_.panel(piece.group, piece.first_panel + panel);
       bool two = panel + 1 < panels;
       auto* function = tile_count_ == 2 ? (two ? multiply<2, 2> : multiply<2, 1>) : (two ? multiply<1, 2> : multiply<1, 1>);
-      function(packed_, tiles_, step_, weights, p_.start + channel + panel * kPanel, &sums_.at[0][panel * kPanel]);
+      function(packed_, tiles_, stride_, weights, p_.start + channel + panel * kPanel, &sums_.at[0][panel * kPanel]);
     }
     int count = lanes_to_store(p_, packed_, piece, channel);
     kFinishRows[panels - 1](p_.epilogue, channel, count, rows_, row_count_);
@@ -170,7 +170,7 @@ class Runner {
   const PackedIgemm& packed_;
   Lines lines_;
   IgemmGrid grid_;
-  ptrdiff_t step_;
+  ptrdiff_t stride_;
   int pixel_block_ = -1, group_ = -1, tile_count_ = 0, row_count_ = 0;
   PixelTile tiles_[kTilesPerBlock] = {};
   Row512 rows_[kTilesPerBlock * kMostRows];

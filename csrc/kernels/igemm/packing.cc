@@ -15,33 +15,33 @@ struct TapRun {
   int first, taps, stride, bytes;
 };
 
-std::vector<TapRun> tap_runs(const IgemmParams& p, int step_bytes) {
+std::vector<TapRun> tap_runs(const IgemmParams& p, int unit_bytes) {
   const Window& w = p.window;
   int depth = p.in.c / p.groups, pixel = static_cast<int>(p.in.pixel);
   bool merge = w.dilation_w == 1 && p.groups == 1 &&
-               round_up((w.kw - 1) * pixel + depth, step_bytes) <= w.kw * round_up(depth, step_bytes);
+               round_up((w.kw - 1) * pixel + depth, unit_bytes) <= w.kw * round_up(depth, unit_bytes);
   std::vector<TapRun> runs;
   for (int ky = 0; ky < w.kh; ++ky) {
     ptrdiff_t row = ky * w.dilation_h * p.in.row;
     if (merge) {
-      runs.push_back({row, ky * w.kw, w.kw, pixel, round_up((w.kw - 1) * pixel + depth, step_bytes)});
+      runs.push_back({row, ky * w.kw, w.kw, pixel, round_up((w.kw - 1) * pixel + depth, unit_bytes)});
       continue;
     }
     for (int kx = 0; kx < w.kw; ++kx)
-      runs.push_back({row + kx * w.dilation_w * p.in.pixel, ky * w.kw + kx, 1, 0, round_up(depth, step_bytes)});
+      runs.push_back({row + kx * w.dilation_w * p.in.pixel, ky * w.kw + kx, 1, 0, round_up(depth, unit_bytes)});
   }
   return runs;
 }
 
-int tile_step(const IgemmParams& p) {
+int tile_unit(const IgemmParams& p) {
   int longest = 0;
   for (const TapRun& run : tap_runs(p, 4)) longest = std::max(longest, run.bytes);
   return std::min(longest, 64);
 }
 
-PackedIgemm header(const IgemmParams& p, const std::vector<TapRun>& runs, int step_bytes) {
+PackedIgemm header(const IgemmParams& p, const std::vector<TapRun>& runs, int unit_bytes) {
   PackedIgemm h = {};
-  h.step_bytes = step_bytes, h.groups = p.groups;
+  h.unit_bytes = unit_bytes, h.groups = p.groups;
   h.runs = static_cast<int>(runs.size());
   for (const TapRun& run : runs) h.quads += run.bytes / 4;
   h.outs = p.out.c / p.groups, h.depth = p.in.c / p.groups;
@@ -52,8 +52,8 @@ PackedIgemm header(const IgemmParams& p, const std::vector<TapRun>& runs, int st
   return h;
 }
 
-size_t packed_bytes(const IgemmParams& p, int step_bytes) {
-  PackedIgemm h = header(p, tap_runs(p, step_bytes), step_bytes);
+size_t packed_bytes(const IgemmParams& p, int unit_bytes) {
+  PackedIgemm h = header(p, tap_runs(p, unit_bytes), unit_bytes);
   return static_cast<size_t>(h.weights + p.groups * h.group_bytes);
 }
 
@@ -72,10 +72,10 @@ void pack_channel(const std::vector<TapRun>& runs, int depth, int taps, const in
   }
 }
 
-void pack(const IgemmParams& p, const int8_t* weights, void* packed, int step_bytes) {
-  std::vector<TapRun> runs = tap_runs(p, step_bytes);
-  PackedIgemm h = header(p, runs, step_bytes);
-  std::memset(packed, 0, packed_bytes(p, step_bytes));
+void pack(const IgemmParams& p, const int8_t* weights, void* packed, int unit_bytes) {
+  std::vector<TapRun> runs = tap_runs(p, unit_bytes);
+  PackedIgemm h = header(p, runs, unit_bytes);
+  std::memset(packed, 0, packed_bytes(p, unit_bytes));
   std::memcpy(packed, &h, sizeof(h));
   auto* table = reinterpret_cast<Run*>(static_cast<uint8_t*>(packed) + sizeof(h));
   for (const TapRun& run : runs) *table++ = {run.offset, run.bytes / 4};
@@ -93,9 +93,9 @@ void pack(const IgemmParams& p, const int8_t* weights, void* packed, int step_by
 PackedIgemm quads_header(const IgemmParams& p) { return header(p, tap_runs(p, 4), 4); }
 
 size_t packed_quads_bytes(const IgemmParams& p) { return packed_bytes(p, 4); }
-size_t packed_tiles_bytes(const IgemmParams& p) { return packed_bytes(p, tile_step(p)); }
+size_t packed_tiles_bytes(const IgemmParams& p) { return packed_bytes(p, tile_unit(p)); }
 void pack_quads(const IgemmParams& p, const int8_t* weights, void* packed) { pack(p, weights, packed, 4); }
-void pack_tiles(const IgemmParams& p, const int8_t* weights, void* packed) { pack(p, weights, packed, tile_step(p)); }
+void pack_tiles(const IgemmParams& p, const int8_t* weights, void* packed) { pack(p, weights, packed, tile_unit(p)); }
 
 size_t packed_pairs_bytes(const IgemmParams& p) {
   PackedIgemm h = quads_header(p);

@@ -1,7 +1,7 @@
 // How weights are packed for the vector kernels, and how a layer is cut into pieces of work.
 //
 // A window is a list of runs of bytes: normally one for each tap, `depth` codes long; where pixels follow each other
-// without gaps, one for each row of taps. Runs are rounded up to whole steps; the weights there are zero, so it does
+// without gaps, one for each row of taps. Runs are rounded up to whole units; the weights there are zero, so it does
 // not matter what those bytes of the input hold. Output channels come in panels of 16.
 #pragma once
 
@@ -21,7 +21,7 @@ struct Run {
 // [group][panel][pair of K][channel in panel][2].
 struct PackedIgemm {
   int runs, quads;          // in all
-  int step_bytes;           // what runs are rounded up to
+  int unit_bytes;           // what runs are rounded up to
   int groups;
   int panels, outs, depth;  // of one group: panels, output channels, input channels
   ptrdiff_t panel_bytes, group_bytes, weights;
@@ -32,7 +32,7 @@ struct PackedIgemm {
   }
 };
 
-// A step is one quad where inputs are broadcast; where tiles are loaded, the longest run but at most 64 bytes, since rows
+// A unit is one quad where inputs are broadcast; where tiles are loaded, the longest run but at most 64 bytes, since rows
 // of a tile that cross a cache line are slow to load.
 PackedIgemm quads_header(const IgemmParams& p);  // what pack_quads writes first
 size_t packed_quads_bytes(const IgemmParams& p);

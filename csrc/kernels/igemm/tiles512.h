@@ -102,13 +102,13 @@ void sums_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const in
 }
 
 template <int kPixels, int kPanels>
-constexpr int kGroups = (kPixels + Codes512<kPanels>::kTogether - 1) / Codes512<kPanels>::kTogether;
+constexpr int kPacks = (kPixels + Codes512<kPanels>::kTogether - 1) / Codes512<kPanels>::kTogether;
 
-// Makes codes of group kGroup of a tile's pixels, as many as are packed together.
-template <Kind kKind, int kGroup, int kPixels, int kPanels>
+// Makes codes of pack kPack of a tile's pixels, as many as are packed together.
+template <Kind kKind, int kPack, int kPixels, int kPanels>
 BITWRIGHT_INLINE inline void finish(const Codes512<kPanels>& codes, const Pixels512& to,
                                     const __m512i (&acc)[kPixels][kPanels]) {
-  constexpr int kFirst = kGroup * Codes512<kPanels>::kTogether;
+  constexpr int kFirst = kPack * Codes512<kPanels>::kTogether;
   codes.template store<kKind>(to.from(kFirst), [&](auto r, auto v) BITWRIGHT_INLINE {
     return acc[kFirst + r < kPixels ? kFirst + r : kPixels - 1][v];
   });
@@ -121,12 +121,12 @@ void codes_tile(const PackedIgemm& packed, const uint8_t* const* pixels, const i
   __m512i acc[kPixels][kPanels];
   begin(starts, acc);
   multiply<kHalf>(packed, pixels, w, acc);
-  unrolled<kGroups<kPixels, kPanels>>(
-      [&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(*static_cast<const Codes512<kPanels>*>(codes), to, acc); });
+  unrolled<kPacks<kPixels, kPanels>>(
+      [&](auto pack) BITWRIGHT_INLINE { finish<kKind, pack>(*static_cast<const Codes512<kPanels>*>(codes), to, acc); });
 }
 
 // Several small tiles, each finished between the quads of the next: an out-of-order processor does not look far enough ahead to
-// multiply one tile while it finishes another. With two groups of pixels to finish (kCount = 2) and five quads a pixel:
+// multiply one tile while it finishes another. With two packs of pixels to finish (kCount = 2) and five quads a pixel:
 //
 //   time ->      tile 0          tile 1                  tile 2
 //   multiply     q0 q1 q2 q3 q4  q0    q1    q2 q3 q4    q0    q1    q2 q3 q4
@@ -139,7 +139,7 @@ template <int kPixels, int kPanels, bool kHalf, Kind kKind>
 void woven_tiles(const PackedIgemm& packed, const uint8_t* const* pixels, const int8_t* w, const int32_t* starts,
                  const void* finish_by, Pixels512 to, int tiles) {
   const auto codes = *static_cast<const Codes512<kPanels>*>(finish_by);
-  constexpr int kCount = kGroups<kPixels, kPanels>;
+  constexpr int kCount = kPacks<kPixels, kPanels>;
   __m512i acc[kPixels][kPanels], before[kPixels][kPanels];
   begin(starts, acc);
   multiply<kHalf>(packed, pixels, w, acc);
@@ -149,9 +149,9 @@ void woven_tiles(const PackedIgemm& packed, const uint8_t* const* pixels, const 
                           BITWRIGHT_INLINE { unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE { before[r][v] = acc[r][v]; }); });
     begin(starts, acc);
     multiply<kHalf, kCount>(packed, pixels, w, acc,
-                            [&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, to, before); });
+                            [&](auto pack) BITWRIGHT_INLINE { finish<kKind, pack>(codes, to, before); });
   }
-  unrolled<kCount>([&](auto group) BITWRIGHT_INLINE { finish<kKind, group>(codes, to, acc); });
+  unrolled<kCount>([&](auto pack) BITWRIGHT_INLINE { finish<kKind, pack>(codes, to, acc); });
 }
 
 using SumsTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, int32_t*);
@@ -231,7 +231,7 @@ class Addresses {
 };
 
 void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& at, const IgemmPiece& piece, int pixels) {
-  int panels = piece.last_panel - piece.first_panel, step = most_pixels(panels);
+  int panels = piece.last_panel - piece.first_panel, most = most_pixels(panels);
   int first = piece.pixel_block * pixels, all = p.out.h * p.out.w;
   int last = first + pixels < all ? first + pixels : all;
   const uint8_t* in = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
@@ -257,7 +257,7 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
     Row512 rows[kPixelBlock];
     for (int r = 0; r < count; ++r) rows[r] = {sums[r], p.epilogue.residual ? second[r] : nullptr, out[r]};
     for (int r = 0, pixels; r < count; r += pixels) {
-      pixels = count - r < step ? count - r : step;
+      pixels = count - r < most ? count - r : most;
       kSumsTiles.by[half][panels - 1][pixels - 1](packed, windows + r, weights, starts, sums[r]);
     }
     return kFinishRows[panels - 1](p.epilogue, channel, lanes, rows, count);
@@ -272,12 +272,12 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
     const Finish& finish = kFinish[static_cast<int>(kind)];
     constexpr int kPixels = kWovenPixels[kPanels - 1];
     int r = 0;
-    if (count >= kPixels && packed.quads <= kMostWovenQuads && packed.run_table()->quads >= kGroups<kPixels, kPanels>) {
+    if (count >= kPixels && packed.quads <= kMostWovenQuads && packed.run_table()->quads >= kPacks<kPixels, kPanels>) {
       finish.woven[half][kPanels - 1](packed, windows, weights, starts, &codes, to, count / kPixels);
       r = count / kPixels * kPixels;
     }
     for (int pixels; r < count; r += pixels) {
-      pixels = count - r < step ? count - r : step;
+      pixels = count - r < most ? count - r : most;
       finish.tiles.by[half][kPanels - 1][pixels - 1](packed, windows + r, weights, starts, &codes, to.from(r));
     }
   };

@@ -48,9 +48,9 @@ void weave_two(const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t count) 
 }
 
 // 16 rows of `columns` bytes, at most 16.
-void weave_tile(const uint8_t* in, uint8_t* out, const Dim& rows, int64_t columns, ptrdiff_t step) {
+void weave_tile(const uint8_t* in, uint8_t* out, const Dim& rows, int64_t columns, ptrdiff_t stride) {
   __m128i x[16];
-  for (int c = 0; c < 16; ++c) x[c] = c < columns ? load(in + c * step) : _mm_setzero_si128();
+  for (int c = 0; c < 16; ++c) x[c] = c < columns ? load(in + c * stride) : _mm_setzero_si128();
   weave(x);
   for (int r = 0; r < 16; ++r) {
     if (columns == 16) {

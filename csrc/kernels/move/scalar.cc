@@ -8,16 +8,16 @@ namespace {
 
 void run(const MoveParams& p, const Buffers& at, int begin, int end) {
   each_block(p, at, begin, end, [&](const Block& block) {
-    const auto& [extent, step_in, step_out] = block.columns;
+    const auto& [extent, stride_in, stride_out] = block.columns;
     const uint8_t* in = block.in;
     uint8_t* out = block.out;
     for (int64_t r = 0; r < block.rows.extent; ++r, in += block.rows.in, out += block.rows.out) {
-      if (step_out == 1 && p.fills)
+      if (stride_out == 1 && p.fills)
         std::memset(out, p.code, extent);
-      else if (step_out == 1 && step_in == 1)
+      else if (stride_out == 1 && stride_in == 1)
         std::memcpy(out, in, extent);
       else
-        for (int64_t c = 0; c < extent; ++c) out[c * step_out] = p.fills ? p.code : in[c * step_in];
+        for (int64_t c = 0; c < extent; ++c) out[c * stride_out] = p.fills ? p.code : in[c * stride_in];
     }
   });
 }

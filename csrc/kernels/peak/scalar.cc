@@ -14,12 +14,12 @@ int64_t peak_scalar(int rounds) {
 
 int64_t add_chain(int rounds) {
   constexpr int kAdds = 8;
-  unsigned sum = 1, step = static_cast<unsigned>(rounds) | 1;  // no constant, which some processors add while they rename
+  unsigned sum = 1, addend = static_cast<unsigned>(rounds) | 1;  // no constant, which some processors add while they rename
   for (int i = 0; i < rounds; ++i)
 #pragma GCC unroll 8
     for (int j = 0; j < kAdds; ++j) {
-      sum += step;
-      __asm__ volatile("" : "+r"(sum), "+r"(step));
+      sum += addend;
+      __asm__ volatile("" : "+r"(sum), "+r"(addend));
     }
   return int64_t{kAdds} * rounds;
 }

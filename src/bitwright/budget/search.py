@@ -115,7 +115,7 @@ def search(
     if minimize == "latency" and codes_matter(measured):
         measured = study.measure(["weights", "activations"], True, jobs, progress)
     posed = problem(study.prepared, measured, minimize)
-    eight = Choice(dict.fromkeys(posed.reads, 8), dict.fromkeys((group for group, _ in posed.code_loss), 8))
+    eight = Choice(dict.fromkeys(posed.reads, 8), dict.fromkeys((edge for edge, _ in posed.code_loss), 8))
     plain = Point(base, *posed.predicted(eight), uniform)
     points = [Point(recipe_of(choice, base), *posed.predicted(choice)) for choice in front(posed, CHOICES)]
     points = [point for point in points if point.predicted_cost < FASTER * plain.predicted_cost]
