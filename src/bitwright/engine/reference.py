@@ -14,7 +14,7 @@ from bitwright.images.encoders import Encoder
 from bitwright.ops import integer_op
 
 CHUNK_ELEMENTS = 2**19
-"""Images are run in groups whose largest value has about so many elements, which bounds memory."""
+"""Images are run in batches whose largest value has about so many elements, which bounds memory."""
 
 
 def make(graph: Graph, threads: int | None, isa: str | None = None, encoder: Encoder | None = None) -> "Reference":
