@@ -8,8 +8,9 @@ drawn by its size, then a place in it, then what is done to it. What a mutant ch
 annotations and docstrings; where that stays the same, another one is drawn. Survivors are printed as diffs: a test is missing,
 or the change is none (only speed, or words).
 
-What became of each is kept in build/mutants.jsonl, so that an interrupted run goes on where it was; `--again survived` runs
-those again, after tests were added. Of a mutant that ran out of time nobody knows more: it hangs, or the tests are long.
+What became of each is kept in build/mutants.jsonl, so that an interrupted run goes on where it was. `--kept survived` draws
+none: it puts those that survived into today's sources, wherever their lines are now, and runs them again, after tests were
+added. Of a mutant that ran out of time nobody knows more: it hangs, or the tests are long.
 """
 
 import argparse
@@ -25,8 +26,10 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch.export  # noqa: F401  large: imported once, before the forks
@@ -54,18 +57,26 @@ PARTS = {
     "graph_check.py": ("tests/artifact", *OPS),
     "ops": (*OPS, "tests/ops", "tests/capture"),
     "plugins.py": ("tests/plugins",),
+    "prepared/quantizers.py": (
+        *("tests/prepared/test_few_bits.py", f"{CONFORMANCE}/test_training_gradients.py"),
+        *(f"{CONFORMANCE}/test_training.py", f"{CONFORMANCE}/test_corrections.py", "tests/prepared"),
+    ),
     "prepared/ops": (f"{CONFORMANCE}/test_ops_torch.py", *OPS, "tests/prepared"),
     "prepared": ("tests/prepared", *OPS, f"{CONFORMANCE}/test_corrections.py"),
     "progress.py": ("tests/cli", "tests/training"),
     "records.py": ("tests/test_evaluation.py", "tests/cli"),
     "registry.py": ("tests/plugins",),
     "schemes": (f"{CONFORMANCE}/test_schemes.py", "tests/test_qtensor.py"),
+    "images/sources/kinds.py": ("tests/images/sources", "tests/plugins"),
     "images/encoders": (f"{CONFORMANCE}/test_encoders.py",),
     "zoo": ("tests/prepared/test_equality.py", "tests/models"),
     "graph.py": ("tests/artifact", f"{CONFORMANCE}/test_ops.py"),
     "quantization.py": ("tests/test_quantization.py", "tests/conformance/test_corrections.py"),
 }
 """The tests of a part, by how its path begins. Else they are where its source is: of a/b.py, tests/a/test_b.py and tests/a."""
+
+EVERYWHERE = "tests/test_habits.py"
+"""What holds for all sources is tested at once: last, for each of them."""
 
 LONG = ("tests/prepared/test_equality.py", "tests/capture/test_torch_models.py")
 
@@ -108,9 +119,21 @@ class Mutant:
         where = str(self.path.relative_to(ROOT))
         return "\n".join(difflib.unified_diff(old, self.code.splitlines(), where, where, lineterm="", n=0))
 
+    def change(self) -> dict[str, Any]:
+        """The lines that it replaces, from the first that differs to the last."""
+        old, new = self.path.read_text().splitlines(), self.code.splitlines()
+        start = _alike(old, new)
+        end = min(_alike(old[::-1], new[::-1]), len(old) - start, len(new) - start)
+        return {"line": start, "old": old[start : len(old) - end], "new": new[start : len(new) - end]}
+
     @property
     def key(self) -> str:
         return hashlib.sha256(f"{self.path.relative_to(ROOT)}\n{self.code}".encode()).hexdigest()
+
+
+def _alike(a: list[str], b: list[str]) -> int:
+    """How many lines are the same at the beginning."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def tests_of(path: Path) -> list[str]:
@@ -133,7 +156,7 @@ def tests_of(path: Path) -> list[str]:
     def far(test: str) -> tuple[bool, bool, bool]:
         return test in LONG, ROOT / test != near, f"{module} import" not in (ROOT / test).read_text()
 
-    return sorted(found, key=far) or ["tests/test_package.py"]
+    return [*(sorted(found, key=far) or ["tests/test_package.py"]), EVERYWHERE]
 
 
 def meaning(code: str) -> str:
@@ -243,17 +266,51 @@ def _run(mutant: Mutant, test: str, folder: Path, seconds: float) -> None:
     os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", test]))
 
 
-def kept() -> dict[str, str]:
-    """What earlier runs found, by the key of the mutant."""
+def kept() -> dict[str, dict[str, Any]]:
+    """What earlier runs found, by the key of the mutant; the last run of each."""
     lines = KEPT.read_text().splitlines() if KEPT.exists() else []
-    return {found["key"]: found["outcome"] for found in map(json.loads, lines)}
+    return {found["key"]: found for found in map(json.loads, lines)}
 
 
-def keep(mutant: Mutant, found: str, by: str, seconds: float) -> None:
+def keep(key: str, mutant: Mutant, found: str, by: str, seconds: float) -> None:
     KEPT.parent.mkdir(exist_ok=True)
     about = {"path": str(mutant.path.relative_to(ROOT)), "operator": mutant.operator, "seconds": round(seconds)}
     with KEPT.open("a") as file:
-        file.write(json.dumps({"key": mutant.key, "outcome": found, "by": by, **about}) + "\n")
+        file.write(json.dumps({"key": key, "outcome": found, "by": by, **about, **mutant.change()}) + "\n")
+
+
+def remade(found: dict[str, Any]) -> Mutant | None:
+    """A mutant that is kept, in today's sources: where its lines stand nearest to their old place. None: they are gone."""
+    path, old = ROOT / found["path"], found["old"]
+    lines = path.read_text().splitlines() if path.exists() else []
+    places = [i for i in range(len(lines)) if lines[i : i + len(old)] == old]
+    if not places:
+        return None
+    start = min(places, key=lambda i: abs(i - found["line"]))
+    code = [*lines[:start], *found["new"], *lines[start + len(old) :]]
+    return Mutant(path, found["operator"], "\n".join(code) + "\n")
+
+
+def chosen(args: argparse.Namespace) -> Iterator[tuple[str, Mutant]]:
+    """The mutants to run, with their keys: drawn, or kept ones again."""
+    if not args.kept:
+        chance = random.Random(args.seed)
+        files = [path for path in sorted(SOURCE.rglob("*.py")) if _within(path, args.only)]
+        drawn = (draw(chance, files) for _ in range(args.count))
+        yield from ((mutant.key, mutant) for mutant in drawn)
+        return
+    for key, found in kept().items():
+        if found["outcome"] != args.kept or not _within(ROOT / found["path"], args.only):
+            continue
+        mutant = remade(found)
+        if mutant is None:
+            print(f"     gone     {found['path']}: {found['old']}")
+        else:
+            yield key, mutant
+
+
+def _within(path: Path, start: str) -> bool:
+    return str(path.relative_to(SOURCE)).startswith(start)
 
 
 def main() -> None:
@@ -262,29 +319,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="Files below src/bitwright whose path begins so.")
     parser.add_argument("--timeout", type=float, default=900, help="Seconds of a processor for a file of tests.")
-    parser.add_argument(
-        "--again", choices=("survived", "timeout", "all"), help="What is run once more, though it is kept."
-    )
+    parser.add_argument("--kept", choices=("survived", "timeout"), help="Draw none, run these again.")
     args = parser.parse_args()
-    chance = random.Random(args.seed)
-    files = [path for path in sorted(SOURCE.rglob("*.py")) if str(path.relative_to(SOURCE)).startswith(args.only)]
     counts = dict.fromkeys(("killed", "timeout", "survived"), 0)
-    before = kept()
-    for number in range(1, args.count + 1):
-        mutant = draw(chance, files)
-        found = before.get(mutant.key)
-        if found is None or args.again in (found, "all"):
+    before = {} if args.kept else kept()
+    for number, (key, mutant) in enumerate(chosen(args), 1):
+        if key in before:
+            found = before[key]["outcome"]
+        else:
             start = time.monotonic()
             found, by = outcome(mutant, args.timeout)
-            keep(mutant, found, by, time.monotonic() - start)
+            keep(key, mutant, found, by, time.monotonic() - start)
         counts[found] += 1
         print(f"{number:4} {found:8} {mutant.path.relative_to(SOURCE)} {mutant.operator}", flush=True)
         if found == "survived":
             print(mutant.diff(), flush=True)
-    seen = args.count - counts["survived"]
-    print(
-        f"{seen} of {args.count} mutants killed ({100 * seen / args.count:.0f} %), {counts['timeout']} of them by time"
-    )
+    total = sum(counts.values())
+    seen = total - counts["survived"]
+    share = f" ({100 * seen / total:.0f} %)" if total else ""
+    print(f"{seen} of {total} mutants killed{share}, {counts['timeout']} of them by time")
 
 
 if __name__ == "__main__":
