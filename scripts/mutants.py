@@ -53,6 +53,7 @@ PARTS = {
     ),
     "artifact": ("tests/artifact", "tests/test_artifact_bytes.py"),
     "chance.py": ("tests/test_evaluation.py", "tests/training"),
+    "cli/label_options.py": ("tests/cli/test_labels.py", "tests/cli"),
     "class_files.py": ("tests/test_classes.py", "tests/cli/test_labels.py"),
     "graph_check.py": ("tests/artifact", *OPS),
     "ops": (*OPS, "tests/ops", "tests/capture"),

@@ -173,3 +173,14 @@ def test_numbers_that_count_from_one_are_no_classes_by_their_place() -> None:
 def test_ways_to_match_that_there_are_not(by) -> None:
     with pytest.raises(LabelError, match=r"expected labels to be one of 'name', 'index', 'none', found"):
         fit_labels(source([0]), None, 2, by)
+
+
+@pytest.mark.parametrize("names", [("05", "5"), ("1", "01", "2"), ("0", "00")])
+def test_names_that_are_one_number_twice_are_no_numbers(names: tuple[str, ...]) -> None:
+    """They would be one class: the folders are classes by their place, and nobody is told numbers."""
+    labels = list(range(len(names)))
+    fitted = fit_labels(source(labels, names), None, len(names))
+    assert (labels_of(fitted), fitted.by, fitted.source.classes) == (labels, "order", names)
+    assert "taken in its order" in (fitted.remark or "")
+    assert labels_of(fit_labels(source(labels, names), None, len(names), "index")) == labels
+    assert names_for(source(labels, names), len(names)) == names

@@ -13,7 +13,7 @@ from bitwright.budget.drop import Drop
 from bitwright.budget.found import Found
 from bitwright.budget.held_out import split
 from bitwright.budget.judge import Judge, Verified
-from bitwright.budget.picture import picture
+from bitwright.budget.picture import LEFT, LOWER, picture
 from bitwright.budget.sensitivities import eight_bits
 from bitwright.errors import BudgetError
 from tests.budget.conftest import PREPROCESS, Digits
@@ -144,3 +144,31 @@ def test_the_picture_is_svg_with_a_mark_for_each_choice(found: Found):
     circles = [element for element in root.iter() if element.tag.endswith("circle")]
     verified = [point for point in found.front if point.verified]
     assert len(circles) == len(found.front) + len(verified) + 1
+
+
+def lower_axis(root: ElementTree.Element) -> dict[float, float]:
+    """The numbers beside the lower panel's vertical axis, and the height of the line that each stands for."""
+    texts = [e for e in root.iter() if e.tag.endswith("text") and e.get("text-anchor") == "end" and e.text]
+    ticks = {}
+    for text in texts:
+        y = float(text.get("y", "")) - 4
+        if LOWER[0] - 1 <= y <= LOWER[1] + 1 and float(text.get("x", "")) < LEFT:
+            ticks[float(str(text.text))] = y
+    return ticks
+
+
+def test_a_dot_of_the_picture_stands_at_its_loss(found: Found):
+    """Heights by the numbers that a reader finds beside the axis, which are powers of ten at equal distances."""
+    root = ElementTree.fromstring(picture(found, 100_000))
+    ticks = lower_axis(root)
+    powers, heights = np.log10(list(ticks)), np.array(list(ticks.values()))
+    assert len(ticks) >= 2
+    np.testing.assert_allclose(powers, np.round(powers), atol=1e-9)
+    np.testing.assert_allclose(sorted(heights)[:: len(heights) - 1], LOWER)
+    slope, start = np.polyfit(powers, heights, 1)
+    np.testing.assert_allclose(start + slope * powers, heights, atol=0.11)  # written with one digit
+    dots = [float(e.get("cy", "")) for e in root.iter() if e.tag.endswith("circle") and e.get("stroke")]
+    losses = [
+        max(p.predicted_loss, min(q.predicted_loss for q in found.front if q.predicted_loss > 0)) for p in found.front
+    ]
+    np.testing.assert_allclose(dots, start + slope * np.log10(losses), atol=0.2)

@@ -115,3 +115,26 @@ def test_an_order_inside_the_model_is_folded_too():
 def test_another_order_of_other_axes_is_refused(order):
     with pytest.raises(CaptureError, match="channels"):
         capture(Ordered(order, nn.Conv2d(3, 4, 1)).eval(), (3, SIDE, SIDE))
+
+
+class Crossed(nn.Module):
+    """Channels of two values, each of which has all of them; or of one alone."""
+
+    def __init__(self, values: int) -> None:
+        super().__init__()
+        self.values = values
+        self.one, self.two = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 3, padding=1)
+        self.last = nn.Conv2d(4, 6, 1)
+        self.head = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = self.one(x)
+        two = self.two(x) if self.values == 2 else one
+        logits: Tensor = self.head(self.last(torch.cat([two[:, 2:], one[:, :2]], 1)))
+        return logits
+
+
+@pytest.mark.parametrize("values", [1, 2])
+def test_an_order_is_one_of_channels_of_one_value(values: int):
+    torch.manual_seed(4)
+    assert ("concat" in expect_the_same(Crossed(values))) == (values == 2)

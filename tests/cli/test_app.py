@@ -83,6 +83,17 @@ def test_no_option_takes_nan():
                 option.type.convert(number, option, context)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_tells_every_default(name: str):
+    """A number or a word that stands for what is not given is shown; nothing, "no" and "as often as wanted" need no words."""
+    context = click.Context(app.bitwright)
+    command = app.bitwright.get_command(context, name)
+    assert command is not None
+    for option in command.params:
+        if isinstance(option, click.Option) and isinstance(option.default, int | float | str) and not option.is_flag:
+            assert option.show_default, f"{name} {option.opts}: {option.default!r}"
+
+
 def test_commands_on_artifacts_need_no_torch(project: Path, run: Run):
     for arguments in (
         ["inspect", "m.bw.safetensors"],

@@ -192,6 +192,23 @@ def test_class_names_of_an_artifact_come_from_a_file(run: Run, project: Path, tm
     assert load(out).classes == ("b", "g", "r")
 
 
+@pytest.mark.parametrize("own", [("b", "g"), ("a", "b", "c", "d")], ids=["fewer", "more"])
+def test_names_of_another_head_give_way_to_those_given(
+    own: tuple[str, ...], run: Run, project: Path, tmp_path: Path, out: Path
+):
+    """A model whose head was replaced still brings the names of its old one."""
+    module = f"head{len(own)}"
+    code = "from colours import net as made\n\ndef net():\n    return made()\n\n"
+    (project / f"{module}.py").write_text(f"{code}net.preprocess, net.classes = made.preprocess, {own!r}\n")
+    (tmp_path / "names.txt").write_text("azure\nlime\nrose\n")
+    command = ("quantize", f"{module}:net", "--data", "images", "-o", out)
+    refused = run(*command)
+    assert (refused.code, refused.out, out.exists()) == (1, "", False)
+    assert f"expected a name for each of the model's 3 classes, found {len(own)} (" in refused.err
+    assert run(*command, "--classes", tmp_path / "names.txt").code == 0
+    assert load(out).classes == ("azure", "lime", "rose")
+
+
 def test_labels_in_another_order_end_in_exit_code_1(run: Run, project: Path, tmp_path: Path, out: Path):
     rows = [f"{project}/images/{name}/{i % 2}.png,{label}" for name, label in SHIFTED.items() for i in range(6)]
     (tmp_path / "many.csv").write_text("\n".join(["path,label", *rows]) + "\n")

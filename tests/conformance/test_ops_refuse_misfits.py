@@ -17,6 +17,11 @@ def test_groups_of_a_linear_layer_must_divide_its_inputs():
     c = CASES["linear-groups-2"]
     for shape in ((4, 4), (4, 0), (4, 1), (4, 7), (3, 2), (4, 2, 1)):
         refuse(c.with_tensors(m=np.ones(shape, np.float32)))
+    outs, inputs = c.node.tensors["weight"].shape
+    refuse(
+        c.with_tensors(m=np.ones((outs, 5), np.float32)),
+        rf"5 groups do not divide the {inputs} inputs of a weight of \({outs}, {inputs}\)",
+    )
     conv = FIRST["conv2d"]
     refuse(conv.with_tensors(m=conv.node.tensors["m"][:, None]), "m must be")
 

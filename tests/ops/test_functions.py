@@ -100,3 +100,20 @@ def test_a_function_that_is_finite_nowhere_is_refused():
     node = Node("it", "function", ("x",), {"steps": (Step("log"),)})
     with pytest.raises(GraphError, match=r"node 'it' \(log\): not finite for any number that its input can hold"):
         Function().lower(node, [Value((3,), QType("uint8", 1.0, 255))], Value((3,), QType("uint8", 1.0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ((Step("abs"),), True),
+        ((Step("neg"),), False),
+        ((Step("neg"), Step("exp", (Result(1),))), True),
+        ((Step("abs"), Step("sub", (Result(1), 3))), False),
+        ((Step("sub", (Result(0), 1)), Step("neg", (Result(1),)), Step("square", (Result(2),))), True),
+    ],
+    ids=lambda value: "-".join(step.name for step in value) if isinstance(value, tuple) else str(value),
+)
+def test_a_function_is_never_negative_by_its_last_step(steps: tuple[Step, ...], expected: bool):
+    """One-bit codes behind it are 0 and 1 then, else -1 and 1; the numbers themselves agree."""
+    assert Function().never_negative(Node("it", "function", ("x",), {"steps": steps})) == expected
+    assert (of(X, *steps).min() >= 0) == expected

@@ -220,3 +220,15 @@ def test_a_teacher_may_end_in_a_softmax(tail: nn.Module) -> None:
     with torch.no_grad():
         assert torch.allclose(found(x).softmax(1), teacher(x).softmax(1), atol=1e-6)
         assert torch.equal(Teacher(teacher, 10, PREPROCESS, torch.device("cpu"))(x), teacher(x))
+
+
+def test_each_stage_has_its_own_recipe() -> None:
+    """The last one's is what the artifact is made by, and the algorithm is that of the recipe too."""
+    options = replace(OPTIONS, epochs=0.2, recalibrate_bn=0)
+    for recipe, weights, read in ((["w8a8", "w2a4"], "int2", "uint4"), (["w2a4", "w8a8"], "int8", "uint8")):
+        heard = Heard()
+        graph = run(96, recipe=recipe, options=options, progress=heard).graph
+        middle = [node for node in graph.nodes if node.op == "conv2d"][1]
+        type_ = graph.values[middle.inputs[0]].type
+        assert type_ is not None
+        assert (middle.attrs["weights"], type_.scheme) == (weights, read)
