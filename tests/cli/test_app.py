@@ -21,6 +21,7 @@ COMMANDS = [
     "evaluate",
     "inspect",
     "quantize",
+    "report",
     "search",
     "sensitivity",
     "serve",

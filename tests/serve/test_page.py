@@ -1,25 +1,20 @@
 """The page in headless Chromium. Skipped, with a word, where there is no Playwright or no Chromium."""
 
-import shutil
 from dataclasses import replace
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.browser import launched, needs_axe, needs_chromium, serious_violations
 from tests.serve.conftest import QUICK, Running, picture
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-AXE = REPOSITORY / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -106,7 +101,7 @@ def test_a_file_that_is_no_picture_is_said(page, faults):
     faults.clear()
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core from npm: make axe")
+@needs_axe
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_violation(browser, running, scheme):
     context = browser.new_context(bypass_csp=True, color_scheme=scheme)  # axe is a script from elsewhere
@@ -115,10 +110,7 @@ def test_axe_finds_no_serious_violation(browser, running, scheme):
     page.wait_for_selector(".model >> nth=1")
     page.set_input_files("#file", {"name": "r.png", "mimeType": "image/png", "buffer": picture("red")})
     verdicts(page)
-    page.add_script_tag(path=AXE)
-    found = page.evaluate("axe.run()")
-    assert len(found["passes"]) > 10
-    assert [(v["id"], v["impact"]) for v in found["violations"] if v["impact"] in ("serious", "critical")] == []
+    assert serious_violations(page) == []
     context.close()
 
 

@@ -24,6 +24,7 @@ COMMANDS = (
     "evaluate",
     "inspect",
     "quantize",
+    "report",
     "search",
     "sensitivity",
     "serve",

@@ -71,10 +71,7 @@ def check(
     latency --baseline.
     """
     wanted = Gates.load(gates)
-    if "images" in wanted.needs and (model is None or data is None):
-        raise usage_error(f"{_gates_with(wanted, 'images')} of {gates} needs --model and --data")
-    if "baseline" in wanted.needs and baseline is None:
-        raise usage_error(f"{_gates_with(wanted, 'baseline')} of {gates} needs --baseline")
+    expect_needs(wanted, images=model is not None and data is not None, baseline=baseline is not None)
     if junit is not None:
         expect_outputs(junit)
     judged = load(artifact)
@@ -88,6 +85,15 @@ def check(
     else:
         print_verdict(verdict)
     return 0 if verdict.passed else 1
+
+
+def expect_needs(wanted: Gates, *, images: bool, baseline: bool) -> None:
+    """Raise a usage error where what a gate needs was not given."""
+    given = {"images": (images, "--model and --data"), "baseline": (baseline, "--baseline")}
+    for gate in wanted.gates:
+        there, options = given.get(gate.kind.needs or "", (True, ""))
+        if not there:
+            raise usage_error(f"{gate.name} of {wanted.where} needs {options}")
 
 
 def compare(
@@ -162,10 +168,6 @@ def _write(verdict: "Verdict", junit_file: Path | None, github: bool) -> None:
         if SUMMARY in os.environ:
             with open(os.environ[SUMMARY], "a", encoding="utf-8") as summary:
                 summary.write(markdown(verdict))
-
-
-def _gates_with(wanted: Gates, need: str) -> str:
-    return next(gate.name for gate in wanted.gates if gate.kind.needs == need)
 
 
 def _row(finding: "Finding") -> tuple[object, ...]:

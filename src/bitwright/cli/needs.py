@@ -10,6 +10,7 @@ from bitwright.files import expect_writable
 EXTRAS = {
     "fastapi": "serve",
     "httptools": "serve",
+    "jinja2": "report",
     "prometheus_client": "serve",
     "python_multipart": "serve",
     "scipy": "search",

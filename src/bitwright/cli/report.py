@@ -1,0 +1,117 @@
+"""`bitwright report`: one page that shows everything that can be measured of an artifact."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bitwright.artifact import load
+from bitwright.cli.check import expect_needs, print_verdict
+from bitwright.cli.float_model import logits_option, open_model
+from bitwright.cli.inspect import THREADS
+from bitwright.cli.label_options import Naming, label_options
+from bitwright.cli.needs import expect_modules, expect_outputs
+from bitwright.cli.output import byte_count, print_pairs, shown
+from bitwright.cli.output import report as say
+from bitwright.cli.preprocess_line import in_words
+from bitwright.errors import ArtifactError
+from bitwright.files import write_atomically
+from bitwright.gates.gates import Gates
+from bitwright.images.sources import open_source
+
+if TYPE_CHECKING:
+    from bitwright.report.record import Report
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--model", required=True, help="The float model that ARTIFACT was made of.")
+@click.option("--data", required=True, metavar="SRC", help="The images, with their labels if there are any.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint for MODEL.")
+@click.option("--audit", type=click.Path(path_type=Path), help="What `bitwright audit` found, as its JSON file.")
+@click.option("--search", type=click.Path(path_type=Path), help="The NAME.front.json of a `bitwright search`.")
+@click.option("--gates", type=click.Path(path_type=Path), help="Bounds to judge by, as `bitwright check` reads them.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="An artifact whose latency is measured beside.")
+@click.option("--peer", "peers", multiple=True, metavar="NAME", help="Run onnxruntime or openvino beside, too.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N images.")
+@click.option(
+    "--samples", default=24, show_default=True, type=click.IntRange(0, 200), help="So many disagreeing images, at most."
+)
+@click.option("--threads", type=THREADS, help="For latency; else all that this process may use.")
+@logits_option
+@label_options
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the page goes.")
+def report(output: Path, gates: Path | None, baseline: Path | None, **options: Any) -> int:
+    """Write a page that shows what quantization made of MODEL: one HTML file that needs no network.
+
+    It has the verdict against the gates, accuracy, bytes and latency beside the float model, the layers, the kernels that
+    ran, the images on which the two differ, and where the artifact comes from; with --audit and --search what these found,
+    too. The exit code is 1 where a gate fails.
+    """
+    expect_modules("torch", "jinja2")
+    from bitwright.report.render import render
+
+    bounds = None if gates is None else Gates.load(gates)
+    if bounds is not None:
+        expect_needs(bounds, images=True, baseline=baseline is not None)
+    expect_outputs(output)
+    record = _measured(gates=bounds, baseline=baseline, **options)
+    page = render(record).encode()
+    write_atomically(output, page)
+    if record.verdict is not None:
+        print_verdict(record.verdict)
+        click.echo()
+    print_pairs([("images", f"{record.images:,}"), ("written to", f"{output}, {byte_count(len(page))}")])
+    return 0 if record.verdict is None or record.verdict.passed else 1
+
+
+def _measured(
+    artifact: Path,
+    model: str,
+    data: str,
+    weights: Path | None,
+    logits: tuple[str, ...] | None,
+    audit: Path | None,
+    search: Path | None,
+    baseline: Path | None,
+    naming: Naming,
+    **options: Any,
+) -> "Report":
+    """The record of the page; what has to be known of the figures is said on stderr."""
+    from bitwright.report.audited import read_audit
+    from bitwright.report.build import build
+    from bitwright.report.front import read_front
+    from bitwright.report.peers import expect_peers
+
+    expect_peers(options["peers"])
+    opened = load(artifact)
+    found = None if audit is None else read_audit(audit)
+    if found is not None and found.digest != opened.digest:
+        raise ArtifactError(
+            f"{audit}: expected an audit of {artifact}, whose digest is {opened.digest}, found one of another artifact, "
+            f"{found.digest}; audit this one, or leave out --audit"
+        )
+    with shown() as progress:
+        record = build(
+            opened,
+            open_model(model, weights, logits).float_model,
+            open_source(data),
+            path=str(artifact),
+            model_name=model,
+            preprocess=in_words(opened.preprocess),
+            baseline=None if baseline is None else (str(baseline), load(baseline)),
+            audit=found,
+            front=None if search is None else read_front(search),
+            classes=naming.given,
+            labels=naming.by,
+            command=f"bitwright {shlex.join(sys.argv[1:])}",
+            progress=progress,
+            **options,
+        )
+    for remark in record.remarks:
+        say(f"warning: {remark}")
+    for name, reason in record.left_out:
+        say(f"warning: left out {name}: {reason}")
+    return record

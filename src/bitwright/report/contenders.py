@@ -1,0 +1,54 @@
+"""Who ran on the images, and how each class fared: rows of a report from what was counted."""
+
+from collections.abc import Mapping
+
+from bitwright.budget.race import Latency
+from bitwright.chance import exact_interval
+from bitwright.gates.outcomes import Answers, Outcomes
+from bitwright.report.record import ClassRow, Contender
+
+
+def contenders_of(
+    outcomes: Outcomes, sizes: Mapping[str, int | None], latencies: Mapping[str, Latency]
+) -> tuple[Contender, ...]:
+    """Ours, the float model and the peers, in this order. `sizes` and `latencies` are by name: "bitwright", "float", ..."""
+    answers = {"bitwright": outcomes.integer, "float": outcomes.float_, **outcomes.peers}
+    kinds = {"bitwright": "integer", "float": "float"}
+    names = {"bitwright": "bitwright, integers", "float": "PyTorch, float32"}
+    return tuple(
+        _contender(
+            names.get(name, name), kinds.get(name, "peer"), outcomes, found, sizes.get(name), latencies.get(name)
+        )
+        for name, found in answers.items()
+    )
+
+
+def _contender(
+    name: str, kind: str, outcomes: Outcomes, found: Answers, size: int | None, latency: Latency | None
+) -> Contender:
+    right = None if outcomes.labels is None else int((found.classes == outcomes.labels).sum())
+    interval = None if right is None else exact_interval(right, len(outcomes))
+    return Contender(
+        name=name,
+        kind=kind,
+        top1=None if right is None else 100 * right / len(outcomes),
+        top1_interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
+        top5=None if found.in_best_five is None else 100 * float(found.in_best_five.mean()),
+        agreement=100 * float((found.classes == outcomes.float_.classes).mean()),
+        bytes=size,
+        median_ms=None if latency is None else latency.median_ms,
+        ratio=None if latency is None else latency.ratio,
+        ratio_interval=None if latency is None else latency.ratio_interval,
+    )
+
+
+def class_rows(outcomes: Outcomes) -> tuple[ClassRow, ...]:
+    """A row for each class that an image has, by its label, else by the float model's class."""
+    of = outcomes.float_.classes if outcomes.labels is None else outcomes.labels
+    rows = []
+    for k, drop in outcomes.class_drops.items():
+        here = of == k
+        float_right = int((outcomes.float_.classes[here] == k).sum())
+        integer_right = int((outcomes.integer.classes[here] == k).sum())
+        rows.append(ClassRow(outcomes.names[k], drop.images, float_right, integer_right, drop.points, drop.interval()))
+    return tuple(rows)
