@@ -6,6 +6,7 @@ index, shape, range, scale and overflow bound. The same contents give the same b
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,13 +16,14 @@ from typing import Any
 from bitwright.artifact_file.reading import collector_paused, parsed, stored
 from bitwright.artifact_file.writing import written
 from bitwright.class_files import class_names
-from bitwright.classes import ClassNames, named_anew
+from bitwright.classes import ClassNames, named_anew, some
 from bitwright.errors import ArtifactError, GraphError, PreprocessError
 from bitwright.files import write_atomically
 from bitwright.foreign import unreadable
 from bitwright.graph import Graph
 from bitwright.graph_check import check_classifier, check_graph
 from bitwright.images.preprocess import Preprocess
+from bitwright.notebook import html_table
 from bitwright.prediction import class_count
 
 
@@ -91,6 +93,26 @@ class Artifact:
         import hashlib  # here and not above: engines only read
 
         return hashlib.sha256(self.data).hexdigest()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what it takes and gives, its schemes, and which file it is."""
+        weights = Counter(str(node.attrs["weights"]) for node in self.graph.nodes if "weights" in node.attrs)
+        recipe = self.provenance.get("recipe")
+        return html_table(
+            "bitwright artifact",
+            [
+                ("image", "x".join(map(str, self.preprocess.shape))),
+                (
+                    "classes",
+                    some(self.class_names) if self.classes else f"{class_count(self.outputs):,}, without names",
+                ),
+                ("layers", len(self.graph.nodes)),
+                ("weights", ", ".join(f"{n} {scheme}" for scheme, n in sorted(weights.items())) or None),
+                ("recipe", recipe.get("name") if isinstance(recipe, Mapping) else recipe),
+                ("bytes", f"{len(self.data):,}"),
+                ("sha256", self.digest),
+            ],
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file: whole or not at all, on the disk when this returns. See `files.write_atomically`."""

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from bitwright.errors import MissingExtraError, RecipeError, did_you_mean
+from bitwright.notebook import html_table
 from bitwright.schemes import SCHEMES
 
 SCHEME_KEYS = {"weights", "activations", "inputs"}
@@ -207,6 +208,13 @@ class Recipe:
                 raise RecipeError(f"expected {key!r} to be a string, found {record[key]!r:.100}")
         return cls(**record)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what is set, a line for each layer's rule."""
+        record = self.to_json()
+        rules = [(f"layers {rule.pop('match')}", _settings(rule)) for rule in record.pop("layers", [])]
+        pairs = [(key, _settings(value)) for key, value in record.items() if key != "name"]
+        return html_table(f"bitwright recipe {self.name}", [*pairs, *rules])
+
     def to_toml(self) -> str:
         """The recipe as TOML; needs tomli-w (extra `torch`)."""
         try:
@@ -240,6 +248,12 @@ class Recipe:
             return cls.from_json({"name": Path(spec).stem, **record})
         except RecipeError as error:
             raise RecipeError(f"{os.fspath(spec)}: {error}") from error
+
+
+def _settings(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
 
 
 def _short(name: str, weight_bits: str, activation_bits: int) -> Recipe:

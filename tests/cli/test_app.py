@@ -17,6 +17,7 @@ COMMANDS = [
     "bench",
     "check",
     "classify",
+    "compare",
     "completion",
     "evaluate",
     "inspect",
@@ -100,6 +101,7 @@ def test_commands_on_artifacts_need_no_torch(project: Path, run: Run):
         ["inspect", "m.bw.safetensors"],
         ["classify", "m.bw.safetensors", "images/red/0.png"],
         ["evaluate", "m.bw.safetensors", "--data", "images", "--per-class"],
+        ["compare", "m.bw.safetensors", "m.bw.safetensors", "--data", "images", "--no-timing"],
         ["--help"],
     ):
         found = in_a_process(project, "-c", WITHOUT_TORCH, *arguments)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from bitwright.report import Report, render
-from bitwright.report.render import plain_json
+from bitwright.report.render import FILTERS, plain_json
 from tests.report.conftest import NAMES
 
 
@@ -151,6 +151,21 @@ def test_the_audit_is_shown_layer_by_layer(report: Report, parsed: Parsed):
 def test_the_front_is_shown_with_what_was_measured(parsed: Parsed):
     assert "int8, and 2 x int4, 1 x int2 found 10.00 2.00" in parsed.text
     assert "int8 everywhere 25.00 0.00" in parsed.text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "plain", "signed"),
+    [
+        (-0.0, 2, "0.00", "0.00"),
+        (-0.004, 2, "0.00", "0.00"),
+        (0.004, 2, "0.00", "0.00"),
+        (1234.5, 1, "1,234.5", "+1,234.5"),
+    ],
+)
+def test_nought_has_no_sign(value: float, digits: int, plain: str, signed: str):
+    assert FILTERS["number"](value, digits) == plain
+    assert FILTERS["signed"](value, digits) == signed
+    assert FILTERS["signed"](-12.5, 1) == "\u221212.5"
 
 
 def test_the_same_report_is_the_same_page(report: Report, page: str):

@@ -20,6 +20,7 @@ COMMANDS = (
     "bench",
     "check",
     "classify",
+    "compare",
     "completion",
     "evaluate",
     "inspect",

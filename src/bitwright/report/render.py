@@ -8,7 +8,7 @@ digests it lists.
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -61,7 +61,9 @@ def _resource(name: str) -> str:
 
 
 def _number(value: float | None, digits: int = 2) -> str:
-    return NONE if value is None else f"{value:,.{digits}f}".replace("-", MINUS)
+    if value is None:
+        return NONE
+    return f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", MINUS)  # 0.0: there is no minus nought
 
 
 def _signed(value: float, digits: int = 2) -> str:
@@ -85,4 +87,4 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
     return [(name, value if isinstance(value, str) else json.dumps(value))]
 
 
-FILTERS = {"number": _number, "signed": _signed, "bytes": _bytes, "flat": _flat}
+FILTERS: dict[str, Callable[..., Any]] = {"number": _number, "signed": _signed, "bytes": _bytes, "flat": _flat}

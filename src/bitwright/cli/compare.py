@@ -1,0 +1,130 @@
+"""`bitwright compare`: two artifacts side by side. Imports no torch."""
+
+from pathlib import Path
+
+import click
+
+from bitwright.artifact import load
+from bitwright.cli.inspect import THREADS
+from bitwright.cli.label_options import Naming, label_options
+from bitwright.cli.output import (
+    json_option,
+    print_json,
+    print_pairs,
+    print_table,
+    report,
+    report_bad,
+    shown,
+    usage_error,
+)
+from bitwright.comparison import Answers, Comparison
+from bitwright.comparison import compare as compared
+from bitwright.images.sources import open_source
+
+Row = tuple[object, ...]
+
+
+@click.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--data", metavar="SRC", help="Images to run both on, with their labels if there are any.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N images.")
+@click.option("--threads", type=THREADS, help="Of the engines; else all that this process may use.")
+@click.option("--no-timing", is_flag=True, help="Do not measure latency.")
+@label_options
+@json_option
+def compare(
+    first: Path,
+    second: Path,
+    data: str | None,
+    limit: int | None,
+    threads: int | None,
+    no_timing: bool,
+    naming: Naming,
+    as_json: bool,
+) -> int:
+    """Compare two artifacts: bytes, the layers whose schemes differ, and latency, measured in turns in one run.
+
+    With --data also accuracy, agreement, and McNemar's test of whether one is better. Every ratio and every drop is SECOND's to
+    FIRST's.
+    """
+    if data is None and (limit is not None or naming.given is not None or naming.by != "name"):
+        raise usage_error("--limit, --classes and --labels are for images; give them with --data")
+    source = None if data is None else open_source(data)
+    models = load(first), load(second)
+    with shown() as progress:
+        found = compared(
+            *models,
+            source,
+            classes=naming.given,
+            labels=naming.by,
+            limit=limit,
+            threads=threads,
+            timed=not no_timing,
+            progress=progress,
+        )
+    if found.answers is not None:
+        report_bad(found.answers.bad)
+        for remark in filter(None, (found.answers.remark, found.answers.doubt)):
+            report(f"warning: {remark}")
+    if as_json:
+        print_json({"artifacts": [str(first), str(second)], "data": data, **found.to_json()})
+    else:
+        _print(found, first, second)
+    return int(found.answers is not None and found.answers.doubt is not None)
+
+
+def _print(found: Comparison, first: Path, second: Path) -> None:
+    rows: list[Row] = [
+        ("bytes", *_counts(found.first.bytes, found.second.bytes)),
+        ("bytes of weights", *_counts(found.first.weight_bytes, found.second.weight_bytes)),
+        ("multiply-adds", *_counts(found.first.macs, found.second.macs)),
+    ]
+    if found.latencies is not None:
+        before, after = found.latencies
+        beside = f"{after.ratio:.2f} times, 95 %: {_span(after.ratio_interval)}"
+        rows.append(("latency, ms", f"{before.median_ms:.3f}", f"{after.median_ms:.3f}", beside))
+    if found.answers is not None:
+        rows += _of_answers(found.answers)
+    print_table(("", f"{first}>", f"{second}>", "second to first"), rows)
+    click.echo()
+    if found.changes:
+        print_table(
+            ("layer", str(first), str(second)), ((c.name, c.first or "-", c.second or "-") for c in found.changes)
+        )
+        click.echo()
+    layers = len(found.first.layers)
+    print_pairs(
+        [
+            (
+                "layers",
+                f"{layers}, schemes of {len(found.changes)} differ"
+                if found.changes
+                else f"{layers}, of the same schemes",
+            )
+        ]
+    )
+
+
+def _of_answers(answers: Answers) -> list[Row]:
+    drop = answers.drop
+    agreement = f"{answers.agreement:.2f} % of {drop.images:,} images, 95 %: {_span(answers.agreement_interval)}"
+    rows: list[Row] = [("agreement", "", "", agreement)]
+    if answers.first_top1 is not None and answers.second_top1 is not None:
+        lo, hi = drop.interval()
+        gain = round(-drop.points, 2) + 0.0  # no -0.00
+        change = f"{gain:+.2f} points, 95 %: {_span((-hi, -lo))}"
+        rows = [
+            ("top-1, %", f"{answers.first_top1:.2f}", f"{answers.second_top1:.2f}", change),
+            ("right alone", f"{drop.lost:,}", f"{drop.gained:,}", f"McNemar's p = {answers.p:.3g}"),
+            *rows,
+        ]
+    return rows
+
+
+def _counts(first: int, second: int) -> tuple[str, str, str]:
+    return f"{first:,}", f"{second:,}", f"{100 * second / first:.2f} %" if first else ""
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.2f} to {interval[1]:.2f}"
