@@ -1,0 +1,228 @@
+"""Records of an audit: frozen, plain, each with its unit in the name or the docstring. They need no torch.
+
+`Audit.to_json` and `Audit.read` are the two ways between a record and the file that `bitwright audit -o` writes.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bitwright.audit.decision_records import DecisionAudit, Robustness, Screen
+from bitwright.audit.plain import from_plain, read_json
+from bitwright.errors import ArtifactError
+
+FORMAT = 1
+MOST_DB = 200.0
+"""Stands for any SQNR that is higher: that of two equal signals is infinite."""
+Ends = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How good an integer model is: what it was measured to do, and to cost.
+
+    `top1`, `agreement` in percent; `kl` of the classes' probabilities from the float model's, in nats; `db` the SQNR of the
+    logits; `microseconds` of one image, the median of several, None where they were not measured.
+    """
+
+    images: int
+    top1: float | None
+    agreement: float
+    kl: float
+    db: float
+    bytes: int
+    microseconds: float | None
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Something that was tried on the integer model, and what it did.
+
+    Attributes:
+        kind: "names", "preprocess", "requantize", "weights", "activations", "inputs", "range", "correction", "residual" or
+            "recipe" (several at once).
+        text: what was done, in words.
+        layer: where; None for the whole model.
+        rule: what it changes in the recipe, as plain data of `Recipe.to_json`; empty where the recipe stays.
+        after: what was measured then.
+        won_back: the part of the loss that it wins back, in percent: of accuracy where there are labels and a loss to see,
+            else of agreement. Negative where it does harm.
+        gain_points: what it adds to accuracy, or to agreement where there are no labels.
+        gain_db: what it adds to the SQNR of the logits.
+        cost_bytes: what it adds to the file.
+        cost_microseconds: what it adds to one image's time; None where that was not measured.
+        is_recipe: whether quantizing with a recipe has this effect, so that `--apply` can write it.
+    """
+
+    kind: str
+    text: str
+    layer: str | None
+    rule: dict[str, Any]
+    after: Outcome
+    won_back: float | None
+    gain_points: float
+    gain_db: float
+    cost_bytes: int
+    cost_microseconds: float | None
+    is_recipe: bool
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or that costs most, with the remedies that were tried for it, best first.
+
+    `kind` is "names", "preprocess", "model", "weights", "dead_channel", "clipped", "few_bits" or "noisy"; `layer` is None where
+    it is of the whole model. `is_fault` tells what ought not to be from what the recipe asked for.
+    """
+
+    kind: str
+    layer: str | None
+    text: str
+    is_fault: bool
+    remedies: tuple[Remedy, ...]
+
+
+@dataclass(frozen=True)
+class WeightAudit:
+    """A layer's weights beside the float model's, folded and scaled as this layer has them.
+
+    Attributes:
+        scheme: of the codes.
+        bytes: packed, in the file.
+        float_range: the least and the greatest float weight.
+        code_range: what the codes can stand for, over all channels.
+        db: SQNR of the codes' weights.
+        used: percentage of the scheme's codes that occur.
+        at_ends: percentage of weights at the scheme's least or greatest code.
+        off_nearest: percentage of weights that are not rounded to the nearest code.
+        beyond: how many are further off than any correction explains: a damaged file, or other weights.
+        histogram: how often each code occurs, from the least one on.
+    """
+
+    scheme: str
+    bytes: int
+    float_range: Ends
+    code_range: Ends
+    db: float
+    used: float
+    at_ends: float
+    off_nearest: float
+    beyond: int
+    histogram: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LayerAudit:
+    """One value of the integer graph, beside the float model's on the same images.
+
+    Attributes:
+        name: of the node, which is the module path of the layer.
+        op: what computes it.
+        origin: the source line that it comes from; empty where nobody knows.
+        shape: of the value, per image.
+        scheme: of the codes that it writes; None where it is float32.
+        db: SQNR of the value, with all that happened before it.
+        cosine: of the two, as vectors.
+        own_db: SQNR where the inputs are the float model's, rounded to the codes that the layer reads.
+        jump_db: how much lower `db` is than that of its worst input; None where it reads the image.
+        made_by: the greatest part of its own error: "weights", "inputs", "rounding", "clipping" or "nothing".
+        weights_db: SQNR with float inputs and outputs, by the rounded weights alone; None where there are none.
+        inputs_db: with float weights and outputs, by the rounded inputs alone; None where it reads the image.
+        rounding_db: by rounding the result to codes alone; None where it is float32.
+        clipping_db: by clipping the result to what the codes cover alone; None where it is float32.
+        saturated: percentage of the float numbers beyond what the codes cover.
+        at_ends: percentage of the integer model's codes at the least or the greatest that the layer writes.
+        dead_codes: percentage of the codes that never occur.
+        dead_channels: channels that never change in the integer model while they do in the float one.
+        data_range: the least and the greatest number of the float model.
+        code_range: what the codes cover.
+        histogram: how often each code occurs, in the order of the codes; of float32, of 64 equal bins of `data_range`.
+        weight: its weights, where it has any.
+        macs: multiply-adds of one image.
+        microseconds: of one image in the engine; None where it has no step of its own there, or nothing was timed.
+        kernel: what runs it, and the instruction set; None likewise.
+    """
+
+    name: str
+    op: str
+    origin: str
+    shape: tuple[int, ...]
+    scheme: str | None
+    db: float
+    cosine: float
+    own_db: float
+    jump_db: float | None
+    made_by: str
+    weights_db: float | None
+    inputs_db: float | None
+    rounding_db: float | None
+    clipping_db: float | None
+    saturated: float
+    at_ends: float
+    dead_codes: float
+    dead_channels: tuple[int, ...]
+    data_range: Ends
+    code_range: Ends
+    histogram: tuple[int, ...]
+    weight: WeightAudit | None
+    macs: int
+    microseconds: float | None
+    kernel: str | None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that was found. Parts that were not asked for are None or empty.
+
+    Attributes:
+        artifact: the path, or a name.
+        digest: SHA-256 of the artifact.
+        model: what the float model was loaded by.
+        data: what the images were opened by.
+        images: how many the decisions were measured on, and how many the layers.
+        layer_images: how many the layers were measured on.
+        float_top1: the float model's accuracy on them, in percent; None without labels.
+        before: the artifact as it is.
+        findings: what is wrong, or costs most, first.
+        layers: in the order in which they run.
+        remedies: all that were tried, best first.
+        recipe: that of the best remedies together, as plain data; None where nothing was tried.
+        decisions, robustness, screen: the other parts.
+        remarks: sentences that whoever reads the figures has to know.
+        seconds: how long it took.
+    """
+
+    artifact: str
+    digest: str
+    model: str
+    data: str
+    images: int
+    layer_images: int
+    float_top1: float | None
+    before: Outcome
+    findings: tuple[Finding, ...]
+    layers: tuple[LayerAudit, ...]
+    remedies: tuple[Remedy, ...]
+    recipe: dict[str, Any] | None
+    decisions: DecisionAudit | None
+    robustness: Robustness | None
+    screen: Screen | None
+    remarks: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain data, with the number of its format."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "audit") -> "Audit":
+        """Read plain data, strictly; ArtifactError says what is wrong with it."""
+        found = data.get("format") if isinstance(data, dict) else None
+        if found != FORMAT:
+            raise ArtifactError(f"{where}: expected an audit of format {FORMAT}, found {found!r:.100}")
+        return from_plain(cls, {key: value for key, value in data.items() if key != "format"}, where)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "Audit":
+        """The audit in a file; ArtifactError where there is none."""
+        return cls.from_json(read_json(path), os.fspath(path))
