@@ -71,8 +71,8 @@ class Remedy:
 class Finding:
     """One thing that is wrong, or that costs most, with the remedies that were tried for it, best first.
 
-    `kind` is "names", "preprocess", "model", "weights", "dead_channel", "clipped", "few_bits" or "noisy"; `layer` is None where
-    it is of the whole model. `is_fault` tells what ought not to be from what the recipe asked for.
+    `kind` is "names", "preprocess", "model", "weights", "dead_channel", "clipped", "saturated", "few_bits" or "noisy"; `layer`
+    is None where it is of the whole model. `is_fault` tells what ought not to be from what the recipe asked for.
     """
 
     kind: str
@@ -131,7 +131,8 @@ class LayerAudit:
         rounding_db: by rounding the result to codes alone; None where it is float32.
         clipping_db: by clipping the result to what the codes cover alone; None where it is float32.
         saturated: percentage of the float numbers beyond what the codes cover.
-        at_ends: percentage of the integer model's codes at the least or the greatest that the layer writes.
+        at_ends: percentage of the integer model's codes that are the greatest of the scheme.
+        at_ends_float: percentage that would be, were each float number rounded to its code.
         dead_codes: percentage of the codes that never occur.
         dead_channels: channels that never change in the integer model while they do in the float one.
         data_range: the least and the greatest number of the float model.
@@ -159,6 +160,7 @@ class LayerAudit:
     clipping_db: float | None
     saturated: float
     at_ends: float
+    at_ends_float: float
     dead_codes: float
     dead_channels: tuple[int, ...]
     data_range: Ends

@@ -1,0 +1,207 @@
+"""`examine`: audits an artifact: what is wrong with its inputs, its layers and its decisions, and which remedies help."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+from bitwright.artifact import Artifact
+from bitwright.audit.faults import Fault, layer_faults
+from bitwright.audit.inputs import put_right, shuffled_names, wrong_pixels
+from bitwright.audit.layers import audit_layers, layer_images
+from bitwright.audit.matching import matched
+from bitwright.audit.records import Audit, Finding, LayerAudit, Remedy
+from bitwright.audit.remedies import Change, Trials, best_first
+from bitwright.audit.subject import (
+    Pixels,
+    Subject,
+    expect_same_classes,
+    float_logits,
+    labelled,
+    look,
+    readable,
+    seen_right,
+    split,
+)
+from bitwright.images.preprocess import Preprocess
+from bitwright.images.sources import ImageSource
+from bitwright.labels import By
+from bitwright.models.float_models import FloatModelLike, float_model
+from bitwright.progress import SILENT, Progress
+from bitwright.recipe import Recipe
+
+PARTS = ("layers", "remedies", "decisions", "robustness", "screen")
+"""What an audit can look at. Inputs are always looked at."""
+USUAL_PARTS = ("layers", "remedies", "decisions")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much to do.
+
+    Fields:
+        images: that both models are judged on, at most.
+        fit: that remedies are fitted on, at most.
+        layer_images: that single layers are looked at with, at most.
+        seconds: after which no further remedy is begun.
+        timed: whether the engine is timed.
+    """
+
+    images: int = 2000
+    fit: int = 512
+    layer_images: int = 64
+    seconds: float = 120.0
+    timed: bool = True
+
+
+def examine(
+    artifact: Artifact,
+    model: FloatModelLike,
+    source: ImageSource,
+    *,
+    preprocess: Preprocess | None = None,
+    calibration: ImageSource | None = None,
+    labels: By = "name",
+    parts: Collection[str] = USUAL_PARTS,
+    effort: Effort | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    named: tuple[str, str, str] = ("artifact", "model", ""),
+    progress: Progress = SILENT,
+) -> Audit:
+    """Look at what quantization did to a model, and try what would undo it.
+
+    Args:
+        artifact: the integer model.
+        model: the float model that it was made of.
+        source: images, with labels or without, to judge on; where there is no `calibration` some of them are fitted on.
+        preprocess: what is known to be the float model's own; None: the artifact's is taken for it, unless labels say else.
+        calibration: images to fit remedies on.
+        labels: how labels are matched with the artifact's classes.
+        parts: what to look at, of PARTS.
+        effort: how many images, and how long.
+        threads: of the engine.
+        seed: draws the images.
+        named: what artifact, model and images are called in the record.
+        progress: hears how far the work is.
+
+    Raises:
+        ModelError: the artifact was not made of this model.
+        LabelError: the labels do not fit the artifact's classes.
+        SourceError: no image can be read.
+    """
+    begin, effort = monotonic(), effort or Effort()
+    subject, remarks = _subject(
+        artifact, model, source, preprocess, calibration, labels, effort, threads, seed, progress
+    )
+    study = _Study(subject, effort, begin + effort.seconds, seed, frozenset(parts), progress)
+    found = study.run()
+    skipped = study.trials.skipped
+    if skipped:
+        remarks.append(f"{skipped} remedies were not tried: the time was over; --seconds allows more")
+    return Audit(
+        artifact=named[0],
+        digest=artifact.digest,
+        model=named[1],
+        data=named[2] or source.where,
+        images=len(subject.seen.pixels),
+        float_top1=study.subject.float_top1,
+        before=study.before,
+        remarks=tuple(remarks),
+        seconds=monotonic() - begin,
+        **found,
+    )
+
+
+def _subject(
+    artifact: Artifact,
+    model: FloatModelLike,
+    source: ImageSource,
+    preprocess: Preprocess | None,
+    calibration: ImageSource | None,
+    by: By,
+    effort: Effort,
+    threads: int | None,
+    seed: int,
+    progress: Progress,
+) -> tuple[Subject, list[str]]:
+    preprocess = preprocess or replace(artifact.preprocess, encoder=None)
+    runs = float_model(model)
+    expect_same_classes(artifact, runs, preprocess)
+    height, width, channels = artifact.preprocess.shape
+    captured = runs.capture((channels, height, width))
+    fitted, remark = labelled(source, artifact, by)
+    judged, fit = split(fitted, effort.images, effort.fit, seed, calibration)
+    judged, fit = readable(judged, artifact.preprocess), readable(fit, artifact.preprocess)
+    seen = look(judged, artifact.preprocess)
+    logits = float_logits(runs, preprocess, judged, progress)
+    subject = Subject(artifact, runs, captured, preprocess, judged, fit, seen, logits, threads)
+    return subject, [] if remark is None else [remark]
+
+
+@dataclass
+class _Study:
+    """One audit on its way: the subject is put right as faults in its inputs are found."""
+
+    subject: Subject
+    effort: Effort
+    deadline: float
+    seed: int
+    parts: frozenset[str]
+    progress: Progress
+
+    def run(self) -> dict[str, Any]:
+        """The parts of the record that have to be measured."""
+        timed = self.effort.timed
+        self.before = self.subject.outcome(self.subject.artifact, timed)
+        findings, remedies = [], []
+        names = shuffled_names(self.subject)
+        if names is not None:
+            self.subject = put_right(self.subject, names)
+        pixels = wrong_pixels(self.subject)
+        preprocess = self.subject.artifact.preprocess if pixels is None else pixels.preprocess
+        if pixels is not None:
+            self.subject = seen_right(self.subject, replace(preprocess, encoder=None), self.progress)
+            if names is None:
+                self.before = self.subject.outcome(self.subject.artifact, timed)
+        self.trials = Trials(self.subject, self.before, self.deadline, self.seed, timed, self.progress)
+        if names is not None:
+            change = Change("names", "put the class names into the model's order", None, {}, Recipe())
+            remedies.append(self.trials.remedy(change, self.subject.artifact))
+            findings.append(Finding("names", None, names.fault.text, True, tuple(remedies)))
+        layers = self._layers() if {"layers", "remedies"} & self.parts else ()
+        faults = [*([] if pixels is None else [pixels.fault]), *(layer_faults(layers) if layers else [])]
+        recipe = None
+        if "remedies" in self.parts:
+            findings += [_finding(fault, self.trials.of(fault, layers, preprocess)) for fault in faults]
+            if not any(finding.is_fault for finding in findings):
+                self.trials.everywhere(preprocess)
+            ranked = best_first(iter([*remedies, *self.trials.tried.values()]))
+            recipe = self.trials.together(ranked, preprocess)
+            ranked = best_first(iter([*remedies, *self.trials.tried.values()]))
+        else:
+            findings += [_finding(fault, ()) for fault in faults]
+            ranked = tuple(remedies)
+        return {
+            "findings": tuple(findings),
+            "layers": layers,
+            "layer_images": len(self._seen_by_layers()) if layers else 0,
+            "remedies": ranked,
+            "recipe": None if recipe is None else recipe.to_json(),
+            "decisions": None,
+            "robustness": None,
+            "screen": None,
+        }
+
+    def _seen_by_layers(self) -> Pixels:
+        wanted = min(self.effort.layer_images, len(self.subject.seen.pixels))
+        return self.subject.seen.pixels[: layer_images(self.subject.artifact, wanted)]
+
+    def _layers(self) -> tuple[LayerAudit, ...]:
+        artifact = self.subject.artifact
+        prepared = matched(self.subject.captured, artifact)
+        return audit_layers(prepared, artifact, self._seen_by_layers(), timed=self.effort.timed, progress=self.progress)
+
+
+def _finding(fault: Fault, remedies: tuple[Remedy, ...]) -> Finding:
+    return Finding(fault.kind, fault.layer, fault.text, fault.is_fault, remedies)

@@ -1,0 +1,153 @@
+"""From what was measured of the layers to what is wrong with them: `layer_faults`, the worst first.
+
+A fault is something that neither the recipe nor a correction explains. Besides, the layers that lose most are named.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+
+from bitwright.audit.records import LayerAudit
+from bitwright.schemes import SCHEMES
+
+CLIPPED_PERCENT = 0.1
+"""Of a value's numbers beyond its codes; fewer may well be worth the finer steps."""
+CLIPPED_DB = 25.0
+"""Clipping that leaves more than that costs nobody an answer."""
+OVER_ROUNDING_DB = 6.0
+"""So much more than rounding does clipping have to lose before a range is called wrong: the best one loses about as much."""
+SATURATED_POINTS = 1.0
+"""So many more of the codes are the greatest than would be of the float numbers."""
+STANDS_OUT_DB = 6.0
+"""Of a layer with fewer bits than most: so much below the others' median."""
+WORST = 3
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, where, in words; `is_fault` is False for a layer that only costs most."""
+
+    kind: str
+    layer: str | None
+    text: str
+    is_fault: bool = True
+
+
+def layer_faults(layers: tuple[LayerAudit, ...]) -> list[Fault]:
+    """At most one for each layer, faults before the rest, and among these the greatest own error first."""
+    if (other := _another_model(layers)) is not None:
+        return [other]
+    usual = _usual_bits(layers)
+    middle = median([layer.own_db for layer in layers])
+    faults = [(layer.own_db, fault) for layer in layers if (fault := _fault(layer, layers[0], usual, middle))]
+    faults.sort(key=lambda pair: pair[0])
+    named = {fault.layer for _, fault in faults}
+    rest = sorted((layer for layer in layers if layer.name not in named), key=lambda layer: layer.own_db)
+    return [fault for _, fault in faults] + [_noisy(layer) for layer in rest[:WORST]]
+
+
+def _fault(layer: LayerAudit, first: LayerAudit, usual: Counter[str], middle: float) -> Fault | None:
+    for check in (_damaged, _dead, _clipped, _saturated):
+        if (text := check(layer)) is not None:
+            where = "the first layer, " if layer is first else ""
+            kind = {_damaged: "weights", _dead: "dead_channel", _clipped: "clipped", _saturated: "saturated"}[check]
+            return Fault(kind, layer.name, f"{where}{layer.name}: {text}")
+    return _few_bits(layer, usual, middle)
+
+
+def _another_model(layers: tuple[LayerAudit, ...]) -> Fault | None:
+    """Where most layers have other weights, these were trained, or are another model's: no layer can be blamed for it."""
+    weighted = [layer for layer in layers if layer.weight is not None]
+    other = [layer for layer in weighted if layer.weight and layer.weight.beyond > 0.01 * sum(layer.weight.histogram)]
+    if len(other) < 3 or 2 * len(other) <= len(weighted):
+        return None
+    text = (
+        f"{len(other)} of {len(weighted)} layers have weights that rounding this float model's does not give: they were "
+        "trained further, or the float model has another checkpoint"
+    )
+    return Fault("model", None, text)
+
+
+def _damaged(layer: LayerAudit) -> str | None:
+    weight = layer.weight
+    if weight is None or layer.weights_db is None:
+        return None
+    total = sum(weight.histogram)
+    if weight.beyond:
+        return (
+            f"{weight.beyond:,} of {total:,} weights are not what rounding the float model's gives (SQNR {weight.db:.1f} dB): "
+            "the file is damaged, or they are another model's"
+        )
+    return None
+
+
+def _dead(layer: LayerAudit) -> str | None:
+    if not layer.dead_channels:
+        return None
+    some = ", ".join(map(str, layer.dead_channels[:5])) + (", ..." if len(layer.dead_channels) > 5 else "")
+    one = len(layer.dead_channels) == 1
+    return f"channel{'' if one else 's'} {some} never change{'s' if one else ''}, and do in the float model"
+
+
+def _clipped(layer: LayerAudit) -> str | None:
+    if layer.clipping_db is None or layer.rounding_db is None or layer.saturated < CLIPPED_PERCENT:
+        return None
+    rounding = min(layer.rounding_db, _of_uniform(layer))
+    if layer.clipping_db > CLIPPED_DB or layer.clipping_db > rounding - OVER_ROUNDING_DB:
+        return None
+    lo, hi = layer.code_range
+    return (
+        f"its range is clipped: {layer.saturated:.1f} % of its numbers are beyond {lo:.4g} to {hi:.4g}, which its codes cover; "
+        f"the data has {layer.data_range[0]:.4g} to {layer.data_range[1]:.4g} (clipping leaves {layer.clipping_db:.1f} dB)"
+    )
+
+
+def _of_uniform(layer: LayerAudit) -> float:
+    """What rounding would leave were the codes laid over all of the data: 6 dB for each bit, about."""
+    bits = SCHEMES[layer.scheme].bits if layer.scheme is not None else 8
+    return 6.02 * bits
+
+
+def _saturated(layer: LayerAudit) -> str | None:
+    if layer.at_ends - layer.at_ends_float < SATURATED_POINTS:
+        return None
+    return (
+        f"it saturates: {layer.at_ends:.1f} % of its codes are the greatest, and {layer.at_ends_float:.1f} % of the float "
+        "model's numbers would be"
+    )
+
+
+def _few_bits(layer: LayerAudit, usual: Counter[str], middle: float) -> Fault | None:
+    """One of few layers that have fewer bits than most, and it shows."""
+    if layer.own_db > middle - STANDS_OUT_DB:
+        return None
+    of_weights = None if layer.weight is None else layer.weight.scheme
+    for made_by, scheme, what in (("weights", of_weights, "weights"), ("rounding", layer.scheme, "codes")):
+        common = usual.most_common(1) if made_by == "weights" else []
+        if scheme is None or layer.made_by != made_by or (made_by == "weights" and not common):
+            continue
+        usually = common[0][0] if common else "uint8"
+        if SCHEMES[scheme].bits < SCHEMES[usually].bits:
+            text = (
+                f"{layer.name}: its {what} have {SCHEMES[scheme].bits:g} bits where most have {SCHEMES[usually].bits:g}, which "
+                f"leaves {layer.own_db:.1f} dB; the layers' median is {middle:.1f}"
+            )
+            return Fault("few_bits", layer.name, text)
+    return None
+
+
+def _usual_bits(layers: tuple[LayerAudit, ...]) -> Counter[str]:
+    return Counter(layer.weight.scheme for layer in layers if layer.weight is not None)
+
+
+def _noisy(layer: LayerAudit) -> Fault:
+    made = {
+        "weights": "by rounding its weights",
+        "inputs": "by the rounding of what it reads",
+        "rounding": "by rounding what it writes",
+        "clipping": "by clipping what it writes",
+        "nothing": "by nothing in particular",
+    }[layer.made_by]
+    jump = "" if layer.jump_db is None or layer.jump_db <= 0 else f"; the SQNR falls by {layer.jump_db:.1f} dB here"
+    text = f"{layer.name}: its own error leaves {layer.own_db:.1f} dB, made mostly {made}{jump}"
+    return Fault("noisy", layer.name, text, is_fault=False)

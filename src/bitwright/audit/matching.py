@@ -1,0 +1,138 @@
+"""`matched`: the float model as a prepared model whose values are those of an artifact, number by number.
+
+An artifact does not hold the float model, but it says which recipe it was made by, so that capturing the model again gives
+the same nodes. Corrections may have scaled channels by powers of two (`algorithms.correction.channels`); the factors are found
+again from the artifact's multipliers, and the float model is scaled alike.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bitwright.algorithms.correction import corrections
+from bitwright.algorithms.correction.channels import readers_of, rescale
+from bitwright.artifact import Artifact
+from bitwright.capture import Captured
+from bitwright.errors import CaptureWarning, ModelError, RecipeError
+from bitwright.graph import Node, Value
+from bitwright.images.preprocess import Preprocess
+from bitwright.ops import float_op, source
+from bitwright.ops.conv2d import image_scale
+from bitwright.ops.epilogue import channel_affine, out_unit
+from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
+from bitwright.quantization import prepare
+from bitwright.recipe import Recipe
+
+Floats = npt.NDArray[np.float64]
+
+
+def recipe_of(artifact: Artifact) -> Recipe:
+    """The recipe that an artifact was made by; w8a8 where it does not say."""
+    found = artifact.provenance.get("recipe")
+    if not isinstance(found, Mapping):
+        return Recipe()
+    try:
+        return Recipe.from_json(found)
+    except RecipeError as error:
+        raise ModelError(f"the artifact's own recipe cannot be read: {error}") from error
+
+
+def prepared_quietly(captured: Captured, preprocess: Preprocess, recipe: Recipe) -> PreparedModel:
+    """`prepare`, without saying once more what capture changed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CaptureWarning)
+        return prepare(captured, preprocess=preprocess, recipe=recipe)
+
+
+def matched(captured: Captured, artifact: Artifact) -> PreparedModel:
+    """The float model with the artifact's nodes, its channels scaled as the artifact's are.
+
+    Raises ModelError where the artifact was not made of this model.
+    """
+    recipe = recipe_of(artifact)
+    prepared = prepared_quietly(captured, artifact.preprocess, recipe)
+    found = {node.name: artifact.graph.values[node.name] for node in artifact.graph.nodes}
+    for node in prepared.graph.nodes:
+        value = found.get(node.name)
+        if value is None or value.shape != prepared.graph.values[node.name].shape:
+            raise ModelError(
+                f"the artifact was not made of this model: expected a layer {node.name!r} of "
+                f"{prepared.graph.values[node.name].shape}, found {'none' if value is None else value.shape}; give the "
+                "model, and the outputs, that it was quantized from"
+            )
+    if _may_be_scaled(recipe, artifact):
+        _scale_alike(prepared, artifact)
+    return prepared
+
+
+def _may_be_scaled(recipe: Recipe, artifact: Artifact) -> bool:
+    """Whether a correction that scales channels is part of the recipe, and was not undone."""
+    calibration = artifact.provenance.get("calibration")
+    verdicts = calibration.get("corrections", ()) if isinstance(calibration, Mapping) else ()
+    undone = {verdict["name"] for verdict in verdicts if not verdict["kept"]}
+    return any(c.before_ranges and c.name not in undone for c in corrections(recipe.algorithms))
+
+
+def weight_steps(codes: npt.NDArray[np.int8], real: Floats, groups: int) -> Floats:
+    """What one code is worth in each channel and group [O * groups], as most of the large weights have it."""
+    rows, numbers = codes.reshape(codes.shape[0] * groups, -1).astype(float), real.reshape(len(codes) * groups, -1)
+    large = np.abs(rows) >= np.maximum(1, np.abs(rows).max(axis=1, keepdims=True) / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(large & (numbers != 0), numbers / rows, np.nan)
+    found = [float(np.median(row[~np.isnan(row)])) if (~np.isnan(row)).any() else 0.0 for row in ratio]
+    return np.abs(np.array(found))
+
+
+def real_weight(layer: Layer, node: Node, x: Value) -> Floats:
+    """The float weight as it is before it is divided by the scales: times the image's scales where it reads the image."""
+    weight: Floats = layer.tensors()["weight"].detach().double().numpy()
+    if x.type is not None and x.type.per_channel:
+        weight = weight * image_scale(x.type, len(weight), node.attrs["groups"])
+    return weight
+
+
+def gain_and_shift(layer: Layer, channels: int) -> tuple[Floats, Floats]:
+    """What the float layer does to its sums of products: times gain, plus shift."""
+    tensors = {name: tensor.detach().numpy() for name, tensor in layer.tensors().items()}
+    return channel_affine(Node(layer.node.name, layer.node.op, (), layer.node.attrs, tensors), channels)
+
+
+def groups_of(node: Node) -> int:
+    """How many scales each output channel of an integer node's weight has."""
+    m = node.tensors["m"]
+    return int(m.shape[1]) if m.ndim == 2 else 1
+
+
+def stored_steps(layer: Layer, node: Node, x: Value, y: Value) -> Floats:
+    """What one code of the weight is worth by the artifact's multipliers, [O * groups]; may be 0 where these are damaged."""
+    gain = gain_and_shift(layer, len(node.tensors["weight"]))[0]
+    scale = 1.0 if x.type is None or x.type.per_channel else x.type.one_scale
+    m = node.tensors["m"].astype(np.float64).reshape(len(gain), -1)
+    found: Floats = (m * out_unit(y) / np.where(gain == 0, 1.0, gain)[:, None] / scale).reshape(-1)
+    return found
+
+
+@torch.no_grad()
+def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
+    nodes: dict[str, Any] = {node.name: node for node in artifact.graph.nodes}
+    for node in prepared.graph.nodes:
+        layer, op = prepared.layer(node.name), float_op(node)
+        if not (op.weighted and hasattr(layer, "equalized")) or "weight" not in nodes[node.name].tensors:
+            continue
+        x, y = artifact.graph.values[source(node)], artifact.graph.values[node.name]
+        readers = readers_of(prepared, node.name)
+        if not readers or y.type is None:
+            continue
+        integer, groups = nodes[node.name], groups_of(nodes[node.name])
+        steps = weight_steps(integer.tensors["weight"], real_weight(layer, integer, x), groups)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.median((np.abs(stored_steps(layer, integer, x, y)) / steps).reshape(-1, groups), axis=1)
+            factor = np.exp2(np.rint(np.log2(ratio)))
+        factor[~np.isfinite(factor) | (factor <= 0)] = 1.0
+        if (factor != 1).any():
+            rescale(layer, readers, torch.from_numpy(factor).float())

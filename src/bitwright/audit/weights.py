@@ -1,0 +1,118 @@
+"""What became of a layer's weights: the codes in an artifact beside the float weights that they stand for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.audit.matching import Floats, gain_and_shift, groups_of, real_weight, stored_steps, weight_steps
+from bitwright.audit.records import WeightAudit
+from bitwright.audit.signals import db_of
+from bitwright.graph import Node, Value
+from bitwright.ops.conv2d import image_scale, per_input
+from bitwright.ops.epilogue import out_unit
+from bitwright.prepared.layer import Layer
+from bitwright.schemes import SCHEMES
+
+EXPLAINED = 1.6
+"""So many codes away from its float weight a correction that rounds may put a code: the nearest, or a neighbour."""
+EXPLAINED_IN_TURN = 6.5
+"""Where each code makes up for the errors of those before it, as in `gptq`, or scales are fine-tuned afterwards."""
+FITS = 0.35
+"""A stored multiplier may differ by that much from the median of what single weights ask for: few bits tell it badly."""
+IN_TURN = {"gptq", "reconstruct", "finetune_scales", "bn_restat"}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A layer's weights as the float layer has them and as the codes stand for them, [O, ...]; and the shift that is added.
+
+    `explained` is how many codes a correction of the recipe may be off; `gain_off` how many channels have multipliers that do
+    not fit their codes.
+    """
+
+    node: Node
+    real: Floats
+    step: Floats
+    stored: Floats
+    shift: Floats
+    float_shift: Floats
+    explained: float
+
+    @property
+    def codes(self) -> npt.NDArray[np.int8]:
+        found: npt.NDArray[np.int8] = self.node.tensors["weight"]
+        return found
+
+    def column(self, of_rows: Floats) -> Floats:
+        """Numbers of channels and groups [O * groups], to be broadcast against the weight."""
+        codes, groups = self.codes, groups_of(self.node)
+        if groups == 1:
+            return of_rows.reshape((-1,) + (1,) * (codes.ndim - 1))
+        return np.repeat(of_rows.reshape(len(codes), groups), codes.shape[1] // groups, axis=1)
+
+    @property
+    def stands_for(self) -> Floats:
+        """What the codes mean by the artifact's multipliers, in the units of `real`."""
+        found: Floats = self.codes * self.column(self.stored)
+        return found
+
+    @property
+    def trusted(self) -> Floats:
+        """The step of each row: the stored one, or what its codes ask for where the two differ."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fits = np.abs(np.abs(self.stored) / self.step - 1) <= FITS
+        found: Floats = np.where(fits, np.abs(self.stored), self.step)
+        return found
+
+    @property
+    def gain_off(self) -> int:
+        """Channels, or groups, whose multiplier is far from what their codes ask for."""
+        known = self.step > 0
+        return int((np.abs(np.abs(self.stored[known]) / self.step[known] - 1) > FITS).sum())
+
+    def audit(self) -> WeightAudit:
+        """The record."""
+        scheme = SCHEMES[self.node.attrs["weights"]]
+        known = np.where(self.trusted > 0, self.trusted, np.inf)
+        ideal = self.real / self.column(known)
+        off = np.abs(self.codes - np.clip(ideal, scheme.lo, scheme.hi))
+        moved = (self.codes != scheme.nearest(ideal)) & (off > 0.5 * scheme.step + 1e-3)
+        counts = np.bincount(self.codes.reshape(-1).astype(int) - scheme.lo, minlength=scheme.hi - scheme.lo + 1)
+        reach = np.array([scheme.lo, scheme.hi])[:, None] * np.abs(self.stored).max(initial=0.0)
+        return WeightAudit(
+            scheme=scheme.name,
+            bytes=scheme.packed_bytes(self.codes.size),
+            float_range=(float(self.real.min()), float(self.real.max())),
+            code_range=(float(reach.min()), float(reach.max())),
+            db=db_of(self.real, self.stands_for),
+            used=100 * float((counts > 0).mean()),
+            at_ends=100 * float(np.isin(self.codes, (scheme.lo, scheme.hi)).mean()),
+            off_nearest=100 * float(moved.mean()),
+            beyond=int((off > self.explained).sum()),
+            histogram=tuple(counts.tolist()),
+        )
+
+
+def weights_of(layer: Layer, node: Node, x: Value, y: Value, algorithms: tuple[str, ...]) -> Weights:
+    """Those of a layer and its integer node, which reads `x` and writes `y`."""
+    real, codes = real_weight(layer, node, x), node.tensors["weight"]
+    stored = stored_steps(layer, node, x, y)
+    gain, shift = gain_and_shift(layer, len(codes))
+    zero = 0.0 if y.type is None else y.type.one_shift
+    found = (node.tensors["b"].astype(np.float64) - zero) * out_unit(y)
+    if x.type is not None and x.type.per_channel:
+        pixel = per_input(np.asarray(x.type.offset) / np.asarray(x.type.scale), len(codes), node.attrs["groups"])
+        found = found - gain * stored * (codes * pixel).sum(axis=(1, 2, 3))
+    explained = EXPLAINED_IN_TURN if IN_TURN & set(algorithms) else EXPLAINED
+    step = weight_steps(codes, real, groups_of(node))
+    return Weights(node, real, step, stored, found, shift, explained)
+
+
+def as_float(weights: Weights, layer: Layer, x: Value) -> dict[str, Any]:
+    """The weight that the float layer would have were it what the codes stand for, float32."""
+    weight = weights.stands_for
+    if x.type is not None and x.type.per_channel:
+        weight = weight / image_scale(x.type, len(weight), weights.node.attrs["groups"])
+    return {"weight": weight.astype(np.float32)}

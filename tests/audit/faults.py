@@ -1,0 +1,48 @@
+"""Faults to plant in an artifact, each as it happens to people: in the file, in a range, in a recipe, in front of the model."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bitwright.artifact import Artifact, from_bytes
+from bitwright.graph import Node
+
+
+def with_node(artifact: Artifact, name: str, **tensors: Any) -> Artifact:
+    """The artifact with other tensors in one node, read back from its bytes."""
+    nodes = tuple(changed(node, tensors) if node.name == name else node for node in artifact.graph.nodes)
+    return from_bytes(replace(artifact, graph=replace(artifact.graph, nodes=nodes)).data)
+
+
+def changed(node: Node, tensors: dict[str, Any]) -> Node:
+    return replace(node, tensors={**node.tensors, **tensors})
+
+
+def damaged(artifact: Artifact, layer: str) -> Artifact:
+    """A block of a layer's weights has other bytes: three whole output channels."""
+    weight = artifact.graph[layer].tensors["weight"].copy()
+    weight[3:6] = np.random.default_rng(0).integers(-127, 128, weight[3:6].shape)
+    return with_node(artifact, layer, weight=weight)
+
+
+def dead(artifact: Artifact, layer: str, channels: slice) -> Artifact:
+    """Channels that give their zero point whatever they read."""
+    node, type_ = artifact.graph[layer], artifact.graph.values[layer].type
+    assert type_ is not None
+    m, b = node.tensors["m"].copy(), node.tensors["b"].copy()
+    m[channels], b[channels] = 0, type_.one_shift
+    return with_node(artifact, layer, m=m, b=b)
+
+
+def saturating(artifact: Artifact, layer: str, factor: float) -> Artifact:
+    """Multipliers that are too large, so that codes pile up at the greatest."""
+    node = artifact.graph[layer]
+    return with_node(artifact, layer, m=node.tensors["m"] * np.float32(factor))
+
+
+def shuffled(artifact: Artifact, seed: int = 0) -> Artifact:
+    """Class names in another order."""
+    assert artifact.classes is not None
+    order = np.random.default_rng(seed).permutation(len(artifact.classes))
+    return replace(artifact, classes=tuple(artifact.classes[i] for i in order))
