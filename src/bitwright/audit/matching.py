@@ -85,7 +85,8 @@ def weight_steps(codes: npt.NDArray[np.int8], real: Floats, groups: int) -> Floa
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(large & (numbers != 0), numbers / rows, np.nan)
     found = [float(np.median(row[~np.isnan(row)])) if (~np.isnan(row)).any() else 0.0 for row in ratio]
-    return np.abs(np.array(found))
+    steps: Floats = np.abs(np.array(found))
+    return steps
 
 
 def real_weight(layer: Layer, node: Node, x: Value) -> Floats:
