@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bitwright.artifact import Artifact, load
+    from bitwright.audit.examine import examine
     from bitwright.budget.ladder import quantize_within
     from bitwright.budget.search import search
     from bitwright.budget.sensitivities import sensitivity
@@ -34,6 +35,7 @@ _HOMES = {
     "Classifier": "bitwright.classifier",
     "Engine": "bitwright.engine",
     "evaluate": "bitwright.evaluation",
+    "examine": "bitwright.audit.examine",
     "Preprocess": "bitwright.images.preprocess",
     "FloatModel": "bitwright.models",
     "float_model": "bitwright.models",
@@ -62,6 +64,7 @@ __all__ = [
     "calibrate",
     "convert",
     "evaluate",
+    "examine",
     "float_model",
     "load",
     "open_source",

@@ -41,8 +41,8 @@ def saturating(artifact: Artifact, layer: str, factor: float) -> Artifact:
     return with_node(artifact, layer, m=node.tensors["m"] * np.float32(factor))
 
 
-def shuffled(artifact: Artifact, seed: int = 0) -> Artifact:
-    """Class names in another order."""
+def shuffled(artifact: Artifact, count: int, seed: int = 0) -> Artifact:
+    """The names of the first `count` classes in another order."""
     assert artifact.classes is not None
-    order = np.random.default_rng(seed).permutation(len(artifact.classes))
+    order = [*np.random.default_rng(seed).permutation(count), *range(count, len(artifact.classes))]
     return replace(artifact, classes=tuple(artifact.classes[i] for i in order))

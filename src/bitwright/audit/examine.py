@@ -30,9 +30,9 @@ from bitwright.models.float_models import FloatModelLike, float_model
 from bitwright.progress import SILENT, Progress
 from bitwright.recipe import Recipe
 
-PARTS = ("layers", "remedies", "decisions", "robustness", "screen")
+PARTS = ("layers", "remedies")
 """What an audit can look at. Inputs are always looked at."""
-USUAL_PARTS = ("layers", "remedies", "decisions")
+USUAL_PARTS = ("layers", "remedies")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _subject(
     captured = runs.capture((channels, height, width))
     fitted, remark = labelled(source, artifact, by)
     judged, fit = split(fitted, effort.images, effort.fit, seed, calibration)
-    judged, fit = readable(judged, artifact.preprocess), readable(fit, artifact.preprocess)
+    judged, fit = (readable(part, artifact.preprocess, progress) for part in (judged, fit))
     seen = look(judged, artifact.preprocess)
     logits = float_logits(runs, preprocess, judged, progress)
     subject = Subject(artifact, runs, captured, preprocess, judged, fit, seen, logits, threads)

@@ -34,15 +34,19 @@ class Fault:
 
 
 def layer_faults(layers: tuple[LayerAudit, ...]) -> list[Fault]:
-    """At most one for each layer, faults before the rest, and among these the greatest own error first."""
+    """At most one for each layer, faults before the rest, and among these first where most of the error enters.
+
+    Every fault is judged by what a layer makes of the float model's values, so that it is never a consequence of another's.
+    """
     if (other := _another_model(layers)) is not None:
         return [other]
     usual = _usual_bits(layers)
-    middle = median([layer.own_db for layer in layers])
-    faults = [(layer.own_db, fault) for layer in layers if (fault := _fault(layer, layers[0], usual, middle))]
+    middle = median([layer.enters[1] for layer in layers])
+    faults = [(layer.enters[1], fault) for layer in layers if (fault := _fault(layer, layers[0], usual, middle))]
     faults.sort(key=lambda pair: pair[0])
     named = {fault.layer for _, fault in faults}
-    rest = sorted((layer for layer in layers if layer.name not in named), key=lambda layer: layer.own_db)
+    rest = [layer for layer in layers if layer.name not in named and layer.enters[0] != "nothing"]
+    rest.sort(key=lambda layer: layer.enters[1])
     return [fault for _, fault in faults] + [_noisy(layer) for layer in rest[:WORST]]
 
 
@@ -82,11 +86,12 @@ def _damaged(layer: LayerAudit) -> str | None:
 
 
 def _dead(layer: LayerAudit) -> str | None:
-    if not layer.dead_channels:
+    dead = layer.dead_here
+    if not dead:
         return None
-    some = ", ".join(map(str, layer.dead_channels[:5])) + (", ..." if len(layer.dead_channels) > 5 else "")
-    one = len(layer.dead_channels) == 1
-    return f"channel{'' if one else 's'} {some} never change{'s' if one else ''}, and do in the float model"
+    some = ", ".join(map(str, dead[:5])) + (", ..." if len(dead) > 5 else "")
+    which = f"channel {some} is dead" if len(dead) == 1 else f"{len(dead)} channels are dead ({some})"
+    return f"{which}: nothing that the layer reads reaches them, and it does in the float model"
 
 
 def _clipped(layer: LayerAudit) -> str | None:
@@ -109,28 +114,29 @@ def _of_uniform(layer: LayerAudit) -> float:
 
 
 def _saturated(layer: LayerAudit) -> str | None:
-    if layer.at_ends - layer.at_ends_float < SATURATED_POINTS:
+    if layer.at_ends_here - layer.at_ends_float < SATURATED_POINTS:
         return None
     return (
-        f"it saturates: {layer.at_ends:.1f} % of its codes are the greatest, and {layer.at_ends_float:.1f} % of the float "
-        "model's numbers would be"
+        f"it saturates: {layer.at_ends_here:.1f} % of the codes that it makes of the float model's values are the greatest, "
+        f"and {layer.at_ends_float:.1f} % of the float model's own numbers would be"
     )
 
 
 def _few_bits(layer: LayerAudit, usual: Counter[str], middle: float) -> Fault | None:
     """One of few layers that have fewer bits than most, and it shows."""
-    if layer.own_db > middle - STANDS_OUT_DB:
+    made_by, left = layer.enters
+    if left > middle - STANDS_OUT_DB:
         return None
     of_weights = None if layer.weight is None else layer.weight.scheme
-    for made_by, scheme, what in (("weights", of_weights, "weights"), ("rounding", layer.scheme, "codes")):
-        common = usual.most_common(1) if made_by == "weights" else []
-        if scheme is None or layer.made_by != made_by or (made_by == "weights" and not common):
+    for part, scheme, what in (("weights", of_weights, "weights"), ("rounding", layer.scheme, "codes")):
+        common = usual.most_common(1) if part == "weights" else []
+        if scheme is None or part != made_by or (part == "weights" and not common):
             continue
         usually = common[0][0] if common else "uint8"
         if SCHEMES[scheme].bits < SCHEMES[usually].bits:
             text = (
                 f"{layer.name}: its {what} have {SCHEMES[scheme].bits:g} bits where most have {SCHEMES[usually].bits:g}, which "
-                f"leaves {layer.own_db:.1f} dB; the layers' median is {middle:.1f}"
+                f"leaves {left:.1f} dB; the layers' median is {middle:.1f}"
             )
             return Fault("few_bits", layer.name, text)
     return None
@@ -141,13 +147,12 @@ def _usual_bits(layers: tuple[LayerAudit, ...]) -> Counter[str]:
 
 
 def _noisy(layer: LayerAudit) -> Fault:
+    part, left = layer.enters
     made = {
-        "weights": "by rounding its weights",
-        "inputs": "by the rounding of what it reads",
-        "rounding": "by rounding what it writes",
-        "clipping": "by clipping what it writes",
-        "nothing": "by nothing in particular",
-    }[layer.made_by]
+        "weights": "rounding its weights",
+        "rounding": "rounding what it writes",
+        "clipping": "clipping what it writes",
+    }
     jump = "" if layer.jump_db is None or layer.jump_db <= 0 else f"; the SQNR falls by {layer.jump_db:.1f} dB here"
-    text = f"{layer.name}: its own error leaves {layer.own_db:.1f} dB, made mostly {made}{jump}"
+    text = f"{layer.name}: {made[part]} leaves {left:.1f} dB{jump}"
     return Fault("noisy", layer.name, text, is_fault=False)

@@ -20,7 +20,8 @@ from bitwright.prediction import class_count, classes_of
 SURE = 1e-3
 """The p value below which a difference is no chance."""
 PROBED = 256
-"""Images that a preprocessing is tried on."""
+"""Images that a preprocessing is tried on, if it has more of the first `GLANCED` right than the artifact's has."""
+GLANCED = 48
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 USUAL = (
     IMAGENET,
@@ -125,10 +126,26 @@ def wrong_pixels(subject: Subject) -> WrongPixels | None:
         return None
     best = None
     for candidate in _usual(artifact):
-        told = _compare(subject, candidate, only_better=True)
-        if told is not None:
-            best = best or WrongPixels(candidate, told)
+        if best is None and _is_better_at_a_glance(subject, candidate):
+            told = _compare(subject, candidate, only_better=True)
+            best = None if told is None else WrongPixels(candidate, told)
     return best
+
+
+def _is_better_at_a_glance(subject: Subject, other: Preprocess) -> bool:
+    assert subject.labels is not None
+    pixels, labels = subject.pixels_for(other)[:GLANCED], subject.labels[:GLANCED]
+    right = classes_of(float_predictor(subject.model, other)(pixels)) == labels
+    before = _with_artifacts(subject, len(labels)) == labels
+    return int(right.sum()) > int(before.sum())
+
+
+def _with_artifacts(subject: Subject, count: int) -> Classes:
+    """The float model's classes of the first so many images as the artifact's preprocessing makes them."""
+    artifact = subject.artifact.preprocess
+    if replace(artifact, encoder=None) == replace(subject.preprocess, encoder=None):
+        return subject.float_classes[:count]
+    return classes_of(float_predictor(subject.model, artifact)(subject.seen.pixels[:count]))
 
 
 def _usual(preprocess: Preprocess) -> Iterable[Preprocess]:
@@ -147,7 +164,7 @@ def _compare(subject: Subject, other: Preprocess, only_better: bool = False) -> 
     artifact, count = subject.artifact.preprocess, min(PROBED, len(subject.seen.pixels))
     pixels = subject.pixels_for(other)[:count]
     with_own = classes_of(float_predictor(subject.model, other)(pixels))
-    with_artifacts = classes_of(float_predictor(subject.model, artifact)(subject.seen.pixels[:count]))
+    with_artifacts = _with_artifacts(subject, count)
     differences = ", ".join(
         f"{name} {getattr(artifact, name)} and not {getattr(other, name)}"
         for name in ("size", "resize", "mean", "std", "scale", "mode", "interpolation", "background")

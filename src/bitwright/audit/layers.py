@@ -94,7 +94,8 @@ class _Walk:
         self.db[node.name] = db_of(wanted, real)
         before = [self.db[name] for name in node.inputs if name in self.db]
         weights = self._weights(node, integer)
-        noises = self._noises(node, integer, xs, wanted, weights)
+        here = None if weights is None else self._here(node, integer, xs, weights)
+        noises = self._noises(node, integer, xs, wanted, here)
         step = self.steps.get(node.name)
         return LayerAudit(
             name=node.name,
@@ -111,7 +112,8 @@ class _Walk:
             inputs_db=noises["inputs"],
             rounding_db=noises["rounding"],
             clipping_db=noises["clipping"],
-            **_counts(wanted, codes, value, integer),
+            **_counts(wanted, codes, value, integer, wanted if here is None else here),
+            dead_here=() if weights is None else _dead_here(weights, wanted, value),
             weight=None if weights is None else weights.audit(),
             macs=0 if weights is None else weights.codes.size * value.places,
             microseconds=None if step is None else 1e6 * step.seconds,
@@ -142,18 +144,22 @@ class _Walk:
         y = self.floats[name].numpy()
         return y if type_ is None else to_codes(y, type_)
 
+    def _here(self, node: Node, integer: Node, xs: list[Tensor], weights: Weights) -> Array:
+        """What the layer makes of the float model's inputs with the weights that its codes stand for."""
+        layer, x = self.prepared.layer(node.name), self.artifact.graph.values[source(integer)]
+        tensors = layer.tensors() | {name: torch.from_numpy(t) for name, t in as_float(weights, layer, x).items()}
+        attrs = {key: v for key, v in layer.node.attrs.items() if key != "clamp"}
+        moved = layer.function(tensors, xs, attrs=attrs)
+        moved = layer.shifted(moved, torch.from_numpy(weights.shift - weights.float_shift).float())
+        return layer.clamp(moved).numpy()
+
     def _noises(
-        self, node: Node, integer: Node, xs: list[Tensor], wanted: Array, weights: Weights | None
+        self, node: Node, integer: Node, xs: list[Tensor], wanted: Array, here: Array | None
     ) -> dict[str, float | None]:
         values, layer = self.artifact.graph.values, self.prepared.layer(node.name)
         found: dict[str, float | None] = dict.fromkeys(("weights", "inputs", "rounding", "clipping"))
-        if weights is not None:
-            x = values[source(integer)]
-            tensors = layer.tensors() | {name: torch.from_numpy(t) for name, t in as_float(weights, layer, x).items()}
-            attrs = {key: v for key, v in layer.node.attrs.items() if key != "clamp"}
-            moved = layer.function(tensors, xs, attrs=attrs)
-            moved = layer.shifted(moved, torch.from_numpy(weights.shift - weights.float_shift).float())
-            found["weights"] = db_of(wanted, layer.clamp(moved).numpy())
+        if here is not None:
+            found["weights"] = db_of(wanted, here)
         if INPUT not in node.inputs and node.inputs:
             types = [values[name].type for name in node.inputs]
             rounded = [
@@ -189,12 +195,12 @@ def _greatest(noises: Mapping[str, float | None]) -> str:
     return min(known, key=lambda name: known[name]) if known else "nothing"
 
 
-def _counts(wanted: Array, codes: Array, value: Value, integer: Node) -> dict[str, Any]:
-    """What codes occur, and how they fit the float numbers: fields of the record."""
+def _counts(wanted: Array, codes: Array, value: Value, integer: Node, here: Array) -> dict[str, Any]:
+    """What codes occur, and how they fit the float numbers, and `here` what the layer makes of these: fields of the record."""
     data_range = (float(wanted.min()), float(wanted.max()))
     if value.type is None:
         histogram, _ = np.histogram(codes, BINS, data_range if data_range[0] < data_range[1] else None)
-        nothing = dict.fromkeys(("saturated", "at_ends", "at_ends_float", "dead_codes"), 0.0)
+        nothing = dict.fromkeys(("saturated", "at_ends", "at_ends_float", "at_ends_here", "dead_codes"), 0.0)
         return {
             **nothing,
             "dead_channels": (),
@@ -211,12 +217,22 @@ def _counts(wanted: Array, codes: Array, value: Value, integer: Node) -> dict[st
         "saturated": 100 * float(((wanted < lo - half) | (wanted > hi + half)).mean()),
         "at_ends": 100 * float((codes == greatest).mean()),
         "at_ends_float": 100 * float((nearest == greatest).mean()),
+        "at_ends_here": 100 * float((to_codes(here, value.type) == greatest).mean()),
         "dead_codes": 100 * float((may == 0).mean()),
         "dead_channels": _dead_channels(nearest, codes, value.axis),
         "data_range": data_range,
         "code_range": (lo, hi),
         "histogram": tuple(counts.tolist()),
     }
+
+
+def _dead_here(weights: Weights, wanted: Array, value: Value) -> tuple[int, ...]:
+    """Channels that nothing reaches by this layer's fault, where the float model's numbers change by a code or more."""
+    if value.type is None:
+        return tuple(np.flatnonzero(weights.dead).tolist())
+    rows = np.moveaxis(wanted, value.axis, 0).reshape(wanted.shape[value.axis], -1)
+    moves = rows.max(axis=1) - rows.min(axis=1) >= value.type.one_unit
+    return tuple(np.flatnonzero(weights.dead & moves).tolist())
 
 
 def _dead_channels(nearest: Array, codes: Array, axis: int) -> tuple[int, ...]:

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 
 from bitwright.algorithms.correction import corrections
-from bitwright.algorithms.correction.channels import readers_of, rescale
+from bitwright.algorithms.correction.channels import is_depthwise, readers_of, rescale
 from bitwright.artifact import Artifact
 from bitwright.capture import Captured
 from bitwright.errors import CaptureWarning, ModelError, RecipeError
 from bitwright.graph import Node, Value
 from bitwright.images.preprocess import Preprocess
-from bitwright.ops import float_op, source
+from bitwright.ops import float_op, operand, source
 from bitwright.ops.conv2d import image_scale
 from bitwright.ops.epilogue import channel_affine, out_unit
 from bitwright.prepared import PreparedModel
@@ -29,6 +29,8 @@ from bitwright.quantization import prepare
 from bitwright.recipe import Recipe
 
 Floats = npt.NDArray[np.float64]
+ALIKE = 0.6
+"""The cosine of a channel's codes and its float weights, at least, where they belong together: one bit leaves about 0.8."""
 
 
 def recipe_of(artifact: Artifact) -> Recipe:
@@ -123,17 +125,55 @@ def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
     nodes: dict[str, Any] = {node.name: node for node in artifact.graph.nodes}
     for node in prepared.graph.nodes:
         layer, op = prepared.layer(node.name), float_op(node)
-        if not (op.weighted and hasattr(layer, "equalized")) or "weight" not in nodes[node.name].tensors:
+        alone = op.weighted and hasattr(layer, "equalized") and operand(node, "residual") is None
+        if not alone or "weight" not in nodes[node.name].tensors:
             continue
         x, y = artifact.graph.values[source(node)], artifact.graph.values[node.name]
         readers = readers_of(prepared, node.name)
         if not readers or y.type is None:
             continue
         integer, groups = nodes[node.name], groups_of(nodes[node.name])
-        steps = weight_steps(integer.tensors["weight"], real_weight(layer, integer, x), groups)
+        real = real_weight(layer, integer, x)
+        steps = weight_steps(integer.tensors["weight"], real, groups)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.median((np.abs(stored_steps(layer, integer, x, y)) / steps).reshape(-1, groups), axis=1)
-            factor = np.exp2(np.rint(np.log2(ratio)))
-        factor[~np.isfinite(factor) | (factor <= 0)] = 1.0
-        if (factor != 1).any():
-            rescale(layer, readers, torch.from_numpy(factor).float())
+        known = _alike(integer.tensors["weight"], real) & np.isfinite(ratio) & (ratio > 0)
+        factor = np.where(known, _power_of_two(ratio), 1.0)
+        if known.all() and "smooth" not in prepared.recipe.algorithms:
+            factor /= (
+                factor.min()
+            )  # `equalize` leaves the loudest channel: what all multipliers have in common is damage
+        rescale(layer, readers, torch.from_numpy(factor).float())
+        for reader in readers:
+            if not known.all() and not is_depthwise(reader):
+                factor[~known] = _told_by(nodes[reader.node.name], reader, known)
+                rescale(layer, readers, torch.from_numpy(factor).float())
+
+
+def _alike(codes: npt.NDArray[np.int8], real: Floats) -> npt.NDArray[np.bool_]:
+    """Which channels [O] have codes that are of these float weights: a damaged one says nothing about scales."""
+    a, b = codes.reshape(len(codes), -1).astype(float), real.reshape(len(real), -1)
+    sizes = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    found: npt.NDArray[np.bool_] = np.abs((a * b).sum(axis=1)) > ALIKE * sizes
+    return found
+
+
+def _told_by(integer: Node, reader: Layer, known: npt.NDArray[np.bool_]) -> Floats:
+    """The factors of the channels that are not `known`, by the weights that read them, whose rows the others give steps."""
+    codes, real = integer.tensors["weight"].astype(float), reader.tensors()["weight"].detach().double().numpy()
+    steps = (
+        weight_steps(integer.tensors["weight"][:, known], real[:, known], 1) if known.any() else np.zeros(len(codes))
+    )
+    stands_for = codes * steps.reshape(-1, *(1,) * (codes.ndim - 1))
+    found = np.ones(int((~known).sum()))
+    for k, channel in enumerate(np.flatnonzero(~known)):
+        a, b = stands_for[:, channel].reshape(-1), real[:, channel].reshape(-1)
+        large = np.abs(a) >= np.abs(a).max(initial=0.0) / 2
+        if (large & (a != 0)).any():
+            found[k] = _power_of_two(np.median(np.abs(b[large & (a != 0)] / a[large & (a != 0)])))
+    return np.where(np.isfinite(found) & (found > 0), found, 1.0)
+
+
+def _power_of_two(ratio: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.exp2(np.rint(np.log2(ratio)))

@@ -1,8 +1,9 @@
 """Records of an audit: frozen, plain, each with its unit in the name or the docstring. They need no torch.
 
-`Audit.to_json` and `Audit.read` are the two ways between a record and the file that `bitwright audit -o` writes.
+`Audit.save` and `Audit.read` are the two ways between a record and the file that `bitwright audit -o` writes.
 """
 
+import json
 import os
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from bitwright.audit.decision_records import DecisionAudit, Robustness, Screen
 from bitwright.audit.plain import from_plain, read_json
 from bitwright.errors import ArtifactError
+from bitwright.files import write_atomically
 
 FORMAT = 1
 MOST_DB = 200.0
@@ -133,8 +135,10 @@ class LayerAudit:
         saturated: percentage of the float numbers beyond what the codes cover.
         at_ends: percentage of the integer model's codes that are the greatest of the scheme.
         at_ends_float: percentage that would be, were each float number rounded to its code.
+        at_ends_here: percentage that this layer's own weights make of the float model's inputs, so that nothing is inherited.
         dead_codes: percentage of the codes that never occur.
         dead_channels: channels that never change in the integer model while they do in the float one.
+        dead_here: channels that this layer's own weights or multipliers keep still, whatever it reads.
         data_range: the least and the greatest number of the float model.
         code_range: what the codes cover.
         histogram: how often each code occurs, in the order of the codes; of float32, of 64 equal bins of `data_range`.
@@ -161,8 +165,10 @@ class LayerAudit:
     saturated: float
     at_ends: float
     at_ends_float: float
+    at_ends_here: float
     dead_codes: float
     dead_channels: tuple[int, ...]
+    dead_here: tuple[int, ...]
     data_range: Ends
     code_range: Ends
     histogram: tuple[int, ...]
@@ -170,6 +176,16 @@ class LayerAudit:
     macs: int
     microseconds: float | None
     kernel: str | None
+
+    @property
+    def enters(self) -> tuple[str, float]:
+        """The greatest part of the error that enters the model here: its name, and the SQNR that it leaves.
+
+        What the inputs bring is left out: it entered where they were made.
+        """
+        parts = {"weights": self.weights_db, "rounding": self.rounding_db, "clipping": self.clipping_db}
+        known = {name: db for name, db in parts.items() if db is not None and db < MOST_DB}
+        return min(known.items(), key=lambda part: part[1]) if known else ("nothing", MOST_DB)
 
 
 @dataclass(frozen=True)
@@ -215,6 +231,10 @@ class Audit:
     def to_json(self) -> dict[str, Any]:
         """The record as plain data, with the number of its format."""
         return {"format": FORMAT, **asdict(self)}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file as JSON, at once or not at all; ArtifactError where that cannot be done."""
+        write_atomically(path, json.dumps(self.to_json(), indent=1, allow_nan=False).encode())
 
     @classmethod
     def from_json(cls, data: Any, where: str = "audit") -> "Audit":

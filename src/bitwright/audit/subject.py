@@ -168,14 +168,16 @@ def look(source: ImageSource, preprocess: Preprocess) -> Seen:
     return Seen(np.concatenate(parts), tuple(names), np.concatenate(known) if known else None)
 
 
-def readable(source: ImageSource, preprocess: Preprocess) -> ImageSource:
-    """The images of a source that can be read. SourceError where none can."""
+def readable(source: ImageSource, preprocess: Preprocess, progress: Progress = SILENT) -> ImageSource:
+    """The images of a source that can be read; of the others it is said why not. SourceError where none can be read."""
     batches = source.batches(preprocess, BATCH)
     for _ in batches:
         pass
     bad = {image.name for image in batches.bad}
     if not bad:
         return source
+    for image in batches.bad:
+        progress.say(f"warning: left out {image.name}: {image.reason}")
     kept = [i for i in range(len(source)) if source.name(i) not in bad]
     if not kept:
         raise SourceError(f"{source.where}: none of the {len(source)} images could be read: {batches.bad[0].reason}")

@@ -28,8 +28,7 @@ IN_TURN = {"gptq", "reconstruct", "finetune_scales", "bn_restat"}
 class Weights:
     """A layer's weights as the float layer has them and as the codes stand for them, [O, ...]; and the shift that is added.
 
-    `explained` is how many codes a correction of the recipe may be off; `gain_off` how many channels have multipliers that do
-    not fit their codes.
+    `explained` is how many codes a correction of the recipe may be off.
     """
 
     node: Node
@@ -60,17 +59,18 @@ class Weights:
 
     @property
     def trusted(self) -> Floats:
-        """The step of each row: the stored one, or what its codes ask for where the two differ."""
+        """The step of each row: the stored one, or what its codes ask for where the two differ; all 0 ask for nothing."""
         with np.errstate(divide="ignore", invalid="ignore"):
             fits = np.abs(np.abs(self.stored) / self.step - 1) <= FITS
-        found: Floats = np.where(fits, np.abs(self.stored), self.step)
+        found: Floats = np.where(fits | (self.step == 0), np.abs(self.stored), self.step)
         return found
 
     @property
-    def gain_off(self) -> int:
-        """Channels, or groups, whose multiplier is far from what their codes ask for."""
-        known = self.step > 0
-        return int((np.abs(np.abs(self.stored[known]) / self.step[known] - 1) > FITS).sum())
+    def dead(self) -> npt.NDArray[np.bool_]:
+        """The channels [O] that nothing reaches, by their multipliers or codes, where the float weights do."""
+        rows = [np.abs(w.reshape(len(w), -1)).max(axis=1, initial=0.0) for w in (self.stands_for, self.real)]
+        found: npt.NDArray[np.bool_] = (rows[0] == 0) & (rows[1] > 0)
+        return found
 
     def audit(self) -> WeightAudit:
         """The record."""

@@ -17,6 +17,7 @@ from bitwright.images.image_limits import MAX_PIXELS, VARIABLE
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 COMMANDS = (
+    "audit",
     "bench",
     "check",
     "classify",

@@ -1,0 +1,115 @@
+"""Real networks to plant faults in, each with a healthy artifact; captured once, and run once on each batch of images."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import bitwright as bw
+from bitwright.audit.examine import Effort, examine
+from bitwright.audit.matching import prepared_quietly
+from bitwright.audit.records import Audit
+from bitwright.capture import Captured
+from bitwright.models import FloatModel, load_model
+from bitwright.quantization import convert
+
+Array = npt.NDArray[Any]
+QUICK = bw.Recipe(algorithms=("equalize", "bias_correct"))
+"""Scales channels, as the default does, and takes a tenth of the time."""
+CLASSES = 16
+"""Of Tiny-ImageNet, which MobileNetV2 is judged on."""
+
+
+@dataclass
+class Once:
+    """A float model that remembers its graph, and its answers for each batch."""
+
+    model: FloatModel
+    shape: tuple[int, int, int]
+    answers: dict[bytes, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.graph = self.model.capture(self.shape)
+
+    def capture(self, shape: tuple[int, ...]) -> Captured:
+        assert shape == self.shape
+        return self.graph
+
+    def predict(self, images: Array) -> Array:
+        key = images.tobytes()
+        if key not in self.answers:
+            self.answers[key] = self.model.predict(images)
+        return self.answers[key]
+
+
+@dataclass
+class Network:
+    """A float model, its healthy artifact, and images to fit on and to judge on."""
+
+    model: Once
+    preprocess: bw.Preprocess
+    fit: Any
+    test: Any
+    effort: Effort
+
+    def __post_init__(self) -> None:
+        self.artifact = self.quantized()
+
+    def quantized(self, **how: Any) -> bw.Artifact:
+        how = {"preprocess": self.preprocess, "recipe": QUICK, "classes": self.test.classes, **how}
+        return bw.quantize(self.model.graph, self.fit, **how)
+
+    def clipped(self, edge: str, factor: float = 12) -> bw.Artifact:
+        """One value's range is too small by a factor."""
+        prepared = prepared_quietly(self.model.graph, self.preprocess, bw.Recipe(algorithms=()))
+        bw.calibrate(prepared, self.fit)
+        found = prepared.edge(edge)
+        assert found is not None
+        with torch.no_grad():
+            found.scale.div_(factor)
+        return convert(prepared, classes=self.artifact.classes)
+
+    def narrow(self, layer: str, weights: str) -> bw.Artifact:
+        """One layer has fewer bits than the others."""
+        recipe = {**QUICK.to_json(), "layers": [{"match": layer, "weights": weights}]}
+        return self.quantized(recipe=bw.Recipe.from_json(recipe))
+
+    def audit(self, artifact: bw.Artifact, **how: Any) -> Audit:
+        how = {"preprocess": self.preprocess, "effort": self.effort, "parts": ("layers", "remedies"), **how}
+        return examine(artifact, self.model, self.test, calibration=self.fit, **how)
+
+
+def resnet20(data: Path, folder: Path) -> Network:
+    """ResNet-20 on CIFAR-10: residuals, no channels scaled in front of them."""
+    subprocess.run([sys.executable, data / "cifar10_npz.py", folder], check=True, stdout=subprocess.DEVNULL)
+    loaded = load_model("bitwright.zoo:cifar_resnet20", data / "models/cifar10-resnet20.safetensors")
+    assert loaded.preprocess is not None
+    fit = bw.open_source(folder / "cifar10-train.npz").sample(64, 0)
+    test = bw.open_source(folder / "cifar10-test.npz").sample(500, 0)
+    return Network(Once(loaded.float_model, (3, 32, 32)), loaded.preprocess, fit, test, _effort(500, 64))
+
+
+def mobilenet_v2(data: Path, folder: Path) -> Network:
+    """MobileNetV2 on 16 classes of Tiny-ImageNet: depthwise layers, relu6, most channels scaled."""
+    weights = data / "models/tinyimagenet-mobilenetv2.safetensors"
+    loaded = load_model("bench.models:tinyimagenet_mobilenet_v2", weights)
+    assert loaded.preprocess is not None
+    names = tuple(f"class {i}" for i in range(200))
+    test = replace(bw.open_source(data / "tiny-imagenet/val2000.csv"), classes=names)
+    assert test.labels is not None
+    test = test.subset(np.flatnonzero(test.labels < CLASSES))
+    fit = bw.open_source(data / "tiny-imagenet/train1000.csv").sample(32, 0)
+    return Network(Once(loaded.float_model, (3, 128, 128)), loaded.preprocess, fit, test, _effort(len(test), 32))
+
+
+def _effort(images: int, fit: int) -> Effort:
+    return Effort(images=images, fit=fit, layer_images=6, timed=False)
+
+
+NETWORKS: dict[str, Callable[[Path, Path], Network]] = {"resnet20": resnet20, "mobilenet_v2": mobilenet_v2}
