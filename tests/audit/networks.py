@@ -22,7 +22,7 @@ from bitwright.quantization import convert
 Array = npt.NDArray[Any]
 QUICK = bw.Recipe(algorithms=("equalize", "bias_correct"))
 """Scales channels, as the default does, and takes a tenth of the time."""
-CLASSES = 16
+CLASSES = 10
 """Of Tiny-ImageNet, which MobileNetV2 is judged on."""
 
 
@@ -104,12 +104,12 @@ def mobilenet_v2(data: Path, folder: Path) -> Network:
     test = replace(bw.open_source(data / "tiny-imagenet/val2000.csv"), classes=names)
     assert test.labels is not None
     test = test.subset(np.flatnonzero(test.labels < CLASSES))
-    fit = bw.open_source(data / "tiny-imagenet/train1000.csv").sample(32, 0)
-    return Network(Once(loaded.float_model, (3, 128, 128)), loaded.preprocess, fit, test, _effort(len(test), 32))
+    fit = bw.open_source(data / "tiny-imagenet/train1000.csv").sample(24, 0)
+    return Network(Once(loaded.float_model, (3, 128, 128)), loaded.preprocess, fit, test, _effort(len(test), 24))
 
 
 def _effort(images: int, fit: int) -> Effort:
-    return Effort(images=images, fit=fit, layer_images=6, timed=False)
+    return Effort(images=images, fit=fit, layer_images=4, timed=False)
 
 
 NETWORKS: dict[str, Callable[[Path, Path], Network]] = {"resnet20": resnet20, "mobilenet_v2": mobilenet_v2}

@@ -14,6 +14,7 @@ from bitwright.cli import app, main
 from tests.cli.conftest import QUANTIZE, Run
 
 COMMANDS = [
+    "audit",
     "bench",
     "check",
     "classify",

@@ -123,6 +123,7 @@ def stored_steps(layer: Layer, node: Node, x: Value, y: Value) -> Floats:
 @torch.no_grad()
 def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
     nodes: dict[str, Any] = {node.name: node for node in artifact.graph.nodes}
+    unknown: dict[str, npt.NDArray[np.bool_]] = {}
     for node in prepared.graph.nodes:
         layer, op = prepared.layer(node.name), float_op(node)
         alone = op.weighted and hasattr(layer, "equalized") and operand(node, "residual") is None
@@ -132,22 +133,44 @@ def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
         readers = readers_of(prepared, node.name)
         if not readers or y.type is None:
             continue
-        integer, groups = nodes[node.name], groups_of(nodes[node.name])
-        real = real_weight(layer, integer, x)
-        steps = weight_steps(integer.tensors["weight"], real, groups)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.median((np.abs(stored_steps(layer, integer, x, y)) / steps).reshape(-1, groups), axis=1)
-        known = _alike(integer.tensors["weight"], real) & np.isfinite(ratio) & (ratio > 0)
-        factor = np.where(known, _power_of_two(ratio), 1.0)
+        integer = nodes[node.name]
+        ratio = _ratio(layer, integer, x, y)
+        known = _alike(integer.tensors["weight"], real_weight(layer, integer, x)) & np.isfinite(ratio) & (ratio > 0)
+        above = unknown.get(source(node)) if is_depthwise(layer) else None
+        if above is not None and above.shape == known.shape:
+            known &= ~above
+        factor = np.where(known, ratio, 1.0)
         if known.all() and "smooth" not in prepared.recipe.algorithms:
             factor /= (
                 factor.min()
             )  # `equalize` leaves the loudest channel: what all multipliers have in common is damage
         rescale(layer, readers, torch.from_numpy(factor).float())
-        for reader in readers:
-            if not known.all() and not is_depthwise(reader):
-                factor[~known] = _told_by(nodes[reader.node.name], reader, known)
-                rescale(layer, readers, torch.from_numpy(factor).float())
+        dense = [reader for reader in readers if not is_depthwise(reader)]
+        if not known.all() and dense:
+            factor[~known] = _told_by(nodes[dense[0].node.name], dense[0], known)
+            rescale(layer, readers, torch.from_numpy(factor).float())
+            if above is not None and above.shape == known.shape:
+                _settle(prepared, source(node), layer, above, factor / ratio)
+        elif not known.all():
+            unknown[node.name] = ~known
+
+
+def _settle(prepared: PreparedModel, name: str, reader: Layer, unknown: npt.NDArray[np.bool_], factors: Floats) -> None:
+    """Scale the channels of a layer that only a depthwise layer, whose own factor is known by now, could tell."""
+    layer = prepared.layer(name)
+    usable = unknown & np.isfinite(factors) & (factors > 0)
+    scale = np.where(usable, factors, layer.equalized.detach().double().numpy())
+    rescale(layer, [reader], torch.from_numpy(scale).float())
+
+
+def _ratio(layer: Layer, integer: Node, x: Value, y: Value) -> Floats:
+    """By what each channel's multiplier differs from the one that its codes ask for, as a power of two; 0, inf where lost."""
+    groups = groups_of(integer)
+    steps = weight_steps(integer.tensors["weight"], real_weight(layer, integer, x), groups)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.median((np.abs(stored_steps(layer, integer, x, y)) / steps).reshape(-1, groups), axis=1)
+    found: Floats = _power_of_two(ratio)
+    return found
 
 
 def _alike(codes: npt.NDArray[np.int8], real: Floats) -> npt.NDArray[np.bool_]:

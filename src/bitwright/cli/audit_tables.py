@@ -24,7 +24,7 @@ LAYER_COLUMNS = (
     "dead>",
     "data>",
     "codes cover>",
-    "weights>",
+    "floats of weights>",
     "us>",
 )
 REMEDY_COLUMNS = ("remedy", "layer", "wins back>", "points>", "dB>", "bytes>", "us>")

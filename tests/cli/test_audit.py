@@ -1,0 +1,91 @@
+"""`bitwright audit`: of a healthy artifact, and of one with a fault that is planted."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import bitwright as bw
+from bitwright.audit.records import Audit
+from bitwright.cli import main
+from tests.cli.conftest import Run
+from tests.cli.test_quantize import RANDOM_WEIGHTS
+
+AUDIT = ("--model", "colours:net", "--data", "images", "--no-timing")
+
+
+@pytest.fixture
+def broken(project: Path) -> str:
+    """An artifact whose first layer has its channels in another order."""
+    artifact = bw.load("m.bw.safetensors")
+    nodes = []
+    for node in artifact.graph.nodes:
+        if node.op == "conv2d":
+            node = replace(node, tensors={**node.tensors, "weight": node.tensors["weight"][::-1].copy()})
+        nodes.append(node)
+    replace(artifact, graph=replace(artifact.graph, nodes=tuple(nodes))).save("broken.bw.safetensors")
+    return "broken.bw.safetensors"
+
+
+def test_nothing_is_wrong_with_an_artifact_as_it_was_made(run: Run):
+    result = run("audit", "m.bw.safetensors", *AUDIT)
+    assert result.code == 0
+    assert result.out.splitlines()[3].split() == ["top-1", "100.00", "%,", "float", "100.00", "%"]
+    assert "nothing is wrong" in result.out
+    rows = [line.split() for line in result.out.splitlines()]
+    assert [row[1:4] for row in rows if row[:1] == ["0"]] == [["conv2d", "int8", "uint8"]]
+    assert RANDOM_WEIGHTS in result.err
+
+
+def test_a_damaged_layer_is_named_and_the_remedy_is_tried(run: Run, broken: str):
+    result = run("audit", broken, *AUDIT, "-o", "audit.json", "--apply", "audited.toml")
+    assert result.code == 0
+    line = next(line for line in result.out.splitlines() if line.startswith("1."))
+    assert "fault: the first layer, 0: 4 of 9 weights are not what rounding the float model's gives" in line
+    assert "remedy: quantize the float model again, by the recipe of the artifact: wins back 100 %" in result.out
+    assert "quantize the float model with --recipe audited.toml" in result.err
+    found = Audit.read("audit.json")
+    assert [(f.kind, f.layer) for f in found.findings if f.is_fault] == [("weights", "0")]
+    assert found.digest == bw.load(broken).digest
+    assert found.recipe == bw.Recipe.parse("audited.toml").to_json()
+    again = ("quantize", "colours:net", "--data", "images", "--recipe", "audited.toml", "-o", "again.bw.safetensors")
+    assert main([*again]) == 0
+    assert bw.load("again.bw.safetensors").graph["0"].tensors["weight"][0].tolist() == [[[127]], [[0]], [[0]]]
+
+
+def test_json_is_the_record_and_nothing_else(run: Run, broken: str):
+    result = run("audit", broken, *AUDIT, "--parts", "layers", "--json")
+    found = Audit.from_json(json.loads(result.out))
+    assert [layer.name for layer in found.layers] == [node.name for node in bw.load(broken).graph.nodes]
+    assert (found.remedies, found.recipe, found.before.microseconds) == ((), None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--parts", "layers", "--apply", "r.toml"), 2, "--apply needs the part 'remedies'"),
+        (("--apply", "r.txt"), 2, "a file name that ends in .toml"),
+        (("--parts", "flavour"), 2, "'flavour' is not of the form PART,..."),
+        (("--encoder", "dither"), 2, "leave --encoder out"),
+        (("-o", "nowhere/audit.json"), 1, "cannot write nowhere/audit.json: there is no folder"),
+        (("--calibration", "mixed/none.csv"), 1, "mixed/none.csv"),
+    ],
+)
+def test_what_is_refused(run: Run, options: tuple[str, ...], code: int, said: str):
+    result = run("audit", "m.bw.safetensors", *AUDIT, *options)
+    assert (result.code, result.out) == (code, "")
+    assert said in result.err
+
+
+def test_another_model_is_refused(run: Run, project: Path):
+    (project / "others.py").write_text(
+        "from colours import *\ndef wide():\n    model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), "
+        "nn.Flatten(), nn.Linear(5, 3))\n    return model\nwide.preprocess = net.preprocess\n"
+    )
+    result = run("audit", "m.bw.safetensors", "--model", "others:wide", "--data", "images", "--no-timing")
+    assert result.code == 1
+    assert (
+        "error: the artifact was not made of this model: expected a layer '0' of (5, 8, 8), found (3, 8, 8)"
+        in result.err
+    )
