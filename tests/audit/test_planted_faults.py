@@ -37,7 +37,7 @@ MOBILENET_V2: dict[str, Planted] = {
         "dead_channel",
         "features.1.conv.0.0",
     ),
-    "shuffled class names": (lambda n: faults.shuffled(n.artifact, 10), "names", None),
+    "shuffled class names": (lambda n: faults.shuffled(n.artifact, 16), "names", None),
     "a damaged weight block": (
         lambda n: faults.damaged(n.artifact, "features.2.conv.0.0"),
         "weights",

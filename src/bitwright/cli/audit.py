@@ -9,6 +9,7 @@ import click
 
 from bitwright.artifact import Artifact, load
 from bitwright.cli.audit_tables import print_audit
+from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.needs import expect_modules, expect_outputs
@@ -62,7 +63,7 @@ def _count(name: str, default: int, help_: str) -> Callable[[F], F]:
     "--seconds",
     default=120.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     help="No further remedy is begun after this time.",
 )
 @click.option("--no-timing", is_flag=True, help="Measure no times.")
