@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from bitwright.artifact import Artifact
+from bitwright.budget.race import Latency
 from bitwright.chance import exact_interval
 from bitwright.errors import ModelError
 from bitwright.evaluation import evaluate
@@ -17,6 +18,7 @@ from bitwright.images.sources import ImageSource
 from bitwright.models.float_models import TorchModel
 from bitwright.report import Report, render
 from bitwright.report.build import build
+from bitwright.report.contenders import noise_remarks
 from bitwright.report.peers import open_peer
 from bitwright.summary import model_summary, plan_summary
 from tests.report.test_render import Parsed
@@ -75,6 +77,15 @@ def test_bytes_and_latency(report: Report, artifact: Artifact, net: TorchModel):
     assert report.integer.ratio == 1
     assert report.float_.ratio is not None
     assert f" {report.float_.ratio:.1f} \u00d7 as fast" in Parsed(render(report)).text
+
+
+def test_a_latency_that_was_disturbed_is_said():
+    quiet, busy = Latency(1.2, 1.0, 1.0), Latency(67.4, 3.1, 56.0)
+    assert noise_remarks({"bitwright": quiet, "OpenVINO, float32": quiet}) == ()
+    (remark,) = noise_remarks({"bitwright": quiet, "float": busy})
+    assert remark.startswith(
+        "latency of PyTorch, float32: the median is 67.4 ms and the least 3.1 ms; something else ran"
+    )
 
 
 def test_samples_are_the_surest_of_what_differs(report: Report, artifact: Artifact, source: ImageSource):

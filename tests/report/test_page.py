@@ -63,8 +63,16 @@ def test_every_chart_is_drawn_and_nothing_is_cut(opened, width: int, scheme: str
         .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent.slice(0, 80))"""
     assert page.evaluate(cut) == []
     assert page.evaluate(CLIPPED) == []
+    assert page.evaluate(LABELS) == []
 
 
+LABELS = """() => [...document.querySelectorAll("[data-chart]")].flatMap((chart) => {
+    const labels = chart.querySelectorAll("[aria-label$='-axis label'], [aria-label$='-axis tick label'] text");
+    const boxes = [...labels].map((label) => label.getBoundingClientRect());
+    const meet = (a, b) => a.left < b.right && b.left < a.right && a.top + 1 < b.bottom && b.top + 1 < a.bottom;
+    return boxes.some((a, i) => boxes.slice(0, i).some((b) => meet(a, b))) ? [chart.dataset.chart] : [];
+})"""
+"""Charts whose axes' labels overlap."""
 CLIPPED = """() => [...document.querySelectorAll("[data-chart]")].flatMap((chart) => {
     const frame = chart.getBoundingClientRect();
     return [...chart.querySelectorAll("text")].filter((text) => {

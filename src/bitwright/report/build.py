@@ -21,7 +21,7 @@ from bitwright.labels import By
 from bitwright.models.float_models import TorchModel
 from bitwright.progress import SILENT, Progress
 from bitwright.report.audited import Audited
-from bitwright.report.contenders import class_rows, contenders_of
+from bitwright.report.contenders import class_rows, contenders_of, noise_remarks
 from bitwright.report.peers import Peer, open_peer, torch_run
 from bitwright.report.record import Front, Report
 from bitwright.report.samples import samples_of
@@ -116,7 +116,7 @@ def build(
         plan=plan_summary(artifact, threads),
         environment=environment(threads),
         signature=SIGNATURE,
-        remarks=tuple(filter(None, (outcomes.remark, outcomes.doubt))),
+        remarks=(*filter(None, (outcomes.remark, outcomes.doubt)), *noise_remarks(latencies)),
         verdict=verdict,
         audit=audit,
         front=front,

@@ -7,6 +7,11 @@ from bitwright.chance import exact_interval
 from bitwright.gates.outcomes import Answers, Outcomes
 from bitwright.report.record import ClassRow, Contender
 
+NAMES = {"bitwright": "bitwright, integers", "float": "PyTorch, float32"}
+"""What the page calls them; a peer has its own name."""
+NOISY = 3.0
+"""A median so many times the least call was disturbed: on a machine of its own it is 1.0 to 1.5 times."""
+
 
 def contenders_of(
     outcomes: Outcomes, sizes: Mapping[str, int | None], latencies: Mapping[str, Latency]
@@ -14,12 +19,21 @@ def contenders_of(
     """Ours, the float model and the peers, in this order. `sizes` and `latencies` are by name: "bitwright", "float", ..."""
     answers = {"bitwright": outcomes.integer, "float": outcomes.float_, **outcomes.peers}
     kinds = {"bitwright": "integer", "float": "float"}
-    names = {"bitwright": "bitwright, integers", "float": "PyTorch, float32"}
     return tuple(
         _contender(
-            names.get(name, name), kinds.get(name, "peer"), outcomes, found, sizes.get(name), latencies.get(name)
+            NAMES.get(name, name), kinds.get(name, "peer"), outcomes, found, sizes.get(name), latencies.get(name)
         )
         for name, found in answers.items()
+    )
+
+
+def noise_remarks(latencies: Mapping[str, Latency]) -> tuple[str, ...]:
+    """Sentences on latencies, by name, that something else on the machine disturbed: whose median is far above the least."""
+    return tuple(
+        f"latency of {NAMES.get(name, name)}: the median is {found.median_ms:.3g} ms and the least {found.least_ms:.3g} ms; "
+        "something else ran on this machine, so the ratio says little"
+        for name, found in latencies.items()
+        if found.median_ms > NOISY * found.least_ms
     )
 
 

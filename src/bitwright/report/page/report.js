@@ -99,7 +99,7 @@
     const scale = { label, grid: true, nice: true, labelArrow: "none" };
     return Plot.plot({
       width, style: ink, color: { domain: schemes, range: palette.slice(0, schemes.length), legend: schemes.length > 1 },
-      ...(tall ? { height: 16 * rows.length + 60, marginLeft: 150, marginRight: 20, x: { ...scale, axis: "top" }, y: band }
+      ...(tall ? { height: 16 * rows.length + 74, marginTop: 44, marginLeft: 150, marginRight: 20, x: { ...scale, axis: "top", labelOffset: 38 }, y: band }
                : { height: 330, marginBottom: 120, marginLeft: 56, marginTop: 26, x: { ...band, tickRotate: -60 }, y: scale }),
       marks: [
         (tall ? Plot.barX : Plot.barY)(rows, { ...value, ...place, fill: scheme, rx: 1 }),
@@ -136,8 +136,8 @@
     const place = new Map(rows.map((c, i) => [i, c.name]));
     const indexed = rows.map((c, i) => ({ ...c, i }));
     return Plot.plot({
-      width, height: 22 * rows.length + 56, marginLeft, marginTop: 34, marginBottom: 8, marginRight: 20, style: ink,
-      x: { domain: [Math.min(0, ...ends), Math.max(0, ...ends)], nice: true, grid: true, axis: "top", label: data.drop.labelled ? "points lost →" : "% changed →", labelArrow: "none" },
+      width, height: 22 * rows.length + 66, marginLeft, marginTop: 44, marginBottom: 8, marginRight: 20, style: ink,
+      x: { domain: [Math.min(0, ...ends), Math.max(0, ...ends)], nice: true, grid: true, axis: "top", label: data.drop.labelled ? "points lost →" : "% changed →", labelArrow: "none", labelOffset: 38 },
       y: { type: "band", domain: indexed.map((c) => c.i), label: null, tickFormat: (i) => short(place.get(i), letters), tickSize: 0 },
       marks: [
         Plot.ruleX([0], { stroke: "var(--muted)" }),
