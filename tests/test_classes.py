@@ -61,6 +61,12 @@ FORMS = {
     "plain.csv": "tench\ngold fish\n",
     "numbers.csv": "1,gold fish\n0,tench\n",
     "header.csv": "name,index,wnid\ntench,0,n01440764\ngold fish,1,n01443537\n",
+    "another order.txt": "1 gold fish\n0 tench\n",
+    "behind.txt": "tench 0\ngold fish 1\n",
+    "behind, another order.txt": "gold fish = 1\ntench = 0\n",
+    "no header, another order.csv": "gold fish,1\ntench,0\n",
+    "an unusual header.csv": "idx,name\n1,gold fish\n0,tench\n",
+    "counts are no order.csv": "name,images\ntench,1300\ngold fish,900\n",
     "manifest.csv": "path,label,wnid,class_name\nx,1,n01443537,gold fish\ny,0,n01440764,tench\nz,1,n01443537,gold fish\n",
 }
 
@@ -89,12 +95,19 @@ def test_every_form_of_file(name: str, tmp_path: Path) -> None:
         ("two.csv", "label,name\n0,a\n0,b\n", "'a' and 'b'"),
         ("none.csv", "path,label\nx,0\n", "expected a column of class names"),
         ("nothing.csv", "", "expected a column of class names"),
+        ("from one.csv", "n,name\n2,b\n1,a\n", "found none for 0"),
+        ("from one.txt", "2 b\n1 a\n", "found none for 0"),
     ],
 )
 def test_files_that_make_no_sense(name: str, text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(LabelError, match=message):
         read_classes(tmp_path / name)
+
+
+def test_names_may_hold_numbers(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("grade 1\ngrade 0\ngrade 2\n")
+    assert read_classes(tmp_path / "names.txt").names == ("grade 1", "grade 0", "grade 2")
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:

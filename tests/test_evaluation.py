@@ -247,12 +247,55 @@ def test_one_logit_is_judged_by_its_sign(squeezed: bool) -> None:
     assert (found.classes, found.at_chance, len(found.per_class)) == (2, False, 2)
 
 
+ENDS: dict[str, Any] = {
+    "sigmoid": torch.sigmoid,
+    "sigmoid without its axis": lambda x: torch.sigmoid(x).squeeze(1),
+    "its axis lost before": lambda x: torch.sigmoid(x[:, 0]),
+    "logarithm of a sigmoid": torch.nn.functional.logsigmoid,
+    "logarithm by hand": lambda x: torch.sigmoid(x).log().flatten(),
+    "no sigmoid, but no axis": lambda x: x.view(-1),
+    "none": lambda x: x,
+}
+
+
+@pytest.mark.filterwarnings("ignore::bitwright.errors.CaptureWarning")  # that a sigmoid is left out
+@pytest.mark.parametrize("end", ENDS)
+def test_a_single_output_may_be_a_probability(end: str) -> None:
+    torch.manual_seed(3)
+    logits = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 1)).eval()
+    with torch.no_grad():
+        found = logits(torch.from_numpy(PREPROCESS.normalise(IMAGES)))[:, 0]
+        logits.get_submodule("3").get_parameter("bias").sub_(found.median())
+    labels = (found > found.median()).numpy().astype(np.int64)
+    binary = ImageSource(ArrayReader(IMAGES, "set"), "set", labels)
+    model = Returns(ENDS[end], logits)
+    result = evaluate(model, binary, preprocess=PREPROCESS)
+    assert (result.top1, result.remarks) == (100.0, ())
+    made = quantize(model, IMAGES, preprocess=PREPROCESS)
+    np.testing.assert_array_equal(Engine(made)(IMAGES), Engine(quantize(logits, IMAGES, preprocess=PREPROCESS))(IMAGES))
+    agreement = evaluate(made, binary, reference=model).agreement
+    assert agreement is not None
+    assert agreement > 95
+
+
+def test_a_single_output_that_looks_like_a_probability_is_said() -> None:
+    model = Returns(lambda x: 1 / (1 + torch.exp(-x[:, :1])))
+    (remark,) = (
+        text
+        for text in evaluate(
+            model, ImageSource(ArrayReader(IMAGES, "set"), "set", LABELS % 2), preprocess=PREPROCESS
+        ).remarks
+        if "probability" in text
+    )
+    assert remark.startswith("the single output of the float model is between 0 and 1 for all 150 images")
+
+
 class Returns(nn.Module):
     """A model that returns what a function makes of its logits."""
 
-    def __init__(self, wrapped) -> None:
+    def __init__(self, wrapped, model: nn.Module | None = None) -> None:
         super().__init__()
-        self.model, self.wrapped = MODEL, wrapped
+        self.model, self.wrapped = model or MODEL, wrapped
 
     def forward(self, x: torch.Tensor):
         return self.wrapped(self.model(x))

@@ -3,7 +3,7 @@ well, by other numbers than the labels have; and exact intervals and tests of co
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 SURE = 0.01
 """Guessing is right this often, or more often, in less than one of a hundred trials: then it was no guessing."""
@@ -30,28 +30,63 @@ def chance_remark(who: str, right: int, images: int, classes: int) -> str:
 
 
 STEADY = 0.8
+"""A label gets one other class this often, or more often: then it stands for that class."""
+_STEADY_WHEN_WEAK = 0.4
 _FEWEST = 5
 
 
 def order_remark(confusion: Mapping[tuple[int, int], int]) -> str | None:
-    """What to say where most images have a label that nearly always gets one other class, and no two labels the same: labels in
-    another order. None where that is not so. `confusion` counts (label, guess) pairs."""
+    """What to say of labels in another order than the model's classes; None where they are in the same, as far as can be seen.
+
+    They are in another order where most images have a label that nearly always gets one other class, and no other label gets
+    that; or where some labels nearly always get each other's classes, however few they are. Of a model at chance level
+    "nearly always" is less often: it may be a weak one that knows the classes by other numbers.
+    `confusion` counts (label, guess) pairs.
+    """
     guesses: defaultdict[int, Counter[int]] = defaultdict(Counter)
-    for (label, guess), images in confusion.items():
-        guesses[label][guess] = images
-    taken_for, moved = dict[int, int](), 0
+    for (label, guess), count in confusion.items():
+        guesses[label][guess] = count
+    images, right = sum(confusion.values()), sum(count for (label, guess), count in confusion.items() if label == guess)
+    classes = len({number for pair in confusion for number in pair})
+    steady = STEADY
+    if at_chance(right, images, classes):
+        steady = min(STEADY, max(_STEADY_WHEN_WEAK, 3 / classes))
+    taken_for: dict[int, int] = {}
     for label, counts in sorted(guesses.items()):
-        (guess, most), images = counts.most_common(1)[0], counts.total()
-        if guess != label and images >= _FEWEST and most >= STEADY * images:
+        (guess, most), seen = counts.most_common(1)[0], counts.total()
+        if guess != label and seen >= _FEWEST and most >= steady * seen:
             taken_for[label] = guess
-            moved += images
-    if len(taken_for) < 2 or len(set(taken_for.values())) < len(taken_for) or 2 * moved < sum(confusion.values()):
+    shares = Counter(taken_for.values())
+    taken_for = {label: guess for label, guess in taken_for.items() if shares[guess] == 1}
+    exchanged = {label for label in taken_for if _comes_back(label, taken_for)}
+    moved = sum(guesses[label].total() for label in taken_for)
+    if len(taken_for) < 2 or not (exchanged or 2 * moved >= images):
         return None
     some = ", of ".join(f"{label} for {guess}" for label, guess in list(taken_for.items())[:3])
     return (
-        "are the labels in another order than the model's classes? Nearly all images of label "
+        "are the labels in another order than the model's classes? Most images of label "
         f"{some.replace(' for ', ' are taken for class ', 1)}{', ...' if len(taken_for) > 3 else ''}"
     )
+
+
+def _comes_back(label: int, taken_for: Mapping[int, int]) -> bool:
+    """Whether a label's class is another label's, whose class is another's, ... whose class is this label's."""
+    at = taken_for.get(label)
+    for _ in taken_for:
+        if at is None or at == label:
+            break
+        at = taken_for.get(at)
+    return at == label
+
+
+def doubts(who: str, labels: Sequence[int], guesses: Sequence[int], classes: int) -> str | None:
+    """What to say of labels that do not seem to be a model's: it only guesses them, or they are in another order; else None."""
+    confusion = Counter(zip(labels, guesses, strict=True))
+    right, images = sum(count for (label, guess), count in confusion.items() if label == guess), len(labels)
+    order = order_remark(confusion)
+    if at_chance(right, images, classes):
+        return chance_remark(who, right, images, classes) + ("" if order is None else f" Or {order}")
+    return None if order is None else f"{who} is right on {100 * right / images:.1f} % of {images:,} images; {order}"
 
 
 def exact_interval(count: int, images: int, confidence: float = 0.95) -> tuple[float, float]:

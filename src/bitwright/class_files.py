@@ -1,9 +1,12 @@
 """Class names from a file: text, JSON or CSV, in the forms that are passed around.
 
-text    a name a line; perhaps behind its number (`0: tench`) or its wnid (`n01440764 tench, Tinca tinca`)
+text    a name a line; perhaps behind its number (`0: tench`), before it (`/a/airfield 0`), or behind its wnid (`n01440764
+        tench, Tinca tinca`)
 JSON    [name, ...], {"0": name}, {"0": [wnid, name]} (imagenet_class_index.json), {name: 0} (ImageFolder's class_to_idx),
         a `config.json` with id2label; a Python dict of numbers and names as well (imagenet1000_clsidx_to_labels.txt)
-CSV     columns of names, perhaps one of numbers: index or label; path is passed over, so that a manifest will do
+CSV     columns of names, perhaps one of numbers: index or label, or any that counts the classes; path is passed over, so
+        that a manifest will do
+Where there are numbers, they are the order, whatever that of the lines is.
 The last name of a class is what it is called, unless a column says `name`; the ones before it are its other names.
 """
 
@@ -12,7 +15,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from bitwright.classes import ClassNames
 from bitwright.errors import LabelError
 
 _NUMBERED = re.compile(r"(?P<number>\d{1,9})(?:\s*[:,;]\s*|\s+)(?P<name>.*\S)")
+_COUNTED = re.compile(r"(?P<name>\S(?:.*?\S)?)(?:\s*[:,;=]\s*|\s+)(?P<number>\d{1,9})")
 _WNID = re.compile(r"(?P<wnid>n\d{8})\s+(?P<name>.*\S)")
 _NUMBERS = ("index", "label", "id", "class_id", "class_index", "label_id")
 _NAMES = ("name", "class_name", "class", "label_name", "category")
@@ -70,9 +74,12 @@ def _from_lines(lines: Sequence[str], where: str) -> Rows:
     names = [line.strip() for line in lines]
     if empty := [i for i, name in enumerate(names, 1) if not name]:
         raise LabelError(f"{where}, line {empty[0]}: expected a class name, found an empty line")
-    numbered = [_NUMBERED.fullmatch(name) for name in names]
-    if all(match is not None and int(match["number"]) == i for i, match in enumerate(numbered)):
-        names = [match["name"] for match in numbered if match is not None]
+    for form in (_NUMBERED, _COUNTED):
+        matches = [match for name in names if (match := form.fullmatch(name)) is not None]
+        found = {int(match["number"]): match["name"] for match in matches}
+        if len(found) == len(set(found.values())) == len(names) and _count(found):
+            names = [name for (name,) in _in_order({number: (name,) for number, name in found.items()}, where)]
+            break
     behind = [_WNID.fullmatch(name) for name in names]
     return [
         (match["wnid"], match["name"]) if match is not None else (name,)
@@ -118,8 +125,11 @@ def _from_csv(text: str, where: str) -> Rows:
         header = [""] * len(header)
         if table and table[0][0].strip().isdecimal():
             header[0] = _NUMBERS[0]
-    number = next((i for i, column in enumerate(header) if column in _NUMBERS and _all_numbers(table, i)), None)
-    kept = [i for i, column in enumerate(header) if i != number and column != "path" and not _all_numbers(table, i)]
+    all_numbers = [i for i in range(len(header)) if _all_numbers(table, i)]
+    number = next((i for i in all_numbers if header[i] in _NUMBERS), None)
+    if number is None:
+        number = next((i for i in all_numbers if _count({int(row[i]) for row in table})), None)
+    kept = [i for i, column in enumerate(header) if i not in all_numbers and column != "path"]
     kept.sort(key=lambda i: header[i] in _NAMES)
     rows = [tuple(row[i].strip() for i in kept if i < len(row)) for row in table]
     if not rows or not all(rows):
@@ -132,6 +142,11 @@ def _from_csv(text: str, where: str) -> Rows:
         if found.setdefault(key, row) != row:
             raise LabelError(f"{where}: expected one name for class {key}, found {found[key][-1]!r} and {row[-1]!r}")
     return _in_order(found, where)
+
+
+def _count(numbers: Collection[int]) -> bool:
+    """Whether numbers count something, from 0 or from 1."""
+    return len(numbers) > 1 and max(numbers) - min(numbers) == len(set(numbers)) - 1 and min(numbers) < 2
 
 
 def _all_numbers(table: list[list[str]], column: int) -> bool:

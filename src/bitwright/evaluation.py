@@ -217,11 +217,13 @@ class _Tally:
         self.classes, self.labelled, self.compared = classes, labelled, compared
         self.images = self.top1 = self.top5 = self.agreed = self.reference_top1 = self.reference_top5 = 0
         self.confusion: Counter[tuple[int, int]] = Counter()
+        self.beyond_probability = False
 
     def add(self, logits: Logits, labels: npt.NDArray[np.int64] | None, reference: Logits | None) -> None:
         """Count a batch: its logits, its labels if it has any, and the reference's logits if there is one."""
         self.images += len(logits)
         guesses = classes_of(logits)
+        self.beyond_probability |= logits.shape[1] > 1 or bool(((logits < 0) | (logits > 1)).any())
         if reference is not None:
             self.agreed += int((guesses == classes_of(reference)).sum())
         if labels is None:
@@ -249,10 +251,17 @@ class _Tally:
         }
 
     def remarks(self, who: str) -> list[str]:
-        """Sentences about a model at chance level (the reference, else the model, called `who`) or labels in disorder."""
+        """Sentences about a model at chance level (the reference, else the model, called `who`), labels in disorder, or one
+        output that looks like a probability."""
+        said = []
+        if self.images > 1 and not self.beyond_probability:
+            said.append(
+                f"the single output of {who.removesuffix(' itself')} is between 0 and 1 for all {self.images:,} images, as a "
+                "probability is; its class is told by its sign, so it has to be the logit in front of the sigmoid"
+            )
         if not self.labelled:
-            return []
-        right, said = self.reference_top1 if self.compared else self.top1, list[str]()
+            return said
+        right = self.reference_top1 if self.compared else self.top1
         if at_chance(right, self.images, self.classes):
             who = "the float model itself" if self.compared else who
             said.append(chance_remark(who, right, self.images, self.classes))

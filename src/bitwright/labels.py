@@ -67,6 +67,12 @@ def names_for(source: ImageSource, outputs: int) -> tuple[str, ...] | None:
     return names if numbers is None or (numbers == np.arange(len(names))).all() else None
 
 
+def names_taken(source: ImageSource, outputs: int) -> ClassNames | None:
+    """The same as `ClassNames`: what the labels of other sources are matched with."""
+    names = names_for(source, outputs)
+    return None if names is None else ClassNames(names, where=source.where)
+
+
 def _by_name(source: ImageSource, names: tuple[str, ...], known: ClassNames | None, count: int) -> Fitted:
     if known is not None and _matches(source, names, known):
         return Fitted(_ordered(source, _matched(source, names, known), known, count), "name")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import bitwright as bw
@@ -53,6 +54,25 @@ def test_where_nothing_helps_it_says_so(digits: Digits, monkeypatch: pytest.Monk
     monkeypatch.setattr(Judge, "verify", verify)
     with pytest.raises(BudgetError, match=r"the best one, with equalize, adaround, bias_correct, has 27.00 points"):
         tune(digits, recipe="w2a2")
+
+
+NAMES = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibis", "jay")
+
+
+def test_held_out_labels_mean_the_classes_of_the_source(digits: Digits):
+    """Where the model has no names, it takes those of the source, and the images held out are judged by these."""
+    assert digits.source.labels is not None
+    named = digits._replace(source=replace(digits.source, classes=NAMES))
+    order = [1, 0, *range(2, 10)]
+    held_out = replace(
+        digits.source, labels=np.array(order)[digits.source.labels], classes=tuple(NAMES[i] for i in order)
+    )
+    tuned = tune(named, max_drop=1.0, held_out=held_out)
+    assert tuned.artifact.class_names == NAMES
+    same = tune(digits, max_drop=1.0, held_out=digits.source)
+    assert tuned.steps[-1][1].drop == same.steps[-1][1].drop
+    with pytest.raises(BudgetError, match=r"another order .* label 0 are taken for class 1, of 1 for 0"):
+        tune(digits, max_drop=1.0, held_out=replace(held_out, classes=None))
 
 
 def test_labels_that_the_float_model_only_guesses_are_not_judged_by(digits: Digits):

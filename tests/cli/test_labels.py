@@ -101,7 +101,8 @@ def test_labels_beyond_the_outputs_stop_before_the_work(command: str, run: Run, 
 
 
 @pytest.mark.parametrize(
-    "command", [name for name in COMMANDS if name not in ("evaluate", "quantize --test", "train --test")]
+    "command",
+    [name for name in COMMANDS if name not in ("evaluate", "quantize --test", "search --held-out", "train --test")],
 )
 def test_too_few_named_classes_for_a_model_without_names(command: str, run: Run, tmp_path: Path, out: Path):
     data = manifest(tmp_path / "two.csv", {"red": "red", "blue": "blue"})

@@ -57,6 +57,13 @@ def test_training_lowers_the_loss() -> None:
     assert accuracy > 50
 
 
+def test_a_float_model_that_only_guesses_is_said_before_training() -> None:
+    heard = Heard()
+    run(options=replace(OPTIONS, epochs=0.05), progress=heard)
+    (said,) = (text for text in heard.said if "are labels, mean and std right?" in text)
+    assert said.startswith("warning: the float model itself is right on")
+
+
 @pytest.mark.parametrize("recipe", ["w4a4", ["w4a8", "w1a1"]], ids=["one stage", "two stages"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_resumed_run_ends_the_same(recipe, optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """`HeldOut`: images that nothing was fitted on, and what the float model takes them for; it measures drops on them."""
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from bitwright.artifact import Artifact
 from bitwright.budget.cache import Cache, pixels_digest
 from bitwright.budget.drop import Classes, Drop, drop_between
-from bitwright.chance import at_chance, chance_remark, order_remark
+from bitwright.chance import doubts
 from bitwright.classes import ClassNames
 from bitwright.engine import Engine
 from bitwright.errors import SourceError
@@ -72,15 +71,11 @@ class HeldOut:
     bad: tuple[BadImage, ...]
 
     def at_chance(self, classes: int) -> str | None:
-        """What to say of a float model that is no better than guessing on the labels; None where it is, or there are none."""
+        """What to say of a float model that is no better than guessing on the labels, or knows the classes in another order;
+        None where it is neither, or there are no labels."""
         if self.labels is None:
             return None
-        right, images = int((self.float_guesses == self.labels).sum()), len(self.labels)
-        if not at_chance(right, images, classes):
-            return None
-        order = order_remark(Counter(zip(self.labels.tolist(), self.float_guesses.tolist(), strict=True)))
-        remark = chance_remark("the float model itself", right, images, classes)
-        return remark if order is None else f"{remark} Or {order}"
+        return doubts("the float model itself", self.labels.tolist(), self.float_guesses.tolist(), classes)
 
     def drop(self, artifact: Artifact, threads: int | None = None) -> Drop:
         """What an integer model loses on them, as it runs in the engine."""

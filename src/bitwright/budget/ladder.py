@@ -19,7 +19,7 @@ from bitwright.errors import BudgetError
 from bitwright.evaluation import known_classes
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import BadImage, ImageSource, as_source
-from bitwright.labels import By, names_for
+from bitwright.labels import By, names_taken
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import class_count
 from bitwright.progress import SILENT, Progress
@@ -114,8 +114,12 @@ def quantize_within(
     prepared = prepare(model, preprocess=preprocess, recipe=plan)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     known = known_classes(None, classes, outputs)
-    judged = fitted_labels(source if held_out is None else held_out, known, outputs, labels, progress)
-    fitted, others = split(judged if held_out is None else source, calibrate, verify, seed, held_out and judged)
+    named = known or names_taken(source, outputs)
+    if held_out is None:
+        source = fitted_labels(source, known, outputs, labels, progress)
+    else:
+        held_out = fitted_labels(held_out, named, outputs, labels, progress)
+    fitted, others = split(source, calibrate, verify, seed, held_out)
     pixels, bad = read(fitted, preprocess)
     key = study_key(prepared, pixels)
     verified = hold_out(others, model, key, preprocess, store, progress)
@@ -141,9 +145,8 @@ def quantize_within(
     artifact = judge.artifact(steps[-1][1].recipe)
     record = {"max_drop": max_drop, "steps": [_told(rung, tried) for rung, tried in steps]}
     record["float_at_chance"] = verified.at_chance(class_count(outputs)) is not None
-    named = names_for(source, outputs) if known is None else known.names
     told = {**artifact.provenance, "auto": record, **(provenance or {})}
-    artifact = replace(artifact, classes=named, provenance=told)
+    artifact = replace(artifact, classes=None if named is None else named.names, provenance=told)
     return Tuned(artifact, tuple(steps), max_drop, (*bad, *verified.bad))
 
 

@@ -24,7 +24,7 @@ from bitwright.errors import BudgetError
 from bitwright.evaluation import known_classes
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
-from bitwright.labels import By, names_for
+from bitwright.labels import By, names_taken
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import class_count
 from bitwright.progress import SILENT, Progress
@@ -99,8 +99,12 @@ def search(
     prepared = prepare(model, preprocess=preprocess, recipe=cheap(base))
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     known = known_classes(None, classes, outputs)
-    judged = fitted_labels(source if held_out is None else held_out, known, outputs, labels, progress)
-    fitted, others = split(judged if held_out is None else source, calibrate, verify, seed, held_out and judged)
+    named = known or names_taken(source, outputs)
+    if held_out is None:
+        source = fitted_labels(source, known, outputs, labels, progress)
+    else:
+        held_out = fitted_labels(held_out, named, outputs, labels, progress)
+    fitted, others = split(source, calibrate, verify, seed, held_out)
     pixels, bad = read(fitted, preprocess)
     study = Study(prepared, pixels, store, bits, threads)
     verified = hold_out(others, model, study.key, preprocess, store, progress)
@@ -129,9 +133,8 @@ def search(
     artifact = judge.artifact(best.recipe)
     searched = {"minimize": minimize, "max_drop": max_drop, "bits": study.bits, "drop": best.drop.to_json()}
     searched["float_at_chance"] = verified.at_chance(class_count(outputs)) is not None
-    named = names_for(source, outputs) if known is None else known.names
     record = {**artifact.provenance, "search": searched, **(provenance or {})}
-    artifact = replace(artifact, classes=named, provenance=record)
+    artifact = replace(artifact, classes=None if named is None else named.names, provenance=record)
     return Found(artifact, best, plain, tuple(points), minimize, max_drop, latency, (*bad, *verified.bad))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bitwright.capture.aliases import decompositions
 from bitwright.capture.aten import ATEN, ON_CONSTANTS
 from bitwright.capture.constants import fold, is_foldable
 from bitwright.capture.draft import Unmapped
@@ -21,7 +22,7 @@ from bitwright.capture.one_number import Elementwise
 from bitwright.capture.outputs import Output
 from bitwright.capture.program import Program
 from bitwright.capture.quiet import quiet
-from bitwright.capture.tail import find_tail, op_name
+from bitwright.capture.tail import find_squeeze, find_tail, op_name
 from bitwright.capture.unwrap import unwrap
 from bitwright.errors import CaptureError, CaptureWarning, GraphError
 from bitwright.graph import Graph, Shape
@@ -58,18 +59,16 @@ def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outpu
 
 def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> Captured:
     """What `capture` does, with the notes in place of warnings."""
-    model = unwrap(model)
-    exported = model if isinstance(model, torch.export.ExportedProgram) else _export(model, shape)
-    with quiet():
-        exported = exported.run_decompositions({})
+    exported = _exported(model, shape)
     program = Program(exported, shape, output)
     elementwise = Elementwise(program)
     live = _live(exported.graph, program.outputs.values())
     for node in live:
         _expect_no_randomness(node)
-    tail = find_tail(next(iter(program.outputs.values())), live) if len(program.outputs) == 1 else []
+    tail = _tail(program, live)
+    squeezed = find_squeeze(next(iter(program.outputs.values())), tail) if len(program.outputs) == 1 else []
     for node in live:
-        if node in tail:
+        if node in tail or node in squeezed:
             program.env[node] = program.env[node.all_input_nodes[0]]
             continue
         try:
@@ -79,11 +78,31 @@ def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outp
     return Captured(program.finish(), tuple(_notes(exported, live, tail)), tuple(program.foreign))
 
 
+def left_out(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> tuple[str, ...]:
+    """The ATen names of what `captured` leaves out at the end, in order: none where the model returns logits."""
+    exported = _exported(model, shape)
+    program = Program(exported, shape, output)
+    return tuple(map(op_name, reversed(_tail(program, _live(exported.graph, program.outputs.values())))))
+
+
+def _exported(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> torch.export.ExportedProgram:
+    model = unwrap(model)
+    exported: torch.export.ExportedProgram
+    exported = model if isinstance(model, torch.export.ExportedProgram) else _export(model, shape)
+    with quiet():
+        exported = exported.run_decompositions(decompositions())
+    return exported
+
+
+def _tail(program: Program, live: list[torch.fx.Node]) -> list[torch.fx.Node]:
+    return find_tail(next(iter(program.outputs.values())), live) if len(program.outputs) == 1 else []
+
+
 def _notes(
     exported: torch.export.ExportedProgram, live: list[torch.fx.Node], tail: list[torch.fx.Node]
 ) -> Iterator[str]:
     if tail:
-        names = " and ".join(op_name(node) for node in reversed(tail))
+        names = " and ".join(map(op_name, reversed(tail)))
         yield f"the final {names} is left out: the logits in front of it have the same classes"
     inputs = [node for node in exported.graph.nodes if node.op == "placeholder"]
     values = [node.meta.get("val") for node in (*inputs, *live)]

@@ -1,11 +1,13 @@
 """`logits_in`: the logits in whatever a module returns, as `capture` takes them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bitwright.capture.outputs import LOGITS, Output, choose, named
+from bitwright.capture.tail import LOGARITHMS
 from bitwright.errors import ModelError
 
 
@@ -42,6 +44,14 @@ def _advice(leaves: Mapping[str, Any]) -> str:
     if len(leaves) > 1:
         return f"say by output= (--logits) which of the outputs {', '.join(leaves)} the logits are"
     return "wrap it in a module that takes one image tensor and returns the logits"
+
+
+def one_logit(returned: Tensor, left_out: Collection[str]) -> Tensor:
+    """The logits [N, 1] of what a model of one output returns: a sigmoid that is left out of its graph is undone."""
+    if not left_out:
+        return returned
+    probabilities = returned.exp() if set(left_out) & set(LOGARITHMS) else returned
+    return torch.logit(probabilities, torch.finfo(torch.float32).eps)
 
 
 def are_probabilities(logits: Tensor) -> bool:

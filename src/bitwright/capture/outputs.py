@@ -47,6 +47,8 @@ def choose(found: Mapping[str, Any], output: Output) -> dict[str, Any]:
     wanted = [output] if isinstance(output, str) else list(output or ())
     if not wanted:
         wanted = list(found) if len(found) == 1 else [LOGITS] if LOGITS in found else []
+    if not found:
+        raise CaptureError("the model returns no tensor: does its forward return the logits?")
     if not wanted:
         raise CaptureError(
             f"the model has the outputs {', '.join(found)}; say by output= (--logits) which one the logits are"

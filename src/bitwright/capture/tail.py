@@ -11,6 +11,8 @@ import torch
 Fx = torch.fx.Node
 SOFTMAX = ("softmax", "_softmax", "log_softmax", "_log_softmax")
 SIGMOID = ("sigmoid", "special_expit", "log_sigmoid")
+LOGARITHMS = ("log_sigmoid", "log")
+"""These at the end are no probabilities, but their logarithms."""
 PASSED = (
     "log",
     "view",
@@ -40,6 +42,18 @@ def find_tail(output: Fx, live: Iterable[Fx]) -> list[Fx]:
         logs += [node] if name == "log" else []
         node = node.all_input_nodes[0]
     return []
+
+
+def find_squeeze(output: Fx, tail: Iterable[Fx]) -> list[Fx]:
+    """The ops at the end that take the axis of one logit away, [N, 1] to [N]; none where something else is in between."""
+    node, found, passed = output, list[Fx](), set(tail)
+    while node.op == "call_function" and node.meta["val"].dim() == 1:
+        if op_name(node) in (*PASSED, "select"):
+            found.append(node)
+        elif node not in passed:
+            return []
+        node = node.all_input_nodes[0]
+    return found if node.op == "call_function" and node.meta["val"].dim() == 2 and _classes(node) == 1 else []
 
 
 def op_name(node: Fx) -> str:

@@ -13,7 +13,7 @@ from bitwright.cli.output import report
 from bitwright.evaluation import known_classes, outputs_of
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
-from bitwright.labels import By, fit_labels, names_for
+from bitwright.labels import By, fit_labels, names_for, names_taken
 from bitwright.prediction import class_count
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ class Named:
                 fit_labels(source, self.known or self._taken(named_by), self.outputs, self.naming.by)
 
     def _taken(self, source: ImageSource | None) -> ClassNames | None:
-        names = None if source is None else names_for(source, self.outputs)
-        return None if source is None or names is None else ClassNames(names, where=source.where)
+        return None if source is None else names_taken(source, self.outputs)
 
 
 def names_taken_from(source: ImageSource, outputs: int) -> tuple[str, ...] | None:

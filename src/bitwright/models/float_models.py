@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bitwright.capture import Captured, captured, unwrap
+from bitwright.capture import Captured, captured, left_out, unwrap
 from bitwright.capture.draft import expect_logits
-from bitwright.capture.logits import logits_in
+from bitwright.capture.logits import logits_in, one_logit
 from bitwright.capture.outputs import LOGITS, Output, choose
 from bitwright.errors import CaptureError, ModelError
 from bitwright.graph import INPUT, Graph, Shape
@@ -102,8 +102,24 @@ class TorchModel:
         return logits
 
     def logits(self, x: Tensor) -> Tensor:
-        """The logits of normalised images, float32, in the mode and on the device that the module is in."""
-        return logits_in(self.module(x.to(self._first.dtype)), len(x), self.output).float()
+        """The logits of normalised images, float32, in the mode and on the device that the module is in.
+
+        Of a single output that is a probability, or its logarithm, the logit of that: the sign of a logit tells the class.
+        """
+        found = logits_in(self.module(x.to(self._first.dtype)), len(x), self.output).float()
+        if found.shape[1] > 1 or not bool((found <= 1).all()):
+            return found
+        return one_logit(found, self._left_out(tuple(x.shape[1:])))
+
+    def _left_out(self, shape: Shape) -> tuple[str, ...]:
+        """What of the module's end is no part of its graph, found once for each shape of images."""
+        if shape not in self._ends:
+            self._ends[shape] = left_out(self.model, shape, self.output)
+        return self._ends[shape]
+
+    @cached_property
+    def _ends(self) -> dict[Shape, tuple[str, ...]]:
+        return {}
 
     @property
     def _first(self) -> Tensor:

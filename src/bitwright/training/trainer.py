@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.artifact import Artifact
+from bitwright.chance import doubts
 from bitwright.classes import ClassNames
 from bitwright.errors import TrainingError
-from bitwright.evaluation import known_classes
+from bitwright.evaluation import float_predictor, known_classes
 from bitwright.files import expect_writable
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
 from bitwright.labels import By, fit_labels, names_for
-from bitwright.models.float_models import FloatModelLike, TorchModel, float_model
+from bitwright.models.float_models import FloatModel, FloatModelLike, TorchModel, float_model
+from bitwright.prediction import class_count, classes_of
 from bitwright.prepared import PreparedModel
 from bitwright.progress import SILENT, Progress
 from bitwright.quantization import calibrate, convert
@@ -87,6 +89,8 @@ def train(
     known = known_classes(None, classes, outputs)
     taught_by = None if teacher is None else Teacher(teacher, outputs, replace(preprocess, encoder=None), where)
     pixels = Pixels(fit_labels(source, known, outputs, labels).source, preprocess)
+    if (doubt := _doubts(model, pixels, run.seed, class_count(outputs))) is not None:
+        progress.say(f"warning: {doubt}")
     saved = None if resume is None else Path(resume)
     if saved is not None:
         expect_writable(saved, TrainingError)
@@ -121,6 +125,13 @@ def train(
     }
     named = names_for(source, outputs) if known is None else known.names
     return convert(prepared.cpu().eval(), classes=named, provenance={"seed": run.seed, "training": record})
+
+
+def _doubts(model: FloatModel, pixels: Pixels, seed: int, classes: int) -> str | None:
+    """What to say of the float model's answers on some of the images, where these are no better than guesses."""
+    images, labels = pixels.take(_sample(len(pixels), seed))
+    guesses = classes_of(float_predictor(model, replace(pixels.preprocess, encoder=None))(images.numpy()))
+    return doubts("the float model itself", labels.tolist(), guesses.tolist(), classes)
 
 
 def _sample(count: int, seed: int) -> Tensor:

@@ -33,6 +33,20 @@ def test_names_become_classes(tmp_path: Path) -> None:
     assert source.labels.tolist() == [1, 0, 1]
 
 
+def test_numbers_may_be_written_as_reals(tmp_path: Path) -> None:
+    rows = "".join(f"{i}.png,{i}.0\n" for i in range(12))  # as text, 10.0 comes before 2.0
+    source = open_source(manifest(tmp_path, "path,label\n" + rows))
+    assert source.labels is not None
+    assert (source.labels.tolist(), source.classes) == (list(range(12)), None)
+
+
+@pytest.mark.parametrize("label", ["-1", "+0", "0.5", "1e3", "\u0663.0", "9" * 20])
+def test_other_numbers_are_no_labels(tmp_path: Path, label: str) -> None:
+    path = manifest(tmp_path, f"path,label\na.png,0\nb.png,{label}\n")
+    with pytest.raises(SourceError, match="line 3: expected a label that is a number 0 and up, or a class name"):
+        open_source(path)
+
+
 def test_labels_may_be_left_out(tmp_path: Path) -> None:
     source = open_source(manifest(tmp_path, "path\na.png\n"))
     assert (len(source), source.labels, source.classes) == (1, None, None)
@@ -76,7 +90,10 @@ def test_columns_none_of_which_is_the_labels_are_named(tmp_path: Path) -> None:
         ("path,label\n ,\n", "line 2: no path and no label"),
         ("File Name,Class\n ,\n", "line 2: no File Name and no Class"),
         ("path,label\na.png,1\nb.png,cat\n", "found '1' in line 2 and 'cat' in line 3"),
-        ("path,label\na.png,1\nb.png,-1\n", "found '1' in line 2 and '-1' in line 3"),
+        (
+            "path,label\na.png,1\nb.png,-1\n",
+            "line 3: expected a label that is a number 0 and up, or a class name; found '-1'",
+        ),
         ('path,label\n"a.png,1\n', "cannot read it as CSV"),
     ],
 )

@@ -18,7 +18,7 @@ from bitwright.images.sources.source import ImageSource
 
 PATHS = ("path", "filepath", "imagepath", "file", "filename", "image", "imagename", "img")
 LABELS = ("label", "labels", "class", "classname", "classid", "target", "category", "wnid", "y")
-_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,18}(\.0*)?", re.ASCII)
 
 
 def accepts(spec: str) -> bool:
@@ -28,8 +28,9 @@ def accepts(spec: str) -> bool:
 def open_csv_manifest(spec: str) -> ImageSource:
     """Open the images that a manifest lists, in its order; other columns are passed over.
 
-    Labels that are all numbers are taken as they are; else all of them are class names, and the sorted names are the
-    classes. Without a column of LABELS the images have no labels; where there are other columns, a SourceWarning says so.
+    Labels that are all whole numbers, perhaps written as 3.0, are taken as they are; else all of them are class names,
+    and the sorted names are the classes; other numbers are refused. Without a column of LABELS the images have no labels;
+    where there are other columns, a SourceWarning says so.
 
     Raises:
         SourceError: the file can't be read as CSV, lacks a column of PATHS, or has a row without path or label.
@@ -74,13 +75,28 @@ def _column(columns: list[str], names: tuple[str, ...]) -> str | None:
     return next((columns[plain.index(name)] for name in names if name in plain), None)
 
 
+def _is_real(text: str) -> bool:
+    """True for -1, +0, 0.5 and 1e3; not for names that Python's floats know, too, such as nan."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return any(character.isdigit() for character in text)
+
+
 def _labels(texts: list[tuple[int, str]], where: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...] | None]:
     numbers = [_NUMBER.fullmatch(text) is not None for _, text in texts]
     if all(numbers):
-        return np.array([int(text) for _, text in texts], np.int64), None
+        return np.array([int(text.partition(".")[0]) for _, text in texts], np.int64), None
+    others = [(line, text) for (line, text), number in zip(texts, numbers, strict=True) if not number]
+    for line, text in others:
+        if _is_real(text):
+            raise SourceError(
+                f"{where}, line {line}: expected a label that is a number 0 and up, or a class name; found {text!r}"
+            )
     if any(numbers):
         line, number = texts[numbers.index(True)]
-        other, name = texts[numbers.index(False)]
+        other, name = others[0]
         raise SourceError(
             f"{where}: expected labels that are all numbers 0 and up, or all class names; "
             f"found {number!r} in line {line} and {name!r} in line {other}"
