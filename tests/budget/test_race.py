@@ -1,83 +1,85 @@
-"""`take_turns`: medians, leasts, ratios and their intervals, of times that a clock of our own tells."""
+"""`race` and `take_turns`: whose turn it is, what a disturbance moves, and what an interval of a median holds."""
 
-from collections.abc import Callable
-from math import comb, inf
-from statistics import median
+import math
+import time
+from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from bitwright.budget import race
-from bitwright.budget.race import Latency, median_interval, take_turns
+from bitwright.budget import race as module
+from bitwright.budget.race import median_interval, take_turns
 
 
-def raced(monkeypatch: pytest.MonkeyPatch, *models: Callable[[int], float]) -> list[Latency]:
-    """Models whose n-th call takes so many seconds. They rest for no time, but say that they did."""
-    now, calls, rests = 0.0, [0] * len(models), 0
+class Clock:
+    """Time that passes only when a runner runs or rests."""
 
-    def run(i: int) -> None:
-        nonlocal now
-        now += models[i](calls[i])
-        calls[i] += 1
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(module, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(module, "sleep", self.pass_)
 
-    def sleep(seconds: float) -> None:
-        nonlocal rests
-        rests += seconds == race.REST
-
-    monkeypatch.setattr(race, "perf_counter", lambda: now)
-    monkeypatch.setattr(race, "sleep", sleep)
-    found = take_turns([lambda i=i: run(i) for i in range(len(models))], rounds=12)  # type: ignore[misc]
-    assert rests == 12 * len(models)
-    return found
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
 
 
-def cycle(*seconds: float) -> Callable[[int], float]:
-    return lambda call: seconds[call % len(seconds)]
+def test_all_have_a_turn_in_each_round_and_each_begins_as_often(monkeypatch: pytest.MonkeyPatch):
+    clock, ran = Clock(monkeypatch), []
+
+    def runner(name: str):
+        def run() -> None:
+            ran.append(name)
+            clock.pass_(0.002)
+
+        return run
+
+    take_turns([runner(name) for name in "abc"], rounds=6)
+    turns = [ran[0], *(after for before, after in pairwise(ran) if before != after)]
+    assert "".join(turns[3:]) == "abcbcacababcbcacab"
+    assert {name: ran.count(name) for name in "abc"} == dict.fromkeys("abc", 3 + 6 * (1 + 5))
 
 
-def test_a_time_is_in_ms_and_the_least_is_of_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the four calls of a round the first counts for nothing; each of the three others is every fourth."""
-    (found,) = raced(monkeypatch, cycle(0.5, 1.0, 2.0, 0.25, 4.0, 1.5, 3.0))
-    assert (found.least_ms, found.ratio, found.ratio_interval) == (250.0, 1.0, (1.0, 1.0))
-    assert found.median_ms in (1000.0, 1500.0, 2000.0)
+def test_one_call_that_is_interrupted_moves_nothing(monkeypatch: pytest.MonkeyPatch):
+    clock, calls = Clock(monkeypatch), [0]
+
+    def quick() -> None:
+        calls[0] += 1
+        clock.pass_(0.5 if calls[0] % 10 == 0 else 0.001)
+
+    first, second = take_turns([lambda: clock.pass_(0.002), quick])
+    assert first.median_ms == pytest.approx(2)
+    assert first.ratio == 1
+    assert [second.median_ms, second.least_ms] == pytest.approx([1, 1])
+    assert second.ratio == pytest.approx(0.5)
+    assert list(second.ratio_interval) == pytest.approx([0.5, 0.5])
 
 
-def test_a_call_that_was_interrupted_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of the three that count in every round."""
-    calm, disturbed = raced(monkeypatch, cycle(1.0), lambda call: 1.0 if call % 4 else 64.0)
-    assert disturbed == calm == Latency(1000.0, 1000.0, 1.0, (1.0, 1.0))
+def test_what_disturbs_a_round_disturbs_all_and_no_ratio(monkeypatch: pytest.MonkeyPatch):
+    clock = Clock(monkeypatch)
+
+    def slowed(seconds: float):
+        return lambda: clock.pass_(seconds * (1 + int(clock.now) % 3))
+
+    first, second = take_turns([slowed(0.001), slowed(0.003)])
+    assert second.ratio == pytest.approx(3, rel=0.1)
+    assert first.least_ms == pytest.approx(1)
 
 
-def test_a_ratio_is_that_of_rounds_and_not_of_medians(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both become slower and slower; in every round the second takes 3 times as long."""
-    first, second = raced(monkeypatch, lambda call: 1.0 + call // 4, lambda call: 3.0 + 3 * (call // 4))
-    assert first.ratio == 1.0
-    assert second.ratio == pytest.approx(3.0, abs=0.5)
-    assert second.median_ms > 3 * second.least_ms
+def test_a_real_race_finds_the_faster_one():
+    first, second = take_turns([lambda: time.sleep(0.002), lambda: time.sleep(0.006)], rounds=6)
+    assert 1.5 < second.ratio_interval[0] <= second.ratio <= second.ratio_interval[1]
+    assert first.median_ms < second.median_ms
 
 
-def test_a_fast_model_is_called_as_often_as_fills_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = 0
-
-    def fast(call: int) -> float:
-        nonlocal counted
-        counted = call + 1
-        return race.ROUND_SECONDS / 20.5
-
-    (found,) = raced(monkeypatch, fast)
-    assert counted == 3 + 12 * (1 + 20)
-    assert found.median_ms == pytest.approx(1000 * race.ROUND_SECONDS / 20.5)
+def test_an_interval_holds_the_median_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        lo, hi = median_interval(rng.exponential(1, 30).tolist())
+        held += lo <= math.log(2) <= hi
+    assert 940 <= held <= 990  # 95 % at least; the next narrower one would hold it 90 % of the time
 
 
-@pytest.mark.parametrize("count", range(1, 41))
-def test_an_interval_holds_the_median_as_often_as_it_says(count: int) -> None:
-    """Below the true median are B(n, 1/2) values; the interval misses it where they are fewer than k, or all but fewer."""
-    low, high = median_interval([float(i) for i in range(count)][::-1])
-    k = count - int(high) if high < inf else 0
-    chances = [comb(count, i) / 2**count for i in range(count + 1)]
-    if not k:
-        assert (low, high) == (0.0, inf)
-        assert 2 * chances[0] > 1 - race.CONFIDENCE
-        return
-    assert low == k - 1
-    assert 2 * sum(chances[:k]) <= 1 - race.CONFIDENCE < 2 * sum(chances[: k + 1])
-    assert low <= median(range(count)) <= high
+def test_of_few_values_nothing_is_said():
+    assert median_interval([1, 2, 3, 4, 5]) == (0, math.inf)
+    assert median_interval([6, 1, 2, 5, 3, 4]) == (1, 6)
