@@ -34,7 +34,7 @@ def test_nothing_is_wrong_with_an_artifact_as_it_was_made(run: Run):
     assert result.out.splitlines()[3].split() == ["top-1", "100.00", "%,", "float", "100.00", "%"]
     assert "nothing is wrong" in result.out
     rows = [line.split() for line in result.out.splitlines()]
-    assert [row[1:4] for row in rows if row[:1] == ["0"]] == [["conv2d", "int8", "uint8"]]
+    assert [row[1:4] for row in rows if row[:2] == ["0", "conv2d"]] == [["conv2d", "int8", "uint8"]]
     assert RANDOM_WEIGHTS in result.err
 
 
@@ -76,6 +76,16 @@ def test_what_is_refused(run: Run, options: tuple[str, ...], code: int, said: st
     result = run("audit", "m.bw.safetensors", *AUDIT, *options)
     assert (result.code, result.out) == (code, "")
     assert said in result.err
+
+
+def test_the_answers_are_compared(run: Run, broken: str):
+    result = run("audit", broken, *AUDIT, "--parts", "decisions")
+    assert result.code == 0
+    lines = [line.split() for line in result.out.splitlines()]
+    assert "answers changed    2 lost, 0 gained, 0 moved from one class to another, of 3" in result.out
+    assert ["blue", "1", "1", "0", "1", "0", "100.00", "100.00", "(2.50", "to", "100.00)", "1"] in lines
+    flip = next(line for line in lines if line and line[0].startswith("images/red/"))
+    assert (flip[1], flip[2], flip[4], flip[-1]) == ("red", "red", "blue", "lost")
 
 
 def test_another_model_is_refused(run: Run, project: Path):

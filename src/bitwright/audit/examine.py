@@ -6,11 +6,13 @@ from time import monotonic
 from typing import Any
 
 from bitwright.artifact import Artifact
+from bitwright.audit.decision_records import DecisionAudit
+from bitwright.audit.decisions import decisions
 from bitwright.audit.faults import Fault, layer_faults
 from bitwright.audit.inputs import put_right, shuffled_names, wrong_pixels
 from bitwright.audit.layers import audit_layers, layer_images
 from bitwright.audit.matching import matched
-from bitwright.audit.records import Audit, Finding, LayerAudit, Remedy
+from bitwright.audit.records import USUAL_PARTS, Audit, Finding, LayerAudit, Remedy
 from bitwright.audit.remedies import Change, Trials, best_first
 from bitwright.audit.subject import (
     Pixels,
@@ -29,10 +31,6 @@ from bitwright.labels import By
 from bitwright.models.float_models import FloatModelLike, float_model
 from bitwright.progress import SILENT, Progress
 from bitwright.recipe import Recipe
-
-PARTS = ("layers", "remedies")
-"""What an audit can look at. Inputs are always looked at."""
-USUAL_PARTS = ("layers", "remedies")
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def examine(
         preprocess: what is known to be the float model's own; None: the artifact's is taken for it, unless labels say else.
         calibration: images to fit remedies on.
         labels: how labels are matched with the artifact's classes.
-        parts: what to look at, of PARTS.
+        parts: what to look at, of `records.PARTS`.
         effort: how many images, and how long.
         threads: of the engine.
         seed: draws the images.
@@ -188,10 +186,14 @@ class _Study:
             "layer_images": len(self._seen_by_layers()) if layers else 0,
             "remedies": ranked,
             "recipe": None if recipe is None else recipe.to_json(),
-            "decisions": None,
+            "decisions": self._decisions() if "decisions" in self.parts else None,
             "robustness": None,
             "screen": None,
         }
+
+    def _decisions(self) -> DecisionAudit:
+        subject, names = self.subject, self.subject.artifact.class_names
+        return decisions(subject.float_logits, subject.logits, subject.labels, names, subject.seen.names)
 
     def _seen_by_layers(self) -> Pixels:
         wanted = min(self.effort.layer_images, len(self.subject.seen.pixels))

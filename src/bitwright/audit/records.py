@@ -14,6 +14,9 @@ from bitwright.errors import ArtifactError
 from bitwright.files import write_atomically
 
 FORMAT = 1
+PARTS = ("layers", "remedies", "decisions")
+"""What an audit can look at. Inputs are always looked at."""
+USUAL_PARTS = ("layers", "remedies", "decisions")
 MOST_DB = 200.0
 """Stands for any SQNR that is higher: that of two equal signals is infinite."""
 Ends = tuple[float, float]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from bitwright.artifact import Artifact, load
+from bitwright.audit.records import PARTS, USUAL_PARTS
 from bitwright.cli.audit_tables import print_audit
 from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from bitwright.models import LoadedModel
 
 F = TypeVar("F", bound=Callable[..., Any])
-PARTS = ("layers", "remedies")
-"""What an audit can look at; the first are looked at unless others are asked for."""
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -51,7 +50,7 @@ def _count(name: str, default: int, help_: str) -> Callable[[F], F]:
 )
 @click.option(
     "--parts",
-    default=",".join(PARTS),
+    default=",".join(USUAL_PARTS),
     show_default=True,
     type=Parsed("PART,...", _parts),
     help=f"What to look at, of {', '.join(PARTS)}.",
@@ -104,7 +103,7 @@ def audit(
     output: Path | None,
     given: dict[str, Any],
 ) -> None:
-    """Say what quantization did to a model: to each layer, what is wrong, and what would help.
+    """Say what quantization did to a model: to each layer and to its answers, what is wrong, and what would help.
 
     Every value of ARTIFACT is compared with the float model's, on the same images. Remedies are tried: the float model is
     quantized again with one thing changed, and its integers are measured on images that they were not fitted on.

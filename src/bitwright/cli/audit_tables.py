@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from bitwright.audit.records import MOST_DB, Audit, Ends, Finding, LayerAudit, Remedy
+from bitwright.cli.decision_tables import print_decisions
 from bitwright.cli.output import byte_count, percent, print_pairs, print_table
 
 MADE = {"weights": "weights", "rounding": "rounding", "clipping": "clipping", "nothing": ""}
@@ -33,8 +34,9 @@ REMEDY_COLUMNS = ("remedy", "layer", "wins back>", "points>", "dB>", "bytes>", "
 def print_audit(audit: Audit) -> None:
     """All of it, the parts that there are."""
     print_pairs(_summary(audit))
-    click.echo()
-    _print_findings(audit.findings)
+    if audit.findings or audit.layers:
+        click.echo()
+        _print_findings(audit.findings)
     if audit.remedies:
         click.echo()
         print_table(REMEDY_COLUMNS, map(_remedy_row, audit.remedies))
@@ -43,6 +45,9 @@ def print_audit(audit: Audit) -> None:
         print_table(LAYER_COLUMNS, map(_layer_row, audit.layers))
         click.echo()
         print_pairs(_legend(audit))
+    if audit.decisions is not None:
+        click.echo()
+        print_decisions(audit.decisions)
 
 
 def _summary(audit: Audit) -> list[tuple[str, object]]:
