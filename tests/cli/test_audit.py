@@ -88,6 +88,36 @@ def test_the_answers_are_compared(run: Run, broken: str):
     assert (flip[1], flip[2], flip[4], flip[-1]) == ("red", "red", "blue", "lost")
 
 
+def test_pictures_are_corrupted_and_attacked_and_nothing_is_claimed_of_one_gradient_alone(run: Run):
+    result = run("audit", "m.bw.safetensors", *AUDIT, "--parts", "robustness", "--json")
+    found = Audit.from_json(json.loads(result.out)).robustness
+    assert found is not None
+    assert [(c.corruption, c.strength) for c in found.corruptions[:4]] == [
+        ("noise", 1),
+        ("noise", 2),
+        ("noise", 3),
+        ("blur", 1),
+    ]
+    assert len(found.corruptions) == 12
+    assert all(
+        c.float_top1 == c.integer_top1 == c.agreement == 100 for c in found.corruptions if c.corruption != "brightness"
+    )
+    routes = [(a.attack, a.through) for a in found.attacks if a.epsilon == 2]
+    assert routes == [
+        ("fgsm", "float"),
+        ("pgd", "float"),
+        ("fgsm", "prepared"),
+        ("pgd", "prepared"),
+        ("worst", "all of them"),
+    ]
+    assert "neither alone proves anything" in (found.remark or "")
+    printed = run("audit", "m.bw.safetensors", *AUDIT, "--parts", "robustness").out
+    assert ["jpeg", "quality", "25", "3", "100.00", "100.00", "100.00", "1"] in [
+        line.split() for line in printed.splitlines()
+    ]
+    assert ["pgd", "prepared", "4/255", "3", "100.00", "100.00"] in [line.split() for line in printed.splitlines()]
+
+
 def test_another_model_is_refused(run: Run, project: Path):
     (project / "others.py").write_text(
         "from colours import *\ndef wide():\n    model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), "

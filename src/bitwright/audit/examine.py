@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any
 
 from bitwright.artifact import Artifact
-from bitwright.audit.decision_records import DecisionAudit
+from bitwright.audit.decision_records import DecisionAudit, Robustness
 from bitwright.audit.decisions import decisions
 from bitwright.audit.faults import Fault, layer_faults
 from bitwright.audit.inputs import put_right, shuffled_names, wrong_pixels
@@ -14,6 +14,7 @@ from bitwright.audit.layers import audit_layers, layer_images
 from bitwright.audit.matching import matched
 from bitwright.audit.records import USUAL_PARTS, Audit, Finding, LayerAudit, Remedy
 from bitwright.audit.remedies import Change, Trials, best_first
+from bitwright.audit.robustness import robustness
 from bitwright.audit.subject import (
     Pixels,
     Subject,
@@ -187,13 +188,16 @@ class _Study:
             "remedies": ranked,
             "recipe": None if recipe is None else recipe.to_json(),
             "decisions": self._decisions() if "decisions" in self.parts else None,
-            "robustness": None,
+            "robustness": self._robustness() if "robustness" in self.parts else None,
             "screen": None,
         }
 
     def _decisions(self) -> DecisionAudit:
         subject, names = self.subject, self.subject.artifact.class_names
         return decisions(subject.float_logits, subject.logits, subject.labels, names, subject.seen.names)
+
+    def _robustness(self) -> Robustness:
+        return robustness(self.subject, self.seed, self.progress)
 
     def _seen_by_layers(self) -> Pixels:
         wanted = min(self.effort.layer_images, len(self.subject.seen.pixels))

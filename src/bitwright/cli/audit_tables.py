@@ -7,6 +7,7 @@ import click
 from bitwright.audit.records import MOST_DB, Audit, Ends, Finding, LayerAudit, Remedy
 from bitwright.cli.decision_tables import print_decisions
 from bitwright.cli.output import byte_count, percent, print_pairs, print_table
+from bitwright.cli.robustness_tables import print_robustness
 
 MADE = {"weights": "weights", "rounding": "rounding", "clipping": "clipping", "nothing": ""}
 LAYER_COLUMNS = (
@@ -48,6 +49,9 @@ def print_audit(audit: Audit) -> None:
     if audit.decisions is not None:
         click.echo()
         print_decisions(audit.decisions)
+    if audit.robustness is not None:
+        click.echo()
+        print_robustness(audit.robustness)
 
 
 def _summary(audit: Audit) -> list[tuple[str, object]]:

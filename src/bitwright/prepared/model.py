@@ -118,6 +118,10 @@ class PreparedModel(nn.Module):
             raise EngineError(f"expected uint8 images of [N, {shape}], found {images.dtype} {list(images.shape)}")
         return self._of_pixels(images.permute(0, 3, 1, 2).float().contiguous())
 
+    def of_pixels(self, pixels: Tensor) -> Tensor:
+        """Logits [N, classes] of pixels, float32 [N, C, H, W] in 0..255: in train mode differentiable in them, too."""
+        return self._of_pixels(pixels)
+
     def _of_pixels(self, pixels: Tensor) -> Tensor:
         if not self.training:
             return self.run_integers(pixels)
