@@ -13,7 +13,7 @@ import click
 from bitwright.artifact import load
 from bitwright.classifier import BATCH, Classifier
 from bitwright.cli.inspect import THREADS
-from bitwright.cli.output import print_json, printable, report, usage_error
+from bitwright.cli.output import printable, report, usage_error
 from bitwright.errors import SourceError
 from bitwright.images.decode import SUFFIXES
 from bitwright.images.sources import ImageSource, open_source
@@ -66,7 +66,7 @@ def classify(
         sets = [images_ if isinstance(images_, ImageSource) else list(images_) for images_ in sets]
     found = _Counted(prediction for images_ in sets for prediction in classifier.stream(images_, top))
     if format_ == "json":
-        print_json({"artifact": str(artifact), "images": [prediction.to_json() for prediction in found]})
+        _print_json(artifact, found)
     elif format_ == "jsonl":
         for prediction in found:
             click.echo(json.dumps(prediction.to_json(), allow_nan=False))
@@ -119,6 +119,12 @@ def _is_set(text: str) -> bool:
 
 def _names(images: Images) -> Iterable[str]:
     return map(images.name, range(len(images))) if isinstance(images, ImageSource) else images
+
+
+def _print_json(artifact: Path, predictions: Iterable[Prediction]) -> None:
+    """One document, a line for each image: what json indents, it writes in Python, ten times slower."""
+    lines = ",\n    ".join(json.dumps(prediction.to_json(), allow_nan=False) for prediction in predictions)
+    click.echo(f'{{\n  "artifact": {json.dumps(str(artifact))},\n  "images": [\n    {lines}\n  ]\n}}')
 
 
 def _print_csv(predictions: Iterable[Prediction]) -> None:
