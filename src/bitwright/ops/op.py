@@ -111,6 +111,8 @@ class FloatOp(Op):
     """True where it writes zeros of its own, for which the type of the result must have a code."""
     keeps_sign: ClassVar[bool] = False
     """True where the result is never negative if no input is."""
+    elementwise: ClassVar[bool] = False
+    """True where each number of the result is a function of the number in its place."""
     keeps_mean: ClassVar[bool] = False
     """True where the mean of each channel of the result is that of the input."""
 

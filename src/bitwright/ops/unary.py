@@ -16,6 +16,7 @@ from bitwright.ops.table import make_table
 class Unary(FloatOp):
     """A real function, given in float64; lowers to `table`."""
 
+    elementwise = True
     per_channel: ClassVar[bool] = False
     """True where each channel may have a function of its own."""
 

@@ -1,8 +1,10 @@
 """How far `bias_correct` believes what it has seen: a mean of a few images is mostly chance."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -48,24 +50,61 @@ def test_one_image_is_all_there_is() -> None:
     assert torch.equal(certain(torch.zeros(4, 3, dtype=torch.float64)), torch.zeros(3, dtype=torch.float64))
 
 
-def test_the_mean_behind_the_clamp_is_the_float_models() -> None:
-    """The mean in front of a relu may be wrong by what the relu cuts off, and then it is no good to correct it."""
+class Falling(nn.Module):
+    """A function with a slope below zero."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 1 - torch.sigmoid(x)
+
+
+class Logarithm(nn.Module):
+    """A function that is finite only above `start`."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.start = start
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.log(x - self.start)
+
+
+@pytest.mark.parametrize("function", [nn.ReLU(), nn.LeakyReLU(0.1), nn.SiLU(), nn.PReLU(64), nn.GELU(), Falling()])
+def test_the_mean_behind_a_function_is_the_float_models(function: nn.Module) -> None:
+    """The mean in front of a relu may be wrong by what the relu cuts off, and then it is no good to correct it; likewise with
+    whatever is bent: noise moves the mean behind it."""
+    apart = {algorithms: far(function, algorithms) for algorithms in ((), ("bias_correct",))}
+    assert apart[("bias_correct",)] < 0.2 * apart[()]
+
+
+def test_a_function_that_is_not_finite_everywhere_spoils_nothing() -> None:
+    """All values are above the logarithm's start, until they are rounded."""
+    with torch.no_grad():
+        least = float(convolution()(torch.from_numpy(PREPROCESS.normalise(IMAGES))).min())
+    assert math.isfinite(far(Logarithm(least - 1e-6), ("bias_correct",)))
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+PREPROCESS = Preprocess(size=16, mean=0.5, std=0.25)
+
+
+def convolution() -> nn.Conv2d:
     torch.manual_seed(0)
     conv = nn.Conv2d(3, 64, 3, padding=1)
     assert conv.bias is not None
     nn.init.uniform_(conv.bias, -1.5, 0.5)
-    model = nn.Sequential(conv, nn.ReLU(), nn.Conv2d(64, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
-    images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
-    preprocess = Preprocess(size=16, mean=0.5, std=0.25)
-    x = torch.from_numpy(preprocess.normalise(images))
+    return conv
+
+
+def far(function: nn.Module, algorithms: tuple[str, ...]) -> float:
+    """How far the means of a layer's channels behind a function are from the float model's: the root of the mean square."""
+    model = nn.Sequential(convolution(), function, nn.Conv2d(64, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    prepared = prepare(model, preprocess=PREPROCESS, recipe=replace(Recipe.parse("w3a8"), algorithms=algorithms))
+    calibrate(prepared, IMAGES, guard=False)
     with torch.no_grad():
-        wanted = model[:2](x).mean((0, 2, 3))
-    apart = {}
-    for algorithms in ((), ("bias_correct",)):
-        prepared = prepare(model, preprocess=preprocess, recipe=replace(Recipe.parse("w3a8"), algorithms=algorithms))
-        calibrate(prepared, images, guard=False)
-        layer = prepared.layer("0")
-        with torch.no_grad():
-            found = layer([prepared.real_input(torch.from_numpy(images))], quantized=True).mean((0, 2, 3))
-        apart[algorithms] = float((found - wanted).square().mean().sqrt())
-    assert apart[("bias_correct",)] < 0.2 * apart[()]
+        wanted = model[:2](torch.from_numpy(PREPROCESS.normalise(IMAGES)))
+        found = prepared.layer("0")([prepared.real_input(torch.from_numpy(IMAGES))], quantized=True)
+        if not isinstance(function, nn.ReLU):  # that one is the layer's clamp
+            found = function(found)
+        apart = (found - wanted).nan_to_num(0, 0, 0).mean((0, 2, 3))
+    assert prepared.layer("0").correction.isfinite().all()
+    return float(apart.square().mean().sqrt())

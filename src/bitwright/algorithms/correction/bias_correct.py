@@ -1,9 +1,11 @@
 """`bias_correct`: shift each convolution's and linear layer's channels so that their mean is the float model's.
 
-    b[c] += mean over images and places of (y_float[c] - y_quantized[c]) / share of the places that the clamp lets pass
-where y is the result behind the clamp, so that what a relu cuts off is not corrected for, and a share of places is of those
-where a shift moves the result. The quantized path has all layers before it quantized and corrected. What is not certain of
-a mean, since it is that of a few images, is left away (`certain`).
+    b[c] += mean over images and places of (y_float[c] - y_quantized[c]) / mean slope of y[c]
+where y is the result behind the clamp, so that what a relu cuts off is not corrected for; behind a clamp the mean slope is
+the share of the places that it lets pass. Where a function of one number, a leaky relu or a silu, is all that reads the
+layer, y is that function's result: it is bent, so noise moves the mean behind it, which is what the next layer reads. The
+quantized path has all layers before it quantized and corrected. What is not certain of a mean, since it is that of a few
+images, is left away (`certain`).
 Both paths walk through the network side by side, so one pass corrects every layer. Without images, the analytic form:
     b[c] += gain[c] * sum (w[c] - w_q[c]) * E[x]        where x comes from a batch norm, E[x] as in data_free.py
 Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.2 and appendix D
@@ -11,6 +13,7 @@ Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias 
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -25,7 +28,7 @@ from bitwright.ops import float_op, source
 from bitwright.prepared import PreparedModel
 
 LEAST_IMAGES, MOST_NUMBERS = 8, 2**25
-LEAST_PASSING = 1 / 16
+LEAST_SLOPE = 1 / 16
 """Of a channel that hardly ever passes the clamp, the mean behind it can hardly be moved."""
 
 
@@ -67,7 +70,7 @@ class BiasCorrect(Correction):
 
 def _correct(prepared: PreparedModel, node: Node, exact: Path, rounded: Path) -> None:
     """Correct one layer, and take both paths past it: its results are computed once, shifted and clamped where they lie."""
-    layer, edge = prepared.layer(node.name), prepared.edge(node.name)
+    layer, edge, function = prepared.layer(node.name), prepared.edge(node.name), _function_behind(prepared, node)
 
     def compute(rows: slice) -> tuple[Tensor, Tensor]:
         y_q = layer(rounded.inputs(node, rows), quantized=True, clamped=False)
@@ -75,18 +78,44 @@ def _correct(prepared: PreparedModel, node: Node, exact: Path, rounded: Path) ->
         y = layer(exact.inputs(node, rows), quantized=False, clamped=False)
         behind, behind_q = layer.clamp(y), layer.clamp(y_q)
         exact.write(node.name, rows, behind)
-        passes = (behind == y) | (behind_q == y_q)
-        return _by_channel(behind - behind_q, layer.axis), _by_channel(passes, layer.axis)
+        slope = ((behind == y) | (behind_q == y_q)).to(y.dtype)
+        if function is None:
+            lost = behind - behind_q
+        else:
+            slope = slope * _slope(function, behind_q)
+            lost = _finite(function(behind) - function(behind_q))
+        return _by_channel(lost, layer.axis), _by_channel(slope, layer.axis)
 
     def finish(rows: slice) -> None:
         y = layer.clamp(layer.shifted(rounded.read(node.name, rows), shift))
         rounded.write(node.name, rows, y if edge is None else edge(y))
 
-    lost, passing = (torch.cat(parts) for parts in zip(*map(compute, exact.rows), strict=True))
-    shift = certain(lost / passing.mean(0).clamp_min(LEAST_PASSING)).to(layer.correction)
+    lost, slopes = (torch.cat(parts) for parts in zip(*map(compute, exact.rows), strict=True))
+    slope = slopes.mean(0)
+    shift = certain(lost * slope / slope.square().clamp_min(LEAST_SLOPE**2)).to(layer.correction)
     layer.correction.add_(shift)
     for rows in rounded.rows:
         finish(rows)
+
+
+def _function_behind(prepared: PreparedModel, node: Node) -> Callable[[Tensor], Tensor] | None:
+    """The function of one number, such as a leaky relu, that alone reads what a node writes; None where there is none."""
+    readers = [reader for reader in prepared.graph.nodes if node.name in reader.inputs]
+    if len(readers) != 1 or not float_op(readers[0]).elementwise or node.name in prepared.graph.outputs:
+        return None
+    layer = prepared.layer(readers[0].name)
+    return lambda y: layer([y], quantized=False)
+
+
+def _slope(function: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
+    """How much a shift of y moves the function's result, everywhere in y; 0 where it has no slope."""
+    step = 0.01 * float(y.std()) + torch.finfo(y.dtype).eps
+    return _finite((function(y + step) - function(y - step)) / (2 * step))
+
+
+def _finite(y: Tensor) -> Tensor:
+    """Zero where y is not finite: the logarithm of what is only rounded below zero."""
+    return y.nan_to_num(0, 0, 0)
 
 
 def _by_channel(y: Tensor, axis: int) -> Tensor:
