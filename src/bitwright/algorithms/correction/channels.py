@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bitwright.graph import Node
-from bitwright.ops import float_op, roles_of
+from bitwright.ops import float_op, roles_of, source
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 
@@ -72,21 +72,31 @@ def rescale(layer: Layer, readers: Iterable[Layer], scale: Tensor) -> None:
             weight.div_(factor.reshape(1, -1, *(1,) * (weight.dim() - 2)))
 
 
-def readers_of(prepared: PreparedModel, name: str) -> list[Layer]:
-    """The layers with a weight that read a value's channels, through quantizers perhaps; none if anything else does."""
-    consumers, groups = prepared.graph.consumers(), (1, prepared.graph.values[name].channels)
-    found, names = [], [name]
+def reading(prepared: PreparedModel, name: str) -> list[tuple[Node, set[str]]]:
+    """The nodes that read a value, directly or in codes of another type, and the roles in which they do."""
+    consumers = prepared.graph.consumers()
+    found, names = list[tuple[Node, set[str]]](), [name]
     while names:
         name = names.pop()
         for reader in consumers[name]:
-            weighs = float_op(reader).weighted and roles_of(reader, name) == {"codes"}
-            if float_op(reader).requantizes and reader.name != prepared.graph.output:
+            if float_op(reader).requantizes and reader.name not in prepared.graph.outputs:
                 names.append(reader.name)
-            elif weighs and reader.attrs.get("groups", 1) in groups:
-                found.append(prepared.layer(reader.name))
             else:
-                return []
+                found.append((reader, roles_of(reader, name)))
     return found
+
+
+def weighs(prepared: PreparedModel, reader: Node, roles: set[str]) -> bool:
+    """Whether a node multiplies each channel that it reads by weights of its own."""
+    grouped = reader.attrs.get("groups", 1) not in (1, prepared.graph.values[source(reader)].channels)
+    return float_op(reader).weighted and roles == {"codes"} and not grouped
+
+
+def readers_of(prepared: PreparedModel, name: str) -> list[Layer]:
+    """The layers with a weight that read a value's channels; none if anything else does."""
+    readers = reading(prepared, name)
+    alone = all(weighs(prepared, *reader) for reader in readers)
+    return [prepared.layer(reader.name) for reader, _ in readers] if alone else []
 
 
 @torch.no_grad()
@@ -96,4 +106,7 @@ def undo(prepared: PreparedModel) -> None:
         layer = prepared.layer(node.name)
         equalized = getattr(layer, "equalized", None)
         if equalized is not None and bool((equalized != 1).any()):
-            rescale(layer, readers_of(prepared, node.name), torch.ones_like(equalized))
+            readers = (
+                prepared.layer(reader.name) for reader, roles in reading(prepared, node.name) if roles == {"codes"}
+            )
+            rescale(layer, readers, torch.ones_like(equalized))

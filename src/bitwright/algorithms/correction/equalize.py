@@ -3,24 +3,23 @@
     y_A[c] *= s[c],  W_B[:, c] /= s[c],   s[c] = 2**floor(p * log2(max |y_A| / max |y_A[c]|))
 p is 1 where B is depthwise, whose scale per channel takes all of it, and 1/2 where B mixes channels, so that B's small
 columns keep half of their precision. Relu and clamps commute with s because a scaled channel stays below the greatest one.
+Layers that residual connections add up share s, and max |y_A[c]| is over all of them: the stream of a residual network has few
+large channels and many small ones, and every block reads it.
 Powers of two leave the float model as it was, to the bit; a second run starts from the first one's scales.
 Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1, with the ranges
 of activations in place of those of weights (Meller et al. 2019, "Same, Same But Different").
 """
-
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from bitwright.algorithms.correction import data_free
 from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, rescale
+from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, reading, rescale, weighs
 from bitwright.algorithms.correction.correction import Correction
-from bitwright.graph import Node
-from bitwright.ops import float_op, operand, roles_of
+from bitwright.graph import INPUT, Node
+from bitwright.ops import float_op, operand, source
 from bitwright.prepared import PreparedModel
-from bitwright.prepared.layer import Layer
 
 
 class Equalize(Correction):
@@ -30,38 +29,64 @@ class Equalize(Correction):
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
-        for name, reader in list(_pairs(prepared)):
-            _equalize(prepared.layer(name), prepared.layer(reader.name), calibration.largest[name])
+        for names in _groups(prepared):
+            sizes = torch.stack([calibration.largest[name] for name in names])
+            _equalize(prepared, names, sizes.amax(0))
         calibration.progress(1.0)
 
     def watches(self, prepared: PreparedModel) -> list[str]:
-        return [name for name, _ in _pairs(prepared)]
+        return [name for names in _groups(prepared) for name in names]
 
     @torch.no_grad()
     def apply_without_images(self, prepared: PreparedModel) -> None:
-        for name, reader in list(_pairs(prepared)):
+        for name, *others in _groups(prepared):
             layer = prepared.layer(name)
-            size = data_free.largest(layer)
+            size = None if others else data_free.largest(layer)
             if size is not None:
-                _equalize(layer, prepared.layer(reader.name), size / layer.equalized)
+                _equalize(prepared, [name], size / layer.equalized)
 
 
-def _pairs(prepared: PreparedModel) -> Iterator[tuple[str, Node]]:
-    """Layers without a residual that one convolution or linear layer reads, and nothing else."""
-    consumers = prepared.graph.consumers()
-    for node in prepared.graph.nodes:
-        readers = consumers[node.name]
-        alone = float_op(node).weighted and operand(node, "residual") is None
-        if not alone or len(readers) != 1 or not commutes(node):
-            continue
-        reader = readers[0]
-        grouped = reader.attrs.get("groups", 1) not in (1, prepared.graph.values[node.name].channels)
-        if float_op(reader).weighted and roles_of(reader, node.name) == {"codes"} and not grouped:
-            yield node.name, reader
+def _groups(prepared: PreparedModel) -> list[list[str]]:
+    """The layers whose channels can be scaled: each alone, or with all those that residual connections add to it."""
+    layers = [node for node in prepared.graph.nodes if float_op(node).weighted]
+    read = {node.name: reading(prepared, node.name) for node in layers}
+    group_of = {name: [name] for name in read}
+    for name, readers in read.items():
+        for reader, roles in readers:
+            added = roles == {"residual"} and reader.name in group_of
+            if added and group_of[reader.name] is not group_of[name]:
+                joined = group_of[name] + group_of[reader.name]
+                group_of |= dict.fromkeys(joined, joined)
+    groups = {id(group): group for group in group_of.values()}.values()
+    return [group for group in groups if all(_scales(prepared, name, group, read[name]) for name in group)]
 
 
-def _equalize(layer: Layer, reader: Layer, size: Tensor) -> None:
-    """Scale `layer`'s channels and undo it in `reader`, given the greatest |y| of each channel in the original model."""
+def _scales(prepared: PreparedModel, name: str, group: list[str], readers: list[tuple[Node, set[str]]]) -> bool:
+    """Whether a layer of a group can scale its channels, and every reader undo it or add it to what has the same scales."""
+    node = prepared.graph[name]
+    fixed = name in prepared.graph.outputs or bool(node.attrs.get("constant"))
+    bounded = len(group) > 1 and node.attrs.get("clamp", (None, None))[1] is not None
+    added = operand(node, "residual")
+    while added not in (None, INPUT) and float_op(prepared.graph[added]).requantizes:
+        added = source(prepared.graph[added])
+    return (
+        not (fixed or bounded)
+        and commutes(node)
+        and (added is None or added in group)
+        and any(weighs(prepared, *reader) for reader in readers)
+        and all(weighs(prepared, reader, roles) or reader.name in group for reader, roles in readers)
+    )
+
+
+def _equalize(prepared: PreparedModel, names: list[str], size: Tensor) -> None:
+    """Scale the channels of these layers and undo it in their readers; `size`: the greatest |y| of each channel in the
+    original model, in any of the layers."""
+    readers = {
+        name: [prepared.layer(reader.name) for reader, roles in reading(prepared, name) if roles == {"codes"}]
+        for name in names
+    }
     ratio = (size.max() / size.clamp_min(1e-20)).clamp(1, LARGEST)
-    share = 1.0 if is_depthwise(reader) else 0.5
-    rescale(layer, [reader], torch.exp2(torch.floor(torch.log2(ratio) * share)))
+    depthwise = all(is_depthwise(reader) for of_one in readers.values() for reader in of_one)
+    scale = torch.exp2(torch.floor(torch.log2(ratio) * (1.0 if depthwise else 0.5)))
+    for name in names:
+        rescale(prepared.layer(name), readers[name], scale)
