@@ -44,9 +44,9 @@ class Residual(nn.Module):
         with torch.no_grad():
             for layer in (self.stem, self.first.project, self.second.project):
                 layer.weight[LOUD] *= 64
-            for layer in (self.first.expand, self.second.expand, self.head):
-                if isinstance(layer, nn.Conv2d):
-                    layer.weight[:, LOUD] /= 64
+            for reader in (self.first.expand, self.second.expand, self.head):
+                if isinstance(reader, nn.Conv2d):
+                    reader.weight[:, LOUD] /= 64
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.fc(self.head(self.second(self.first(self.stem(x)))).mean((2, 3)))

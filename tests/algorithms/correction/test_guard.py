@@ -11,7 +11,7 @@ from torch import nn
 
 from bitwright.algorithms.correction import CORRECTIONS, Calibration, Correction
 from bitwright.algorithms.correction.channels import rescale
-from bitwright.algorithms.correction.guard import MOST_DB, Distance, Verdict, Yardstick
+from bitwright.algorithms.correction.guard import LEAST_GAIN_DB, MOST_DB, Distance, State, Tries, Verdict, Yardstick
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
 from bitwright.images.preprocess import Preprocess
@@ -291,3 +291,22 @@ def test_images_sorted_by_class_do_not_let_equalize_clip(guard: bool) -> None:
     assert all(found[order, ("equalize",)] > found[order, ()] - 0.3 for order, _ in found)
     equalized = [found[order, ("equalize",)] for order, algorithms in found if algorithms]
     assert max(equalized) - min(equalized) < 0.1
+
+
+def test_what_may_be_chance_is_no_gain() -> None:
+    """Each correction must be worth it, also beside others; all agree on which were kept."""
+
+    def kept(*gains: tuple[tuple[str, ...], float]) -> tuple[str, ...]:
+        prepared = prepare(net(), preprocess=PREPROCESS)
+        tries = Tries({(): Distance(0.0, 20.0)}, (), State(prepared))
+        for applied, gain in gains:
+            tries.add(applied, Distance(0.0, 20.0 + LEAST_GAIN_DB * gain), prepared)
+        names = dict.fromkeys(name for applied, _ in gains for name in applied)
+        assert {name for name in names if tries.verdict(name).kept} == set(tries.best)
+        return tries.best
+
+    assert kept((("a",), 0.9)) == ()
+    assert kept((("a",), 1.1)) == ("a",)
+    assert kept((("b",), 5.0), (("a",), -1.0), (("a", "b"), 5.9)) == ("b",)
+    assert kept((("b",), 5.0), (("a",), -1.0), (("a", "b"), 6.1)) == ("a", "b")
+    assert kept((("b",), 0.9), (("a",), 0.9), (("a", "b"), 2.1)) == ("a", "b")
