@@ -263,6 +263,7 @@ def _run(mutant: Mutant, test: str, folder: Path, seconds: float) -> None:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     sys.dont_write_bytecode = True
+    sys.path.insert(0, str(folder))  # processes that are started with this one's path get the mutant as well
     exec(HOOK, {})
     os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", test]))
 
