@@ -26,7 +26,6 @@ ZOO = (
 NETWORKS = (*TORCHVISION, *ZOO)
 
 ARGUMENTS = {"googlenet": {"aux_logits": False, "init_weights": False}}
-SIZES = {"vgg11_bn": 224}  # its adaptive pool to 7 x 7 wants whole windows
 
 
 Forward = Callable[["Parts", Tensor], Tensor]
@@ -67,10 +66,13 @@ def network(name: str, torchvision: ModuleType) -> tuple[nn.Module, Preprocess]:
         model, preprocess = factory(), factory.preprocess
     else:
         model = torchvision.models.get_model(name, weights=None, **ARGUMENTS.get(name, {}))
-        if name == "vgg11_bn":  # 0.1 billion weights of linear layers would say no more than these
-            model.classifier[0], model.classifier[3] = nn.Linear(25088, 64), nn.Linear(64, 64)
+        if (
+            name == "vgg11_bn"
+        ):  # 0.1 billion weights of linear layers, and 12 times the pixels, would say no more than these
+            model.avgpool = nn.AdaptiveAvgPool2d(2)
+            model.classifier[0], model.classifier[3] = nn.Linear(2048, 64), nn.Linear(64, 64)
             model.classifier[6] = nn.Linear(64, 1000)
-        preprocess = Preprocess(size=SIZES.get(name, 64), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+        preprocess = Preprocess(size=64, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     randomise(model, preprocess)
     return model, preprocess
 

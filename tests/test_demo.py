@@ -19,7 +19,7 @@ pytest.importorskip("sklearn")
 
 import torch
 
-from demo.__main__ import CALIBRATED, RECIPES, run
+from demo.__main__ import CALIBRATED, RECIPES, TRAINED, run
 from demo.classify import Row, measure, table
 from demo.network import SmallResNet
 from demo.pictures import SIZE, write_pictures
@@ -92,10 +92,13 @@ def test_run_leaves_an_artifact_per_recipe_that_knows_its_classes(out):
         assert len(artifact.data) < Path(record["float"]).stat().st_size / 2
 
 
-def test_the_same_seed_gives_the_same_bytes(out, tmp_path):
+def test_the_same_seed_gives_the_same_bytes(out, tmp_path, monkeypatch):
+    """Of the float network, of one that is calibrated, and of one that is trained, whichever were trained before it."""
+    trained = "w1a2"
+    monkeypatch.setattr("demo.__main__.TRAINED", {trained: TRAINED[trained]})
     run(tmp_path, epochs=2, every=EVERY)
-    for name in (f"digits-{recipe}.bw.safetensors" for recipe in RECIPES):
-        assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
+    for name in ("float32.safetensors", *(f"{recipe}.bw.safetensors" for recipe in (*CALIBRATED, trained))):
+        assert (tmp_path / f"digits-{name}").read_bytes() == (out / f"digits-{name}").read_bytes()
 
 
 def test_rows_are_measured_on_the_files(out):
