@@ -167,3 +167,11 @@ def test_names_have_an_order(given) -> None:
 def test_names_that_are_none(given) -> None:
     with pytest.raises(LabelError, match="classes: "):
         class_names(given)
+
+
+def test_a_name_of_two_classes_is_passed_over_for_the_next_one() -> None:
+    """ImageNet has two cranes: their own names say nothing, their wnids tell which is which."""
+    own = ClassNames(("crane", "dog", "crane"), (("n1",), ("n2",), ("n3",)))
+    given = ClassNames(("dog", "crane", "crane"), (("n2", "hound"), ("n3", "machine"), ("n1", "bird")))
+    found = named_anew(own, given, 3)
+    assert [found.find(name) for name in ("bird", "hound", "machine")] == [0, 1, 2]

@@ -112,6 +112,14 @@ def test_too_few_named_classes_for_a_model_without_names(command: str, run: Run,
     assert "loss" not in result.err
 
 
+def test_a_test_set_is_named_by_the_images_that_the_model_takes_its_names_from(run: Run, tmp_path: Path, out: Path):
+    """It lacks a class, and has the others in another order."""
+    result = run_on(run, "quantize --test", manifest(tmp_path / "two.csv", {"red": "red", "blue": "blue"}), out)
+    assert result.code == 0, result.err
+    made = load(out)
+    assert (made.classes, made.provenance["measured"]["top1"]) == (("blue", "green", "red"), 100.0)
+
+
 @pytest.mark.parametrize("command", ["evaluate a float model", "quantize --auto", "train"])
 def test_a_file_names_the_classes_of_a_model_without_names(command: str, run: Run, tmp_path: Path, out: Path):
     data = manifest(tmp_path / "two.csv", {"red": "red", "blue": "blue"})

@@ -11,7 +11,7 @@ from bitwright.algorithms.training import TRAINING, training_algorithm
 from bitwright.errors import RecipeError
 from tests.networks import assert_equal_codes, pictures
 
-PREPROCESS = bw.Preprocess(size=8, mean=0.5, std=0.25)
+PREPROCESS = bw.Preprocess(size=8, mean=(0.4, 0.5, 0.6), std=(0.15, 0.25, 0.4))
 RECIPES = ("w8a8", "w4a4", "w2a2", "wta8", "w1a8", "w1a2", "w1a1")
 
 

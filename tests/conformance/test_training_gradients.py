@@ -2,11 +2,13 @@
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
-from bitwright.algorithms.training import training_algorithm
+from bitwright.algorithms.training import TRAINING, training_algorithm
 from bitwright.prepared.quantizers import Edge, WeightQuantizer
+from bitwright.schemes import SCHEMES
 
 
 def edge(name: str, scheme: str, scale: float, zero_point: int = 0) -> Edge:
@@ -98,6 +100,16 @@ def test_xnor_gradient_flows_through_the_scale() -> None:
     torch.testing.assert_close(dw, g * size * (w.detach().abs() < 1) + through_scale)
 
 
+def test_xnor_activations_pass_gradients_within_the_scale() -> None:
+    x = values(1, 200)
+    y = edge("xnor", "binary", 0.5, zero_point=1)(x)
+    (dx,) = gradient(y, x)
+    inside = x.detach().abs() < 0.5
+    assert 0 < int(inside.sum()) < 200
+    torch.testing.assert_close(dx, upstream(y) * inside)
+    assert torch.equal(y.detach(), 0.5 * x.detach().sign())
+
+
 def test_irnet_sharpens() -> None:
     x = values(1, 50)
     for progress, t, k in ((0.0, 0.1, 10.0), (0.5, 1.0, 1.0), (1.0, 10.0, 1.0)):
@@ -137,3 +149,17 @@ def test_ste_of_zero_is_negative_for_binary() -> None:
     assert y.tolist() == [[-0.5, 0.5, -0.5, 0.5]]
     (dx,) = torch.autograd.grad(y.sum(), x)
     assert dx.tolist() == [[1.0, 1.0, 1.0, 0.0]]
+
+
+@pytest.mark.parametrize("scheme", ["int4", "ternary", "binary"])
+@pytest.mark.parametrize("name", TRAINING)
+def test_what_is_lowered_is_what_training_rounds(name: str, scheme: str) -> None:
+    """Of a weight that reads the image, whose channels have scales of their own."""
+    image_scale = torch.tensor([[0.5, 1.0, 3.0, 0.2]])
+    w, made = values(3, 4), weights(name, scheme, [0.3, 0.4, 0.5])
+    made.image_scale.resize_(1, 4).copy_(image_scale)
+    with torch.no_grad():
+        effective, scale = made.effective(w)
+        unit = effective * image_scale / scale[:, None]
+        codes = torch.from_numpy(SCHEMES[scheme].nearest(unit.double().numpy()))
+        torch.testing.assert_close((codes * scale[:, None] / image_scale).float(), made(w))

@@ -91,6 +91,13 @@ def test_a_required_signature_fails_while_none_can_be_verified(artifact: Artifac
     assert "what cannot be checked fails" in finding.reason
 
 
+def test_the_record_has_the_bound_as_the_file_has_it(artifact: Artifact):
+    """In the file a signature is required or not, and all others are numbers; `True == 1` in Python, but not in JSON."""
+    for text, bound in (("require_signature = true", True), ("max_bytes = 1", 1), ("max_drop = 0.5", 0.5)):
+        found = one(text, artifact).to_json()["bound"]
+        assert (found, isinstance(found, bool)) == (bound, isinstance(bound, bool))
+
+
 @pytest.mark.parametrize(
     "text", ["max_drop = 100", "min_agreement = 0", "max_class_drop = 100", "max_latency_ratio = 9"]
 )

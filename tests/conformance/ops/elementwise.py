@@ -9,7 +9,7 @@ from bitwright.graph import Node, Value
 from bitwright.qtensor import QType
 from tests.conformance.ops.case import FULL, U8, Case, case, f32, signs
 from tests.conformance.ops.contract import epilogue, finish, real_code
-from tests.conformance.ops.float_case import FloatCase, X, Y, batch_norm_real, batch_norm_tensors
+from tests.conformance.ops.float_case import EPS, FloatCase, X, Y, batch_norm_real, batch_norm_tensors
 from tests.conformance.ops.row import Row
 
 
@@ -113,10 +113,10 @@ def slow_dequantize(case: Case, index) -> Any:
 def float_batch_norm(rng) -> Iterator[tuple[str, FloatCase]]:
     for shape, clamp, y in (((3, 4, 4), None, Y), ((7,), (0, 6), Y), ((4,), None, None)):
         tensors = batch_norm_tensors(rng, shape[0])
-        attrs = {"eps": 1e-5} | ({"clamp": clamp} if clamp else {})
+        attrs = {"eps": EPS} | ({"clamp": clamp} if clamp else {})
 
         def function(x, tensors=tensors, clamp=clamp):
-            found = batch_norm_real(x, tensors, 1e-5)
+            found = batch_norm_real(x, tensors, EPS)
             return np.clip(found, *clamp) if clamp else found
 
         node = Node("it", "batch_norm", ("x0",), attrs, tensors)
@@ -124,9 +124,9 @@ def float_batch_norm(rng) -> Iterator[tuple[str, FloatCase]]:
     tensors = batch_norm_tensors(rng, 4)
 
     def of_tokens(x, t=tensors):
-        return batch_norm_real(x.swapaxes(1, 2), t, 1e-5).swapaxes(1, 2)
+        return batch_norm_real(x.swapaxes(1, 2), t, EPS).swapaxes(1, 2)
 
-    node = Node("it", "batch_norm", ("x0",), {"eps": 1e-5}, tensors)
+    node = Node("it", "batch_norm", ("x0",), {"eps": EPS}, tensors)
     yield "tokens", FloatCase(node, (Value((6, 4), X, 1),), Value((6, 4), Y, 1), of_tokens)
 
 

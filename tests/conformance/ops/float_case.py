@@ -38,6 +38,8 @@ def batch_norm_tensors(rng, channels) -> dict[str, np.ndarray]:
     }
 
 
+EPS = 0.3
+"""As large as the variances that it is added to, so that it cannot be lost unseen."""
 X = QType("uint8", 0.02, 120)
 
 

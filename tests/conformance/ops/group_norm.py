@@ -11,7 +11,7 @@ from bitwright.graph import Node, Value
 from bitwright.qtensor import QType
 from tests.conformance.ops.case import FULL, U8, Case, case, f32, signs
 from tests.conformance.ops.contract import finish, real_code
-from tests.conformance.ops.float_case import FloatCase, X, Y
+from tests.conformance.ops.float_case import EPS, FloatCase, X, Y
 from tests.conformance.ops.row import Row
 from tests.kernels.random_graph import RandomGraph
 
@@ -78,11 +78,11 @@ def float_group_norm(rng) -> Iterator[tuple[str, FloatCase]]:
         ("float32", (4, 3, 3), 2, None, None),
     ):
         tensors = {"bn_weight": signs(rng, shape[0], 1.0), "bn_bias": rng.normal(size=shape[0]).astype(np.float32)}
-        attrs = {"groups": groups, "eps": 1e-3} | ({"clamp": clamp} if clamp else {})
+        attrs = {"groups": groups, "eps": EPS} | ({"clamp": clamp} if clamp else {})
 
         def function(v, groups=groups, clamp=clamp, t=tensors):
             grouped = v.reshape(len(v), groups, -1)
-            gain = 1 / np.sqrt(grouped.var(axis=2, keepdims=True) + 1e-3)
+            gain = 1 / np.sqrt(grouped.var(axis=2, keepdims=True) + EPS)
             found = ((grouped - grouped.mean(axis=2, keepdims=True)) * gain).reshape(v.shape)
             found = found * t["bn_weight"].reshape(-1, 1, 1) + t["bn_bias"].reshape(-1, 1, 1)
             return np.clip(found, *clamp) if clamp else found

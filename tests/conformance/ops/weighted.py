@@ -12,7 +12,7 @@ from bitwright.qtensor import QType
 from bitwright.schemes import SCHEMES
 from tests.conformance.ops.case import FULL, IMAGE3, U8, Case, case, f32, signs
 from tests.conformance.ops.contract import epilogue, real_code, window, with_residual
-from tests.conformance.ops.float_case import FloatCase, X, Y, batch_norm_real, batch_norm_tensors, column
+from tests.conformance.ops.float_case import EPS, FloatCase, X, Y, batch_norm_real, batch_norm_tensors, column
 from tests.conformance.ops.row import Row
 from tests.kernels.random_graph import RandomGraph
 
@@ -200,7 +200,7 @@ def float_conv2d(rng) -> Iterator[tuple[str, FloatCase]]:
             tensors["bias"] = rng.normal(size=out[0]).astype(np.float32)
         if bn:
             tensors |= batch_norm_tensors(rng, out[0])
-            attrs["eps"] = 1e-3
+            attrs["eps"] = EPS
         if clamp:
             attrs["clamp"] = clamp
 
@@ -209,7 +209,7 @@ def float_conv2d(rng) -> Iterator[tuple[str, FloatCase]]:
             if bias:
                 t = t + column(tensors["bias"], 4)
             if bn:
-                t = batch_norm_real(t, tensors, 1e-3)
+                t = batch_norm_real(t, tensors, EPS)
             for r in rest:
                 t = t + r
             return np.clip(t, *clamp) if clamp else t
@@ -243,13 +243,13 @@ def float_linear(rng) -> Iterator[tuple[str, FloatCase]]:
             tensors["bias"] = rng.normal(size=5).astype(np.float32)
         if bn:
             tensors |= batch_norm_tensors(rng, 5)
-            attrs["eps"] = 1e-5
+            attrs["eps"] = EPS
         if clamp:
             attrs["clamp"] = clamp
 
         def function(real, *rest):
             t = real @ weight.T + tensors.get("bias", 0)
-            t = np.moveaxis(batch_norm_real(np.moveaxis(t, -1, 1), tensors, 1e-5), 1, -1) if bn else t
+            t = np.moveaxis(batch_norm_real(np.moveaxis(t, -1, 1), tensors, EPS), 1, -1) if bn else t
             t = sum(rest, t)
             return np.clip(t, *clamp) if clamp else t
 

@@ -102,3 +102,8 @@ def test_a_head_of_images_sorted_by_class_is_warned_of() -> None:
     assert len(grey(50, np.tile(np.arange(10), 5)).head(3)) == 3
     assert len(grey(50).head(3)) == 3
     assert len(grey(50, np.zeros(50, np.int64)).head(3)) == 3
+
+
+def test_a_source_of_no_images_is_refused() -> None:
+    with pytest.raises(SourceError, match="set: expected at least one image, found none"):
+        ImageSource(ArrayReader(np.zeros((0, 4, 4), np.uint8), "set"), "set")
