@@ -1,6 +1,7 @@
 """What other commands wrote, read for a report: audits and fronts, and files that are neither."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from bitwright.artifact import Artifact
 from bitwright.errors import ArtifactError
 from bitwright.report.audited import read_audit
 from bitwright.report.front import read_front
+from tests.audit.sample import AUDIT
 from tests.report.files import REMEDY, audit_file, audit_json, front_file
 
 
@@ -21,6 +23,21 @@ def test_an_audit_is_read_but_for_what_no_page_shows(artifact: Artifact, tmp_pat
     assert weights == [None, *[(1, 2, 3)] * (len(weights) - 1)]
     assert found.findings[0].remedies[0].cost_bytes == REMEDY["cost_bytes"]
     assert found.findings[0].remedies[0].cost_microseconds is None
+
+
+def test_what_the_audit_writes_is_what_is_read(tmp_path: Path):
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps(AUDIT.to_json()))
+    found = read_audit(path)
+    assert (found.digest, found.layer_images, found.remarks) == (AUDIT.digest, AUDIT.layer_images, AUDIT.remarks)
+    for ours, theirs in zip(found.layers, AUDIT.layers, strict=True):
+        for field in fields(ours):
+            if field.name != "weight":
+                assert getattr(ours, field.name) == getattr(theirs, field.name)
+        assert (ours.weight and ours.weight.histogram) == (theirs.weight and theirs.weight.histogram)
+    for finding, other in zip(found.findings, AUDIT.findings, strict=True):
+        assert (finding.layer, finding.text, finding.is_fault) == (other.layer, other.text, other.is_fault)
+        assert [remedy.won_back for remedy in finding.remedies] == [remedy.won_back for remedy in other.remedies]
 
 
 @pytest.mark.parametrize(
