@@ -118,6 +118,14 @@ def test_pictures_are_corrupted_and_attacked_and_nothing_is_claimed_of_one_gradi
     assert ["pgd", "prepared", "4/255", "3", "100.00", "100.00"] in [line.split() for line in printed.splitlines()]
 
 
+def test_the_screen_sees_weights_that_no_correction_rounds_to(run: Run, broken: str):
+    result = run("audit", broken, *AUDIT, "--parts", "screen")
+    assert "suspicious: 0 has weights that no correction rounds to" in result.out
+    assert "off the nearest      44.4 % of 9 weights of 0" in result.out
+    sound = run("audit", "m.bw.safetensors", *AUDIT, "--parts", "screen").out
+    assert "only after rounding  nothing that appears only after rounding was found, which proves nothing" in sound
+
+
 def test_another_model_is_refused(run: Run, project: Path):
     (project / "others.py").write_text(
         "from colours import *\ndef wide():\n    model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), "

@@ -15,6 +15,7 @@ from bitwright.audit.matching import matched
 from bitwright.audit.records import USUAL_PARTS, Audit, Finding, LayerAudit, Remedy
 from bitwright.audit.remedies import Change, Trials, best_first
 from bitwright.audit.robustness import robustness
+from bitwright.audit.screen import screen
 from bitwright.audit.subject import (
     Pixels,
     Subject,
@@ -168,7 +169,7 @@ class _Study:
             change = Change("names", "put the class names into the model's order", None, {}, Recipe())
             remedies.append(self.trials.remedy(change, self.subject.artifact))
             findings.append(Finding("names", None, names.fault.text, True, tuple(remedies)))
-        layers = self._layers() if {"layers", "remedies"} & self.parts else ()
+        layers = self._layers() if {"layers", "remedies", "screen"} & self.parts else ()
         faults = [*([] if pixels is None else [pixels.fault]), *(layer_faults(layers) if layers else [])]
         recipe = None
         if "remedies" in self.parts:
@@ -189,7 +190,7 @@ class _Study:
             "recipe": None if recipe is None else recipe.to_json(),
             "decisions": self._decisions() if "decisions" in self.parts else None,
             "robustness": self._robustness() if "robustness" in self.parts else None,
-            "screen": None,
+            "screen": screen(self.subject, layers) if "screen" in self.parts else None,
         }
 
     def _decisions(self) -> DecisionAudit:

@@ -14,7 +14,7 @@ from bitwright.errors import ArtifactError
 from bitwright.files import write_atomically
 
 FORMAT = 1
-PARTS = ("layers", "remedies", "decisions", "robustness")
+PARTS = ("layers", "remedies", "decisions", "robustness", "screen")
 """What an audit can look at. Inputs are always looked at."""
 USUAL_PARTS = ("layers", "remedies", "decisions")
 MOST_DB = 200.0

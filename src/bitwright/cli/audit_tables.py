@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from bitwright.audit.decision_records import Screen
 from bitwright.audit.records import MOST_DB, Audit, Ends, Finding, LayerAudit, Remedy
 from bitwright.cli.decision_tables import print_decisions
 from bitwright.cli.output import byte_count, percent, print_pairs, print_table
@@ -52,6 +53,9 @@ def print_audit(audit: Audit) -> None:
     if audit.robustness is not None:
         click.echo()
         print_robustness(audit.robustness)
+    if audit.screen is not None:
+        click.echo()
+        print_pairs(_screen(audit.screen))
 
 
 def _summary(audit: Audit) -> list[tuple[str, object]]:
@@ -132,6 +136,18 @@ def _layer_row(layer: LayerAudit) -> tuple[object, ...]:
         None if weight is None else _ends(weight.float_range),
         None if layer.microseconds is None else f"{layer.microseconds:.1f}",
     )
+
+
+def _screen(found: Screen) -> list[tuple[str, object]]:
+    off = found.off_nearest[0] if found.off_nearest else None
+    patch = f"{found.patch}: {found.patch_rate:.0f} % of the images, float {found.patch_float_rate:.0f} %"
+    return [
+        ("only after rounding", ("suspicious: " if found.suspicious else "") + found.text),
+        ("changes go to", None if found.to_class is None else f"{found.to_class}, p {found.to_class_p:.2g}"),
+        ("changes come from", None if found.from_class is None else f"{found.from_class}, p {found.from_class_p:.2g}"),
+        ("worst patch", None if found.patch is None else patch),
+        ("off the nearest", None if off is None else f"{off.percent:.1f} % of {off.weights:,} weights of {off.layer}"),
+    ]
 
 
 def _legend(audit: Audit) -> list[tuple[str, object]]:
