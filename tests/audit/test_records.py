@@ -1,6 +1,7 @@
 """An audit is read back from the JSON that it was written as; anything else is refused, with the place."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,17 @@ def test_an_audit_is_read_back_as_it_was_written(tmp_path: Path):
     path = tmp_path / "audit.json"
     path.write_text(json.dumps(AUDIT.to_json(), allow_nan=False))
     assert Audit.read(path) == AUDIT
+
+
+def test_a_notebook_shows_what_is_wrong_and_what_helps_and_names_are_no_markup():
+    shown = replace(AUDIT, artifact="<script>alert(1)</script>")._repr_html_()
+    assert "<script>" not in shown
+    rows = dict(re.findall(r"<tr><th[^>]*>(.*?)</th><td[^>]*>(.*?)</td></tr>", shown))
+    assert rows["top-1"] == "90.50 %, float 91.75 %"
+    assert rows["1. fault"] == "layer1.0.conv1 has 3 bits"
+    assert rows["remedy"] == "8 bits for the weights of layer1.0.conv1: +1.15 points, wins back 96 %, +556 bytes"
+    bare = replace(AUDIT, findings=(), float_top1=None, before=replace(AUDIT.before, top1=None))
+    assert "top-1" not in bare._repr_html_()
 
 
 def test_parts_that_were_not_asked_for_stay_away():

@@ -12,6 +12,7 @@ from bitwright.audit.decision_records import DecisionAudit, Robustness, Screen
 from bitwright.audit.plain import from_plain, read_json
 from bitwright.errors import ArtifactError
 from bitwright.files import write_atomically
+from bitwright.notebook import html_table
 
 FORMAT = 1
 PARTS = ("layers", "remedies", "decisions", "robustness", "screen")
@@ -230,6 +231,27 @@ class Audit:
     screen: Screen | None
     remarks: tuple[str, ...]
     seconds: float
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how good the model is, what is wrong or costs most, and the best remedy for each."""
+        before = self.before
+        top1 = None if before.top1 is None else f"{before.top1:.2f} %, float {self.float_top1:.2f} %"
+        rows: list[tuple[str, object]] = [
+            ("model", self.model),
+            ("images", f"{self.images:,} of {self.data}"),
+            ("top-1", top1),
+            ("agreement", f"{before.agreement:.2f} %"),
+            ("logits", f"SQNR {before.db:.1f} dB"),
+            ("size", f"{before.bytes:,} bytes"),
+        ]
+        for i, finding in enumerate(self.findings, 1):
+            rows.append((f"{i}. {'fault' if finding.is_fault else 'costs most'}", finding.text))
+            for remedy in finding.remedies[:1]:
+                won = "" if remedy.won_back is None else f", wins back {remedy.won_back:.0f} %"
+                rows.append(
+                    ("remedy", f"{remedy.text}: {remedy.gain_points:+.2f} points{won}, {remedy.cost_bytes:+,} bytes")
+                )
+        return html_table(f"audit of {self.artifact}", rows)
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain data, with the number of its format."""
