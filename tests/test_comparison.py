@@ -150,6 +150,16 @@ def test_labels_in_another_order_are_a_doubt(eight: Artifact, source: ImageSourc
     assert wrong.doubt is not None
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_names_in_another_order_are_a_doubt(labelled: bool, eight: Artifact, source: ImageSource):
+    turned = replace(eight, classes=(*NAMES[1:], NAMES[0]))
+    images = source if labelled else replace(source, labels=None)
+    found = compare(eight, turned, images, timed=False).answers
+    assert found is not None
+    assert found.doubt is not None
+    assert "the second model: are the labels in another order" in found.doubt
+
+
 def test_no_image_at_all_is_an_error(eight: Artifact, source: ImageSource):
     with pytest.raises(SourceError, match="none of the 1 images could be read"):
         compare(eight, eight, source.subset([7]), timed=False)

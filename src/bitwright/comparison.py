@@ -46,7 +46,7 @@ class Answers:
         p: of McNemar's exact test, that models which are equally good differ so much; None without labels.
         bad: the images that could not be read, of the first model's preprocessing.
         remark: what was taken for granted about the labels.
-        doubt: why the labels mean something else, as the first model's answers show; None where they do not.
+        doubt: why the labels, or the names of the classes, mean something else, as the answers show; None where they do not.
     """
 
     first_top1: float | None
@@ -190,8 +190,21 @@ def _answers(
         p=None if truth is None else mcnemar(drop.lost, drop.gained),
         bad=bad,
         remark=fitted.remark,
-        doubt=None if truth is None else order_remark(Counter(zip(truth.tolist(), a.tolist(), strict=True))),
+        doubt=_doubt(truth, a, b),
     )
+
+
+def _doubt(truth: Classes | None, first: Classes, second: Classes) -> str | None:
+    """What to say of labels that are not the models' classes, or of classes that the two models call by each other's names."""
+    pairs = [("", truth, first), ("the second model: ", truth, second)]
+    if truth is None:
+        pairs = [("with the first model's classes for labels, the second model: ", first, second)]
+    for who, labels, guesses in pairs:
+        assert labels is not None
+        remark = order_remark(Counter(zip(labels.tolist(), guesses.tolist(), strict=True)))
+        if remark is not None:
+            return who + remark
+    return None
 
 
 def _order(first: Artifact, second: Artifact) -> Classes:
