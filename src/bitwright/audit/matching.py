@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 
 from bitwright.algorithms.correction import corrections
-from bitwright.algorithms.correction.channels import is_depthwise, readers_of, rescale
+from bitwright.algorithms.correction.channels import is_depthwise, rescale, scaled_with
 from bitwright.artifact import Artifact
 from bitwright.capture import Captured
 from bitwright.errors import CaptureWarning, ModelError, RecipeError
 from bitwright.graph import Node, Value
 from bitwright.images.preprocess import Preprocess
-from bitwright.ops import float_op, operand, source
+from bitwright.ops import float_op, source
 from bitwright.ops.conv2d import image_scale
 from bitwright.ops.epilogue import channel_affine, out_unit
 from bitwright.prepared import PreparedModel
@@ -126,11 +126,10 @@ def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
     unknown: dict[str, npt.NDArray[np.bool_]] = {}
     for node in prepared.graph.nodes:
         layer, op = prepared.layer(node.name), float_op(node)
-        alone = op.weighted and hasattr(layer, "equalized") and operand(node, "residual") is None
-        if not alone or "weight" not in nodes[node.name].tensors:
+        if not (op.weighted and hasattr(layer, "equalized") and "weight" in nodes[node.name].tensors):
             continue
         x, y = artifact.graph.values[source(node)], artifact.graph.values[node.name]
-        readers = readers_of(prepared, node.name)
+        readers = scaled_with(prepared, node.name)
         if not readers or y.type is None:
             continue
         integer = nodes[node.name]

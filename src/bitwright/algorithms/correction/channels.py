@@ -99,6 +99,15 @@ def readers_of(prepared: PreparedModel, name: str) -> list[Layer]:
     return [prepared.layer(reader.name) for reader, _ in readers] if alone else []
 
 
+def scaled_with(prepared: PreparedModel, name: str) -> list[Layer]:
+    """The layers that undo the scales of a value's channels, where residual connections may add it to what has the same ones;
+    none if anything else reads it."""
+    readers = reading(prepared, name)
+    weighing = [reader for reader, roles in readers if weighs(prepared, reader, roles)]
+    alone = all(reader in weighing or roles == {"residual"} for reader, roles in readers)
+    return [prepared.layer(reader.name) for reader in weighing] if alone else []
+
+
 @torch.no_grad()
 def undo(prepared: PreparedModel) -> None:
     """Give every channel the size that it had in the original model."""
@@ -106,7 +115,4 @@ def undo(prepared: PreparedModel) -> None:
         layer = prepared.layer(node.name)
         equalized = getattr(layer, "equalized", None)
         if equalized is not None and bool((equalized != 1).any()):
-            readers = (
-                prepared.layer(reader.name) for reader, roles in reading(prepared, node.name) if roles == {"codes"}
-            )
-            rescale(layer, readers, torch.ones_like(equalized))
+            rescale(layer, scaled_with(prepared, node.name), torch.ones_like(equalized))

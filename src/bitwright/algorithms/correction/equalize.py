@@ -15,7 +15,15 @@ from torch import Tensor
 
 from bitwright.algorithms.correction import data_free
 from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, reading, rescale, weighs
+from bitwright.algorithms.correction.channels import (
+    LARGEST,
+    commutes,
+    is_depthwise,
+    reading,
+    rescale,
+    scaled_with,
+    weighs,
+)
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import INPUT, Node
 from bitwright.ops import float_op, operand, source
@@ -81,10 +89,7 @@ def _scales(prepared: PreparedModel, name: str, group: list[str], readers: list[
 def _equalize(prepared: PreparedModel, names: list[str], size: Tensor) -> None:
     """Scale the channels of these layers and undo it in their readers; `size`: the greatest |y| of each channel in the
     original model, in any of the layers."""
-    readers = {
-        name: [prepared.layer(reader.name) for reader, roles in reading(prepared, name) if roles == {"codes"}]
-        for name in names
-    }
+    readers = {name: scaled_with(prepared, name) for name in names}
     ratio = (size.max() / size.clamp_min(1e-20)).clamp(1, LARGEST)
     depthwise = all(is_depthwise(reader) for of_one in readers.values() for reader in of_one)
     scale = torch.exp2(torch.floor(torch.log2(ratio) * (1.0 if depthwise else 0.5)))
