@@ -100,6 +100,15 @@ def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
         run(resume=tmp_path / "run")
 
 
+def test_a_checkpoint_of_another_model(tmp_path: Path) -> None:
+    """Of the same images, options and recipe."""
+    little = replace(OPTIONS, epochs=0.2)
+    run(96, resume=tmp_path / "run", options=little)
+    other = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).eval()
+    with pytest.raises(TrainingError, match="is of another model or recipe"):
+        bw.train(other, bw.open_source("digits[:96]"), preprocess=PREPROCESS, options=little, resume=tmp_path / "run")
+
+
 def test_a_run_starts_from_what_another_learned(tmp_path: Path) -> None:
     first = Options(epochs=12, batch=32, optimizer="adamw", lr=0.01, augment=(), recalibrate_bn=5)
     run(640, recipe="w4a4", options=first, resume=tmp_path / "run")
