@@ -27,6 +27,7 @@ from bitwright.audit.subject import (
     seen_right,
     split,
 )
+from bitwright.chance import doubts
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import By
@@ -96,6 +97,10 @@ def examine(
     )
     study = _Study(subject, effort, begin + effort.seconds, seed, frozenset(parts), progress)
     found = study.run()
+    right = study.subject  # as far as its inputs could be put right
+    if right.labels is not None:
+        doubt = doubts("the float model", right.labels.tolist(), right.float_classes.tolist(), artifact.outputs)
+        remarks += [] if doubt is None else [doubt]
     skipped = study.trials.skipped
     if skipped:
         remarks.append(f"{skipped} remedies were not tried: the time was over; --seconds allows more")

@@ -45,7 +45,7 @@ class Remedy:
     """Something that was tried on the integer model, and what it did.
 
     Attributes:
-        kind: "names", "preprocess", "requantize", "weights", "activations", "inputs", "range", "correction", "residual" or
+        kind: "names", "preprocess", "requantize", "weights", "activations", "inputs", "range", "correction" or
             "recipe" (several at once).
         text: what was done, in words.
         layer: where; None for the whole model.
@@ -56,7 +56,7 @@ class Remedy:
         gain_points: what it adds to accuracy, or to agreement where there are no labels.
         gain_db: what it adds to the SQNR of the logits.
         cost_bytes: what it adds to the file.
-        cost_microseconds: what it adds to one image's time; None where that was not measured.
+        cost_microseconds: what it adds to one image's time; None where that was not measured, or is not told from none.
         is_recipe: whether quantizing with a recipe has this effect, so that `--apply` can write it.
     """
 

@@ -62,7 +62,7 @@ class Trials:
         return best_first(self.attempt(change, preprocess) for change in changes)
 
     def everywhere(self, preprocess: Preprocess) -> tuple[Remedy, ...]:
-        """What can be tried for the model as a whole, best first: other ranges, each correction on or off, wide residuals."""
+        """What can be tried for the model as a whole, best first: other ranges, each correction on or off."""
         recipe = recipe_of(self.subject.artifact)
         return best_first(self.attempt(change, preprocess) for change in whole(recipe))
 
@@ -110,7 +110,7 @@ class Trials:
             return own
         seen: set[str] = set()
         for remedy in worth:
-            if remedy.kind in ("range", "correction", "residual") and remedy.kind in seen:
+            if remedy.kind in ("range", "correction") and remedy.kind in seen:
                 continue  # each of them alone: two may undo one another
             seen.add(remedy.kind)
             recipe = applied(recipe, remedy.rule)
@@ -125,7 +125,7 @@ class Trials:
         if recipe not in self.made:
             self.made[recipe] = quantize(
                 self.subject.captured,
-                self.subject.fitted(preprocess),
+                self.subject.fit_source,
                 preprocess=preprocess,
                 recipe=recipe,
                 seed=self.seed,
@@ -146,9 +146,10 @@ def won_back(before: Outcome, after: Outcome, float_top1: float | None) -> float
     return None if lost <= 0 else 100 * (after.agreement - before.agreement) / lost
 
 
-def goodness(remedy: Remedy) -> tuple[float, float]:
-    """What remedies are ranked by: what they win back, to a tenth of the loss, then the logits' SQNR."""
-    return round((remedy.won_back or 0) / 10), remedy.gain_db
+def goodness(remedy: Remedy) -> tuple[bool, float, float]:
+    """What remedies are ranked by: whether the logits came nearer or more answers are right, which only chance does where
+    neither holds; what they win back, to a tenth of the loss; then the logits' SQNR."""
+    return remedy.gain_db > 0 or remedy.gain_points > 0, round((remedy.won_back or 0) / 10), remedy.gain_db
 
 
 def best_first(remedies: Iterator[Remedy | None]) -> tuple[Remedy, ...]:
@@ -197,8 +198,6 @@ def whole(recipe: Recipe) -> Iterator[Change]:
     for name in RANGES:
         if name != recipe.range:
             yield _changed("range", f"ranges by {name}", {"range": name}, recipe)
-    if getattr(recipe, "residual", "uint16") != "uint16":  # where this version has wide residual streams
-        yield _changed("residual", "16 bits for residual streams", {"residual": "uint16"}, recipe)
 
 
 def _changed(kind: str, text: str, rule: dict[str, Any], recipe: Recipe) -> Change:

@@ -110,6 +110,6 @@ def _routes(subject: Subject, seed: int, progress: Progress) -> dict[str, Logits
     artifact = subject.artifact
     plain = prepared_quietly(subject.captured, replace(subject.preprocess, encoder=None), Recipe())
     prepared = prepared_quietly(subject.captured, artifact.preprocess, recipe_of(artifact))
-    calibrate(prepared, subject.fitted(artifact.preprocess), seed=seed, progress=Wordless(progress))
+    calibrate(prepared, subject.fit_source, seed=seed, progress=Wordless(progress))
     routes = {"float": through_float(plain)}
     return routes if artifact.preprocess.bits is not None else {**routes, "prepared": through_prepared(prepared)}

@@ -1,5 +1,6 @@
 """`Subject`: an artifact, the float model that it is of, and images that both see; measures integer models on them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from bitwright.artifact import Artifact
 from bitwright.audit.records import Outcome
 from bitwright.audit.signals import db_of
+from bitwright.budget.race import take_turns
 from bitwright.capture import Captured
 from bitwright.engine import Engine
 from bitwright.errors import ModelError, SourceError
@@ -89,10 +91,6 @@ class Subject:
             return self.seen.pixels
         return look(self.source, preprocess).pixels
 
-    def fitted(self, preprocess: Preprocess) -> Pixels:
-        """The images to fit on, as a preprocessing makes them."""
-        return look(self.fit_source, preprocess).pixels
-
     def outcome(self, artifact: Artifact, timed: bool = True) -> Outcome:
         """Measure an integer model of these classes on the images of `seen`."""
         engine = Engine(artifact, threads=self.threads)
@@ -103,14 +101,15 @@ class Subject:
             self.float_logits,
             self.labels,
             len(artifact.data),
-            microseconds(engine)[0] if timed else None,
+            microseconds(engine) if timed else None,
         )
 
-    def slower(self, artifact: Artifact) -> float:
-        """How many microseconds more than the artifact of the subject another one takes for an image; both timed in turn."""
-        engines = [Engine(a, threads=self.threads) for a in (artifact, self.artifact)]
-        its, own = microseconds(*engines)
-        return its - own
+    def slower(self, artifact: Artifact) -> float | None:
+        """How many microseconds more than the artifact of the subject another one takes for an image, both timed in turn; None
+        where that is not certain: the interval of their ratio holds 1."""
+        own, its = take_turns([_one_image(Engine(a, threads=self.threads)) for a in (self.artifact, artifact)])
+        least, most = its.ratio_interval
+        return None if least <= 1 <= most else 1e3 * own.median_ms * (its.ratio - 1)
 
     def with_labels(self, labels: Classes) -> "Subject":
         """The same with other labels of the images of `seen`."""
@@ -132,21 +131,24 @@ def measured(logits: Logits, wanted: Logits, labels: Classes | None, size: int, 
     )
 
 
+def _one_image(engine: Engine) -> Callable[[], object]:
+    image = np.zeros((1, *engine.artifact.preprocess.shape), np.uint8)
+    return lambda: engine(image)
+
+
 def run_engine(engine: Engine, pixels: Pixels) -> Logits:
     """The logits of many images, in batches."""
     return np.concatenate([engine(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)])
 
 
-def microseconds(*engines: Engine) -> list[float]:
-    """The median time that each engine takes for one image, in turn, so that what else runs disturbs all alike."""
-    seconds: list[list[float]] = [[] for _ in engines]
-    images = [np.zeros((1, *engine.artifact.preprocess.shape), np.uint8) for engine in engines]
+def microseconds(engine: Engine) -> float:
+    """The median time that an engine takes for one image."""
+    taken, run = list[float](), _one_image(engine)
     for _ in range(TIMED_CALLS):
-        for engine, image, taken in zip(engines, images, seconds, strict=True):
-            begin = perf_counter()
-            engine(image)
-            taken.append(perf_counter() - begin)
-    return [1e6 * median(taken[TIMED_CALLS // 5 :]) for taken in seconds]
+        begin = perf_counter()
+        run()
+        taken.append(perf_counter() - begin)
+    return 1e6 * median(taken[TIMED_CALLS // 5 :])
 
 
 def same_pixels(one: Preprocess, other: Preprocess) -> bool:

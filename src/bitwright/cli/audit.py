@@ -113,6 +113,7 @@ def audit(
         raise usage_error("--apply needs the part 'remedies', and a file name that ends in .toml")
     expect_outputs(*(path for path in (recipe, output) if path is not None))
     from bitwright.audit.examine import Effort, examine
+    from bitwright.audit.matching import recipe_of
 
     loaded_artifact = load(artifact)
     source, other = open_source(data), None if calibration is None else open_source(calibration)
@@ -135,7 +136,7 @@ def audit(
         )
     for remark in found.remarks:
         report(f"warning: {remark}")
-    _write(found, recipe, output)
+    _write(found, recipe_of(loaded_artifact), recipe, output)
     if as_json:
         print_json(found.to_json())
     else:
@@ -154,10 +155,13 @@ def _preprocess(loaded: "LoadedModel", artifact: Artifact, given: dict[str, Any]
     return resolve(loaded, given)
 
 
-def _write(found: "Audit", recipe: Path | None, output: Path | None) -> None:
+def _write(found: "Audit", own: Recipe, recipe: Path | None, output: Path | None) -> None:
+    """Write what was asked for; `own` is the artifact's recipe."""
     if recipe is not None:
-        text = Recipe.from_json(cast(dict[str, Any], found.recipe)).to_toml()
-        write_atomically(recipe, text.encode())
+        best = Recipe.from_json(cast(dict[str, Any], found.recipe))
+        write_atomically(recipe, best.to_toml().encode())
+        if best == own:
+            report("no change of the recipe helped: it is the artifact's own")
         report(f"the recipe is written to {recipe}; quantize the float model with --recipe {recipe}")
     if output is not None:
         found.save(output)
