@@ -10,7 +10,13 @@ import pytest
 
 import bitwright
 
-CHANGED = {"Tries": "the best of several tries so far", "_Waiting": "a job that is still to be answered"}
+CHANGED = {
+    "Tries": "the best of several tries so far",
+    "Trials": "remedies that were tried so far",
+    "_Study": "an audit on its way",
+    "_Walk": "where a walk through two models is",
+    "_Waiting": "a job that is still to be answered",
+}
 """Dataclasses that are not frozen, and why."""
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from bitwright.errors import SourceError, SourceWarning
 from bitwright.images.sources import ImageSource
-from bitwright.images.sources.readers import ArrayReader
+from bitwright.images.sources.readers import ArrayReader, SubsetReader
 
 
 def grey(n: int, labels: np.ndarray | None = None, classes: tuple[str, ...] | None = None) -> ImageSource:
@@ -106,4 +106,4 @@ def test_a_head_of_images_sorted_by_class_is_warned_of() -> None:
 
 def test_a_source_of_no_images_is_refused() -> None:
     with pytest.raises(SourceError, match="set: expected at least one image, found none"):
-        ImageSource(ArrayReader(np.zeros((0, 4, 4), np.uint8), "set"), "set")
+        ImageSource(SubsetReader(grey(3).reader, np.zeros(0, np.int64)), "set")
