@@ -33,8 +33,9 @@ label is used. `python -m bench.accuracy DATA --write` measures it again; a row'
 
 Corrections see images that are drawn at random over all that were given, by the seed and the pixels alone, so that the order
 of the images makes no difference. What a correction does to the integer logits is measured on up to 256 other calibration
-images, and what does not help, by 0.2 dB at least, is undone: `equalize: 21.5 -> 9.7 dB, KL 0.012 -> 0.3, undone`. The provenance keeps that,
-`quantize` prints it. The SQNR and the KL divergence of the classes judge together, as either alone is fooled by few images.
+images, and what does not help, by 0.2 dB at least, is undone: `equalize: 21.5 -> 9.7 dB, KL 0.012 -> 0.3, undone`. The
+provenance keeps that, `quantize` prints it. The SQNR and the KL divergence of the classes judge together, as either alone is
+fooled by few images.
 Without images (data-free) there is nothing to measure on: all corrections are kept, and the provenance has no such record.
 
 | network | recipe | images | float | integer | drop | agreement | float bytes | artifact bytes |
