@@ -53,5 +53,5 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path):
     with pytest.raises(ArtifactError, match="cannot read"):
         Audit.read(tmp_path / "none.json")
     (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(ArtifactError, match="is not JSON"):
+    with pytest.raises(ArtifactError, match=r"bad\.json: expected JSON, found something else"):
         Audit.read(tmp_path / "bad.json")

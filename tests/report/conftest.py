@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from bitwright.artifact import Artifact
+from bitwright.audit.records import Audit
 from bitwright.gates import Gates
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.models.float_models import TorchModel
 from bitwright.quantization import quantize
 from bitwright.report import Report
-from bitwright.report.audited import Audited, read_audit
 from bitwright.report.build import build
 from bitwright.report.front import read_front
 from tests.cli.conftest import FACTORY
@@ -67,12 +67,12 @@ def source() -> ImageSource:
 
 
 @pytest.fixture(scope="session")
-def audit(artifact: Artifact, tmp_path_factory) -> Audited:
-    return read_audit(audit_file(tmp_path_factory.mktemp("audit"), artifact))
+def audit(artifact: Artifact, tmp_path_factory) -> Audit:
+    return Audit.read(audit_file(tmp_path_factory.mktemp("audit"), artifact))
 
 
 @pytest.fixture(scope="session")
-def report(artifact: Artifact, net: TorchModel, source: ImageSource, audit: Audited, tmp_path_factory) -> Report:
+def report(artifact: Artifact, net: TorchModel, source: ImageSource, audit: Audit, tmp_path_factory) -> Report:
     """With everything that a report can have but peers; one gate fails."""
     found = build(
         artifact,

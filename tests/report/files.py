@@ -1,65 +1,46 @@
 """Files that other commands write and a report reads, with hostile names in them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bitwright.artifact import Artifact
+from bitwright.audit.records import Audit
 from bitwright.budget.drop import Drop
 from bitwright.budget.found import Found, Point, SearchRecord
 from bitwright.budget.judge import Verified
 from bitwright.recipe import Recipe, Rule
-
-REMEDY = {
-    "kind": "weights",
-    "text": "8 bits for <layer>",
-    "won_back": 95.8,
-    "gain_points": 1.15,
-    "gain_db": 12.75,
-    "cost_bytes": 556,
-    "cost_microseconds": None,
-}
+from tests.audit.sample import AUDIT, REMEDY, WEIGHT
 
 
-def audit_json(artifact: Artifact) -> dict[str, Any]:
-    """Such a document, with more in it than a report shows."""
-    layers = [
-        {
-            "name": name,
-            "op": "conv2d",
-            "db": 14.5 + i,
-            "own_db": 26.25 + i,
-            "made_by": "<weights>",
-            "saturated": 0.75,
-            "dead_codes": 2,
-            "histogram": [i, *[1] * 254, 5],
-            "weight": {"scheme": "int8", "histogram": [1, 2, 3]} if i > 1 else None,
-        }
-        for i, name in enumerate(artifact.graph.values)
-        if name != "input"
-    ]
-    finding = {
-        "kind": "few_bits",
-        "layer": "<layer>",
-        "text": "has </script> bits",
-        "is_fault": True,
-        "remedies": [REMEDY],
-    }
-    return {
-        "format": 1,
-        "digest": artifact.digest,
-        "seconds": 2.5,
-        "layer_images": 64,
-        "remarks": ["timed on a <busy> machine"],
-        "findings": [finding],
-        "layers": layers,
-    }
+def audit_of(artifact: Artifact) -> Audit:
+    """An audit of an artifact, with markup in its texts."""
+    (layer, *_), (finding, *_) = AUDIT.layers, AUDIT.findings
+    names = [name for name in artifact.graph.values if name != "input"]
+    layers = tuple(
+        replace(
+            layer,
+            name=name,
+            db=14.5 + i,
+            weights_db=15.0 + i,
+            saturated=0.75,
+            dead_codes=2.0,
+            weight=WEIGHT if i > 0 else None,
+            histogram=(i, *[1] * 254, 5),
+        )
+        for i, name in enumerate(names)
+    )
+    remedy = replace(REMEDY, text="8 bits for <layer>", cost_microseconds=None)
+    hostile = replace(finding, layer="<layer>", text="has </script> bits", is_fault=True, remedies=(remedy,))
+    remarks = ("timed on a <busy> machine",)
+    return replace(AUDIT, digest=artifact.digest, layers=layers, findings=(hostile,), remarks=remarks)
 
 
 def audit_file(folder: Path, artifact: Artifact, **changes: Any) -> Path:
-    """The document as a file; `changes` replace some of it."""
+    """The audit as a file; `changes` replace some of it."""
     path = folder / "audit.json"
-    path.write_text(json.dumps({**audit_json(artifact), **changes}))
+    path.write_text(json.dumps({**audit_of(artifact).to_json(), **changes}))
     return path
 
 

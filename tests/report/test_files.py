@@ -1,59 +1,33 @@
 """What other commands wrote, read for a report: audits and fronts, and files that are neither."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from bitwright.artifact import Artifact
+from bitwright.audit.records import Audit
 from bitwright.errors import ArtifactError
-from bitwright.report.audited import read_audit
+from bitwright.report.charts import layer_rows
 from bitwright.report.front import read_front
-from tests.audit.sample import AUDIT
-from tests.report.files import REMEDY, audit_file, audit_json, front_file
+from bitwright.report.record import Report
+from tests.report.files import audit_file, front_file
 
 
-def test_an_audit_is_read_but_for_what_no_page_shows(artifact: Artifact, tmp_path: Path):
-    found, data = read_audit(audit_file(tmp_path, artifact)), audit_json(artifact)
-    assert found.digest == artifact.digest
-    assert [layer.name for layer in found.layers] == [layer["name"] for layer in data["layers"]]
-    assert [layer.own_db for layer in found.layers] == [layer["own_db"] for layer in data["layers"]]
-    weights = [None if layer.weight is None else layer.weight.histogram for layer in found.layers]
-    assert weights == [None, *[(1, 2, 3)] * (len(weights) - 1)]
-    assert found.findings[0].remedies[0].cost_bytes == REMEDY["cost_bytes"]
-    assert found.findings[0].remedies[0].cost_microseconds is None
+def test_a_row_says_of_a_layer_what_the_audit_does(report: Report):
+    rows = {row["name"]: row for row in layer_rows(report)}
+    assert report.audit is not None
+    for layer in report.audit.layers:
+        if layer.name in rows:
+            row = rows[layer.name]
+            assert (row["made_by"], row["own_db"]) == layer.enters
+            assert (row["db"], row["saturated"], row["dead_codes"]) == (layer.db, layer.saturated, layer.dead_codes)
+            assert (row["weight_histogram"] is None) == (layer.weight is None)
 
 
-def test_what_the_audit_writes_is_what_is_read(tmp_path: Path):
-    path = tmp_path / "audit.json"
-    path.write_text(json.dumps(AUDIT.to_json()))
-    found = read_audit(path)
-    assert (found.digest, found.layer_images, found.remarks) == (AUDIT.digest, AUDIT.layer_images, AUDIT.remarks)
-    for ours, theirs in zip(found.layers, AUDIT.layers, strict=True):
-        for field in fields(ours):
-            if field.name != "weight":
-                assert getattr(ours, field.name) == getattr(theirs, field.name)
-        assert (ours.weight and ours.weight.histogram) == (theirs.weight and theirs.weight.histogram)
-    for finding, other in zip(found.findings, AUDIT.findings, strict=True):
-        assert (finding.layer, finding.text, finding.is_fault) == (other.layer, other.text, other.is_fault)
-        assert [remedy.won_back for remedy in finding.remedies] == [remedy.won_back for remedy in other.remedies]
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"format": 2}, "format 1, found format 2; make it again with this version"),
-        ({"layers": 3}, r"audit.json.layers: expected a list, found 3"),
-        ({"layers": [{"name": "a"}]}, r"audit.json.layers\[0\]: expected a table with 'db'"),
-        ({"remarks": ["a", 5]}, r"audit.json.remarks\[1\]: expected str, found 5"),
-        ({"layer_images": True}, r"audit.json.layer_images: expected int, found True"),
-        ({"findings": [[]]}, r"audit.json.findings\[0\]: expected a table with 'layer', found \[\]"),
-    ],
-)
-def test_a_value_that_does_not_fit_is_named(artifact: Artifact, tmp_path: Path, changes, says):
-    with pytest.raises(ArtifactError, match=says):
-        read_audit(audit_file(tmp_path, artifact, **changes))
+def test_an_audit_of_another_format_is_refused(artifact: Artifact, tmp_path: Path):
+    with pytest.raises(ArtifactError, match="of format 1, found 2; make it again with this version"):
+        Audit.read(audit_file(tmp_path, artifact, format=2))
 
 
 def test_a_front_is_what_the_search_wrote(artifact: Artifact, tmp_path: Path):
@@ -72,7 +46,7 @@ def test_a_front_is_what_the_search_wrote(artifact: Artifact, tmp_path: Path):
     assert found.points[1].interval[0] < 2 < found.points[1].interval[1]
 
 
-@pytest.mark.parametrize("read", [read_audit, read_front])
+@pytest.mark.parametrize("read", [Audit.read, read_front])
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "3", '{"front": 1}', json.dumps({"minimize": "bytes", "float_bytes": 0})]
 )
@@ -83,7 +57,7 @@ def test_what_is_none_is_an_error_that_names_the_file(read, text: str, tmp_path:
         read(path)
 
 
-@pytest.mark.parametrize("read", [read_audit, read_front])
+@pytest.mark.parametrize("read", [Audit.read, read_front])
 def test_a_file_that_is_not_there_is_an_error(read, tmp_path: Path):
     with pytest.raises(ArtifactError, match=r"cannot read .*none\.json: No such file"):
         read(tmp_path / "none.json")

@@ -143,7 +143,8 @@ def test_the_audit_is_shown_layer_by_layer(report: Report, parsed: Parsed):
     assert report.audit is not None
     for layer in report.audit.layers:
         if layer.name in {shown.name for shown in report.summary.layers}:
-            assert f"{layer.db:.1f} {layer.own_db:.1f} 0.75 2.0 <weights>" in parsed.text
+            made_by, own_db = layer.enters
+            assert f"{layer.db:.1f} {own_db:.1f} 0.75 2.0 {made_by}" in parsed.text
     assert "fault <layer> has </script> bits" in parsed.text
     assert "8 bits for <layer> 96 % +1.15 +12.8 +556" in parsed.text
 

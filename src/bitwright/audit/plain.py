@@ -25,7 +25,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     except OSError as error:
         raise ArtifactError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{os.fspath(path)} is not JSON: {error}") from error
+        raise ArtifactError(f"{os.fspath(path)}: expected JSON, found something else: {error}") from error
 
 
 def _read(kind: Any, data: Any, where: str) -> Any:

@@ -266,7 +266,9 @@ class Audit:
         """Read plain data, strictly; ArtifactError says what is wrong with it."""
         found = data.get("format") if isinstance(data, dict) else None
         if found != FORMAT:
-            raise ArtifactError(f"{where}: expected an audit of format {FORMAT}, found {found!r:.100}")
+            raise ArtifactError(
+                f"{where}: expected an audit of format {FORMAT}, found {found!r:.100}; make it again with this version"
+            )
         return from_plain(cls, {key: value for key, value in data.items() if key != "format"}, where)
 
     @classmethod

@@ -80,14 +80,14 @@ def _measured(
     **options: Any,
 ) -> "Report":
     """The record of the page; what has to be known of the figures is said on stderr."""
-    from bitwright.report.audited import read_audit
+    from bitwright.audit.records import Audit
     from bitwright.report.build import build
     from bitwright.report.front import read_front
     from bitwright.report.peers import expect_peers
 
     expect_peers(options["peers"])
     opened = load(artifact)
-    found = None if audit is None else read_audit(audit)
+    found = None if audit is None else Audit.read(audit)
     if found is not None and found.digest != opened.digest:
         raise ArtifactError(
             f"{audit}: expected an audit of {artifact}, whose digest is {opened.digest}, found one of another artifact, "

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import numpy as np
 
 from bitwright.artifact import Artifact
+from bitwright.audit.records import Audit
 from bitwright.budget.costs import machine
 from bitwright.budget.race import engine_call, race, take_turns
 from bitwright.chance import exact_interval
@@ -20,7 +21,6 @@ from bitwright.images.sources import ImageSource
 from bitwright.labels import By
 from bitwright.models.float_models import TorchModel
 from bitwright.progress import SILENT, Progress
-from bitwright.report.audited import Audited
 from bitwright.report.contenders import class_rows, contenders_of, noise_remarks
 from bitwright.report.peers import Peer, open_peer, torch_run
 from bitwright.report.record import Front, Report
@@ -41,7 +41,7 @@ def build(
     preprocess: str = "",
     gates: Gates | None = None,
     baseline: tuple[str, Artifact] | None = None,
-    audit: Audited | None = None,
+    audit: Audit | None = None,
     front: Front | None = None,
     peers: Sequence[str] = (),
     classes: ClassNames | None = None,

@@ -30,7 +30,9 @@ def layer_rows(report: Report) -> list[Plain]:
         row: Plain = {"i": i, **asdict(layer), "shape": " \u00d7 ".join(map(str, layer.shape))}
         row |= {"time_us": step and step.time_us, "kernel": step and step.kernel, "isa": step and step.isa}
         if found is not None:
-            row |= {key: getattr(found, key) for key in ("db", "own_db", "made_by", "saturated", "dead_codes")}
+            made_by, own_db = found.enters
+            row |= {"db": found.db, "own_db": own_db, "made_by": made_by}
+            row |= {"saturated": found.saturated, "dead_codes": found.dead_codes}
             row["histogram"] = _binned(found.histogram)
             row["weight_histogram"] = None if found.weight is None else _binned(found.weight.histogram)
         rows.append(row)

@@ -4,8 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from bitwright.audit.plain import read_json
 from bitwright.errors import ArtifactError
-from bitwright.report.plain import read_json
 from bitwright.report.record import Front, FrontPoint
 
 

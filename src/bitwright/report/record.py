@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from bitwright.audit.records import Audit
 from bitwright.gates.verdict import Verdict
 from bitwright.records import ModelSummary, PlanSummary
-from bitwright.report.audited import Audited
 
 Interval = tuple[float, float]
 
@@ -145,7 +145,7 @@ class Report:
     signature: str
     remarks: tuple[str, ...] = ()
     verdict: Verdict | None = None
-    audit: Audited | None = None
+    audit: Audit | None = None
     front: Front | None = None
     command: str = ""
     made: str = ""

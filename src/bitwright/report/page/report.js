@@ -78,7 +78,7 @@
   }
 
   const metrics = [
-    ["db", "error so far (SQNR, dB)", 1], ["own_db", "its own error (SQNR, dB)", 1], ["time_us", "time, µs", 1], ["weight_bytes", "bytes of weights", 0],
+    ["db", "error so far (SQNR, dB)", 1], ["own_db", "the error that enters here (SQNR, dB)", 1], ["time_us", "time, µs", 1], ["weight_bytes", "bytes of weights", 0],
     ["macs", "multiply-adds", 0], ["saturated", "saturated, %", 2], ["dead_codes", "codes that never occur, %", 1],
   ].filter(([key]) => data.layers.some((l) => l[key]));
 
