@@ -61,6 +61,11 @@ ROWS = (
         "resnet20-proj", f"bitwright.zoo:cifar_resnet20_proj --weights models/cifar10-resnet20-proj.safetensors {CIFAR}"
     ),
     Row("resnet8", f"bitwright.zoo:cifar_resnet8 --weights models/cifar10-resnet8.safetensors {CIFAR}"),
+    Row("resnet32", f"bitwright.zoo:cifar_resnet32 --weights models/cifar10-resnet32.safetensors {CIFAR}"),
+    Row(
+        "shufflenetv2",
+        f"bench.models:cifar_shufflenet_v2_x0_5 --weights models/cifar10-shufflenetv2_x0_5.safetensors {CIFAR}",
+    ),
     Row("nin", f"bitwright.zoo:cifar_nin --weights models/cifar10-nin.safetensors {CIFAR}"),
     Row(
         "lenet",

@@ -22,3 +22,14 @@ def efficientnet_lite0() -> nn.Module:
 
     model: nn.Module = create_model("tf_efficientnet_lite0")
     return model
+
+
+@preprocessed(Preprocess(size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)))
+def cifar_shufflenet_v2_x0_5() -> nn.Module:
+    """torchvision's ShuffleNetV2 x0.5 with 10 classes, for small images: its stem has no stride, and no pool behind it."""
+    from torchvision.models import shufflenet_v2_x0_5
+
+    model: nn.Module = shufflenet_v2_x0_5(num_classes=10)
+    model.conv1[0].stride = (1, 1)
+    model.maxpool = nn.Identity()
+    return model
