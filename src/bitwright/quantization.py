@@ -56,9 +56,9 @@ from bitwright.prepared.foreign import foreign_encoder, foreign_schemes
 MEMORY_BYTES = 2**31
 AGAIN = 64
 """So many images are enough to see again what a correction has scaled: the extremes are known from all of them."""
-HELD_OUT, FEW_HELD_OUT = 256, 64
-"""So many images judge the corrections; where there are fewer than four times as many, a quarter of them, but then up to half
-of them until there are 64."""
+HELD_OUT, FEW_HELD_OUT = 448, 64
+"""At most so many images judge the corrections: all that no correction needs to see, or a quarter of all, whichever is more;
+where there are few, up to half of them until there are 64."""
 LEAST_IMAGES = 16
 """Where there are fewer, none are held out: the corrections are judged on what they have seen."""
 
@@ -194,17 +194,22 @@ def _sample(stream: Stream, chosen: list[Correction], room: Memory, seed: int) -
     """What draws the images for the corrections; None where there are no corrections."""
     if not chosen:
         return None
-    again = AGAIN if any(correction.before_ranges for correction in chosen) else 0
-    most = max(again, *(correction.most_images for correction in chosen)) + HELD_OUT
+    most = _needed(chosen) + HELD_OUT
     if stream.length is not None:
         most = min(most, stream.length)
     return Sample(room.values((most, *stream.shape), np.uint8), seed, stream.counts)
 
 
-def _held_out(images: int) -> int:
+def _needed(chosen: list[Correction]) -> int:
+    """How many images are enough for every one of the corrections."""
+    again = AGAIN if any(correction.before_ranges for correction in chosen) else 0
+    return max(again, *(correction.most_images for correction in chosen))
+
+
+def _held_out(images: int, needed: int) -> int:
     if images < LEAST_IMAGES:
         return 0
-    return min(HELD_OUT, max(images // 4, min(FEW_HELD_OUT, images // 2)))
+    return min(HELD_OUT, max(images - needed, images // 4, min(FEW_HELD_OUT, images // 2)))
 
 
 def _correct(
@@ -220,7 +225,7 @@ def _correct(
 ) -> dict[str, Any]:
     """Run the corrections; returns what the record says of them."""
     order, logits = sample.order(), sample.logits()
-    held = _held_out(len(order)) if guard else 0
+    held = _held_out(len(order), _needed(chosen)) if guard else 0
     fitted, judged = Picked(sample.images, order[held:]), Picked(sample.images, order[: held or None])
     yardstick = Yardstick(judged, logits[: held or None]) if guard else None
     calibration = Calibration(fitted, room, seed, largest=extremes.largest())

@@ -34,6 +34,7 @@ class Equalize(Correction):
     name = "equalize"
     before_ranges = True
     quick = True
+    most_images = 0  # the channels' sizes are known from all images
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
