@@ -117,16 +117,12 @@ def overload(port: int, pid: int, sent: Sequence[bytes], expected: Sequence[byte
     print("resident memory before, half-way, after: " + ", ".join(f"{m:.0f}" for m in memory) + " MiB", flush=True)
 
 
-def jpegs(port: int, artifact: Path, files: Sequence[Path], rounds: int = 3) -> None:
-    """Files a second: the command, and the server, alone in a request and by sixteens in forms."""
+def jpegs(port: int, artifact: Path, files: Sequence[Path], rounds: int = 5) -> None:
+    """Files a second of the command, and of the server, alone in a request and by sixteens in forms.
+
+    In turns, since a machine's speed changes within seconds; a ratio is the median of those of the rounds.
+    """
     command = [sys.executable, "-m", "bitwright.cli", "classify", str(artifact), *map(str, files), "--json"]
-    times = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        times.append(time.perf_counter() - begin)
-    classify = len(files) / median(times)
-    print(f"\n`bitwright classify` of {len(files)} JPEGs: {classify:,.0f} files/s, its start included")
     data = [file.read_bytes() for file in files]
     alone = [request("/classify", body, {"Content-Type": "image/jpeg"}) for body in data]
     part = b'--b\r\nContent-Disposition: form-data; name="f"; filename="x.jpg"\r\n\r\n%s\r\n'
@@ -138,10 +134,28 @@ def jpegs(port: int, artifact: Path, files: Sequence[Path], rounds: int = 3) -> 
         )
         for i in range(0, len(data) - 15, 16)
     ]
-    for name, sent, each in (("one file a request", alone, 1), ("16 files a form", forms, 16)):
-        found = [uvloop.run(closed(port, sent, lambda n, b: True, 8, 60, most=len(sent))) for _ in range(rounds)]
-        rate = each * median(load.rate for load in found)
-        print(f"/classify, {name}: {rate:,.0f} files/s, {rate / classify:.2f} of the command", flush=True)
+    kinds = {"one file a request": (alone, 1), "16 files a form": (forms, 16)}
+    of_command, of_server = list[float](), {name: list[float]() for name in kinds}
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        of_command.append(len(files) / (time.perf_counter() - begin))
+        for name, (sent, each) in kinds.items():
+            load = uvloop.run(closed(port, sent, lambda n, b: True, 8, 60, most=len(sent)))
+            assert load.statuses.keys() == {"200"}, load.line()
+            of_server[name].append(each * load.rate)
+    print(f"\n`bitwright classify` of {len(files)} JPEGs: {_spread(of_command)} files/s, its start included")
+    for name, rates in of_server.items():
+        ratios = [rate / base for rate, base in zip(rates, of_command, strict=True)]
+        print(
+            f"/classify, {name}: {_spread(rates)} files/s; {median(ratios):.2f} of the command, "
+            f"rounds {min(ratios):.2f} to {max(ratios):.2f}",
+            flush=True,
+        )
+
+
+def _spread(rates: Sequence[float]) -> str:
+    return f"{median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
 
 
 def onnx_models(weights: Path, pixels: np.ndarray, folder: Path) -> tuple[Path, Path]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -37,8 +38,8 @@ def pool():
         yield pool
 
 
-def lane_of(engine, pool, workers=1, batch=4, queue=6, patience=10.0):
-    return Lane(engine.run, pool, Limits(workers, batch, queue, patience), Metrics().lane("model", "infer"))
+def lane_of(engine, pool, workers=1, batch=4, queue=6, patience=10.0, ahead=0):
+    return Lane(engine.run, pool, Limits(workers, batch, queue, patience, ahead), Metrics().lane("model", "infer"))
 
 
 async def sent(lane, jobs):
@@ -140,6 +141,33 @@ def test_several_workers_run_several_batches_at_once(engine, pool):
         assert await asyncio.gather(*tasks) == [0, 2]
 
     asyncio.run(scenario())
+
+
+def test_a_batch_that_stands_ready_runs_while_the_loop_is_busy(engine):
+    async def scenario():
+        with ThreadPoolExecutor(1) as pool:
+            lane = lane_of(engine, pool, ahead=1)
+            tasks = await sent(lane, range(3))
+            assert engine.batches == [([0], True)]  # [1] stands ready, 2 waits
+            engine.gate.release(1)
+            until = time.monotonic() + 10
+            while len(engine.batches) < 2 and time.monotonic() < until:
+                time.sleep(0.001)  # the loop answers nothing meanwhile
+            assert engine.batches == [([0], True), ([1], False)]
+            engine.gate.release(2)
+            return await asyncio.gather(*tasks)
+
+    assert asyncio.run(scenario()) == [0, 2, 4]
+
+
+def test_free_slots_share_what_arrives_together(engine, pool):
+    async def scenario():
+        engine.gate.release(2)
+        return await asyncio.gather(*(lane(job, 1) for job in range(4)))
+
+    lane = lane_of(engine, pool, workers=2)
+    assert asyncio.run(scenario()) == [0, 2, 4, 6]
+    assert sorted(engine.batches) == [([0, 1], False), ([2, 3], False)]
 
 
 def test_short_jobs_run_on_the_loops_thread(pool):

@@ -110,10 +110,16 @@ def _check_size(image: ImageFile, limit: int) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Return a copy that is independent of the file and has EXIF's orientation applied."""
+    """Return a picture that is independent of the file and has EXIF's orientation applied."""
     # PIL turns a TIFF itself while loading it and then forgets the tag, so that nothing is turned twice.
     turn = _UPRIGHT.get(_orientation(image))
-    upright = image.copy() if turn is None else image.transpose(turn)
+    upright: Image.Image = (
+        image  # of a JPEG, nothing is left in the file once it is loaded; others may be copied for naught
+    )
+    if turn is not None:
+        upright = image.transpose(turn)
+    elif image.format != "JPEG":
+        upright = image.copy()
     upright.info = {key: upright.info[key] for key in ("transparency",) if key in upright.info}
     return upright
 

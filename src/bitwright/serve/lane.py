@@ -30,12 +30,27 @@ _NEWS = 0.1  # how much the latest batch counts in the mean time of an image
 
 @dataclass(frozen=True)
 class Limits:
-    """How many threads run batches at once, how large those are, how many images may wait, and for how long."""
+    """What runs at once, and what waits.
+
+    Attributes:
+        workers: how many threads run batches at once.
+        batch: images of a batch, at most, unless a job alone has more.
+        queue: images that may wait.
+        patience_seconds: the longest that a job may wait.
+        ahead: batches that stand ready behind those that run, so that a thread goes on with the next one while the event loop
+            still sends the answers of the last; the pool must be the lane's own then, with a thread for each worker.
+    """
 
     workers: int
     batch: int
     queue: int
     patience_seconds: float
+    ahead: int = 0
+
+    @property
+    def slots(self) -> int:
+        """Batches that may be with the threads."""
+        return self.workers + self.ahead
 
 
 @dataclass(slots=True)
@@ -88,7 +103,7 @@ class Lane(Generic[Job, Answer]):
 
     def _start(self) -> None:
         self._starting = False
-        while self._running < self._limits.workers and (batch := self._taken()):
+        while (free := self._limits.slots - self._running) > 0 and (batch := self._taken(free)):
             alone = not self._running and not self._queue
             expected = self._image_seconds * sum(waiting.images for waiting in batch)
             self._running += 1
@@ -99,11 +114,12 @@ class Lane(Generic[Job, Answer]):
             done = asyncio.get_running_loop().run_in_executor(self._pool, call)
             done.add_done_callback(partial(self._ended, batch))
 
-    def _taken(self) -> list[_Waiting[Job, Answer]]:
-        """The next batch: at least a job, and no more images than a batch has, unless a job alone has more."""
+    def _taken(self, free: int) -> list[_Waiting[Job, Answer]]:
+        """The next batch: at least a job; no more images than a batch has, nor than the share of a free slot."""
         batch: list[_Waiting[Job, Answer]] = []
         images, now = 0, perf_counter()
-        while self._queue and (not batch or images + self._queue[0].images <= self._limits.batch):
+        most = min(self._limits.batch, math.ceil(self._images_waiting / free))
+        while self._queue and (not batch or images + self._queue[0].images <= most):
             waiting = self._queue.popleft()
             self._count(-waiting.images)
             if waiting.answer.done():  # its client is gone

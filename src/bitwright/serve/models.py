@@ -33,12 +33,18 @@ _DECODED_AT_ONCE = 16
 class ServedModel:
     """One version of a model.
 
+    Args:
+        pool: threads that run the engine on pixels, and make previews.
+        readers: as many threads as `settings.workers`, which decode and classify the pictures of all models.
+
     Attributes:
         name: as clients call it.
         version: the first 12 digits of the file's SHA-256, so that a client can tell what answered.
     """
 
-    def __init__(self, name: str, path: Path, settings: Settings, pool: Executor, metrics: Metrics) -> None:
+    def __init__(
+        self, name: str, path: Path, settings: Settings, pool: Executor, readers: Executor, metrics: Metrics
+    ) -> None:
         self.name, self.path = name, path
         self.signature = signature(path)
         data = read(path)
@@ -49,10 +55,10 @@ class ServedModel:
         self._prove()
         queue, patience = settings.queue, settings.patience_seconds
         one = Limits(1, settings.batch, queue, patience)
-        many = Limits(settings.workers, _DECODED_AT_ONCE, queue, patience)
+        many = Limits(settings.workers, _DECODED_AT_ONCE, queue, patience, settings.workers)
         self.infer = Lane[Pixels, Outputs](self._infer, pool, one, metrics.lane(name, "infer"), INLINE_SECONDS)
         self.classify = Lane[tuple[list[File], int], list[Prediction]](
-            self._classify, pool, many, metrics.lane(name, "classify")
+            self._classify, readers, many, metrics.lane(name, "classify")
         )
         self.preview = Lane[bytes, Preview | Refusal](self._preview, pool, one, metrics.lane(name, "preview"))
 
@@ -115,11 +121,15 @@ class Models:
 
     def __init__(self, paths: Mapping[str, Path], settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
-        self._pool = ThreadPoolExecutor(len(paths) * (settings.workers + 2), "bitwright-serve")
+        self._pool = ThreadPoolExecutor(2 * len(paths), "bitwright-serve")
+        self._readers = ThreadPoolExecutor(settings.workers, "bitwright-classify")
         self._served: dict[str, ServedModel] = {}
         self._refused: dict[str, Signature] = {}
         for name, path in paths.items():
-            self._take(ServedModel(name, path, settings, self._pool, metrics))
+            self._take(self._loaded(name, path))
+
+    def _loaded(self, name: str, path: Path) -> ServedModel:
+        return ServedModel(name, path, self._settings, self._pool, self._readers, self._metrics)
 
     @property
     def all(self) -> list[ServedModel]:
@@ -149,9 +159,7 @@ class Models:
             return
         name = served.name
         try:
-            new = await asyncio.get_running_loop().run_in_executor(
-                None, ServedModel, name, served.path, self._settings, self._pool, self._metrics
-            )
+            new = await asyncio.get_running_loop().run_in_executor(None, self._loaded, name, served.path)
         except (BitwrightError, MemoryError) as error:
             self._refused[name] = now
             self._metrics.reloads.labels(name, "refused").inc()

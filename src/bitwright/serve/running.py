@@ -23,9 +23,9 @@ from bitwright.serve.logs import log
 from bitwright.serve.settings import Settings
 
 BACKLOG = 2048
-SWITCH_SECONDS = 0.0005
-"""Python's threads take turns so often, not every 5 ms: an engine's thread must not wait so long for an event loop that is busy
-refusing."""
+SWITCH_SECONDS = 0.0001
+"""Python's threads take turns so often, not every 5 ms: threads that decode and run the engine hold Python's lock for
+moments, and must not wait so long for an event loop that is busy, nor it for them."""
 
 
 class Server(uvicorn.Server):
@@ -84,6 +84,7 @@ def make_server(models: Mapping[str, Path], settings: Settings) -> Server:
         lifespan="on",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nothing here asks for the address of a client
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=75,
