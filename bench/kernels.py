@@ -67,6 +67,7 @@ POINTWISE: dict[str, Callable[[RandomGraph, str, str], str]] = {
     "mul by a factor a channel": lambda graph, x, y: graph.mul(x, graph.global_avg_pool2d(y)),
     "batch_norm": lambda graph, x, y: graph.batch_norm(graph.max_pool2d(x, 1, 1)),
     "group_norm": lambda graph, x, y: GROW["group_norm"](graph, x),
+    "layer_norm": lambda graph, x, y: GROW["layer_norm"](graph, x),
     "max_pool2d 3x3": lambda graph, x, y: graph.max_pool2d(x, 3, 2, (1, 1, 1, 1)),
     "avg_pool2d 3x3": lambda graph, x, y: graph.avg_pool2d(x, 3, 1, (1, 1, 1, 1)),
     "global_avg_pool2d": lambda graph, x, y: graph.global_avg_pool2d(graph.add(x, y)),

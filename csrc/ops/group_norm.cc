@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/kernel_step.h"
+#include "ops/norm.h"
 
 namespace bitwright {
 namespace {
@@ -16,16 +17,7 @@ void check(const NodeCheck& of) {
   int channels = of.in().shape[0], groups = of.attr_within("groups", 1, 1, channels)[0];
   of.expect(channels % groups == 0, "groups does not divide the channels");
   of.expect(of.in().count() / groups <= kMostInGroup, "a sum over a group could overflow int32");
-  of.tensor("m", Type::float32, {channels}), of.tensor("b", Type::float32, {channels});
-  of.expect(of.tensor("e", Type::float32, {1}).as<float>()[0] > 0, "e is not positive");
-}
-
-// |f32(n * x - R1) * r| is below the square root of n, 2^11.5, and that much more by roundings.
-bool is_narrow(const std::vector<float>& m, const std::vector<float>& b) {
-  auto within = [](const std::vector<float>& values, float most) {
-    return std::all_of(values.begin(), values.end(), [=](float v) { return std::abs(v) < most; });
-  };
-  return within(m, 0x1p16f) && within(b, 0x1p28f);
+  check_norm(of, channels);
 }
 
 Steps make(const Binding& binding) {
@@ -36,7 +28,7 @@ Steps make(const Binding& binding) {
   p.group = p.in.c / groups_of(node);
   p.e = floats(node, "e")[0];
   p.epilogue = step->epilogue(m, b);
-  p.epilogue.narrow = is_narrow(m, b);
+  p.epilogue.narrow = is_narrow_norm(m, b);
   step->bind(norm_kernels());
   return one_step(std::move(step));
 }

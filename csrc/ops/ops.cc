@@ -16,6 +16,7 @@ namespace bitwright {
   OP(dequantize)        \
   OP(global_avg_pool2d) \
   OP(group_norm)        \
+  OP(layer_norm)        \
   OP(linear)            \
   OP(max_pool2d)        \
   OP(mul)               \

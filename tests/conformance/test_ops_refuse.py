@@ -112,13 +112,13 @@ def test_a_float_that_is_not_finite_or_not_normal_is_refused(case, key, value):
 def test_a_wrong_output_shape_is_refused(case):
     shape = case.output.shape
     for wrong in ((shape[0] + 1, *shape[1:]), (*shape, 1), shape[1:], (), (*shape[:-1], shape[-1] + 1)):
-        refuse(replace(case, output=Value(wrong, case.output.type)))
+        refuse(replace(case, output=replace(case.output, shape=wrong)))
 
 
 @every_op
 def test_a_float32_input_is_refused(case):
     for i in range(len(case.inputs)):
-        inputs = tuple(Value(v.shape, None if j == i else v.type) for j, v in enumerate(case.inputs))
+        inputs = tuple(replace(v, type=None) if j == i else v for j, v in enumerate(case.inputs))
         refuse(replace(case, inputs=inputs), None if case.op.takes_float else "float32")
     assert case.op.takes_float == (case.node.op == "reshape")
 
@@ -134,7 +134,7 @@ def test_a_wrong_number_of_inputs_is_refused(case):
 
 def per_channel(value: Value) -> Value:
     channels = value.shape[0]
-    return Value(value.shape, QType("uint8", (0.1,) * channels, (3,) * channels, (0.0,) * channels))
+    return replace(value, type=QType("uint8", (0.1,) * channels, (3,) * channels, (0.0,) * channels))
 
 
 @every_op
@@ -157,8 +157,8 @@ def test_a_result_of_a_zero_point_per_channel_is_refused(case):
 def test_bounds_that_are_not_codes_in_order_are_refused(case):
     refuse(case.with_attrs(lo=10, hi=9), "lo")
     refuse(case.with_attrs(hi=256))
-    refuse(replace(case, output=Value(case.output.shape, QType("uint4", 1.0, 0))).with_attrs(hi=16), "lo")
-    replace(case, output=Value(case.output.shape, QType("uint4", 1.0, 0))).with_attrs(hi=15).validate()
+    refuse(replace(case, output=replace(case.output, type=QType("uint4", 1.0, 0))).with_attrs(hi=16), "lo")
+    replace(case, output=replace(case.output, type=QType("uint4", 1.0, 0))).with_attrs(hi=15).validate()
 
 
 @pytest.mark.parametrize("op", [name for name, op in FLOAT_OPS.items() if op.passes_type])
@@ -167,7 +167,7 @@ def test_bounds_that_are_not_codes_in_order_are_refused(case):
 )
 def test_ops_that_move_codes_refuse_a_change_of_type(op, type_):
     c = FIRST[op]
-    refuse(replace(c, output=Value(c.output.shape, type_)), "one type")
+    refuse(replace(c, output=replace(c.output, type=type_)), "one type")
 
 
 @pytest.mark.parametrize("key", [name for name, c in FIRST.items() if "weight" in c.node.tensors])

@@ -116,12 +116,30 @@ struct Vec256 {
   static Ints widened_ints(const uint8_t* codes) {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes)));
   }
+  static Ints first_ints(Ints a, int count) {  // the others 0
+    return _mm256_and_si256(a, _mm256_cmpgt_epi32(splat_int(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
+  }
   static Ints add(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
   static Ints subtract(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
   static Ints multiply(Ints a, Ints b) { return _mm256_mullo_epi32(a, b); }
   static Ints multiply_words(Ints a, Ints b) { return _mm256_madd_epi16(a, b); }  // and adds the two of each pair
   static Ints add_words(Ints a, Ints b) { return _mm256_add_epi16(a, b); }
   static Ints max_ints(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
+  // Sums, of which those of squares are int64: the lanes of `sum` plus the squares of two lanes of `a` each.
+  static Ints add_squares(Ints sum, Ints a) {
+    Ints odd = _mm256_srli_epi64(a, 32);
+    return _mm256_add_epi64(sum, _mm256_add_epi64(_mm256_mul_epi32(a, a), _mm256_mul_epi32(odd, odd)));
+  }
+  static int32_t sum_ints(Ints a) {
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    half = _mm_add_epi32(half, _mm_srli_si128(half, 8));
+    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_srli_si128(half, 4)));
+  }
+  static int64_t sum_longs(Ints a) {
+    alignas(32) int64_t lanes[4];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), a);
+    return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+  }
   static Ints low_bytes(Ints words) { return _mm256_and_si256(words, _mm256_set1_epi16(0xff)); }
   static Ints high_bytes(Ints words) { return _mm256_srli_epi16(words, 8); }
   static Ints low_words(Ints a) { return _mm256_and_si256(a, _mm256_set1_epi32(0xffff)); }

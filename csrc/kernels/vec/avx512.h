@@ -121,12 +121,22 @@ struct Vec512 {
   static Ints widened_ints(const uint8_t* codes) {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
   }
+  static Ints first_ints(Ints a, int count) {  // the others 0
+    return _mm512_maskz_mov_epi32(static_cast<__mmask16>(first_lanes(count)), a);
+  }
   static Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
   static Ints subtract(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
   static Ints multiply(Ints a, Ints b) { return _mm512_mullo_epi32(a, b); }
   static Ints multiply_words(Ints a, Ints b) { return _mm512_madd_epi16(a, b); }  // and adds the two of each pair
   static Ints add_words(Ints a, Ints b) { return _mm512_add_epi16(a, b); }
   static Ints max_ints(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
+  // Sums, of which those of squares are int64: the lanes of `sum` plus the squares of two lanes of `a` each.
+  static Ints add_squares(Ints sum, Ints a) {
+    Ints odd = _mm512_srli_epi64(a, 32);
+    return _mm512_add_epi64(sum, _mm512_add_epi64(_mm512_mul_epi32(a, a), _mm512_mul_epi32(odd, odd)));
+  }
+  static int32_t sum_ints(Ints a) { return _mm512_reduce_add_epi32(a); }
+  static int64_t sum_longs(Ints a) { return _mm512_reduce_add_epi64(a); }
   static Ints low_bytes(Ints words) { return _mm512_and_si512(words, _mm512_set1_epi16(0xff)); }
   static Ints high_bytes(Ints words) { return _mm512_srli_epi16(words, 8); }
   static Ints low_words(Ints a) { return _mm512_and_si512(a, _mm512_set1_epi32(0xffff)); }

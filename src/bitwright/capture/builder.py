@@ -70,6 +70,15 @@ class Builder(Moves):
         attrs = {"groups": shape[0] if groups is None else groups, "eps": eps}
         return self.emit("group_norm", [name], attrs, _gain_and_shift(shape[:1], weight, bias))
 
+    def layer_norm(self, x: Operand, axes: int, weight: Operand | None, bias: Operand | None, eps: float) -> str:
+        """The numbers along the last axis with mean 0 and variance 1, times weight plus bias, both as long as that axis."""
+        name = as_value(x)
+        shape = self.values[name].shape
+        if axes != 1:
+            raise Unmapped(f"a layer norm over the last {axes} axes of {shape}; only one over the last axis is mapped")
+        name = self.with_channel(name, len(shape) - 1)
+        return self.emit("layer_norm", [name], {"eps": eps}, _gain_and_shift(shape[-1:], weight, bias))
+
     # arithmetic of values, constants and numbers, which are broadcast
 
     def affine(self, x: Operand, gain: Operand, shift: Operand) -> str:

@@ -18,6 +18,7 @@ from bitwright.ops.dequantize import Dequantize
 from bitwright.ops.function import Function
 from bitwright.ops.global_avg_pool2d import GlobalAvgPool2d
 from bitwright.ops.group_norm import GroupNorm
+from bitwright.ops.layer_norm import LayerNorm
 from bitwright.ops.linear import Linear
 from bitwright.ops.max_pool2d import MaxPool2d
 from bitwright.ops.mul import Mul
@@ -38,6 +39,7 @@ OPS: dict[str, Op] = {
         Linear(),
         BatchNorm(),
         GroupNorm(),
+        LayerNorm(),
         Add(),
         Mul(),
         MaxPool2d(),

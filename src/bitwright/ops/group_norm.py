@@ -16,6 +16,7 @@ and n * S2 within int64. Float tensors: bn_weight, bn_bias [C].
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from bitwright.errors import GraphError
 from bitwright.graph import Node, Shape, Value
@@ -59,8 +60,7 @@ class GroupNorm(FloatOp, IntegerOp):
         return Node(node.name, self.name, node.inputs, attrs, tensors, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
-        channels = (output.channels,)
-        expect_tensors(node, where, {"e": ("float32", (1,)), "m": ("float32", channels), "b": ("float32", channels)})
+        expect_tensors(node, where, norm_tensors(output))
         if node.tensors["e"][0] <= 0:
             raise GraphError(f"{where}: expected an e above 0, found {node.tensors['e'][0]}")
         epilogue.check_bounds(node, output, where)
@@ -68,9 +68,21 @@ class GroupNorm(FloatOp, IntegerOp):
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
         centred = epilogue.centred(xs[0], inputs[0], np.float32).astype(np.int64)
         c = centred.reshape(len(centred), node.attrs["groups"], -1)
-        n = c.shape[2]
-        s1, s2 = c.sum(axis=2, keepdims=True), (c * c).sum(axis=2, keepdims=True)
-        variance = (n * s2 - s1 * s1).astype(np.float64)
-        r = (1 / np.sqrt(variance + np.float64(node.tensors["e"][0]))).astype(np.float32)
-        t = (n * c - s1).astype(np.float32) * r
+        t = normalized(c, 2, node.tensors["e"])
         return epilogue.per_channel(t.reshape(centred.shape), node, output)
+
+
+def normalized(c: npt.NDArray[np.int64], axis: int, e: Array) -> npt.NDArray[np.float32]:
+    """t of whole numbers that are brought to mean 0 and variance 1 along an axis."""
+    n = c.shape[axis]
+    s1, s2 = c.sum(axis=axis, keepdims=True), (c * c).sum(axis=axis, keepdims=True)
+    variance = (n * s2 - s1 * s1).astype(np.float64)
+    r = (1 / np.sqrt(variance + np.float64(e[0]))).astype(np.float32)
+    t: npt.NDArray[np.float32] = (n * c - s1).astype(np.float32) * r
+    return t
+
+
+def norm_tensors(output: Value) -> dict[str, tuple[str, Shape]]:
+    """The tensors of an integer norm, as `expect_tensors` wants them."""
+    channels = (output.channels,)
+    return {"e": ("float32", (1,)), "m": ("float32", channels), "b": ("float32", channels)}

@@ -56,6 +56,11 @@ def instance_norm(p: Program, fx: Fx) -> str:
     return p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps))
 
 
+def layer_norm(p: Program, fx: Fx) -> str:
+    x, sizes, weight, bias, eps, _ = args(fx, None, None, 1e-5, True)
+    return p.builder.layer_norm(p.operand(x), len(sizes), p.optional(weight), p.optional(bias), float(eps))
+
+
 def same(p: Program, fx: Fx) -> Any:
     """An op that changes no number: a copy, or dropout outside training."""
     return p.env[fx.args[0]]  # type: ignore[index]
@@ -85,6 +90,7 @@ OURS: dict[str, Mapping] = {
     "aten._native_batch_norm_legit_no_training.default": batch_norm,
     "aten.group_norm.default": group_norm,
     "aten.instance_norm.default": instance_norm,
+    "aten.layer_norm.default": layer_norm,
     "aten.relu.default": clamp(0, None),
     "aten.relu6.default": clamp(0, 6),
     "aten.clamp.default": clamp_to,

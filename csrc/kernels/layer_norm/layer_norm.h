@@ -1,0 +1,22 @@
+// layer_norm: the channels of each pixel brought to mean 0 and variance 1, then each channel's multiplier and shift. See
+// docs/arithmetic.md. Two passes over a pixel, which stays in the nearest cache: its sums, then the codes.
+#pragma once
+
+#include "kernels/kernel.h"
+
+namespace bitwright {
+
+struct LayerNormParams {
+  Map in, out;
+  float e;  // added to the variance, as a multiple of its unit
+  Epilogue epilogue;  // m, b; no residual
+};
+
+// Units are pixels.
+KernelTable<LayerNormParams> layer_norm_kernels();
+
+#define ROW(symbol, ...) extern const Kernel<LayerNormParams> symbol;
+#include "kernels/layer_norm/rows.inc"
+#undef ROW
+
+}  // namespace bitwright

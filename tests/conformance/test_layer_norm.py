@@ -1,0 +1,77 @@
+"""layer_norm where its integers end, and what it refuses."""
+
+import numpy as np
+import pytest
+from torch import nn
+
+from bitwright.capture import capture
+from bitwright.engine.native import make_plan
+from bitwright.errors import CaptureError, EngineError
+from bitwright.graph import INPUT, Graph, Node, Value
+from bitwright.ops.layer_norm import MOST_CHANNELS
+from bitwright.qtensor import QType
+from tests.conformance.ops.case import FULL, U8, Case, f32, refuse
+from tests.conformance.ops.cases import CASES
+from tests.kernels.agreement import available
+
+
+def extreme(channels: int, code: int) -> Case:
+    """A token of so many codes, all but one of them at one end."""
+    x = np.full((1, 1, channels), code, np.uint8)
+    x[0, 0, 0] = 255 - code
+    value = Value(x.shape[1:], QType("uint8", 1.0, 255 - code), 1)
+    tensors = {
+        "m": np.full(channels, 0.3, np.float32),
+        "b": np.full(channels, 128, np.float32),
+        "e": f32(1),
+    }
+    return Case(Node("norm", "layer_norm", ("x0",), FULL, tensors), (value,), Value(value.shape, U8, 1), (x,))
+
+
+def graph_of(case: Case) -> Graph:
+    """The node with a constant as its input."""
+    constant = Node("x0", "constant", (), {}, {"codes": case.xs[0][0]})
+    image = Value((1, 1, 1), QType("uint8", (1.0,), (0,), (0.0,)))
+    return Graph((constant, case.node), {INPUT: image, "x0": case.inputs[0], "norm": case.output}, "norm")
+
+
+@pytest.mark.parametrize("code", [0, 255])
+def test_the_widest_token_is_exact_and_a_wider_one_is_refused(code: int) -> None:
+    case, n = extreme(MOST_CHANNELS, code), MOST_CHANNELS
+    case.validate()
+    x = 255 if code else -255
+    t = np.float32(-x * (n - 1)) * np.float32(1 / np.sqrt(float(x * x * (n - 1)) + 1.0))
+    expected = np.rint(t * np.float32(0.3) + np.float32(128))
+    assert 0 < expected < 255
+    assert expected != 128
+    assert case.run()[0, 0, 0] == expected
+    for isa in available():
+        found = np.asarray(make_plan(graph_of(case), 1, isa=isa).run(np.zeros((1, 1, 1, 1), np.uint8)))
+        assert found[0, 0, 0] == expected
+        assert (found[0, 0, 1:] == 128).all()
+    wider = extreme(MOST_CHANNELS + 1, code)
+    refuse(wider, "overflow int32")
+    with pytest.raises(EngineError, match="overflow int32"):
+        make_plan(graph_of(wider), 1)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        *({"e": f32(0)}, {"e": f32(-1)}, {"e": f32(np.nan)}, {"e": f32(1, 1)}, {"m": f32(1)}, {"b": f32(1)}),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(tensors: dict[str, np.ndarray]) -> None:
+    case = CASES["layer_norm-tokens"].with_tensors(**tensors)
+    refuse(case)
+    with pytest.raises(EngineError):
+        make_plan(graph_of(Case(Node("norm", "layer_norm", ("x0",), FULL, case.node.tensors), *vars_of(case))), 1)
+
+
+def vars_of(case: Case) -> tuple[tuple[Value, ...], Value, tuple[np.ndarray, ...]]:
+    return case.inputs, case.output, case.xs
+
+
+def test_a_norm_over_several_axes_is_refused_by_name() -> None:
+    with pytest.raises(CaptureError, match=r"a layer norm over the last 2 axes of \(8, 3, 3\)"):
+        capture(nn.Sequential(nn.Conv2d(3, 8, 3), nn.LayerNorm([3, 3]), nn.Flatten()), (3, 5, 5))
