@@ -20,8 +20,7 @@ class ConstantStep : public Step {
  public:
   ConstantStep(const Value& value, const Map& map, std::span<const uint8_t> from) : map_(map), codes_(value.count()) {
     std::vector<Stride> axes = strides(value, {map.h, map.w, map.c, map.c, ptrdiff_t{map.w} * map.c, map.c});
-    for (int64_t i = 0; i < value.count(); ++i)
-      codes_[position_of(axes, i).offset] = static_cast<uint8_t>(from[i] * value.step);
+    for (int64_t i = 0; i < value.count(); ++i) codes_[offset_of(axes, i)] = static_cast<uint8_t>(from[i] * value.step);
     units = map.h;
   }
 

@@ -24,16 +24,19 @@ std::vector<Dim> simplified(std::vector<Dim> dims) {
   return merged;
 }
 
+// Makes the loop whose elements lie closest in the input the rows, if the columns lie further apart: then blocks are
+// transpositions, for which there are kernels.
+void bring_rows(std::vector<Dim>& dims) {
+  auto rows = std::min_element(dims.begin(), dims.end(), [](const Dim& a, const Dim& b) { return a.in < b.in; });
+  if (dims.back().in > 0 && rows != dims.end() - 1 && rows->in > 0) std::rotate(rows, rows + 1, dims.end() - 1);
+}
+
 }  // namespace
 
-Position position_of(const std::vector<Stride>& side, int64_t position) {
-  Position found = {0, 1};
-  for (size_t d = side.size(); d-- > 0; position /= side[d].extent) {
-    int64_t index = position % side[d].extent;
-    found.offset += index * side[d].bytes;
-    if (d + 1 == side.size()) found.run = side[d].extent - index;
-  }
-  return found;
+ptrdiff_t offset_of(const std::vector<Stride>& side, int64_t position) {
+  ptrdiff_t offset = 0;
+  for (size_t d = side.size(); d-- > 0; position /= side[d].extent) offset += position % side[d].extent * side[d].bytes;
+  return offset;
 }
 
 bool paired(const std::vector<Stride>& in, const std::vector<Stride>& out, std::vector<Dim>& dims) {
@@ -55,9 +58,11 @@ bool paired(const std::vector<Stride>& in, const std::vector<Stride>& out, std::
 MoveParams move_of(std::vector<Dim> dims, ptrdiff_t in, ptrdiff_t out) {
   MoveParams p = {};
   p.in = in, p.out = out;
-  for (const Dim& d : simplified(std::move(dims))) p.dims[p.rank] = d, p.piece[p.rank++] = 1;
+  dims = simplified(std::move(dims));
+  bring_rows(dims);
+  for (const Dim& d : dims) p.dims[p.rank] = d, p.piece[p.rank++] = 1;
   const Dim &rows = p.dims[p.rank - 2], &columns = p.dims[p.rank - 1];
-  int64_t width = std::min(columns.extent, columns.in == 1 ? kMostColumns : kMostWovenColumns);
+  int64_t width = std::min(columns.extent, columns.in <= 1 ? kMostColumns : kMostWovenColumns);
   p.piece[p.rank - 1] = width;
   p.piece[p.rank - 2] = std::min(rows.extent, std::max<int64_t>(1, kBlockBytes / width / kTile * kTile));
   return p;

@@ -14,12 +14,8 @@ struct Stride {
   ptrdiff_t bytes;
 };
 
-// Where element `position`, counted in row-major order, lies; and how many more there are from it on at the last stride.
-struct Position {
-  ptrdiff_t offset;
-  int64_t run;
-};
-Position position_of(const std::vector<Stride>& side, int64_t position);
+// Where element `position`, counted in row-major order, lies.
+ptrdiff_t offset_of(const std::vector<Stride>& side, int64_t position);
 
 // Both sides in row-major order as one list of loops. False where they divide the elements so differently that none exists.
 bool paired(const std::vector<Stride>& in, const std::vector<Stride>& out, std::vector<Dim>& dims);

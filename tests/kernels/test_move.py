@@ -1,11 +1,13 @@
 """reshape, permute, slice, pad, concat: alone, in chains, and as networks have them; every instruction set, to the bit."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from bitwright.engine.native import Native
+from bitwright.engine.reference import Reference
 from tests.kernels.agreement import assert_agreement, available, forced
 from tests.kernels.random_graph import RandomGraph
 
@@ -134,6 +136,71 @@ def test_reshapes(shape: tuple[int, ...], back: bool) -> None:
     x = g.moved("reshape", g.conv2d("input", 20, 1), shape=shape)
     g = finished(g, g.moved("reshape", x, shape=(20, 6, 6)) if back else x)
     assert_agreement(g.build(), g.images(2))
+
+
+Move = Callable[[RandomGraph, str], str]
+MOVES: dict[str, Move] = {
+    "every second channel": lambda g, x: channels_of(g, x, 1, 96, 2),
+    "every third channel": lambda g, x: channels_of(g, x, 0, 95, 3),
+    "every fifth channel": lambda g, x: channels_of(g, x, 2, 96, 5),
+    "every eighth channel": lambda g, x: channels_of(g, x, 7, 96, 8),
+    "every third column": lambda g, x: g.moved("slice", x, axis=2, start=1, stop=20, step=3),
+    "padded planes": lambda g, x: g.moved("pad", x, padding=((0, 0), (1, 2), (3, 0))),
+    "padded channels": lambda g, x: g.moved("pad", x, padding=((9, 40), (0, 0), (0, 0))),
+    "padded everywhere": lambda g, x: g.moved("pad", x, padding=((1, 2), (3, 1), (0, 2))),
+    "a flip of axes": lambda g, x: g.moved("permute", x, dims=(1, 0, 2)),
+    "another flip": lambda g, x: g.moved("permute", x, dims=(2, 1, 0)),
+    "no common loops": lambda g, x: g.moved("reshape", x, shape=(60, 4, 160)),
+    "none of tokens": lambda g, x: g.moved("reshape", g.tokens(x), shape=(192, 200)),
+    "groups of channels": lambda g, x: shuffled(g, x, 4),
+    "many groups": lambda g, x: shuffled(g, x, 48),
+    "ten groups of few": lambda g, x: shuffled(g, channels_of(g, x, 0, 90), 9),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("halo", [False, True])
+def test_vectors_move(name: str, halo: bool) -> None:
+    """No byte is moved by itself where there are vectors: the row for all cases is for what has no order at all."""
+    g = RandomGraph((3, 20, 20), seed=len(name))
+    x = g.conv2d("input", 96, 1, zp=33)
+    moved = MOVES[name](g, x)
+    others = [g.conv2d(x, 4, 3, zp=33)] if halo else []  # a window, so there is a halo between the rows that are moved
+    others = [g.flatten(v) for v in (moved, *others)]
+    g.dequantize(g.moved("concat", *others, axis=0))
+    built = g.build()
+    assert_agreement(built, g.images(2), threads=(2,))
+    for isa in VECTORS:
+        with forced(isa):
+            layers = Native(built, 1).layers(g.images())
+        assert [layer.name for layer in layers if layer.kernel == "move"] == [], isa
+        assert any(layer.kernel.startswith("move, ") for layer in layers)
+
+
+@pytest.mark.parametrize(
+    ("padding", "added"),
+    [(((9, 40), (0, 0), (0, 0)), 49 * 36), (((0, 0), (1, 2), (0, 0)), 16 * 18), (((0, 5), (0, 0), (0, 0)), 5 * 36)],
+)
+def test_what_is_padded_is_written_in_its_place(padding: tuple[tuple[int, int], ...], added: int) -> None:
+    """Where one axis is padded, of which all others lie inside, only the padding is written."""
+    g = RandomGraph((3, 6, 6))
+    x = g.moved("pad", g.conv2d("input", 16, 1, zp=9), padding=padding)
+    g.dequantize(g.add(x, x))
+    assert_agreement(g.build(), g.images(2))
+    moves = [layer for layer in Native(g.build(), 1).layers(g.images()) if layer.op == "pad"]
+    assert [layer.bytes for layer in moves] == [added]
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_what_moves_is_traced(name: str) -> None:
+    """Where every value is kept there are no views, and what two moves have between them is nobody's value."""
+    g = RandomGraph((3, 20, 20))
+    g = finished(g, MOVES[name](g, g.conv2d("input", 96, 1)))
+    built, images = g.build(), g.images(1)
+    expected, found = dict(Reference(built).values(images)), dict(Native(built, 1).values(images))
+    assert expected.keys() == found.keys()
+    for value, codes in expected.items():
+        assert found[value].tobytes() == codes.tobytes(), value
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -60,6 +60,13 @@ def moves() -> RandomGraph:
     return graph
 
 
+def channels_moved() -> RandomGraph:
+    graph = RandomGraph((3, 9, 11))
+    x = graph.moved("pad", graph.conv2d("input", 40, 3), padding=((0, 9), (0, 0), (0, 0)))
+    graph.dequantize(graph.conv2d(graph.moved("slice", x, axis=0, start=1, stop=49, step=3), 8, 3))
+    return graph
+
+
 def with_op(op: str) -> RandomGraph:
     """Any op on planes, by its row in tests/conformance/ops."""
     graph = RandomGraph((3, 9, 11))
@@ -68,7 +75,7 @@ def with_op(op: str) -> RandomGraph:
 
 
 CASES: tuple[Callable[[], RandomGraph], ...] = (
-    *(convolutions, tables, bits, grouped, moves),
+    *(convolutions, tables, bits, grouped, moves, channels_moved),
     *(partial(with_op, op) for op in GROW),
 )
 

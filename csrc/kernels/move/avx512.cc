@@ -1,60 +1,51 @@
-// 64 bytes of a run at once; two runs woven into one; else tiles of 16 x 16. Masks cut off what is beyond the end.
-#include "kernels/move/blocks.h"
+// As for AVX2, but 64 bytes of a run at once.
+#include "kernels/move/runs.h"
 #include "kernels/move/weave.h"
 
 namespace bitwright {
 namespace {
 
-inline __mmask64 first64(int64_t count) { return count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1; }
-inline __mmask16 first16(int64_t count) { return static_cast<__mmask16>(count >= 16 ? 0xffff : (1 << count) - 1); }
+inline __m512i load64(const uint8_t* from) { return _mm512_loadu_si512(from); }
+inline __m256i load32(const uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+inline void store32(uint8_t* to, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
 
 void run_runs(const MoveParams& p, const Buffers& at, int begin, int end) {
   each_block(p, at, begin, end, [&](const Block& block) {
-    const uint8_t* in = block.in;
-    uint8_t* out = block.out;
-    for (int64_t r = 0; r < block.rows.extent; ++r, in += block.rows.in, out += block.rows.out) {
-      int64_t c = 0;
-      for (; c + 64 <= block.columns.extent; c += 64) _mm512_storeu_si512(out + c, _mm512_loadu_si512(in + c));
-      __mmask64 rest = first64(block.columns.extent - c);
-      _mm512_mask_storeu_epi8(out + c, rest, _mm512_maskz_loadu_epi8(rest, in + c));
+    const int64_t count = block.columns.extent;
+    for (int64_t r = 0; r < block.rows.extent; ++r) {
+      const uint8_t* in = block.in + r * block.rows.in;
+      uint8_t* out = block.out + r * block.rows.out;
+      if (count < 64) {
+        copy_run(in, out, count);
+        continue;
+      }
+      for (int64_t c = 0; c + 64 <= count; c += 64) _mm512_storeu_si512(out + c, load64(in + c));
+      _mm512_storeu_si512(out + count - 64, load64(in + count - 64));
     }
   });
 }
 
-// out[2 i] = a[i], out[2 i + 1] = b[i]. Unpacking takes the lower or the higher eight bytes of each 16: these are the first and
-// the second half of a vector once its words of eight bytes are in this order.
-void weave_two(const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t count) {
+// Unpacking takes the lower or the higher eight bytes of each 16: these are the first and the second half of a vector once its
+// words of eight bytes are in the order 0 4 1 5 2 6 3 7, or 0 2 1 3 of half as many.
+void weave_long(const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t count) {
+  if (count < 32) return weave_two(a, b, out, count);
+  if (count < 64) {
+    for (int64_t i = 0;; i = count - 32) {
+      __m256i x = _mm256_permute4x64_epi64(load32(a + i), 0xd8), y = _mm256_permute4x64_epi64(load32(b + i), 0xd8);
+      store32(out + 2 * i, _mm256_unpacklo_epi8(x, y)), store32(out + 2 * i + 32, _mm256_unpackhi_epi8(x, y));
+      if (i + 32 == count) return;
+    }
+  }
   const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
-  for (int64_t i = 0; i < count; i += 64) {
-    __mmask64 there = first64(count - i);
-    __m512i x = _mm512_permutexvar_epi64(order, _mm512_maskz_loadu_epi8(there, a + i));
-    __m512i y = _mm512_permutexvar_epi64(order, _mm512_maskz_loadu_epi8(there, b + i));
-    int64_t left = 2 * (count - i);
-    _mm512_mask_storeu_epi8(out + 2 * i, first64(left), _mm512_unpacklo_epi8(x, y));
-    if (left > 64) _mm512_mask_storeu_epi8(out + 2 * i + 64, first64(left - 64), _mm512_unpackhi_epi8(x, y));
+  for (int64_t next = 0; next < count; next += 64) {
+    int64_t i = next + 64 <= count ? next : count - 64;
+    __m512i x = _mm512_permutexvar_epi64(order, load64(a + i)), y = _mm512_permutexvar_epi64(order, load64(b + i));
+    _mm512_storeu_si512(out + 2 * i, _mm512_unpacklo_epi8(x, y));
+    _mm512_storeu_si512(out + 2 * i + 64, _mm512_unpackhi_epi8(x, y));
   }
 }
 
-void weave_tile(const uint8_t* in, uint8_t* out, const Dim& rows, const Dim& columns) {
-  __m128i x[16];
-  __mmask16 of_rows = first16(rows.extent), of_columns = first16(columns.extent);
-  for (int c = 0; c < 16; ++c)
-    x[c] = c < columns.extent ? _mm_maskz_loadu_epi8(of_rows, in + c * columns.in) : _mm_setzero_si128();
-  weave(x);
-  for (int r = 0; r < 16; ++r)
-    if (r < rows.extent) _mm_mask_storeu_epi8(out + r * rows.out, of_columns, x[r]);
-}
-
-void run_woven(const MoveParams& p, const Buffers& at, int begin, int end) {
-  each_block(p, at, begin, end, [&](const Block& block) {
-    const auto& [in, out, rows, columns] = block;
-    if (columns.extent == 2 && rows.out == 2) return weave_two(in, in + columns.in, out, rows.extent);
-    for (int64_t r = 0; r < rows.extent; r += 16)
-      for (int64_t c = 0; c < columns.extent; c += 16)
-        weave_tile(in + r + c * columns.in, out + r * rows.out + c, {rows.extent - r, rows.in, rows.out},
-                   {columns.extent - c, columns.in, columns.out});
-  });
-}
+void run_woven(const MoveParams& p, const Buffers& at, int begin, int end) { run_tiles(p, at, begin, end, weave_long); }
 
 }  // namespace
 

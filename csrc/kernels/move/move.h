@@ -6,6 +6,7 @@
 
 namespace bitwright {
 
+constexpr int kMostStride = 8;  // of a kernel that picks bytes out of vectors
 constexpr int kMostDims = 16;  // both sides of a reshape have up to 8
 
 // One loop over both sides.
