@@ -49,8 +49,8 @@ class Artifact:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_graph(self.graph, self.preprocess)
-        check_classifier(self.graph)
+        check_graph(self.graph)
+        check_classifier(self.graph, self.preprocess)
         if self.classes is not None and len(self.classes) not in (self.outputs, class_count(self.outputs)):
             raise ArtifactError(f"the model has {self.outputs} outputs, but {len(self.classes)} class names were given")
 

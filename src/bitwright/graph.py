@@ -15,6 +15,7 @@ from bitwright.errors import GraphError
 from bitwright.qtensor import QType
 
 INPUT = "input"
+"""What the input of a graph that has only one is called, unless its maker calls it something else."""
 Shape = tuple[int, ...]
 
 
@@ -71,21 +72,31 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in topological order. `values` holds every value by name, the input's among them.
+    """Nodes in topological order. `values` holds every value by name.
 
     `output` is the value that a classifier's logits are. `others` are more outputs, by the names that one asks for them with.
+    `inputs` are the values that no node computes: what is given for each image. A classifier has one, its image
+    (`graph_check.check_classifier`).
     """
 
     nodes: tuple[Node, ...]
     values: Mapping[str, Value]
     output: str
     others: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] = (INPUT,)
 
     def __getitem__(self, name: str) -> Node:
         for node in self.nodes:
             if node.name == name:
                 return node
         raise GraphError(f"the graph has no node {name!r}")
+
+    @property
+    def input(self) -> str:
+        """The one input of a graph that has only one, such as a classifier's image. GraphError where it has several."""
+        if len(self.inputs) != 1:
+            raise GraphError(f"expected a graph with one input, found {len(self.inputs)}: {self.inputs!r:.200}")
+        return self.inputs[0]
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -100,7 +111,7 @@ class Graph:
     def pruned(self) -> "Graph":
         """The same graph without what no output depends on."""
         nodes = live(self.nodes, self.outputs)
-        names = {INPUT, *(node.name for node in nodes)}
+        names = {*self.inputs, *(node.name for node in nodes)}
         return replace(self, nodes=nodes, values={name: value for name, value in self.values.items() if name in names})
 
     @property

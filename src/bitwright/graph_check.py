@@ -3,7 +3,7 @@
 import math
 
 from bitwright.errors import GraphError
-from bitwright.graph import INPUT, Graph
+from bitwright.graph import Graph, Value
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops import INTEGER_OPS, integer_op
 from bitwright.qtensor import QType
@@ -12,23 +12,19 @@ MAX_ELEMENTS = 2**28
 """No value may have more elements per image than this, so that a small file cannot claim all memory."""
 
 
-def check_graph(graph: Graph, preprocess: Preprocess) -> None:
+def check_graph(graph: Graph) -> None:
     """Raise GraphError unless an integer graph is complete, consistent, safe to allocate and safe from overflow."""
-    image, scheme = graph.values.get(INPUT), "uint8" if preprocess.encoder is None else "bit"
-    if image is None or image.shape != preprocess.codes_shape:
-        raise GraphError(f"expected an input of {preprocess.codes_shape}, found {image and image.shape}")
-    if image.type is None or not image.type.per_channel or image.type.scheme != scheme:
-        raise GraphError(f"expected an input of {scheme} with a scale per channel, found {image.type}")
-    if set(graph.values) != {INPUT} | {node.name for node in graph.nodes} or len(graph.values) != len(graph.nodes) + 1:
-        raise GraphError("every value must be the input or the result of exactly one node")
-    known = {INPUT}
-    if image.channel != 0:
-        raise GraphError(f"expected an input with axis 0 as its channel, found axis {image.channel}")
-    image.type.check("input", image.channels)
+    computed = {node.name for node in graph.nodes}
+    several = len(set(graph.inputs)) < len(graph.inputs) or len(computed) < len(graph.nodes)
+    if several or not computed.isdisjoint(graph.inputs) or set(graph.values) != computed.union(graph.inputs):
+        raise GraphError("every value must be an input or the result of exactly one node")
+    for name in graph.inputs:
+        _check_input(name, graph.values[name])
+    known = set(graph.inputs)
     sound: set[tuple[QType, int]] = set()  # types, with so many channels: thousands of values may have the same
     for node in graph.nodes:
         where = f"node {node.name!r} ({node.op})"
-        if not (node.name + node.origin).isascii() and not _is_text(node.name + node.origin):
+        if not _is_text(node.name + node.origin):
             raise GraphError(f"{where}: its name or origin holds a lone surrogate, which is no text")
         if node.op not in INTEGER_OPS:
             raise GraphError(f"{where}: unknown op; known ops: {', '.join(INTEGER_OPS)}")
@@ -49,13 +45,48 @@ def check_graph(graph: Graph, preprocess: Preprocess) -> None:
             raise GraphError(f"the output {output!r:.100} must be a value, and float32")
 
 
-def check_classifier(graph: Graph) -> None:
-    """Raise GraphError unless a checked graph gives logits: one axis of numbers, a number for each class."""
-    if len(graph.values[graph.output].shape) != 1:
-        raise GraphError(f"the output {graph.output!r:.100} must be a value of one axis, the logits")
+def check_classifier(graph: Graph, preprocess: Preprocess) -> None:
+    """Raise GraphError unless a checked graph is a classifier's: one image in, as the preprocessing makes it, logits out."""
+    if fault := classifier_fault(graph):
+        raise GraphError(fault)
+    image, scheme = graph.values[graph.input], "uint8" if preprocess.encoder is None else "bit"
+    if image.shape != preprocess.codes_shape or image.channel != 0:
+        raise GraphError(
+            f"expected an input of {preprocess.codes_shape} with axis 0 as its channel, "
+            f"found {image.shape} with axis {image.channel}"
+        )
+    if image.type is None or not image.type.per_channel or image.type.scheme != scheme:
+        raise GraphError(f"expected an input of {scheme} with a scale per channel, found {image.type}")
+
+
+def classifier_fault(graph: Graph) -> str | None:
+    """Why a graph, float or of integers, is no classifier's, which has one image in and logits out; None where it is one."""
+    if len(graph.inputs) != 1:
+        names = ", ".join(map(repr, graph.inputs)) or "none"
+        return f"expected one input, the image, found {len(graph.inputs)}: {names:.200}"
+    shape = graph.values[graph.output].shape
+    if len(shape) != 1:
+        found = ", ".join(map(str, ("N", *shape)))
+        return f"expected logits of [N, classes], found the output {graph.output!r:.100} of [{found}]"
+    return None
+
+
+def _check_input(name: str, value: Value) -> None:
+    where = f"the input {name!r:.100}"
+    if not _is_text(name):
+        raise GraphError(f"{where}: its name holds a lone surrogate, which is no text")
+    if not 0 <= value.channel < len(value.shape):
+        raise GraphError(f"{where}: {value.shape} has no axis {value.channel} to be its channel")
+    if math.prod(value.shape) > MAX_ELEMENTS:
+        raise GraphError(f"{where}: it has more than {MAX_ELEMENTS} elements")
+    if value.type is None:
+        raise GraphError(f"{where} is float32; only codes can be computed with")
+    value.type.check(where, value.channels)
 
 
 def _is_text(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -46,7 +46,7 @@ from bitwright.algorithms.correction.sample import Picked, Sample
 from bitwright.algorithms.correction.stream import Images, Stream
 from bitwright.algorithms.correction.values import Memory
 from bitwright.algorithms.ranges import RANGES, Range, range_algorithm
-from bitwright.capture import fuse
+from bitwright.capture import classifier, fuse
 from bitwright.capture.outputs import Output
 from bitwright.images.mode_hint import mode_hint
 from bitwright.models.float_models import FloatModelLike, float_model
@@ -98,11 +98,12 @@ def prepare(
         raise RecipeError(f"recipe {plan.name!r}: {error}") from error
     try:
         found = float_model(model, output).capture((channels, height, width))
+        graph = fuse(classifier(found.graph))
     except CaptureError as error:
         raise CaptureError(f"{error}{mode_hint(str(error), preprocess)}") from error
     for note in found.notes:
         warnings.warn(note, CaptureWarning, stacklevel=2)
-    prepared = PreparedModel(fuse(found.graph), preprocess, plan, notes=found.notes).eval()
+    prepared = PreparedModel(graph, preprocess, plan, notes=found.notes).eval()
     prepared.foreign |= {*found.foreign, *foreign_encoder(preprocess)}
     for correction in chosen:
         correction.check(prepared)

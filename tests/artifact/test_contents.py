@@ -92,11 +92,14 @@ def test_a_node_called_input_is_refused():
         node(d, "wide")["inputs"] = ["input"]
         del d["graph"]["values"]["half"]
 
-    refuse(edited(edit), "exactly one node")
+    refuse(edited(edit), "expected one input, the image, found 0: none")
 
 
 def test_a_value_without_a_node_and_a_node_without_a_value_are_refused():
-    refuse(edited(lambda d: d["graph"]["values"].update(ghost=value(d, "act"))), "exactly one node")
+    refuse(
+        edited(lambda d: d["graph"]["values"].update(ghost=value(d, "act"))),
+        "one input, the image, found 2: 'input', 'ghost'",
+    )
     refuse(edited(lambda d: d["graph"]["values"].pop("act")), "exactly one node")
     refuse(edited(lambda d: d["graph"]["values"].pop("input")), "input")
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitwright.capture import capture, fuse
+from bitwright.capture import capture, classifier, fuse
 from bitwright.capture.builder import Builder, scaled
 from bitwright.capture.draft import Constant, Site, Unmapped
 from bitwright.capture.windows import NO_PADDING, same_padding
@@ -158,7 +158,7 @@ def test_a_scaled_parameter_stays_one() -> None:
     assert scaled(0.1, 3) == float(np.float32(0.1) * 3)
 
 
-def test_names_come_from_sites_and_outputs_have_to_be_logits() -> None:
+def test_names_come_from_sites_and_outputs_are_computed() -> None:
     b = Builder((3, 4, 4))
     b.site = Site("block.act", whole=True)
     first, second = b.clamp(INPUT, 0, 6), b.clamp(INPUT, 0, 1)
@@ -167,8 +167,10 @@ def test_names_come_from_sites_and_outputs_have_to_be_logits() -> None:
     graph = b.finish({"logits": "block.reshape", "maps": first})
     assert (graph.output, graph.others) == ("block.reshape", {"maps": "block.act"})
     assert [node.origin for node in graph.nodes] == ["block.act", "block.act", "block"]
-    with pytest.raises(CaptureError, match=r"expected logits of \[N, classes\]"):
-        b.finish({"logits": first})
+    with pytest.raises(
+        CaptureError, match=r"expected logits of \[N, classes\], found the output 'block.act' of \[N, 3"
+    ):
+        classifier(b.finish({"logits": first}))
     with pytest.raises(CaptureError, match="'logits' of the model is not computed from its input"):
         b.finish({"logits": INPUT})
     with pytest.raises(CaptureError, match=r"^w holds numbers that are not finite \(NaN or infinite\): 1 of 48"):

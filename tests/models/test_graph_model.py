@@ -11,14 +11,16 @@ import torch
 from torch import nn
 
 import bitwright as bw
+from bitwright.artifact import from_bytes
 from bitwright.capture import Captured, capture, fuse
 from bitwright.capture.builder import Builder
 from bitwright.capture.draft import Constant, Site
-from bitwright.errors import CaptureError, CaptureWarning, ModelError
+from bitwright.errors import CaptureError, CaptureWarning, GraphError, ModelError
 from bitwright.evaluation import float_predictor, outputs_of
 from bitwright.graph import INPUT, Graph, Shape
 from bitwright.images.sources import ImageSource
 from bitwright.models import FloatModel, GraphModel, float_model
+from bitwright.prepared.float_graph import FloatGraph
 from bitwright.training import Options, prepare_qat
 
 PREPROCESS = bw.Preprocess(size=8, mean=(0.5, 0.4, 0.3), std=(0.3, 0.2, 0.25))
@@ -124,10 +126,58 @@ def test_an_output_of_a_graph_by_name(pixels: Pixels) -> None:
     with pytest.raises(CaptureError, match="no output head; it has logits, features"):
         bw.prepare(graph, preprocess=PREPROCESS, output="head")
     planes = replace(graph, others={"maps": "stem_1"})
-    with pytest.raises(CaptureError, match=r"expected logits of \[N, classes\], found an output of \[N, 8, 8, 8\]"):
+    with pytest.raises(
+        CaptureError, match=r"expected logits of \[N, classes\], found the output 'stem_1' of \[N, 8, 8, 8\]"
+    ):
         float_model(planes, "maps").predict(images)
     with pytest.raises(ModelError, match="Own chooses its outputs itself; expected output=None"):
         bw.prepare(Own(), preprocess=PREPROCESS, output="features")
+
+
+def pair() -> Graph:
+    """A graph of two inputs, which is no classifier."""
+    b = Builder({"left": (2, 3, 3), "right": (2, 3, 3)})
+    return b.finish({"logits": b.mean(b.sub("left", "right"), [1, 2])})
+
+
+def test_a_graph_of_two_inputs_runs_but_is_no_classifier() -> None:
+    graph = pair()
+    left, right = torch.rand(2, 4, 2, 3, 3)
+    assert graph.inputs == ("left", "right")
+    assert graph.pruned().values.keys() == graph.values.keys()
+    torch.testing.assert_close(FloatGraph(graph)(left, right), (left - right).mean((2, 3)))
+    with pytest.raises(CaptureError, match="expected one input, the image, found 2: 'left', 'right'"):
+        float_model(graph).capture((2, 3, 3))
+    with pytest.raises(GraphError, match=r"expected a graph with one input, found 2: \('left', 'right'\)"):
+        _ = graph.input
+
+
+def test_a_float_model_of_somebody_else_has_to_be_a_classifier_too() -> None:
+    class Two(Own):
+        def capture(self, shape: Shape) -> Captured:
+            return Captured(pair())
+
+    with pytest.raises(CaptureError, match="expected one input, the image, found 2"):
+        bw.prepare(Two(), preprocess=PREPROCESS)
+
+
+def test_the_image_may_have_another_name(pixels: Pixels) -> None:
+    artifacts = []
+    for name in ("input", "photo"):
+        b = Builder({name: SHAPE})
+        weight = np.random.default_rng(5).normal(0, 0.2, (6, 3, 3, 3)).astype(np.float32)
+        x = b.clamp(b.conv2d(b.max_pool2d(name, (2, 2), (2, 2)), Constant(weight)), 0, None)
+        graph = b.finish({"logits": b.mean(x, [1, 2])})
+        artifacts.append(bw.quantize(graph, pixels, preprocess=PREPROCESS, recipe="w8a8"))
+    first, other = artifacts
+    assert other.graph.input == "photo"
+    again = from_bytes(other.data)
+    assert again.graph.inputs == ("photo",)
+    assert again.data == other.data
+    for backend in ("native", "reference"):
+        expected = bw.Engine(first, backend=backend)(pixels)
+        np.testing.assert_array_equal(bw.Engine(again, backend=backend)(pixels), expected)
+    assert "photo" in bw.Engine(again).trace(pixels[:1])
 
 
 def test_images_of_another_shape_are_refused() -> None:

@@ -146,7 +146,8 @@ def _parse_graph(record: Any, entries: Entries) -> Graph:
     others = record["others"]
     if not isinstance(others, dict) or not all(isinstance(value, str) for value in others.values()):
         raise ArtifactError(f"the graph's other outputs must be an object of names, found {others!r:.100}")
-    return Graph(nodes, values, record["output"], others)
+    computed = {node.name for node in nodes}
+    return Graph(nodes, values, record["output"], others, tuple(name for name in values if name not in computed))
 
 
 def _parse_node(record: Any, entries: Entries) -> Node:

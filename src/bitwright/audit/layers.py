@@ -22,11 +22,12 @@ from bitwright.audit.weights import Weights, as_float, weights_of
 from bitwright.engine import Engine
 from bitwright.engine.backend import PlanStep
 from bitwright.errors import EngineError
-from bitwright.graph import INPUT, Node, Value
+from bitwright.graph import Node, Value
 from bitwright.ops import float_op, integer_op, source
 from bitwright.prepared import PreparedModel
 from bitwright.progress import SILENT, Progress
 from bitwright.qtensor import QType, to_codes, to_real
+from bitwright.walk import walk
 
 HELD_BYTES = 2**28
 """Of all codes of the images that are traced at once."""
@@ -47,14 +48,11 @@ def audit_layers(
 ) -> tuple[LayerAudit, ...]:
     """Every layer of an artifact, with `matched`'s model beside it, on uint8 images [N, H, W, C]."""
     engine = Engine(artifact, threads=1)
-    walk = _Walk(prepared, artifact, images, engine.trace(images), _steps(engine) if timed else {})
-    found = []
-    total = len(prepared.graph.nodes)
-    for i, (node, done) in enumerate(prepared.steps()):
-        found.append(walk.visit(node))
-        for name in done:
-            del walk.floats[name]
-        progress.at("layers", i + 1, total)
+    both = _Both(prepared, artifact, images, engine.trace(images), _steps(engine) if timed else {})
+    found: list[LayerAudit] = []
+    for node, xs, y in walk(prepared.steps(), both.floats, both.run):
+        found.append(both.compare(node, xs, y))
+        progress.at("layers", len(found), len(prepared.graph.nodes))
     return tuple(found)
 
 
@@ -66,8 +64,8 @@ def _steps(engine: Engine) -> dict[str, PlanStep]:
 
 
 @dataclass
-class _Walk:
-    """One walk through both models."""
+class _Both:
+    """Both models on the same images; `floats` holds the float model's values that are still read."""
 
     prepared: PreparedModel
     artifact: Artifact
@@ -78,15 +76,17 @@ class _Walk:
     db: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.floats[INPUT] = self.prepared.real_input(torch.from_numpy(self.images))
+        self.floats[self.prepared.graph.input] = self.prepared.real_input(torch.from_numpy(self.images))
         self.nodes = {node.name: node for node in self.artifact.graph.nodes}
 
-    def visit(self, node: Node) -> LayerAudit:
-        """Compare one value."""
-        layer, values = self.prepared.layer(node.name), self.artifact.graph.values
-        xs = [self.floats[name] for name in node.inputs]
-        y = layer(xs, quantized=False)
-        self.floats[node.name] = y
+    def run(self, node: Node, xs: list[Tensor]) -> Tensor:
+        """What the float model computes."""
+        value: Tensor = self.prepared.layer(node.name)(xs, quantized=False)
+        return value
+
+    def compare(self, node: Node, xs: list[Tensor], y: Tensor) -> LayerAudit:
+        """Compare one value, which the float model computes as y from xs."""
+        values = self.artifact.graph.values
         value, integer = values[node.name], self.nodes[node.name]
         wanted, codes = y.numpy(), self.codes[node.name]
         wanted = np.broadcast_to(wanted, codes.shape)
@@ -138,7 +138,9 @@ class _Walk:
 
     def _rounded(self, name: str) -> Array:
         """The codes of the float model's value; float32 where it has none."""
-        if name == INPUT or name not in self.floats:  # the image, or a value that only schemes from outside have
+        if (
+            name in self.prepared.graph.inputs or name not in self.floats
+        ):  # the image, or a value that only schemes from outside have
             return self.codes[name]
         type_ = self.artifact.graph.values[name].type
         y = self.floats[name].numpy()
@@ -160,7 +162,7 @@ class _Walk:
         found: dict[str, float | None] = dict.fromkeys(("weights", "inputs", "rounding", "clipping"))
         if here is not None:
             found["weights"] = db_of(wanted, here)
-        if INPUT not in node.inputs and node.inputs:
+        if node.inputs and self.prepared.graph.input not in node.inputs:
             types = [values[name].type for name in node.inputs]
             rounded = [
                 x if type_ is None else torch.from_numpy(to_real(to_codes(x.numpy(), type_), type_)).float()

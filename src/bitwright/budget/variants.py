@@ -12,11 +12,12 @@ from torch import Tensor
 
 from bitwright.algorithms.ranges import range_algorithm
 from bitwright.budget.probe import Task, Variant
-from bitwright.graph import INPUT, Graph
+from bitwright.graph import Graph, Node
 from bitwright.ops import float_op
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.quantizers import Edge
+from bitwright.walk import walk
 
 Wanted = Mapping[tuple[str, str], tuple[int, ...]]
 """The widths to measure of each (layer, "weights" or "activations")."""
@@ -37,19 +38,20 @@ def tasks(base: Base, wanted: Wanted, images: Tensor, compared: int) -> Iterator
     result on all of `images`, where the recipe corrects means.
     """
     prepared = base.prepared
-    values = {INPUT: prepared.real_input(images)}
-    for node, done in prepared.steps():
-        layer, xs = prepared.layer(node.name), [values[name] for name in node.inputs]
-        with torch.no_grad():
-            values[node.name] = layer(xs, quantized=False)
-        y = values[node.name][:compared].numpy().copy()
+
+    @torch.no_grad()
+    def run(node: Node, xs: list[Tensor]) -> Tensor:
+        value: Tensor = prepared.layer(node.name)(xs, quantized=False)
+        return value
+
+    for node, xs, result in walk(prepared.steps(), {prepared.graph.input: prepared.real_input(images)}, run):
+        y = result[:compared].numpy().copy()
         if bits := wanted.get((node.name, "weights")):
+            layer = prepared.layer(node.name)
             yield Task(node.name, "weights", node.name, y, [_weights(base, layer, b, xs) for b in bits])
         for rule, edges in rules(prepared).items():
             if edges[-1] == node.name and (bits := wanted.get((rule, "activations"))):
                 yield Task(rule, "activations", node.name, y, [_activations(base, edges, b) for b in bits])
-        for name in done:
-            del values[name]
 
 
 def rules(prepared: PreparedModel) -> dict[str, list[str]]:

@@ -7,7 +7,6 @@ from typing import Literal
 
 from bitwright.budget.programme import Choice, Problem
 from bitwright.budget.sensitivities import Sensitivity
-from bitwright.graph import INPUT
 from bitwright.ops import source
 from bitwright.prepared import PreparedModel
 from bitwright.recipe import Recipe, Rule
@@ -48,7 +47,7 @@ def recipe_of(choice: Choice, base: Recipe, name: str = "searched") -> Recipe:
 
 def _read_by(prepared: PreparedModel, layer: str) -> str | None:
     value = source(prepared.graph[layer])
-    return None if value == INPUT else prepared.ruled_by[prepared.owner[value]]
+    return None if value in prepared.graph.inputs else prepared.ruled_by[prepared.owner[value]]
 
 
 def _losses(measured: Sensitivity, kind: str) -> dict[tuple[str, int], float]:

@@ -26,6 +26,7 @@ from bitwright.capture.tail import find_squeeze, find_tail, op_name
 from bitwright.capture.unwrap import unwrap
 from bitwright.errors import CaptureError, CaptureWarning, GraphError
 from bitwright.graph import Graph, Shape
+from bitwright.graph_check import classifier_fault
 from bitwright.registry import Foreign
 
 
@@ -37,6 +38,13 @@ class Captured:
     notes: tuple[str, ...] = ()
     foreign: tuple[Foreign, ...] = ()
     """The mappings that are not ours."""
+
+
+def classifier(graph: Graph) -> Graph:
+    """The graph itself. CaptureError where it is no classifier's: one image in, logits out."""
+    if fault := classifier_fault(graph):
+        raise CaptureError(fault)
+    return graph
 
 
 def capture(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> Graph:
@@ -75,7 +83,7 @@ def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outp
             program.env[node] = _mapped(program, elementwise, node)
         except (Unmapped, GraphError, TypeError, ValueError, KeyError, IndexError) as error:
             raise CaptureError(f"cannot map the op {node.target}: {error}{located(node)}") from error
-    return Captured(program.finish(), tuple(_notes(exported, live, tail)), tuple(program.foreign))
+    return Captured(classifier(program.finish()), tuple(_notes(exported, live, tail)), tuple(program.foreign))
 
 
 def left_out(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> tuple[str, ...]:

@@ -60,12 +60,17 @@ def as_value(operand: Operand) -> str:
 
 
 class Draft:
-    """Collects nodes. `site` is where the ops are that are added next; `values` holds what there is so far."""
+    """Collects nodes. `site` is where the ops are that are added next; `values` holds what there is so far.
 
-    def __init__(self, shape: Shape) -> None:
+    `inputs` are the shapes of the graph's inputs by name; the shape alone where there is one, which is called "input" then.
+    """
+
+    def __init__(self, inputs: Shape | Mapping[str, Shape]) -> None:
         self.site = Site()
         self.nodes: list[Node] = []
-        self.values: dict[str, Value] = {INPUT: Value(shape)}
+        shapes = inputs if isinstance(inputs, Mapping) else {INPUT: inputs}
+        self.inputs = tuple(shapes)
+        self.values = {name: Value(shape) for name, shape in shapes.items()}
 
     def emit(
         self,
@@ -108,18 +113,18 @@ class Draft:
         return made
 
     def finish(self, outputs: Mapping[str, object]) -> Graph:
-        """The finished graph, with these values as its outputs by name, the logits first.
+        """The finished graph, with these values as its outputs by name, a classifier's logits first.
 
-        CaptureError where one is no value of this graph, or the first one has another shape than logits.
+        CaptureError where one is no value that this graph computes.
         """
         found: dict[str, str] = {}
         for name, output in outputs.items():
-            if not isinstance(output, str) or output == INPUT:
+            if not isinstance(output, str) or output in self.inputs:
                 raise CaptureError(f"the output {name!r} of the model is not computed from its input")
             found[name] = output
-        logits, *_ = found.values()
-        expect_logits(self.values[logits].shape)
-        return Graph(tuple(self.nodes), self.values, logits, dict(list(found.items())[1:])).pruned()
+        output, *_ = found.values()
+        others = dict(list(found.items())[1:])
+        return Graph(tuple(self.nodes), self.values, output, others, self.inputs).pruned()
 
     def _add(self, node: Node) -> str:
         self.values[node.name] = FLOAT_OPS[node.op].infer(node, [self.values[i] for i in node.inputs])
@@ -132,14 +137,6 @@ class Draft:
             count += 1
             candidate = f"{name}_{count}"
         return candidate
-
-
-def expect_logits(shape: Shape) -> None:
-    """Raise CaptureError unless an output of this shape per image can be logits."""
-    if len(shape) != 1:
-        raise CaptureError(
-            f"expected logits of [N, classes], found an output of [{', '.join(map(str, ('N', *shape)))}]"
-        )
 
 
 def _expect_finite(array: Array, name: str) -> None:

@@ -11,7 +11,7 @@ from bitwright.capture.builder import Builder
 from bitwright.capture.draft import Constant, Operand, Site, Unmapped, as_value
 from bitwright.capture.outputs import Output, chosen_outputs
 from bitwright.errors import CaptureError
-from bitwright.graph import INPUT, Graph, Shape
+from bitwright.graph import Graph, Shape
 from bitwright.registry import Foreign
 
 Fx = torch.fx.Node
@@ -42,7 +42,7 @@ class Program:
                 name = names[node.name]
                 self.env[node] = Constant(_array(name, state[name]), name, node.name in signature.inputs_to_parameters)
         self._expect_images(inputs[0], shape)
-        self.env[inputs[0]] = INPUT
+        (self.env[inputs[0]],) = self.builder.inputs
         self.outputs = chosen_outputs(exported, output)
 
     def _expect_images(self, node: Fx, shape: Shape) -> None:
@@ -101,7 +101,7 @@ class Program:
         self.builder.site = Site(path, leaf)
 
     def finish(self) -> Graph:
-        """The graph of the outputs; CaptureError where the first one is not logits."""
+        """The graph of the outputs; CaptureError where one is not computed from the image."""
         return self.builder.finish({name: self.env.get(node) for name, node in self.outputs.items()})
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bitwright import _native
 from bitwright.engine.backend import PlanStep
 from bitwright.errors import EngineError
-from bitwright.graph import INPUT, Graph, Node, Value
+from bitwright.graph import Graph, Node, Value
 from bitwright.images.encoders import Encoder, Pointwise
 from bitwright.ops import integer_op, source
 
@@ -103,8 +103,8 @@ def without_float_reshapes(graph: Graph) -> tuple[Graph, list[Node]]:
 
 
 def names(graph: Graph) -> list[str]:
-    """The values in the order in which the plan numbers them."""
-    return [INPUT, *(node.name for node in graph.nodes)]
+    """The values in the order in which the plan numbers them: the image first."""
+    return [graph.input, *(node.name for node in graph.nodes)]
 
 
 def make_plan(

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from bitwright.engine.backend import PlanStep
 from bitwright.errors import EngineError
-from bitwright.graph import INPUT, Graph
+from bitwright.graph import Graph, Node
 from bitwright.images.encoders import Encoder
 from bitwright.ops import integer_op
+from bitwright.walk import steps, walk
 
 CHUNK_ELEMENTS = 2**19
 """Images are run in batches whose largest value has about so many elements, which bounds memory."""
@@ -70,16 +71,11 @@ class Reference:
 
     def _values(self, images: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         graph = self.graph
-        last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
-        codes = images if self._encoder is None else self._encoder.encode(images)
-        held: dict[str, npt.NDArray[Any]] = {INPUT: codes.transpose(0, 3, 1, 2)}
-        yield INPUT, held[INPUT]
-        for i, node in enumerate(graph.nodes):
-            xs = [held[name] for name in node.inputs]
-            value = graph.values[node.name]
-            result = integer_op(node).run(node, xs, graph.inputs_of(node), value)
-            held[node.name] = result
-            for name in set(node.inputs):
-                if last_use[name] == i:
-                    del held[name]
-            yield node.name, np.broadcast_to(result, (len(images), *value.shape))
+        codes = (images if self._encoder is None else self._encoder.encode(images)).transpose(0, 3, 1, 2)
+
+        def run(node: Node, xs: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+            return integer_op(node).run(node, xs, graph.inputs_of(node), graph.values[node.name])
+
+        yield graph.input, codes
+        for node, _, result in walk(steps(graph), {graph.input: codes}, run):
+            yield node.name, np.broadcast_to(result, (len(images), *graph.values[node.name].shape))

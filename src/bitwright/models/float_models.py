@@ -13,12 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bitwright.capture import Captured, captured, left_out, unwrap
-from bitwright.capture.draft import expect_logits
+from bitwright.capture import Captured, captured, classifier, left_out, unwrap
 from bitwright.capture.logits import logits_in, one_logit
 from bitwright.capture.outputs import LOGITS, Output, choose
 from bitwright.errors import CaptureError, ModelError
-from bitwright.graph import INPUT, Graph, Shape
+from bitwright.graph import Graph, Shape
 from bitwright.prepared.float_graph import FloatGraph
 
 Images = npt.NDArray[np.float32]
@@ -135,14 +134,13 @@ class GraphModel:
 
     @cached_property
     def graph(self) -> Graph:
-        """The graph with the outputs that are wanted. CaptureError where it has no such output."""
+        """The graph with the outputs that are wanted. CaptureError where it has no such output, or is no classifier."""
         graph = self.found.graph
         if self.output is None:
-            return graph
+            return classifier(graph)
         chosen = choose({LOGITS: graph.output, **graph.others}, self.output)
         logits, *_ = chosen.values()
-        expect_logits(graph.values[logits].shape)
-        return replace(graph, output=logits, others=dict(list(chosen.items())[1:])).pruned()
+        return classifier(replace(graph, output=logits, others=dict(list(chosen.items())[1:])).pruned())
 
     @property
     def float_bytes(self) -> int:
@@ -151,14 +149,14 @@ class GraphModel:
 
     def capture(self, shape: Shape) -> Captured:
         """The graph itself. CaptureError where it is one for images of another shape."""
-        found = self.graph.values[INPUT].shape
+        found = self.graph.values[self.graph.input].shape
         if found != shape:
             raise CaptureError(f"the graph takes images of {found}, expected {shape}")
         return replace(self.found, graph=self.graph)
 
     def predict(self, images: Images) -> Logits:
         """What the graph computes. ModelError for images of another shape than it takes."""
-        shape = self.graph.values[INPUT].shape
+        shape = self.graph.values[self.graph.input].shape
         if images.shape[1:] != shape:
             raise ModelError(f"expected images of [N, {', '.join(map(str, shape))}], found {list(images.shape)}")
         logits: Logits = self._runnable(torch.from_numpy(images)).numpy()

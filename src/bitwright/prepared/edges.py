@@ -11,7 +11,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bitwright.graph import INPUT, Graph, Node
+from bitwright.graph import Graph, Node
 from bitwright.ops import float_op, roles_of, source
 from bitwright.recipe import ONE_BIT, Recipe
 
@@ -142,7 +142,7 @@ def _agreed(graph: Graph, members: list[str], wanted: Mapping[str, str]) -> str 
 
 def never_negative(graph: Graph, name: str) -> bool:
     """True where a value of the float graph is known to be zero or more: behind a relu, and whatever keeps that."""
-    if name == INPUT:
+    if name in graph.inputs:
         return False
     node = graph[name]
     op, lo = float_op(node), node.attrs.get("clamp", (None, None))[0]
@@ -182,20 +182,21 @@ def _insert(graph: Graph, new: Node, before: str, readers: Mapping[str, set[int]
 
 
 def _quantize_image(graph: Graph) -> Graph:
+    image = graph.input
     readers = {
-        node.name: {i for i, name in enumerate(node.inputs) if name == INPUT}
+        node.name: {i for i, name in enumerate(node.inputs) if name == image}
         for node in graph.nodes
-        if INPUT in node.inputs and not (float_op(node).folds_image and roles_of(node, INPUT) == {"codes"})
+        if image in node.inputs and not (float_op(node).folds_image and roles_of(node, image) == {"codes"})
     }
     if not readers:
         return graph
-    return _insert(graph, Node(_free(graph, f"{INPUT}.quantize"), "quantize", (INPUT,)), next(iter(readers)), readers)
+    return _insert(graph, Node(_free(graph, f"{image}.quantize"), "quantize", (image,)), next(iter(readers)), readers)
 
 
 def _float_chain(graph: Graph, output: str) -> list[str]:
     """An output, and what it is reshaped from: the op that computes it first."""
     chain = [output]
-    while output != INPUT and float_op(graph[output]).takes_float:
+    while output not in graph.inputs and float_op(graph[output]).takes_float:
         output = source(graph[output])
         chain.insert(0, output)
     return chain
@@ -210,7 +211,7 @@ def _end_in_float(graph: Graph) -> Graph:
     for output in dict.fromkeys(graph.outputs):
         chain, consumers = _float_chain(graph, output), graph.consumers()
         alone = all(reader.name in chain for name in chain for reader in consumers[name])
-        first = graph[chain[0]] if chain[0] != INPUT else None
+        first = graph[chain[0]] if chain[0] not in graph.inputs else None
         if first is not None and float_op(first).writes_float and "clamp" not in first.attrs and alone:
             continue
         name = "logits" if output == graph.output else f"{output}.float"

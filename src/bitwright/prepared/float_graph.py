@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from bitwright.graph import INPUT, Graph
+from bitwright.graph import Graph
 from bitwright.prepared.integers import without_autocast
 from bitwright.prepared.layer import Layer
-from bitwright.prepared.walk import walk
+from bitwright.walk import compute
 
 
 class FloatGraph:
@@ -19,7 +19,8 @@ class FloatGraph:
         }
 
     @torch.no_grad()
-    def __call__(self, x: Tensor) -> Tensor:
-        """The logits of normalised images [N, C, H, W]."""
-        with without_autocast(x):
-            return walk(self.graph, {INPUT: x}, lambda node, xs: self._layers[node.name](xs, quantized=False))
+    def __call__(self, *xs: Tensor) -> Tensor:
+        """The graph's output for its inputs, in their order: a classifier's logits for normalised images [N, C, H, W]."""
+        given = dict(zip(self.graph.inputs, xs, strict=True))
+        with without_autocast(xs[0]):
+            return compute(self.graph, given, lambda node, xs: self._layers[node.name](xs, quantized=False))

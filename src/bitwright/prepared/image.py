@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bitwright.graph import INPUT, Graph, Node, Value
+from bitwright.graph import Graph, Node, Value
 from bitwright.images.encoders import Pointwise
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops import float_op
@@ -54,8 +54,8 @@ def read_bits(graph: Graph, preprocess: Preprocess) -> Graph:
     graph = _read_by_convolutions(graph, preprocess.channels)
     scale, offset = preprocess.affine()
     residue = scale * encoder.decode(encoder.of_levels(preprocess.zero_point())) + offset
-    nodes = [_expanded(node, encoder.planes, residue) if INPUT in node.inputs else node for node in graph.nodes]
-    return replace(graph, nodes=tuple(nodes), values={**graph.values, INPUT: Value(preprocess.codes_shape)})
+    nodes = [_expanded(node, encoder.planes, residue) if graph.input in node.inputs else node for node in graph.nodes]
+    return replace(graph, nodes=tuple(nodes), values={**graph.values, graph.input: Value(preprocess.codes_shape)})
 
 
 def encode(pixels: Tensor, preprocess: Preprocess) -> Tensor:
@@ -71,20 +71,21 @@ def encode(pixels: Tensor, preprocess: Preprocess) -> Tensor:
 
 
 def _read_by_convolutions(graph: Graph, channels: int) -> Graph:
-    if all(float_op(node).folds_image for node in graph.nodes if INPUT in node.inputs):
+    image = graph.input
+    if all(float_op(node).folds_image for node in graph.nodes if image in node.inputs):
         return graph
-    name = f"{INPUT}.pixels"
+    name = f"{image}.pixels"
     while name in graph.values:
         name += "_"
     one = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": channels}
-    pixels = Node(name, "conv2d", (INPUT,), one, {"weight": np.ones((channels, 1, 1, 1), np.float32)})
+    pixels = Node(name, "conv2d", (image,), one, {"weight": np.ones((channels, 1, 1, 1), np.float32)})
     nodes = [
         node
         if float_op(node).folds_image
-        else replace(node, inputs=tuple(name if value == INPUT else value for value in node.inputs))
+        else replace(node, inputs=tuple(name if value == image else value for value in node.inputs))
         for node in graph.nodes
     ]
-    return replace(graph, nodes=(pixels, *nodes), values={**graph.values, name: graph.values[INPUT]})
+    return replace(graph, nodes=(pixels, *nodes), values={**graph.values, name: graph.values[image]})
 
 
 def _expanded(node: Node, planes: int, residue: Floats) -> Node:

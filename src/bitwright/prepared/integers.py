@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bitwright.graph import INPUT, Graph, Node
+from bitwright.graph import Graph, Node
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops import integer_op, source
 from bitwright.ops.op import codes_of, worst_case
 from bitwright.prepared.image import encode
 from bitwright.prepared.ops import integer_function
 from bitwright.prepared.ops.op import IntegerCall
-from bitwright.prepared.walk import steps, walk
+from bitwright.walk import compute, steps
 
 
 class Integers:
@@ -51,7 +51,8 @@ class Integers:
                     trace(name, found.expand(len(pixels), *found.shape[1:]))  # a constant is there once for all images
                 return found
 
-            return walk(self.graph, {INPUT: encode(pixels.float(), self._preprocess)}, run, self._steps)
+            codes = encode(pixels.float(), self._preprocess)
+            return compute(self.graph, {self.graph.input: codes}, run, self._steps)
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[object]:

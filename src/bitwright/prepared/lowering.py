@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bitwright.graph import INPUT, Graph
+from bitwright.graph import Graph
 from bitwright.ops import float_op
 from bitwright.prepared.carried import carry
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def lower(model: "PreparedModel") -> Graph:
     """Every float op as the integer op that it becomes. CalibrationError where a value has no range yet."""
     types = {name: edge.qtype for name in model.owner if (edge := model.edge(name)) is not None}
-    types[INPUT] = model.image
+    types[model.graph.input] = model.image
     values = {name: replace(value, type=types.get(name)) for name, value in model.graph.values.items()}
     nodes = []
     for node in model.graph.nodes:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.errors import CalibrationError, EngineError, GraphError
-from bitwright.graph import INPUT, Graph, Node
+from bitwright.graph import Graph, Node
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops import float_op
 from bitwright.ops.weights import groups_needed
@@ -23,9 +23,9 @@ from bitwright.prepared.layer import Layer
 from bitwright.prepared.lowering import lower
 from bitwright.prepared.quantizers import Edge, WeightQuantizer
 from bitwright.prepared.revision import Revision
-from bitwright.prepared.walk import steps, walk
 from bitwright.recipe import Recipe
 from bitwright.registry import Foreign
+from bitwright.walk import Step, compute, steps
 
 
 class PreparedModel(nn.Module):
@@ -65,7 +65,7 @@ class PreparedModel(nn.Module):
         for node in self.graph.nodes:
             op = float_op(node)
             weights = recipe.schemes(node.name, **sides.of(node.name))[0] if op.weighted else None
-            image = self.image if INPUT in node.inputs and op.folds_image else None
+            image = self.image if self.graph.input in node.inputs and op.folds_image else None
             groups = self._groups(node, weights, sides) if op.groups_inputs and weights is not None else 1
             self.layers[_key(node.name)] = Layer(node, weights, image, groups, self.graph.values[node.name].axis)
         for name in dict.fromkeys(self.owner.values()):
@@ -156,7 +156,7 @@ class PreparedModel(nn.Module):
             if isinstance(module, Edge | WeightQuantizer):
                 module.progress = share
 
-    def steps(self) -> Iterator[tuple[Node, list[str]]]:
+    def steps(self) -> Iterator[Step]:
         """Every node of the float graph in order, each with the values that nothing reads after it."""
         return steps(self.graph)
 
@@ -168,7 +168,7 @@ class PreparedModel(nn.Module):
             see(node.name, value)
             return value
 
-        return walk(self.graph, {INPUT: real}, run)
+        return compute(self.graph, {self.graph.input: real}, run)
 
     def _fake_quantized(self, real: Tensor) -> Tensor:
         def run(node: Node, xs: list[Tensor]) -> Tensor:
@@ -176,7 +176,7 @@ class PreparedModel(nn.Module):
             edge = self.edge(node.name)
             return value if edge is None else edge.forward(value)
 
-        return walk(self.graph, {INPUT: real}, run)
+        return compute(self.graph, {self.graph.input: real}, run)
 
     def run_integers(self, pixels: Tensor, trace: Callable[[str, Tensor], None] | None = None) -> Tensor:
         """Logits of pixel codes [N, C, H, W] (whole numbers in float32), computed in integers; `trace` sees every value."""

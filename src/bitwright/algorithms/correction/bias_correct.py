@@ -23,7 +23,7 @@ from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.moments import gain, grouped
 from bitwright.algorithms.correction.path import Path
-from bitwright.graph import INPUT, Node
+from bitwright.graph import Node
 from bitwright.ops import float_op, source
 from bitwright.prepared import PreparedModel
 
@@ -142,11 +142,11 @@ def certain(found: Tensor) -> Tensor:
 def _expected(prepared: PreparedModel, node: Node) -> Tensor | None:
     """The mean of each channel that a node reads, if it is that of a batch norm's result, pooled perhaps; else None."""
     name = source(node)
-    while name != INPUT and float_op(prepared.graph[name]).keeps_mean:
+    while name not in prepared.graph.inputs and float_op(prepared.graph[name]).keeps_mean:
         before = source(prepared.graph[name])
         if prepared.graph.values[before].channels != prepared.graph.values[name].channels:
             return None  # a reshape that mixes channels with places
         name = before
-    expected = None if name == INPUT else data_free.mean(prepared.layer(name))
+    expected = None if name in prepared.graph.inputs else data_free.mean(prepared.layer(name))
     inputs = node.tensors["weight"].shape[1] * node.attrs.get("groups", 1)
     return expected if expected is not None and len(expected) == inputs else None

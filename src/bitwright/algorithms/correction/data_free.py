@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from bitwright.errors import CalibrationError
-from bitwright.graph import INPUT, Node
+from bitwright.graph import Node
 from bitwright.ops import float_op, operand
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
-from bitwright.prepared.walk import walk
+from bitwright.walk import compute
 
 BATCHES = 4
 BATCH = 16
@@ -45,7 +45,8 @@ def observe_noise(prepared: PreparedModel, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for _ in range(BATCHES):
         pixels = torch.randint(0, 256, (BATCH, *prepared.preprocess.shape), generator=generator, dtype=torch.uint8)
-        walk(prepared.graph, {INPUT: prepared.real_input(pixels.to(prepared.image_scale.device))}, observed)
+        image = prepared.real_input(pixels.to(prepared.image_scale.device))
+        compute(prepared.graph, {prepared.graph.input: image}, observed)
 
 
 def largest(layer: Layer) -> Tensor | None:

@@ -25,7 +25,7 @@ from bitwright.algorithms.correction.channels import (
     weighs,
 )
 from bitwright.algorithms.correction.correction import Correction
-from bitwright.graph import INPUT, Node
+from bitwright.graph import Node
 from bitwright.ops import float_op, operand, source
 from bitwright.prepared import PreparedModel
 
@@ -76,7 +76,7 @@ def _scales(prepared: PreparedModel, name: str, group: list[str], readers: list[
     fixed = name in prepared.graph.outputs or bool(node.attrs.get("constant"))
     bounded = len(group) > 1 and node.attrs.get("clamp", (None, None))[1] is not None
     added = operand(node, "residual")
-    while added not in (None, INPUT) and float_op(prepared.graph[added]).requantizes:
+    while added not in (None, *prepared.graph.inputs) and float_op(prepared.graph[added]).requantizes:
         added = source(prepared.graph[added])
     return (
         not (fixed or bounded)

@@ -23,7 +23,6 @@ from bitwright.algorithms.correction.learning import (
     weighted,
 )
 from bitwright.algorithms.correction.path import Path
-from bitwright.graph import INPUT
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.class_logits import class_logits
 from bitwright.prepared.layer import Layer
@@ -44,7 +43,7 @@ class FinetuneScales(Correction):
         teacher.compute(nodes)
         before, error = state_of(prepared, nodes), _error(prepared, calibration, teacher)
         gains = {layer.node.name: Gain(layer) for layer in weighted(prepared, nodes)}
-        generator, output = calibration.generator(), prepared.graph.output
+        generator, image, output = calibration.generator(), prepared.graph.input, prepared.graph.output
         signal = teacher.read(output, slice(0, teacher.count)).var().item() + 1e-12
         with shared_parameters(prepared, nodes, RATE) as groups:
             learned = [{"params": [gain.log for gain in gains.values()], "lr": RATE}, *groups]
@@ -54,7 +53,7 @@ class FinetuneScales(Correction):
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * (1 - step / STEPS)
                 rows = torch.randint(teacher.count, (min(BATCH, teacher.count),), generator=generator)
-                logits = run_nodes(prepared, nodes, {INPUT: teacher.read(INPUT, rows)}, gains)
+                logits = run_nodes(prepared, nodes, {image: teacher.read(image, rows)}, gains)
                 wanted = teacher.read(output, rows)
                 found, target = class_logits(logits).log_softmax(1), class_logits(wanted).log_softmax(1)
                 apart = F.kl_div(found, target, log_target=True, reduction="batchmean")

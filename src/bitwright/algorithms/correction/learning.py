@@ -14,6 +14,7 @@ from bitwright.graph import Node
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.quantizers import Edge
+from bitwright.walk import compute_all
 
 Run = Callable[[list[Tensor]], Tensor]
 
@@ -31,15 +32,16 @@ def run_nodes(
     masks: Masks | None = None,
 ) -> Tensor:
     """Compute the nodes into `values` and return the last result; `masks` say which numbers are rounded, else all."""
-    for node in nodes:
-        run = stand_ins.get(node.name)
-        xs = [values[name] for name in node.inputs]
+
+    def run(node: Node, xs: list[Tensor]) -> Tensor:
+        stand_in = stand_ins.get(node.name)
         with torch.autocast("cpu", torch.bfloat16):
-            y = run(xs) if run is not None else prepared.layer(node.name)(xs, quantized=True)
+            y = stand_in(xs) if stand_in is not None else prepared.layer(node.name)(xs, quantized=True)
         y = y.float()
         edge = prepared.edge(node.name)
-        values[node.name] = y if edge is None else drop_round(y, edge, None if masks is None else masks.like(y))
-    return values[nodes[-1].name]
+        return y if edge is None else drop_round(y, edge, None if masks is None else masks.like(y))
+
+    return compute_all(nodes, values, run)[nodes[-1].name]
 
 
 def edges_of(prepared: PreparedModel, nodes: Iterable[Node]) -> list[Edge]:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.values import Values
-from bitwright.graph import INPUT, Node
+from bitwright.graph import Node
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
+from bitwright.walk import compute_all
 
 
 class Path:
@@ -30,7 +31,7 @@ class Path:
     def read(self, name: str, rows: slice | Tensor) -> Tensor:
         """A value of these images; the input as the float model takes it."""
         index = rows if isinstance(rows, slice) else rows.numpy()
-        if name == INPUT:
+        if name == self._prepared.graph.input:
             images = self._calibration.images[index].to(self._prepared.image_scale.device)
             return self._prepared.real_input(images)
         return self._values[name][index].to(self._prepared.image_scale.device)
@@ -71,12 +72,12 @@ class Path:
         made = {node.name for node in nodes}
         outside = dict.fromkeys(name for node in nodes for name in node.inputs if name not in made)
         values = {name: self.read(name, rows) for name in outside}
-        for node in nodes:
-            edge = self._prepared.edge(node.name) if self._quantized else None
-            xs = [values[name] for name in node.inputs]
-            y = self._prepared.layer(node.name)(xs, quantized=self._quantized)
-            values[node.name] = y if edge is None else edge(y)
-        return values
+        return compute_all(nodes, values, self._run)
+
+    def _run(self, node: Node, xs: list[Tensor]) -> Tensor:
+        edge = self._prepared.edge(node.name) if self._quantized else None
+        y: Tensor = self._prepared.layer(node.name)(xs, quantized=self._quantized)
+        return y if edge is None else edge.forward(y)
 
 
 def each_layer(
