@@ -41,7 +41,9 @@ def decisions(source: str) -> Iterator[int]:
             case ast.Call(func=ast.Name(id="isinstance"), args=[_, kind]):
                 if any(isinstance(part, ast.Name) and part.id in CLASSES & imported for part in ast.walk(kind)):
                     yield node.lineno
-            case ast.Subscript(value=ast.Attribute(attr="inputs"), slice=ast.Constant() | ast.Slice()):
+            case ast.Subscript(value=ast.Attribute(attr="inputs", value=owner), slice=ast.Constant() | ast.Slice()) if (
+                not is_graph(owner)
+            ):
                 yield node.lineno  # by position: its role says what an operand is for
 
 
@@ -63,9 +65,14 @@ def is_op(side: ast.expr) -> bool:
 
 def is_count_of_inputs(side: ast.expr) -> bool:
     match side:
-        case ast.Call(func=ast.Name(id="len"), args=[ast.Attribute(attr="inputs")]):
-            return True
+        case ast.Call(func=ast.Name(id="len"), args=[ast.Attribute(attr="inputs", value=owner)]):
+            return not is_graph(owner)
     return False
+
+
+def is_graph(side: ast.expr) -> bool:
+    """True for what has the inputs of a graph, which are no operands."""
+    return isinstance(side, ast.Name) and side.id in ("graph", "self")
 
 
 def is_op_in_list(left: ast.expr, right: ast.expr) -> bool:
@@ -119,6 +126,7 @@ def test_a_decision_is_seen(source):
         "'clamp' in first.attrs",
         "from bitwright.capture.draft import Constant\nisinstance(operand, Constant)",
         "node.op == 'call_function'",
+        "len(graph.inputs) == 1",
     ],
 )
 def test_what_is_no_decision_is_left_alone(source):

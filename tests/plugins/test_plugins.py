@@ -12,6 +12,7 @@ from bitwright.artifact import from_bytes
 from bitwright.cli import main
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops.op import codes_of
+from bitwright.ops import integer_op
 from bitwright.recipe import Recipe
 from tests.networks import assert_equal_codes
 from tests.plugins.conftest import THINGS
@@ -59,6 +60,8 @@ def test_the_prepared_model_and_the_engine_agree_on_every_value_of_foreign_schem
     written = {name: int(value.max()) for name, value in codes.items() if not name.endswith(".unclipped")}
     assert max(written.values()) == 11
     assert any(value.max() > 11 for name, value in codes.items() if name.endswith(".unclipped"))
+    clipped = [node for node in graph.nodes if node.name.endswith(".unclipped")]
+    assert not any(integer_op(node).bounds_codes for node in clipped), "a table clips what is bounded already"
 
 
 def test_each_one_does_what_it_says(called: Any) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from bitwright.capture.channel_order import fold_orders
 from bitwright.graph import Graph, Node, Value
 from bitwright.ops import float_op, operand
+from bitwright.ops.epilogue import has_batch_norm
 
 Rule = Callable[[Node, Node, int, Graph], Node | None]
 
@@ -46,7 +47,7 @@ def two_into_one(first: Node, second: Node, index: int, graph: Graph) -> Node | 
 
 def norm_into_weight(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
     """conv2d or linear -> batch_norm."""
-    if not (float_op(first).weighted and float_op(second).affine) or "bn_mean" in first.tensors:
+    if not (float_op(first).weighted and float_op(second).affine) or has_batch_norm(first):
         return None
     return replace(first.with_attrs(**second.attrs), tensors={**first.tensors, **second.tensors})
 

@@ -23,6 +23,7 @@ class Constant(FloatOp, IntegerOp):
     arity = (0, 0)
     roles = ()
     any_channel = True
+    bounds_codes = True
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
         array = node.tensors.get("codes", node.tensors.get("value"))

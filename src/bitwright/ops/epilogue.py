@@ -20,6 +20,11 @@ Codes = tuple[Array, Value]
 BOUNDS = {"lo": integer(0, 255), "hi": integer(0, 255)}
 
 
+def has_batch_norm(node: Node) -> bool:
+    """Whether a float node ends in a batch norm: it is one, or one was fused into it."""
+    return "bn_mean" in node.tensors
+
+
 def centred(codes: Array, value: Value, dtype: type[np.floating[Any]]) -> Array:
     """step * code - zero_point of a value's codes, as a float type in which it is exact."""
     type_ = codes_of(value)
@@ -84,7 +89,7 @@ def channel_affine(node: Node, channels: int) -> tuple[npt.NDArray[np.float64], 
     """(gain, shift) per channel of a bias and a batch norm: y = gain * acc + shift, as float64 [channels]."""
     t = {key: np.asarray(value, np.float64) for key, value in node.tensors.items()}
     shift = t.get("bias", np.zeros(channels))
-    if "bn_mean" not in t:
+    if not has_batch_norm(node):
         return np.ones(channels), shift
     gain = t["bn_weight"] / np.sqrt(t["bn_var"] + node.attrs["eps"])
     return gain, t["bn_bias"] + (shift - t["bn_mean"]) * gain

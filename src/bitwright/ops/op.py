@@ -136,6 +136,11 @@ class IntegerOp(Op):
     takes_image: ClassVar[bool] = False
     """True where the input may have a zero point per channel."""
 
+    @property
+    def bounds_codes(self) -> bool:
+        """True where its node says how large the codes that it writes may be, or they are those of its input."""
+        return "hi" in self.attrs
+
     def validate(self, node: Node, inputs: Sequence[Value], output: Value) -> None:
         """Raise GraphError unless the node is complete and consistent with its inputs and its output."""
         where = f"node {node.name!r} ({self.name})"
@@ -179,6 +184,7 @@ class SameTypeOp(FloatOp, IntegerOp):
 
     passes_type = True
     keeps_sign = True
+    bounds_codes = True
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         return node

@@ -23,6 +23,7 @@ Function = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.floating[Any]]]
 class Table(IntegerOp):
     name = "table"
     takes_image = True
+    bounds_codes = True
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
         return Value(inputs[0].shape, channel=inputs[0].channel)

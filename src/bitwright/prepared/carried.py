@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bitwright.graph import Graph, Node, Value
-from bitwright.ops import FLOAT_OPS
+from bitwright.ops import integer_op
 from bitwright.ops.table import Table
 from bitwright.schemes import SCHEMES, Carried
 
@@ -26,7 +26,7 @@ def carry(graph: Graph) -> Graph:
         if scheme is not None and isinstance(carried := SCHEMES[scheme], Carried):
             node = node.with_attrs(weights=carried.carrier.name)
         old, new = graph.values[node.name].type, values[node.name].type
-        if old is None or new is None or old.codes.hi == new.codes.hi or _is_bounded(node):
+        if old is None or new is None or old.codes.hi == new.codes.hi or integer_op(node).bounds_codes:
             nodes.append(node)
             continue
         free = _free(f"{node.name}.unclipped", values)
@@ -35,13 +35,6 @@ def carry(graph: Graph) -> Graph:
         nodes.append(replace(node, name=free))
         nodes.append(Node(node.name, Table.name, (free,), {}, {"table": clip}, origin=node.origin))
     return replace(graph, nodes=tuple(nodes), values=values)
-
-
-def _is_bounded(node: Node) -> bool:
-    """Whether the tensors or attributes of an integer node bound its codes, or it has those of its input."""
-    op = FLOAT_OPS.get(node.op)
-    passes = op is not None and op.passes_type
-    return passes or "hi" in node.attrs or "table" in node.tensors or not node.inputs
 
 
 def _free(name: str, values: dict[str, Value]) -> str:

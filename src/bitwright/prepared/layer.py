@@ -56,6 +56,16 @@ class Layer(nn.Module):
         if float_op(node).smoothable and channels is not None:
             self.register_buffer("equalized", torch.ones(len(channels)))
 
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether it ends in a batch norm: it is one, or one was fused into it."""
+        return "bn_mean" in self.names
+
+    @property
+    def gain_and_shift(self) -> tuple[str, str]:
+        """Its tensors that multiply its result and are added to it, by name; not each layer has both."""
+        return ("bn_weight", "bn_bias") if "bn_weight" in self.names else ("weight", "bias")
+
     def tensors(self) -> dict[str, Tensor]:
         """The float node's tensors."""
         return {name: getattr(self, name) for name in self.names}
@@ -66,7 +76,7 @@ class Layer(nn.Module):
         if self.quantizer is not None:
             if self.rounding.dim():
                 tensors["weight"] = tensors["weight"] + self.rounding
-            name = "bn_bias" if "bn_bias" in tensors else "bias"
+            _, name = self.gain_and_shift
             tensors[name] = tensors[name] + self.correction if name in tensors else self.correction
         return tensors
 

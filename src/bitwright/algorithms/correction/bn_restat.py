@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
+from bitwright.algorithms.correction.data_free import has_norms
 from bitwright.algorithms.correction.moments import gain
 from bitwright.algorithms.correction.path import Path, each_layer
 from bitwright.errors import RecipeError
@@ -28,7 +29,7 @@ class BnRestat(Correction):
     most_images = 512
 
     def check(self, prepared: PreparedModel) -> None:
-        if not any("bn_mean" in node.tensors and "weight" in node.tensors for node in prepared.graph.nodes):
+        if not has_norms(prepared):
             raise RecipeError(
                 "'bn_restat' needs batch norms behind convolutions, and this model has none; leave it out"
             )
@@ -36,7 +37,7 @@ class BnRestat(Correction):
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
         for layer, node, exact, rounded in each_layer(prepared, calibration, self.most_images):
-            if "bn_mean" not in layer.names:
+            if not layer.has_batch_norm:
                 continue
             assert layer.quantizer is not None
             codes, eps = layer.codes(), float(node.attrs["eps"])

@@ -61,7 +61,7 @@ def rescale(layer: Layer, readers: Iterable[Layer], scale: Tensor) -> None:
     factor = scale / layer.equalized
     layer.equalized.copy_(scale)
     tensors = layer.tensors()
-    for name in ("bn_weight", "bn_bias") if "bn_weight" in tensors else ("weight", "bias"):
+    for name in layer.gain_and_shift:
         if name in tensors:
             tensors[name].mul_(factor.reshape(-1, *(1,) * (tensors[name].dim() - 1)))
     for reader in readers:

@@ -22,9 +22,14 @@ BATCH = 16
 DEVIATIONS = 6.0
 
 
+def has_norms(prepared: PreparedModel) -> bool:
+    """Whether a batch norm stands behind any layer with a weight."""
+    return any(float_op(node).weighted and prepared.layer(node.name).has_batch_norm for node in prepared.graph.nodes)
+
+
 def expect_norms(prepared: PreparedModel) -> None:
     """CalibrationError where the model has no batch norm to tell anything."""
-    if not any("bn_mean" in node.tensors and "weight" in node.tensors for node in prepared.graph.nodes):
+    if not has_norms(prepared):
         raise CalibrationError(
             "without images, ranges come from batch norms behind convolutions, and this model has none; give it images"
         )
@@ -52,7 +57,7 @@ def observe_noise(prepared: PreparedModel, seed: int) -> None:
 def largest(layer: Layer) -> Tensor | None:
     """The greatest |y| of each channel of a layer's result; None without a batch norm."""
     tensors = layer.tensors()
-    if "bn_mean" not in tensors:
+    if not layer.has_batch_norm:
         return None
     beta, reach = tensors["bn_bias"].detach(), DEVIATIONS * tensors["bn_weight"].detach().abs()
     lo, hi = layer.node.attrs.get("clamp", (None, None))
@@ -65,7 +70,7 @@ def largest(layer: Layer) -> Tensor | None:
 def mean(layer: Layer) -> Tensor | None:
     """E[y] of each channel of a layer's result; None without a batch norm, or with a residual."""
     tensors = layer.tensors()
-    if "bn_mean" not in tensors or operand(layer.node, "residual") is not None:
+    if not layer.has_batch_norm or operand(layer.node, "residual") is not None:
         return None
     beta, gamma = tensors["bn_bias"].detach().double(), tensors["bn_weight"].detach().double().abs().clamp_min(1e-12)
     lo, hi = layer.node.attrs.get("clamp", (None, None))

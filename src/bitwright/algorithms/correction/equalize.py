@@ -75,8 +75,8 @@ def _scales(prepared: PreparedModel, name: str, group: list[str], readers: list[
     node = prepared.graph[name]
     fixed = name in prepared.graph.outputs or bool(node.attrs.get("constant"))
     bounded = len(group) > 1 and node.attrs.get("clamp", (None, None))[1] is not None
-    added = operand(node, "residual")
-    while added not in (None, *prepared.graph.inputs) and float_op(prepared.graph[added]).requantizes:
+    added, images = operand(node, "residual"), prepared.graph.inputs
+    while added is not None and added not in images and float_op(prepared.graph[added]).requantizes:
         added = source(prepared.graph[added])
     return (
         not (fixed or bounded)

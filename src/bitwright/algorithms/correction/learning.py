@@ -88,9 +88,9 @@ def shared_parameters(prepared: PreparedModel, nodes: Sequence[Node], rate: floa
         {"params": [edge.scale], "lr": rate * edge.scale.item()} for edge in edges_of(prepared, nodes)
     ]
     for layer in weighted(prepared, nodes):
-        tensors = layer.tensors()
-        size = tensors["bn_weight"] if "bn_weight" in tensors else tensors["weight"].detach().flatten(1).norm(dim=1)
-        groups.append({"params": [layer.correction], "lr": rate * size.detach().abs().median().item()})
+        gain = layer.tensors()[layer.gain_and_shift[0]].detach()
+        size = gain if gain.dim() == 1 else gain.flatten(1).norm(dim=1)
+        groups.append({"params": [layer.correction], "lr": rate * size.abs().median().item()})
     learned: list[Tensor] = [tensor for group in groups for tensor in group["params"]]  # type: ignore[attr-defined]
     least = {edge.name: edge.scale.item() / 4 for edge in edges_of(prepared, nodes)}
     for tensor in learned:

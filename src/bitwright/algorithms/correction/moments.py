@@ -104,7 +104,7 @@ def set_codes(layer: Layer, codes: Tensor, moments: Moments) -> None:
 def gain(layer: Layer) -> Tensor:
     """What a layer's batch norm multiplies by."""
     tensors = layer.tensors()
-    if "bn_mean" not in tensors:
+    if not layer.has_batch_norm:
         return torch.ones(1)
     deviation = (tensors["bn_var"] + float(layer.node.attrs["eps"])).sqrt()
     return tensors["bn_weight"].detach() / deviation
