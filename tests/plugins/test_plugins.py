@@ -11,8 +11,8 @@ import bitwright as bw
 from bitwright.artifact import from_bytes
 from bitwright.cli import main
 from bitwright.images.preprocess import Preprocess
-from bitwright.ops.op import codes_of
 from bitwright.ops import integer_op
+from bitwright.ops.op import codes_of
 from bitwright.recipe import Recipe
 from tests.networks import assert_equal_codes
 from tests.plugins.conftest import THINGS
