@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitwright.capture import capture, classifier, fuse
-from bitwright.capture.builder import Builder, scaled
+from bitwright.capture.arithmetic import scaled
+from bitwright.capture.builder import Builder
 from bitwright.capture.draft import Constant, Site, Unmapped
 from bitwright.capture.windows import NO_PADDING, same_padding
 from bitwright.errors import CaptureError

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from bitwright.capture.arithmetic import scaled
 from bitwright.capture.aten.arguments import Mapping, args
-from bitwright.capture.builder import scaled
 from bitwright.capture.draft import Unmapped
 from bitwright.capture.program import Fx, Program
 

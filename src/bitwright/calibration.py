@@ -1,0 +1,198 @@
+"""`calibrate`: ranges from images, then the corrections, each judged on images that it has not seen."""
+
+import hashlib
+import warnings
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from bitwright.calibration_check import Seen
+from bitwright.errors import CalibrationError, CalibrationWarning, MissingExtraError, ModelError
+from bitwright.images.sources import Batches, ImageSource
+from bitwright.progress import SILENT, Progress
+
+try:
+    import torch
+except ImportError as error:
+    raise MissingExtraError("torch", "torch") from error
+
+from bitwright.algorithms.correction import CORRECTIONS, Correction, corrections
+from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.channels import Extremes
+from bitwright.algorithms.correction.channels import undo as undo_scales
+from bitwright.algorithms.correction.data_free import expect_norms, observe_noise
+from bitwright.algorithms.correction.guard import Corrector, Yardstick
+from bitwright.algorithms.correction.sample import Picked, Sample
+from bitwright.algorithms.correction.stream import Images, Stream
+from bitwright.algorithms.correction.values import Memory
+from bitwright.algorithms.ranges import RANGES, Range, range_algorithm
+from bitwright.prepared import PreparedModel
+
+MEMORY_BYTES = 2**31
+AGAIN = 64
+"""So many images are enough to see again what a correction has scaled: the extremes are known from all of them."""
+HELD_OUT, FEW_HELD_OUT = 448, 64
+"""At most so many images judge the corrections: all that no correction needs to see, or a quarter of all, whichever is more;
+where there are few, up to half of them until there are 64."""
+LEAST_IMAGES = 16
+"""Where there are fewer, none are held out: the corrections are judged on what they have seen."""
+
+
+def calibrate(
+    prepared: PreparedModel,
+    images: Images | None,
+    *,
+    range: str | None = None,
+    seed: int = 0,
+    memory: int = MEMORY_BYTES,
+    guard: bool = True,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Choose every scale from images, then run the recipe's corrections. A second calibration starts anew.
+
+    Ranges come from all images. Corrections get some of them, drawn at random from the seed over all of them, and of
+    every class its share where labels are known. Neither the order of the images nor how they are cut into batches
+    makes a difference. Images that no correction has seen then tell what each one did to the integer model's logits:
+    one that did not help is undone.
+
+    Args:
+        prepared: what `prepare` returned; it is changed.
+        images: uint8 [N, H, W, C], an iterable of such batches, or an image source. None: the batch norms have to tell
+            what the images were like; nothing is measured then, so expect less.
+        range: the range algorithm, in place of the recipe's.
+        seed: of the choice of images and of what corrections draw.
+        memory: how many bytes corrections may hold of what they compute; the rest lies in a temporary file.
+        guard: whether corrections that do not help are undone.
+        progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
+
+    Returns:
+        A record as plain data: `images`, `sha256` of the pixels, `range`, `corrections` and what they did, `bad` for
+            images that could not be read, `warnings`, `data_free`.
+
+    Raises:
+        CalibrationError: there are no images, or the float model does not stay finite.
+        ModelError: `prepared` is no prepared model.
+
+    Images that are a single one, nearly equal, or of one colour are told in a CalibrationWarning and in `warnings`.
+    """
+    expect_prepared(prepared)
+    expect_seed(seed)
+    algorithm = range_algorithm(range or prepared.recipe.range)
+    chosen = corrections(prepared.recipe.algorithms)
+    origins = [RANGES.origin(algorithm.name), *(CORRECTIONS.origin(correction.name) for correction in chosen)]
+    if isinstance(images, ImageSource | Batches):
+        origins.append(images.opened_by)
+    prepared.foreign |= {origin for origin in origins if origin is not None}
+    training = prepared.training
+    undo_scales(prepared.eval())
+    prepared.calibrator.forget()
+    if images is None:
+        return _calibrate_without_images(prepared.train(training), algorithm, chosen, seed)
+    stream = Stream.of(images, prepared.preprocess)
+    extremes = Extremes(prepared, [name for correction in chosen for name in correction.watches(prepared)])
+    room = Memory(memory)
+    sample = _sample(stream, chosen, room, seed)
+    digest, count, seen = hashlib.sha256(), 0, Seen()
+    for batch, labels in stream:
+        digest.update(batch.data)
+        seen.add(batch)
+        logits = prepared.calibrator.observe(torch.from_numpy(batch).to(prepared.image_scale.device), see=extremes.see)
+        if sample is not None:
+            sample.add(batch, labels, logits)
+        count += len(batch)
+        progress.at("calibrating", count, stream.length or count)
+    if not count:
+        raise CalibrationError("there are no images to calibrate on")
+    prepared.calibrator.choose_ranges(algorithm)
+    record: dict[str, Any] = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
+    if sample is not None:
+        record |= _correct(prepared, chosen, sample, extremes, room, seed, guard, algorithm, progress)
+    prepared.train(training)
+    found = seen.findings()
+    for text in found:
+        warnings.warn(CalibrationWarning(text), stacklevel=2)
+    return {**record, **({"bad": stream.bad} if stream.bad else {}), **({"warnings": found} if found else {})}
+
+
+def _sample(stream: Stream, chosen: list[Correction], room: Memory, seed: int) -> Sample | None:
+    """What draws the images for the corrections; None where there are no corrections."""
+    if not chosen:
+        return None
+    most = _needed(chosen) + HELD_OUT
+    if stream.length is not None:
+        most = min(most, stream.length)
+    return Sample(room.values((most, *stream.shape), np.uint8), seed, stream.counts)
+
+
+def _needed(chosen: list[Correction]) -> int:
+    """How many images are enough for every one of the corrections."""
+    again = AGAIN if any(correction.before_ranges for correction in chosen) else 0
+    return max(again, *(correction.most_images for correction in chosen))
+
+
+def _held_out(images: int, needed: int) -> int:
+    if images < LEAST_IMAGES:
+        return 0
+    return min(HELD_OUT, max(images - needed, images // 4, min(FEW_HELD_OUT, images // 2)))
+
+
+def _correct(
+    prepared: PreparedModel,
+    chosen: list[Correction],
+    sample: Sample,
+    extremes: Extremes,
+    room: Memory,
+    seed: int,
+    guard: bool,
+    algorithm: Range,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Run the corrections; returns what the record says of them."""
+    order, logits = sample.order(), sample.logits()
+    held = _held_out(len(order), _needed(chosen)) if guard else 0
+    fitted, judged = Picked(sample.images, order[held:]), Picked(sample.images, order[: held or None])
+    yardstick = Yardstick(judged, logits[: held or None]) if guard else None
+    calibration = Calibration(fitted, room, seed, largest=extremes.largest())
+    again = Picked(sample.images, order[:AGAIN])
+    corrector = Corrector(prepared, calibration, algorithm, extremes, again, yardstick, progress)
+    verdicts = corrector.run(chosen)
+    for verdict in verdicts:
+        if not verdict.kept and verdict.after != verdict.before:
+            progress.say(str(verdict))
+    if not guard:
+        return {}
+    judged_on = {"images": len(judged), "held_out": held > 0}
+    return {"corrections": [verdict.to_json() for verdict in verdicts], "judged_on": judged_on}
+
+
+def _calibrate_without_images(
+    prepared: PreparedModel, algorithm: Range, chosen: list[Correction], seed: int
+) -> dict[str, Any]:
+    training = prepared.training
+    expect_norms(prepared.eval())
+    for correction in chosen:
+        if correction.before_ranges:
+            correction.apply_without_images(prepared)
+    observe_noise(prepared, seed)
+    prepared.calibrator.choose_ranges(algorithm)
+    for correction in chosen:
+        if not correction.before_ranges:
+            correction.apply_without_images(prepared)
+    prepared.train(training)
+    return {"images": 0, "data_free": True, "range": algorithm.name}
+
+
+def expect_seed(seed: int) -> None:
+    """CalibrationError unless it is a seed: a whole number of 32 bits."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
+        raise CalibrationError(f"expected a whole number from 0 to {2**32 - 1} as the seed, found {seed!r:.100}")
+
+
+def expect_prepared(prepared: object) -> None:
+    """ModelError unless it is what `prepare` returns."""
+    if not isinstance(prepared, PreparedModel):
+        raise ModelError(
+            f"expected a prepared model, found {type(prepared).__name__}; bitwright.prepare(model, preprocess=...) makes one, "
+            "bitwright.calibrate gives it ranges, and bitwright.quantize does all of it in one call"
+        )
