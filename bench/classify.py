@@ -38,7 +38,7 @@ def network() -> nn.Sequential:
 
 
 def write_pictures(folder: Path, count: int) -> list[Path]:
-    """JPEGs of smooth colours under a little noise, about as dear to decode as photographs: 20 to 30 KB each."""
+    """JPEGs of smooth colours under a little noise, about as costly to decode as photographs: 20 to 30 KB each."""
     rng = np.random.default_rng(0)
     paths = [folder / f"{i:04}.jpg" for i in range(count)]
     for path in paths:

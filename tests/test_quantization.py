@@ -285,7 +285,7 @@ def test_calibration_holds_no_image_and_histograms_of_one_size() -> None:
     prepared = prepare(net(), preprocess=PREPROCESS)
 
     def held() -> int:
-        return sum(edge.histogram.counts.nbytes for edge in prepared.edges.values())  # type: ignore[union-attr, misc]
+        return sum(quantizer.histogram.counts.nbytes for quantizer in prepared.quantizers.values())  # type: ignore[union-attr, misc]
 
     sizes = []
     for count in (1, 40, 70):
@@ -293,7 +293,7 @@ def test_calibration_holds_no_image_and_histograms_of_one_size() -> None:
         sizes.append(held())
         assert not [t for t in prepared.buffers() if t.numel() > 16 * 16 * 9]
     assert len(set(sizes)) == 1
-    assert len(prepared.edges) * 2**16 == sizes[0]
+    assert len(prepared.quantizers) * 2**16 == sizes[0]
 
 
 def test_batches_are_read_one_at_a_time() -> None:

@@ -41,7 +41,7 @@ class Value:
         return self.channel + 1
 
     @property
-    def places(self) -> int:
+    def pixels(self) -> int:
         """How many numbers each channel has in one image."""
         return math.prod(self.shape) // self.channels
 

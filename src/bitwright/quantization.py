@@ -49,7 +49,7 @@ def prepare(
     recipe: str | PathLike[str] | Recipe = "w8a8",
     output: Output = None,
 ) -> PreparedModel:
-    """Capture and fuse a float model, and put quantizers on its edges and weights.
+    """Capture and fuse a float model, and put quantizers on its values and weights.
 
     Args:
         model: takes float32 [N, C, H, W], normalised, and returns logits [N, classes]; a module, an exported program or

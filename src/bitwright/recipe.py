@@ -258,15 +258,15 @@ def _settings(value: Any) -> str:
 
 def _short(name: str, weight_bits: str, activation_bits: int) -> Recipe:
     weights = {"1": "binary", "t": "ternary"}.get(weight_bits, f"int{weight_bits}")
-    edge = Rule(weights="int8" if weights != "int8" else None)
+    outer = Rule(weights="int8" if weights != "int8" else None)
     if weights.startswith("int") and activation_bits > 1:
-        last = Rule(weights=edge.weights, activations="uint8" if activation_bits < 8 else None)
+        last = Rule(weights=outer.weights, activations="uint8" if activation_bits < 8 else None)
         algorithms = Recipe.algorithms if weights == "int8" else ("equalize", "adaround")
-        return Recipe(name, weights, f"uint{activation_bits}", algorithms=algorithms, first=edge, last=last)
+        return Recipe(name, weights, f"uint{activation_bits}", algorithms=algorithms, first=outer, last=last)
     reads = ONE_BIT if activation_bits == 1 else f"uint{activation_bits}" if activation_bits < 8 else None
-    edge = Rule(weights=edge.weights, inputs="uint8" if reads else None)
+    outer = Rule(weights=outer.weights, inputs="uint8" if reads else None)
     rounding = "adaround" if weights == "ternary" else "bias_correct"  # nothing but training saves binary weights
-    return Recipe(name, weights, "uint8", reads, algorithms=(rounding,), first=edge, last=edge)
+    return Recipe(name, weights, "uint8", reads, algorithms=(rounding,), first=outer, last=outer)
 
 
 def _table(value: Any, where: str, keys: set[str]) -> dict[str, Any]:

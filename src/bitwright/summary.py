@@ -93,7 +93,7 @@ def _layer(node: Node, value: Value) -> LayerSummary:
         shape=tuple(value.shape),
         weights=scheme,
         activations=_activations(value),
-        macs=0 if weight is None else weight.size * value.places,
+        macs=0 if weight is None else weight.size * value.pixels,
         weight_bytes=0 if weight is None or scheme is None else SCHEMES[scheme].packed_bytes(weight.size),
     )
 

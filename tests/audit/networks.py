@@ -67,11 +67,11 @@ class Network:
         how = {"preprocess": self.preprocess, "recipe": QUICK, "classes": self.test.classes, **how}
         return bw.quantize(self.model.graph, self.fit, **how)
 
-    def clipped(self, edge: str, factor: float = 12) -> bw.Artifact:
+    def clipped(self, quantizer: str, factor: float = 12) -> bw.Artifact:
         """One value's range is too small by a factor."""
         prepared = prepared_quietly(self.model.graph, self.preprocess, bw.Recipe(algorithms=()))
         bw.calibrate(prepared, self.fit)
-        found = prepared.edge(edge)
+        found = prepared.quantizer(quantizer)
         assert found is not None
         with torch.no_grad():
             found.scale.div_(factor)

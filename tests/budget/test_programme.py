@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from bitwright.budget.programme import Choice, Problem, cheapest, front
+from bitwright.budget.programme import Choice, Problem, cheapest, pareto_front
 
 pytest.importorskip("scipy")
 BITS = (8, 4, 2)
@@ -59,7 +59,7 @@ def test_a_budget_that_cannot_be_kept_has_no_choice():
 def test_the_front_falls_from_the_least_loss_to_the_least_cost(seed: int):
     problem = random_problem(seed, codes=False)
     known = [problem.predicted(choice) for choice in every_choice(problem)]
-    points = [problem.predicted(choice) for choice in front(problem, 40)]
+    points = [problem.predicted(choice) for choice in pareto_front(problem, 40)]
     assert points == sorted(points, key=lambda point: -point[0])
     assert points[0][1] == pytest.approx(min(loss for _, loss in known))
     assert points[-1][0] == min(cost for cost, _ in known)

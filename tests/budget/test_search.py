@@ -69,10 +69,10 @@ def test_nothing_is_fitted_on_what_it_is_verified_on(digits: Digits):
 
 
 def test_the_front_says_what_was_tried(found: Found):
-    costs = [point.predicted_cost for point in found.front]
+    costs = [point.predicted_cost for point in found.pareto_front]
     assert costs == sorted(costs, reverse=True)
     assert costs[0] < found.uniform.predicted_cost
-    verified = [point.verified for point in found.front if point.verified]
+    verified = [point.verified for point in found.pareto_front if point.verified]
     assert found.verified in [*verified, found.uniform.verified]
     cheaper = [v for v in verified if v.bytes < found.verified.bytes]
     assert all(v.drop.points > found.max_drop for v in cheaper)
@@ -142,8 +142,8 @@ def test_for_latency_8_bits_are_kept_where_nothing_is_faster(digits: Digits, cac
 def test_the_picture_is_svg_with_a_mark_for_each_choice(found: Found):
     root = ElementTree.fromstring(picture(found, 100_000))
     circles = [element for element in root.iter() if element.tag.endswith("circle")]
-    verified = [point for point in found.front if point.verified]
-    assert len(circles) == len(found.front) + len(verified) + 1
+    verified = [point for point in found.pareto_front if point.verified]
+    assert len(circles) == len(found.pareto_front) + len(verified) + 1
 
 
 def lower_axis(root: ElementTree.Element) -> dict[float, float]:
@@ -169,6 +169,7 @@ def test_a_dot_of_the_picture_stands_at_its_loss(found: Found):
     np.testing.assert_allclose(start + slope * powers, heights, atol=0.11)  # written with one digit
     dots = [float(e.get("cy", "")) for e in root.iter() if e.tag.endswith("circle") and e.get("stroke")]
     losses = [
-        max(p.predicted_loss, min(q.predicted_loss for q in found.front if q.predicted_loss > 0)) for p in found.front
+        max(p.predicted_loss, min(q.predicted_loss for q in found.pareto_front if q.predicted_loss > 0))
+        for p in found.pareto_front
     ]
     np.testing.assert_allclose(dots, start + slope * np.log10(losses), atol=0.2)

@@ -181,8 +181,8 @@ def test_names_come_from_sites_and_outputs_are_computed() -> None:
 @pytest.mark.parametrize("order", [[2, 0, 1], [0, 1], [1, 1, 2]])
 def test_entries_in_another_order(order: list[int]) -> None:
     b = Builder((3, 4, 4))
-    assert b.values[b.take(INPUT, 0, order)].shape == (len(order), 4, 4)
-    assert b.take(INPUT, 0, [0, 1, 2]) == INPUT
+    assert b.values[b.index_select(INPUT, 0, order)].shape == (len(order), 4, 4)
+    assert b.index_select(INPUT, 0, [0, 1, 2]) == INPUT
     slices = [range(n.attrs["start"], n.attrs["stop"]) for n in b.nodes if n.op == "slice"]
     assert [i for part in slices for i in part] == order
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.training import TRAINING, training_algorithm
-from bitwright.prepared.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 from bitwright.schemes import SCHEMES
 
 
-def edge(name: str, scheme: str, scale: float, zero_point: int = 0) -> Edge:
-    made = Edge("edge", scheme)
+def quantizer(name: str, scheme: str, scale: float, zero_point: int = 0) -> ActivationQuantizer:
+    made = ActivationQuantizer("quantizer", scheme)
     made.scale.fill_(scale)
     made.zero_point.fill_(zero_point)
     made.estimator = training_algorithm(name)
@@ -43,7 +43,7 @@ def values(*shape: int) -> Tensor:
 
 
 def test_lsq_activations() -> None:
-    x, made = values(2, 50), edge("lsq", "uint3", 0.3, zero_point=2)
+    x, made = values(2, 50), quantizer("lsq", "uint3", 0.3, zero_point=2)
     y = made(x)
     dx, ds = gradient(y, x, made.scale)
     t = x.detach() / 0.3
@@ -65,7 +65,7 @@ def test_lsq_weights() -> None:
 
 
 def test_lsq_plus_zero_points() -> None:
-    x, made = values(1, 50), edge("lsq_plus", "uint2", 0.5, zero_point=1)
+    x, made = values(1, 50), quantizer("lsq_plus", "uint2", 0.5, zero_point=1)
     y = made(x)
     (dz,) = gradient(y, made.zero_point)
     t = x.detach() / 0.5
@@ -74,7 +74,7 @@ def test_lsq_plus_zero_points() -> None:
 
 
 def test_pact_learns_from_what_is_clipped() -> None:
-    x, made = values(1, 50), edge("pact", "uint2", 0.2)
+    x, made = values(1, 50), quantizer("pact", "uint2", 0.2)
     y = made(x)
     dx, ds = gradient(y, x, made.scale)
     clipped = x.detach() >= 0.6
@@ -102,7 +102,7 @@ def test_xnor_gradient_flows_through_the_scale() -> None:
 
 def test_xnor_activations_pass_gradients_within_the_scale() -> None:
     x = values(1, 200)
-    y = edge("xnor", "binary", 0.5, zero_point=1)(x)
+    y = quantizer("xnor", "binary", 0.5, zero_point=1)(x)
     (dx,) = gradient(y, x)
     inside = x.detach().abs() < 0.5
     assert 0 < int(inside.sum()) < 200
@@ -113,7 +113,7 @@ def test_xnor_activations_pass_gradients_within_the_scale() -> None:
 def test_irnet_sharpens() -> None:
     x = values(1, 50)
     for progress, t, k in ((0.0, 0.1, 10.0), (0.5, 1.0, 1.0), (1.0, 10.0, 1.0)):
-        made = edge("irnet", "binary", 1.0, zero_point=1)
+        made = quantizer("irnet", "binary", 1.0, zero_point=1)
         made.progress = progress
         y = made(x)
         (dx,) = gradient(y, x)
@@ -126,7 +126,7 @@ def test_irnet_sharpens() -> None:
 def test_react_and_recu_have_a_triangle_for_the_gradient_of_the_sign() -> None:
     x = values(1, 50)
     for name in ("react", "recu"):
-        y = edge(name, "binary", 0.5, zero_point=1)(x)
+        y = quantizer(name, "binary", 0.5, zero_point=1)(x)
         (dx,) = gradient(y, x)
         triangle = (2 - 2 * (x.detach() / 0.5).abs()).clamp_min(0)
         torch.testing.assert_close(dx, upstream(y) * triangle)
@@ -145,7 +145,7 @@ def test_recu_pulls_dead_weights_back() -> None:
 
 def test_ste_of_zero_is_negative_for_binary() -> None:
     x = torch.tensor([[0.0, 0.2, -0.2, 3.0]], requires_grad=True)
-    y = edge("ste", "binary", 0.5, zero_point=1)(x)
+    y = quantizer("ste", "binary", 0.5, zero_point=1)(x)
     assert y.tolist() == [[-0.5, 0.5, -0.5, 0.5]]
     (dx,) = torch.autograd.grad(y.sum(), x)
     assert dx.tolist() == [[1.0, 1.0, 1.0, 0.0]]

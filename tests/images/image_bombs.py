@@ -1,4 +1,4 @@
-"""Files that are cheap to send and dear to open, and a process that opens them and measures what that took."""
+"""Files that are cheap to send and costly to open, and a process that opens them and measures what that took."""
 
 import io
 import json
@@ -122,17 +122,17 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "png-1m-chunks": (lambda: png(8, 8, before=chunk(b"teST") * 1_000_000), "chunks for its size"),
     "png-1m-chunks-behind": (lambda: png(8, 8, after=chunk(b"teST") * 1_000_000), "chunks for its size"),
     "png-1m-idat": (lambda: png(8, 8, before=chunk(b"IDAT") * 1_000_000), "chunks for its size"),
-    "webp-16383x5461": (lambda: webp(16383, 5461), "as dear as 3"),
-    "jp2-9459": (lambda: jpeg2000(9459, 9459), "as dear as 4"),
+    "webp-16383x5461": (lambda: webp(16383, 5461), "as costly as 3"),
+    "jp2-9459": (lambda: jpeg2000(9459, 9459), "as costly as 4"),
     "jp2-2m-boxes": (lambda: jpeg2000(64, 64, b"\0\0\0\x08free" * 2_000_000), "too many pieces"),
     "gif-2m-comments": (lambda: gif(b"!\xfe\0" * 2_000_000), "too many pieces"),
     "gif-one-comment": (lambda: gif(b"!\xfe" + (b"\xff" + bytes(255)) * 40_000 + b"\0"), "too many pieces"),
     "tiff-60k-tags": (lambda: tiff(*((tag, 1, 700_000, 8) for tag in range(1, 60_000))), "too many pieces"),
     "tiff-one-tile": (lambda: tiff_of_one_tile(30_000), "limit of 50000000"),
     "ppm-comment": (lambda: b"P6 #" + bytes(20_000_000) + b"\n2 2 255\n" + bytes(12), "too many pieces"),
-    "pgm-plain": (lambda: b"P2 3000 3000 255\n" + b"0 " * 9_000_000, "as dear as 25"),
-    "ppm-100-levels": (lambda: b"P6 2000 2000 100\n" + bytes(12_000_000), "as dear as 50"),
-    "bmp-rle4": (lambda: bmp(10_000, 5_000), "as dear as 4"),
+    "pgm-plain": (lambda: b"P2 3000 3000 255\n" + b"0 " * 9_000_000, "as costly as 25"),
+    "ppm-100-levels": (lambda: b"P6 2000 2000 100\n" + bytes(12_000_000), "as costly as 50"),
+    "bmp-rle4": (lambda: bmp(10_000, 5_000), "as costly as 4"),
 }
 
 

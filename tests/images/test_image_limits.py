@@ -204,7 +204,7 @@ def test_sides_and_dear_decoders() -> None:
         with pytest.raises(ImageError, match="side of more than 65535"):
             check_pixels(*sides, MAX_PIXELS)
     check_pixels(5, 5, 100, "jpeg2k")
-    with pytest.raises(ImageError, match="26 pixels, each as dear as 4"):
+    with pytest.raises(ImageError, match="26 pixels, each as costly as 4"):
         check_pixels(13, 2, 100, "jpeg2k")
 
 

@@ -145,7 +145,7 @@ def test_a_program_of_another_type() -> None:
     assert_equal(found.graph, capture(Net(), SHAPE))
 
 
-class Ends(Net):
+class EndsIn(Net):
     """What a test passes in behind the logits."""
 
     def __init__(self, end: Callable[[Tensor], Tensor], classes: int = 5) -> None:
@@ -170,7 +170,7 @@ ENDS: dict[str, tuple[Callable[[Tensor], Tensor], int, str]] = {
 def test_the_softmax_at_the_end_is_left_out_with_a_note(case: str) -> None:
     end, classes, names = ENDS[case]
     torch.manual_seed(1)
-    model = Ends(end, classes)
+    model = EndsIn(end, classes)
     found = captured(model, SHAPE)
     assert found.notes == (f"the final {names} is left out: the logits in front of it have the same classes",)
     assert "function" not in {node.op for node in found.graph.nodes}
@@ -190,10 +190,10 @@ def test_the_softmax_at_the_end_is_left_out_with_a_note(case: str) -> None:
 )
 def test_a_softmax_that_is_not_the_end_is_refused(end: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(BitwrightError, match=r"no mapping for the op aten\.softmax"):
-        capture(Ends(end), SHAPE)
+        capture(EndsIn(end), SHAPE)
 
 
 def test_a_sigmoid_of_several_logits_stays() -> None:
-    found = captured(Ends(torch.sigmoid), SHAPE)
+    found = captured(EndsIn(torch.sigmoid), SHAPE)
     assert found.notes == ()
     assert found.graph[found.graph.output].op == "function"

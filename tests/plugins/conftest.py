@@ -65,8 +65,8 @@ class Gentle(Ste):
 
     name = "gentle"
 
-    def activation(self, edge, x):
-        return super().activation(edge, x / 2 + (x / 2).detach())
+    def activation(self, quantizer, x):
+        return super().activation(quantizer, x / 2 + (x / 2).detach())
 
 
 class Quarters(Pointwise):

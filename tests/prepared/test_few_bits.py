@@ -13,8 +13,8 @@ from bitwright.errors import RecipeError
 from bitwright.graph import Graph
 from bitwright.images.preprocess import Preprocess
 from bitwright.prepared import PreparedModel
-from bitwright.prepared.edges import never_negative, place
-from bitwright.prepared.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
+from bitwright.prepared.value_types import assign_types, never_negative
 from bitwright.quantization import calibrate, convert
 from bitwright.recipe import Recipe, Rule
 from bitwright.schemes import SCHEMES
@@ -128,8 +128,8 @@ def test_a_group_that_does_not_divide_the_inputs_is_refused(graph: Graph) -> Non
 
 
 def schemes(graph: Graph, recipe: Recipe) -> dict[str, str]:
-    edges = place(graph, recipe)
-    return {node.name: edges.schemes[edges.owner[node.inputs[0]]] for node in edges.graph.nodes if node.name in SOME}
+    typed = assign_types(graph, recipe)
+    return {node.name: typed.schemes[typed.owner[node.inputs[0]]] for node in typed.graph.nodes if node.name in SOME}
 
 
 SOME = ("a", "b", "depthwise", "c", "d", "hidden", "fc")
@@ -143,32 +143,32 @@ def test_one_bit_is_bit_behind_a_relu_and_binary_elsewhere(graph: Graph) -> None
 
 
 def test_readers_of_one_value_share_one_quantize_and_the_residual_path_keeps_its_codes(graph: Graph) -> None:
-    edges = place(graph, Recipe.parse("w1a1"))
-    added = {node.name: node.inputs[0] for node in edges.graph.nodes if node.op == "quantize"}
+    typed = assign_types(graph, Recipe.parse("w1a1"))
+    added = {node.name: node.inputs[0] for node in typed.graph.nodes if node.op == "quantize"}
     assert added["stem.0.bit"] == "stem.0"
-    assert edges.graph["a"].inputs == ("stem.0.bit", "stem.0")
-    assert edges.schemes["stem.0"] == "uint8"
-    assert edges.schemes["stem.0.bit"] == "bit"
-    alone = edges.owner["b"], edges.owner["d"]
-    assert [edges.schemes[name] for name in alone] == ["binary", "binary"], "one reader needs no node of its own"
+    assert typed.graph["a"].inputs == ("stem.0.bit", "stem.0")
+    assert typed.schemes["stem.0"] == "uint8"
+    assert typed.schemes["stem.0.bit"] == "bit"
+    alone = typed.owner["b"], typed.owner["d"]
+    assert [typed.schemes[name] for name in alone] == ["binary", "binary"], "one reader needs no node of its own"
     assert "b.binary" not in added
     assert "d.binary" not in added
 
 
 def test_no_inputs_no_change(graph: Graph) -> None:
-    assert place(graph, Recipe()) == place(graph)
-    assert place(graph).graph == place(graph, Recipe(inputs="uint8")).graph
+    assert assign_types(graph, Recipe()) == assign_types(graph)
+    assert assign_types(graph).graph == assign_types(graph, Recipe(inputs="uint8")).graph
 
 
 # --- fake quantization ------------------------------------------------------------------------------------------------
 
 
 def test_the_gradient_of_the_sign_is_one_within_the_scale_and_zero_outside() -> None:
-    edge = Edge("it", "binary")
-    edge.scale.fill_(0.5)
-    edge.zero_point.fill_(1)
+    quantizer = ActivationQuantizer("it", "binary")
+    quantizer.scale.fill_(0.5)
+    quantizer.zero_point.fill_(1)
     x = torch.tensor([-2.0, -0.51, -0.5, -0.1, 0.0, 0.1, 0.5, 0.51, 2.0], requires_grad=True)
-    y = edge(x)
+    y = quantizer(x)
     assert y.tolist() == [-0.5] * 5 + [0.5] * 4
     y.sum().backward()
     assert x.grad is not None

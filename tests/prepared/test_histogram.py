@@ -8,7 +8,7 @@ import torch
 
 from bitwright.algorithms.ranges import RANGES
 from bitwright.prepared.histogram import SIDE, Histogram
-from bitwright.prepared.quantizers import Edge
+from bitwright.prepared.quantizers import ActivationQuantizer
 
 
 def stream(seed: int = 0, count: int = 4000) -> torch.Tensor:
@@ -132,8 +132,8 @@ def test_what_is_not_finite_is_refused(bad: float) -> None:
 @pytest.mark.parametrize("values", [[-1.0002, -1.0001], [1.0001, 1.0002], [-1.0001, -1.0, 3.0]])
 def test_minmax_covers_exactly_what_was_seen(values: list[float]) -> None:
     """Also where all of it lies in one bin."""
-    edge = Edge("edge", "uint8")
-    edge.observe(torch.tensor(values))
-    edge.choose_range(RANGES["minmax"])
+    quantizer = ActivationQuantizer("quantizer", "uint8")
+    quantizer.observe(torch.tensor(values))
+    quantizer.choose_range(RANGES["minmax"])
     width = max(*values, 0) - min(*values, 0)
-    assert float(edge.scale) == pytest.approx(width / 255, rel=1e-6)
+    assert float(quantizer.scale) == pytest.approx(width / 255, rel=1e-6)

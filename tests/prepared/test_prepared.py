@@ -214,9 +214,9 @@ def load_a_state(prepared: PreparedModel) -> None:
 
 
 def narrow_an_edge(prepared: PreparedModel) -> None:
-    edge = prepared.edge("stem")
-    assert edge is not None
-    edge.scheme = "uint4"
+    quantizer = prepared.quantizer("stem")
+    assert quantizer is not None
+    quantizer.scheme = "uint4"
 
 
 CHANGES = (

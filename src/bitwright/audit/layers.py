@@ -115,7 +115,7 @@ class _Both:
             **_counts(wanted, codes, value, integer, wanted if here is None else here),
             dead_here=() if weights is None else _dead_here(weights, wanted, value),
             weight=None if weights is None else weights.audit(),
-            macs=0 if weights is None else weights.codes.size * value.places,
+            macs=0 if weights is None else weights.codes.size * value.pixels,
             microseconds=None if step is None else 1e6 * step.seconds,
             kernel=None if step is None else f"{step.kernel}, {step.isa}",
         )

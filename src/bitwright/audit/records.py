@@ -20,7 +20,7 @@ PARTS = ("layers", "remedies", "decisions", "robustness", "screen")
 USUAL_PARTS = ("layers", "remedies", "decisions")
 MOST_DB = 200.0
 """Stands for any SQNR that is higher: that of two equal signals is infinite."""
-Ends = tuple[float, float]
+Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class WeightAudit:
 
     scheme: str
     bytes: int
-    float_range: Ends
-    code_range: Ends
+    float_range: Bounds
+    code_range: Bounds
     db: float
     used: float
     at_ends: float
@@ -173,8 +173,8 @@ class LayerAudit:
     dead_codes: float
     dead_channels: tuple[int, ...]
     dead_here: tuple[int, ...]
-    data_range: Ends
-    code_range: Ends
+    data_range: Bounds
+    code_range: Bounds
     histogram: tuple[int, ...]
     weight: WeightAudit | None
     macs: int

@@ -84,11 +84,11 @@ def _at(prepared: PreparedModel, weights: int, activations: int) -> Graph:
     """The model with all weights and all codes at these widths, with ranges that are chosen fast: accuracy does not matter."""
     changed = copy.deepcopy(prepared)
     for node in changed.graph.nodes:
-        layer, edge = changed.layer(node.name), changed.edge(node.name)
+        layer, quantizer = changed.layer(node.name), changed.quantizer(node.name)
         if layer.quantizer is not None:
             layer.quantizer.scheme = f"int{weights}"
-        if edge is not None:
-            edge.scheme = f"uint{activations}"
+        if quantizer is not None:
+            quantizer.scheme = f"uint{activations}"
     changed.calibrator.choose_ranges(range_algorithm("minmax"))
     return changed.lower()
 

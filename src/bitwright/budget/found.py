@@ -14,7 +14,7 @@ from bitwright.records import Measured
 
 @dataclass(frozen=True)
 class Point:
-    """A choice of widths on the front: what it should cost and lose, and, where it was verified, what it did."""
+    """A choice of widths on the Pareto front: what it should cost and lose, and, where it was verified, what it did."""
 
     recipe: Recipe
     predicted_cost: float
@@ -35,7 +35,7 @@ class Found:
         artifact: the integer model; it keeps the budget on the held-out images.
         verified: its recipe, drop and bytes.
         uniform: 8 bits everywhere, verified.
-        front: all choices from the least loss to the least cost.
+        pareto_front: all choices from the least loss to the least cost.
         minimize: what was made small.
         max_drop: the budget, in points.
         latency: of the artifact and of the uniform model, measured in turns; None unless latency was to be minimised.
@@ -45,7 +45,7 @@ class Found:
     artifact: Artifact
     verified: Verified
     uniform: Point
-    front: tuple[Point, ...]
+    pareto_front: tuple[Point, ...]
     minimize: Aim
     max_drop: float
     latency: tuple[Latency, Latency] | None
@@ -60,7 +60,7 @@ class Found:
             "found": _verified(self.verified),
             "uniform": self.uniform.to_json(),
             "latency": None if times is None else {"found": times[0], "uniform": times[1]},
-            "front": [point.to_json() for point in self.front],
+            "front": [point.to_json() for point in self.pareto_front],
         }
 
 

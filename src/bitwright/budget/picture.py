@@ -27,7 +27,7 @@ class Axis(NamedTuple):
 
 def picture(found: Found, float_bytes: int) -> str:
     """The SVG's text."""
-    points = [found.uniform, *found.front]
+    points = [found.uniform, *found.pareto_front]
     in_bytes = found.minimize == "bytes"
     unit = 100 / float_bytes if in_bytes else 1e6
     label = "bytes of all weights, in % of the float model" if in_bytes else "time of all layers with weights, in us"
@@ -36,7 +36,7 @@ def picture(found: Found, float_bytes: int) -> str:
     verified = [point for point in points if point.verified is not None]
     ends = [end for point in verified if point.verified for end in point.verified.drop.interval()]
     y = _linear(min(*ends, 0.0), max(*ends, found.max_drop), UPPER[1], UPPER[0])
-    losses = [point.predicted_loss for point in found.front if point.predicted_loss > 0] or [1.0]
+    losses = [point.predicted_loss for point in found.pareto_front if point.predicted_loss > 0] or [1.0]
     z = _logarithmic(min(losses), max(losses), LOWER[1], LOWER[0])
     chosen = found.verified.recipe
     body = [

@@ -20,7 +20,7 @@ from bitwright.errors import MissingExtraError
 TIE = 1e-4
 """How much of the cheapest difference in cost all of the loss may outweigh, at most."""
 SMALLEST = 1e-5
-"""The smallest budget of a front, of the greatest loss there is."""
+"""The smallest budget of loss that `pareto_front` tries, as a share of the greatest loss there is."""
 SECONDS = 20.0
 
 
@@ -29,9 +29,9 @@ class Problem:
     """Losses and costs of all choices.
 
     Fields:
-        reads: for each layer with weights, the edge that it reads; None for the image.
+        reads: for each layer with weights, the value that it reads; None for the image.
         weight_loss: (layer, bits) -> loss.
-        code_loss: (edge, bits) -> loss, of every edge.
+        code_loss: (value, bits) -> loss, for every value.
         cost: (layer, weight bits, bits of what it reads) -> cost, not negative. Of a layer that reads the image, 8.
     """
 
@@ -42,7 +42,7 @@ class Problem:
 
     def predicted(self, choice: "Choice") -> tuple[float, float]:
         """(cost, loss) of a choice."""
-        read = {layer: 8 if edge is None else choice.codes[edge] for layer, edge in self.reads.items()}
+        read = {layer: 8 if value is None else choice.codes[value] for layer, value in self.reads.items()}
         cost = sum(self.cost[layer, bits, read[layer]] for layer, bits in choice.weights.items())
         loss = sum(self.weight_loss[key] for key in choice.weights.items())
         return cost, loss + sum(self.code_loss[key] for key in choice.codes.items())
@@ -50,7 +50,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Choice:
-    """The bits of each layer's weights, and of each edge's codes."""
+    """The bits of each layer's weights, and of each value's codes."""
 
     weights: Mapping[str, int]
     codes: Mapping[str, int]
@@ -94,7 +94,7 @@ def cheapest(problem: Problem, budget: float) -> Choice | None:
     return choice if _agrees(problem, choice, taken) and problem.predicted(choice)[1] <= budget else None
 
 
-def front(problem: Problem, count: int) -> list[Choice]:
+def pareto_front(problem: Problem, count: int) -> list[Choice]:
     """At most `count` choices, from the least loss to the least cost: the cheapest for budgets in geometric steps.
 
     None of them costs more than one with less loss.
@@ -115,10 +115,10 @@ def front(problem: Problem, count: int) -> list[Choice]:
 
 def _agrees(problem: Problem, choice: Choice, taken: list[tuple[str, int, int]]) -> bool:
     """Whether what the solver gave is a solution: it has called others solved, too (SciPy's issue 24141)."""
-    edges = {edge for edge, _ in problem.code_loss}
+    values = {value for value, _ in problem.code_loss}
     reads = {layer: problem.reads[layer] for layer in choice.weights}
     read = all(reads[layer] is None or choice.codes.get(str(reads[layer])) == a for layer, _, a in taken)
-    return read and len(taken) == len(choice.weights) == len(problem.reads) and set(choice.codes) == edges
+    return read and len(taken) == len(choice.weights) == len(problem.reads) and set(choice.codes) == values
 
 
 def _sums(
@@ -129,10 +129,10 @@ def _sums(
 ) -> tuple[list[dict[int, float]], list[float]]:
     """The equations of the programme, as rows of coefficients and what each comes to."""
     rows = [{column[pair]: 1.0 for pair in pairs if pair[0] == layer} for layer in problem.reads]
-    rows += [{column[code]: 1.0 for code in codes if code[0] == edge} for edge in dict(codes)]
+    rows += [{column[code]: 1.0 for code in codes if code[0] == value} for value in dict(codes)]
     sums = [1.0] * len(rows)
-    for layer, edge in problem.reads.items():
-        for code in [code for code in codes if code[0] == edge]:
+    for layer, value in problem.reads.items():
+        for code in [code for code in codes if code[0] == value]:
             row = {column[pair]: 1.0 for pair in pairs if (pair[0], pair[2]) == (layer, code[1])}
             rows.append({**row, column[code]: -1.0})
             sums.append(0.0)

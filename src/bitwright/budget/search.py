@@ -15,7 +15,7 @@ from bitwright.budget.drop import expect_max_drop
 from bitwright.budget.found import Found, Point
 from bitwright.budget.held_out import IMAGES, fitted_labels, hold_out, read, split
 from bitwright.budget.judge import Judge, Verified, expect_labels_to_judge_by, warn_where_unsure
-from bitwright.budget.programme import Choice, expect_solver, front
+from bitwright.budget.programme import Choice, expect_solver, pareto_front
 from bitwright.budget.race import Latency, race
 from bitwright.budget.sensitivities import WIDTHS, Study, cheap, eight_bits
 from bitwright.budget.widths import Aim, codes_matter, problem, recipe_of
@@ -32,7 +32,7 @@ from bitwright.quantization import MEMORY_BYTES, prepare
 from bitwright.recipe import Recipe
 
 CHOICES = 48
-"""Of the front, at most; bisection looks at six of them or so."""
+"""The most choices on the Pareto front; bisection verifies about six of them."""
 FASTER = 0.99
 """A choice is cheaper than 8 bits everywhere where it takes less than this much of their bytes or time."""
 RECIPE = Recipe(algorithms=("equalize", "adaround", "bias_correct"))
@@ -119,9 +119,9 @@ def search(
     if minimize == "latency" and codes_matter(measured):
         measured = study.measure(["weights", "activations"], True, jobs, progress)
     posed = problem(study.prepared, measured, minimize)
-    eight = Choice(dict.fromkeys(posed.reads, 8), dict.fromkeys((edge for edge, _ in posed.code_loss), 8))
+    eight = Choice(dict.fromkeys(posed.reads, 8), dict.fromkeys((value for value, _ in posed.code_loss), 8))
     plain = Point(base, *posed.predicted(eight), uniform)
-    points = [Point(recipe_of(choice, base), *posed.predicted(choice)) for choice in front(posed, CHOICES)]
+    points = [Point(recipe_of(choice, base), *posed.predicted(choice)) for choice in pareto_front(posed, CHOICES)]
     points = [point for point in points if point.predicted_cost < FASTER * plain.predicted_cost]
     points = _bisect(points, judge, max_drop, progress)
     best = next((p.verified for p in reversed(points) if p.verified and p.verified.drop.points <= max_drop), uniform)

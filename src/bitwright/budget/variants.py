@@ -16,7 +16,7 @@ from bitwright.graph import Graph, Node
 from bitwright.ops import float_op
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
-from bitwright.prepared.quantizers import Edge
+from bitwright.prepared.quantizers import ActivationQuantizer
 from bitwright.walk import walk
 
 Wanted = Mapping[tuple[str, str], tuple[int, ...]]
@@ -49,16 +49,16 @@ def tasks(base: Base, wanted: Wanted, images: Tensor, compared: int) -> Iterator
         if bits := wanted.get((node.name, "weights")):
             layer = prepared.layer(node.name)
             yield Task(node.name, "weights", node.name, y, [_weights(base, layer, b, xs) for b in bits])
-        for rule, edges in rules(prepared).items():
-            if edges[-1] == node.name and (bits := wanted.get((rule, "activations"))):
-                yield Task(rule, "activations", node.name, y, [_activations(base, edges, b) for b in bits])
+        for rule, values in rules(prepared).items():
+            if values[-1] == node.name and (bits := wanted.get((rule, "activations"))):
+                yield Task(rule, "activations", node.name, y, [_activations(base, values, b) for b in bits])
 
 
 def rules(prepared: PreparedModel) -> dict[str, list[str]]:
-    """The edges that each layer's rule gives a scheme to, in order."""
+    """The values whose quantizers each layer's rule gives a scheme to, in order."""
     found: dict[str, list[str]] = {}
-    for edge, rule in prepared.ruled_by.items():
-        found.setdefault(rule, []).append(edge)
+    for value, rule in prepared.ruled_by.items():
+        found.setdefault(rule, []).append(value)
     return found
 
 
@@ -76,15 +76,15 @@ def _weights(base: Base, layer: Layer, bits: int, xs: list[Tensor]) -> Variant:
     return Variant(bits, (lowered,), {})
 
 
-def _activations(base: Base, edges: list[str], bits: int) -> Variant:
+def _activations(base: Base, owners: list[str], bits: int) -> Variant:
     prepared, algorithm = base.prepared, range_algorithm(base.prepared.recipe.range)
     types = {}
-    for name in edges:
-        edge = copy.deepcopy(prepared.edge(name))
-        assert isinstance(edge, Edge)
-        edge.scheme = f"uint{bits}"
-        edge.choose_range(algorithm, prepared.calibrator.read_through(name))
-        types[name] = edge.qtype
+    for name in owners:
+        quantizer = copy.deepcopy(prepared.quantizer(name))
+        assert isinstance(quantizer, ActivationQuantizer)
+        quantizer.scheme = f"uint{bits}"
+        quantizer.choose_range(algorithm, prepared.calibrator.read_through(name))
+        types[name] = quantizer.qtype
     changed = {
         name: replace(value, type=types[prepared.owner[name]])
         for name, value in base.graph.values.items()

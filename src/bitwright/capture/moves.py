@@ -56,7 +56,7 @@ class Moves(Draft):
         ends = np.cumsum(sizes)
         return tuple(self.slice(x, axis, int(end - n), int(end)) for n, end in zip(sizes, ends, strict=True))
 
-    def take(self, x: Operand, axis: int, order: Sequence[int]) -> str:
+    def index_select(self, x: Operand, axis: int, order: Sequence[int]) -> str:
         """The entries of x at these positions along an axis, in this order."""
         if list(order) == list(range(self.size_of(x, axis))):
             return as_value(x)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from bitwright.audit.decision_records import Screen
-from bitwright.audit.records import MOST_DB, Audit, Ends, Finding, LayerAudit, Remedy
+from bitwright.audit.records import MOST_DB, Audit, Bounds, Finding, LayerAudit, Remedy
 from bitwright.cli.decision_tables import print_decisions
 from bitwright.cli.output import byte_count, percent, print_pairs, print_table
 from bitwright.cli.robustness_tables import print_robustness
@@ -170,5 +170,5 @@ def _share(value: float) -> str | None:
     return f"{value:.2f}" if value else None
 
 
-def _ends(ends: Ends) -> str:
+def _ends(ends: Bounds) -> str:
     return f"{ends[0]:.3g} .. {ends[1]:.3g}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 NAMES = ("max_drop", "held_out", "verify", "force")
 OPTIONS = (
-    click.option("--auto", is_flag=True, help="Try the recipe's widths with cheap algorithms, then with dear ones."),
+    click.option("--auto", is_flag=True, help="Try the recipe's widths with cheap algorithms, then with costly ones."),
     click.option("--max-drop", metavar="POINTS", type=Finite(0, 100), help="Where --auto stops; 0.5 if not given."),
     click.option("--held-out", metavar="SRC", help="Images for --auto to measure the drop on; else others of --data."),
     click.option(

@@ -135,7 +135,7 @@ def search(
 def _rows(record: "SearchRecord", name: str) -> list[tuple[str, object]]:
     found, share = record.found, percent(100 * record.bytes / record.float_bytes)
     drop = found.verified.drop
-    verified = sum(point.verified is not None for point in found.front)
+    verified = sum(point.verified is not None for point in found.pareto_front)
     times = None
     if found.latency is not None:
         times = f"{found.latency[0].median_ms:.4f} ms, 8 bits everywhere {found.latency[1].median_ms:.4f} ms"
@@ -144,7 +144,7 @@ def _rows(record: "SearchRecord", name: str) -> list[tuple[str, object]]:
         ("minimized", f"{found.minimize}, with a drop of {found.max_drop:g} at most"),
         ("drop", drop),
         ("against", "labels" if drop.labelled else "the float model's classes"),
-        ("front", f"{len(found.front)} choices, {verified} verified"),
+        ("front", f"{len(found.pareto_front)} choices, {verified} verified"),
         ("float model", byte_count(record.float_bytes)),
         ("8 bits", byte_count(found.uniform.verified.bytes) if found.uniform.verified else None),
         ("artifact", f"{byte_count(record.bytes)}, {share} of the float model"),

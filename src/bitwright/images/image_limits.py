@@ -44,7 +44,7 @@ def check_pixels(width: int, height: int, limit: int, decoder: str = "") -> None
     """Raise ImageError where a picture of this size costs more than `limit` pixels, or has too long a side."""
     cost = COSTS.get(decoder, 1)
     if width * height * cost > limit:
-        times = f", each as dear as {cost}" if cost > 1 else ""
+        times = f", each as costly as {cost}" if cost > 1 else ""
         raise ImageError(f"{width} x {height} is {width * height} pixels{times}, more than {remedy(limit)}")
     if max(width, height) > MAX_SIDE:
         raise ImageError(

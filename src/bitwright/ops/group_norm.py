@@ -53,7 +53,7 @@ class GroupNorm(FloatOp, IntegerOp):
 
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         gain, shift = (np.asarray(node.tensors[key], np.float64) for key in ("bn_weight", "bn_bias"))
-        n = inputs[0].channels // node.attrs["groups"] * inputs[0].places
+        n = inputs[0].channels // node.attrs["groups"] * inputs[0].pixels
         e = node.attrs["eps"] * (n / codes_of(inputs[0]).one_scale) ** 2
         tensors = {"e": float32(max(e, LEAST_E)), **epilogue.multipliers(gain, shift, output)}
         attrs = {"groups": node.attrs["groups"], **epilogue.bounds(node, output)}

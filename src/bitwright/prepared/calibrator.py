@@ -12,14 +12,14 @@ from bitwright.ops import float_op
 from bitwright.ops.unary import Unary
 from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.layer import Layer
-from bitwright.prepared.quantizers import Edge
+from bitwright.prepared.quantizers import ActivationQuantizer
 
 if TYPE_CHECKING:
     from bitwright.prepared.model import PreparedModel
 
 
 class Calibrator:
-    """Of one prepared model; the histograms are those of its edges, so it keeps nothing itself."""
+    """Chooses ranges for one prepared model. The histograms belong to the model's quantizers."""
 
     def __init__(self, model: "PreparedModel") -> None:
         self._model = model
@@ -28,43 +28,43 @@ class Calibrator:
         self,
         images: Tensor,
         *,
-        edges: Collection[str] | None = None,
+        quantizers: Collection[str] | None = None,
         see: Callable[[str, Tensor], None] = lambda name, value: None,
     ) -> Tensor:
-        """Run the float model on uint8 images [N, H, W, C] and add to every edge's histogram; returns the float logits.
+        """Run the float model on uint8 images [N, H, W, C] and add to every quantizer's histogram; returns the float logits.
 
-        With `edges`, only to those of these names. `see` is called with every value and its name.
+        With `quantizers`, only to those of these names. `see` is called with every value and its name.
         """
 
         model = self._model
 
         def seen(name: str, value: Tensor) -> None:
             see(name, value)
-            edge = model.edge(name)
-            wanted = edge is not None and (edges is None or edge.name in edges)
-            if edge is not None and wanted and not float_op(model.graph[name]).passes_type:
-                edge.observe(value)
+            quantizer = model.quantizer(name)
+            wanted = quantizer is not None and (quantizers is None or quantizer.name in quantizers)
+            if quantizer is not None and wanted and not float_op(model.graph[name]).passes_type:
+                quantizer.observe(value)
 
         with torch.no_grad():
             return model.float_walk(model.real_input(images).contiguous(memory_format=torch.channels_last), seen)
 
     def forget(self) -> None:
         """Empty every histogram and undo every correction: what calibration starts from."""
-        for edge in self._model.edges.values():
-            assert isinstance(edge, Edge)
-            edge.histogram = Histogram()
+        for quantizer in self._model.quantizers.values():
+            assert isinstance(quantizer, ActivationQuantizer)
+            quantizer.histogram = Histogram()
         for layer in self._model.layers.values():
             assert isinstance(layer, Layer)
             layer.forget()
 
     def choose_ranges(
-        self, algorithm: Range, *, edges: Collection[str] | None = None, layers: Collection[str] | None = None
+        self, algorithm: Range, *, quantizers: Collection[str] | None = None, layers: Collection[str] | None = None
     ) -> None:
-        """Set every scale from the histograms and the weights; or only those of these edges and these layers."""
-        for edge in self._model.edges.values():
-            assert isinstance(edge, Edge)
-            if edges is None or edge.name in edges:
-                edge.choose_range(algorithm, self.read_through(edge.name))
+        """Set every scale from the histograms and the weights; or only those of these quantizers and these layers."""
+        for quantizer in self._model.quantizers.values():
+            assert isinstance(quantizer, ActivationQuantizer)
+            if quantizers is None or quantizer.name in quantizers:
+                quantizer.choose_range(algorithm, self.read_through(quantizer.name))
         for layer in self._model.layers.values():
             assert isinstance(layer, Layer)
             if layer.quantizer is not None and (layers is None or layer.node.name in layers):

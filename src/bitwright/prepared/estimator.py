@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from bitwright.prepared.quantizers import Edge, WeightQuantizer
+    from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 
 
 class Estimator(ABC):
@@ -18,15 +18,15 @@ class Estimator(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def learn_activation(self, edge: "Edge") -> None:
-        """Make parameters of what is learned with this edge's codes."""
+    def learn_activation(self, quantizer: "ActivationQuantizer") -> None:
+        """Make parameters of what is learned with this quantizer's codes."""
 
     @abstractmethod
     def learn_weight(self, quantizer: "WeightQuantizer") -> None:
         """Make parameters of what is learned with this weight's codes."""
 
     @abstractmethod
-    def activation(self, edge: "Edge", x: Tensor) -> Tensor:
+    def activation(self, quantizer: "ActivationQuantizer", x: Tensor) -> Tensor:
         """The real values of the codes of x [N, ...], differentiable."""
 
     @abstractmethod

@@ -4,7 +4,7 @@ from bitwright.images.encoders import ENCODERS, Levels
 from bitwright.images.preprocess import Preprocess
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.model import PreparedModel
-from bitwright.prepared.quantizers import Edge
+from bitwright.prepared.quantizers import ActivationQuantizer
 from bitwright.registry import Foreign
 from bitwright.schemes import SCHEMES
 
@@ -21,7 +21,9 @@ def foreign_encoder(preprocess: Preprocess) -> set[Foreign]:
 
 def foreign_schemes(prepared: PreparedModel) -> set[Foreign]:
     """Where the schemes of weights and activations come from, of those that are not ours."""
-    names = {edge.scheme for edge in prepared.edges.values() if isinstance(edge, Edge)}
+    names = {
+        quantizer.scheme for quantizer in prepared.quantizers.values() if isinstance(quantizer, ActivationQuantizer)
+    }
     for layer in prepared.layers.values():
         if isinstance(layer, Layer) and layer.quantizer is not None:
             names.add(layer.quantizer.scheme)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def lower(model: "PreparedModel") -> Graph:
     """Every float op as the integer op that it becomes. CalibrationError where a value has no range yet."""
-    types = {name: edge.qtype for name in model.owner if (edge := model.edge(name)) is not None}
+    types = {name: quantizer.qtype for name in model.owner if (quantizer := model.quantizer(name)) is not None}
     types[model.graph.input] = model.image
     values = {name: replace(value, type=types.get(name)) for name, value in model.graph.values.items()}
     nodes = []

@@ -16,24 +16,24 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.ops import float_op
 from bitwright.ops.weights import groups_needed
 from bitwright.prepared.calibrator import Calibrator
-from bitwright.prepared.edges import Ends, ends, place
 from bitwright.prepared.image import code_affine, encode, image_type, read_bits
 from bitwright.prepared.integers import Integers, without_autocast
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.lowering import lower
-from bitwright.prepared.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 from bitwright.prepared.revision import Revision
+from bitwright.prepared.value_types import FirstAndLast, assign_types, first_and_last
 from bitwright.recipe import Recipe
 from bitwright.registry import Foreign
 from bitwright.walk import Step, compute, steps
 
 
 class PreparedModel(nn.Module):
-    """A fused float graph with quantizers on its edges and weights.
+    """A fused float graph with quantizers on its values and weights.
 
-    `layers` has a `Layer` for each node, `edges` an `Edge` for each type; their keys are module paths with `/` for `.`.
-    `ruled_by` has, for each edge, the layer whose rule in the recipe says what is written to it, `notes` what capture changed,
-    `foreign` which algorithms and the like that are not ours had a part in it.
+    `layers` has a `Layer` for each node, `quantizers` an `ActivationQuantizer` for each type; their keys are module paths with
+    `/` for `.`. `ruled_by` has, for each quantizer, the layer whose rule in the recipe gives it its scheme; `notes` say what
+    capture changed, `foreign` which algorithms and the like from other distributions had a part in it.
     """
 
     image_scale: Tensor
@@ -45,8 +45,8 @@ class PreparedModel(nn.Module):
         super().__init__()
         self.notes = notes
         self.foreign: set[Foreign] = set()
-        edges = place(read_bits(graph, preprocess), recipe)
-        self.graph, self.owner = edges.graph, dict(edges.owner)
+        typed = assign_types(read_bits(graph, preprocess), recipe)
+        self.graph, self.owner = typed.graph, dict(typed.owner)
         self.preprocess, self.recipe = preprocess, recipe
         scale, offset = preprocess.affine()
         self.image = image_type(preprocess)
@@ -59,9 +59,9 @@ class PreparedModel(nn.Module):
         }.items():
             self.register_buffer(name, torch.from_numpy(values).float().reshape(1, -1, 1, 1))
         recipe.check_matches(node.name for node in self.graph.nodes)
-        sides = ends(self.graph)
+        sides = first_and_last(self.graph)
         self.layers = nn.ModuleDict()
-        self.edges = nn.ModuleDict()
+        self.quantizers = nn.ModuleDict()
         for node in self.graph.nodes:
             op = float_op(node)
             weights = recipe.schemes(node.name, **sides.of(node.name))[0] if op.weighted else None
@@ -69,13 +69,13 @@ class PreparedModel(nn.Module):
             groups = self._groups(node, weights, sides) if op.groups_inputs and weights is not None else 1
             self.layers[_key(node.name)] = Layer(node, weights, image, groups, self.graph.values[node.name].axis)
         for name in dict.fromkeys(self.owner.values()):
-            self.edges[_key(name)] = Edge(name, edges.schemes[name])
-        self.ruled_by = dict(edges.ruled_by)
+            self.quantizers[_key(name)] = ActivationQuantizer(name, typed.schemes[name])
+        self.ruled_by = dict(typed.ruled_by)
         self._settled: Integers | None = None
         self._revision: Revision | None = None
         """What the settled integers were made of."""
 
-    def _groups(self, node: Node, weights: str, sides: Ends) -> int:
+    def _groups(self, node: Node, weights: str, sides: FirstAndLast) -> int:
         """Groups of a linear layer's inputs: the recipe's, or as many as its accumulators need."""
         inputs = node.tensors["weight"].shape[1]
         return max(self.recipe.groups(node.name, inputs, **sides.of(node.name)), groups_needed(inputs, weights))
@@ -91,12 +91,12 @@ class PreparedModel(nn.Module):
         assert isinstance(found, Layer)
         return found
 
-    def edge(self, value: str) -> Edge | None:
-        """The edge that a value's codes belong to; None where the value is float32."""
+    def quantizer(self, value: str) -> ActivationQuantizer | None:
+        """The quantizer that a value's codes belong to; None where the value is float32."""
         if value not in self.owner:
             return None
-        found = self.edges[_key(self.owner[value])]
-        assert isinstance(found, Edge)
+        found = self.quantizers[_key(self.owner[value])]
+        assert isinstance(found, ActivationQuantizer)
         return found
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ class PreparedModel(nn.Module):
     def set_progress(self, share: float) -> None:
         """Tell the quantizers how much of the training is done, 0 to 1: some training algorithms follow a schedule."""
         for module in self.modules():
-            if isinstance(module, Edge | WeightQuantizer):
+            if isinstance(module, ActivationQuantizer | WeightQuantizer):
                 module.progress = share
 
     def steps(self) -> Iterator[Step]:
@@ -173,8 +173,8 @@ class PreparedModel(nn.Module):
     def _fake_quantized(self, real: Tensor) -> Tensor:
         def run(node: Node, xs: list[Tensor]) -> Tensor:
             value: Tensor = self.layer(node.name)(xs, quantized=True)
-            edge = self.edge(node.name)
-            return value if edge is None else edge.forward(value)
+            quantizer = self.quantizer(node.name)
+            return value if quantizer is None else quantizer.forward(value)
 
         return compute(self.graph, {self.graph.input: real}, run)
 

@@ -1,4 +1,4 @@
-"""The two places where a prepared model rounds: the codes that an op writes (`Edge`), and weights (`WeightQuantizer`).
+"""What a prepared model rounds: the codes that an op writes (`ActivationQuantizer`), and weights (`WeightQuantizer`).
 
 Scales are NaN until calibration sets them; parameters where a training algorithm (an `Estimator`) learns them, else buffers.
 Without such an algorithm, rounding passes gradients straight through (Bengio et al. 2013, "Estimating or Propagating
@@ -45,7 +45,7 @@ def rows(weight: Tensor, scale: Tensor) -> Tensor:
     return weight.reshape(*scale.shape, -1)
 
 
-class Edge(nn.Module):
+class ActivationQuantizer(nn.Module):
     """The type of one or several values: learns their range while observing, rounds them to codes afterwards."""
 
     scale: Tensor

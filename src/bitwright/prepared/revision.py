@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.prepared.estimator import Estimator
-from bitwright.prepared.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,5 +42,5 @@ def _state(model: nn.Module) -> list[Tensor]:
 
 
 def _settings(model: nn.Module) -> tuple[tuple[str, float, Estimator | None], ...]:
-    quantizers = [module for module in model.modules() if isinstance(module, Edge | WeightQuantizer)]
+    quantizers = [module for module in model.modules() if isinstance(module, ActivationQuantizer | WeightQuantizer)]
     return tuple((quantizer.scheme, quantizer.progress, quantizer.estimator) for quantizer in quantizers)

@@ -22,7 +22,7 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 class Features:
-    """Notes what the last convolution at each size of the plane computes, until `take` is called."""
+    """Notes what the last convolution at each size of the plane computes, until `collect` is called."""
 
     def __init__(self, prepared: PreparedModel) -> None:
         weighted = [node.name for node in prepared.graph.nodes if float_op(node).weighted]
@@ -32,8 +32,8 @@ class Features:
         for name in last.values():
             prepared.layer(name).register_forward_hook(lambda module, inputs, output: self.seen.append(output))
 
-    def take(self) -> list[Tensor]:
-        """What was noted since."""
+    def collect(self) -> list[Tensor]:
+        """What was noted since the last call."""
         seen, self.seen = self.seen, []
         return seen
 

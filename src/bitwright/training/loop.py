@@ -141,7 +141,7 @@ class Loop:
             order = torch.randperm(count, generator=torch.Generator().manual_seed(self._seed(stage, -1 - epoch)))
             parts.append(order[offset : offset + batch])
             start, batch = start + len(parts[-1]), batch - len(parts[-1])
-        images, labels = self.pixels.take(torch.cat(parts))
+        images, labels = self.pixels.batch(torch.cat(parts))
         return images.to(self.device), labels.to(self.device)
 
     def _seed(self, stage: int, step: int) -> int:

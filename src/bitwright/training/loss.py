@@ -42,7 +42,7 @@ class Loss:
             share = self.options.distill
             loss = (1 - share) * loss + share * divergence(logits, target.float(), self.options.temperature)
         if self.watched:
-            student, taught = (features.take() for features in self.watched)
+            student, taught = (features.collect() for features in self.watched)
             loss = loss + self.options.features * distance(student, taught)
         return logits, loss
 

@@ -29,7 +29,7 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.source)
 
-    def take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images uint8 [n, H, W, C] and labels [n] at these positions."""
         if self.held is not None:
             return self.held[indices], self.labels[indices]

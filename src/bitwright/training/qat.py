@@ -9,7 +9,7 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
-from bitwright.prepared.quantizers import Edge
+from bitwright.prepared.quantizers import ActivationQuantizer
 from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe
 
@@ -46,10 +46,10 @@ def prepare_qat(
     prepared = prepare(model, preprocess=preprocess, recipe=plan)
     if (origin := TRAINING.origin(algorithm.name)) is not None:
         prepared.foreign.add(origin)
-    for edge in prepared.edges.values():
-        assert isinstance(edge, Edge)
-        edge.estimator = algorithm
-        algorithm.learn_activation(edge)
+    for quantizer in prepared.quantizers.values():
+        assert isinstance(quantizer, ActivationQuantizer)
+        quantizer.estimator = algorithm
+        algorithm.learn_activation(quantizer)
     for layer in prepared.layers.values():
         assert isinstance(layer, Layer)
         if layer.quantizer is not None:

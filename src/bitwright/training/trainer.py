@@ -109,7 +109,7 @@ def train(
         else:
             learned = prepared.cpu().state_dict()
         _carry(learned, following)
-        calibrate(following, pixels.take(_sample(len(pixels), run.seed))[0].numpy())
+        calibrate(following, pixels.batch(_sample(len(pixels), run.seed))[0].numpy())
         if start is not None and not stage and checkpoint.recipe(Path(start)) == names[0]:
             _carry(learned, following, scales=True)
         prepared = loop.run(following.to(where), stage)
@@ -129,7 +129,7 @@ def train(
 
 def _doubts(model: FloatModel, pixels: Pixels, seed: int, classes: int) -> str | None:
     """What to say of the float model's answers on some of the images, where these are no better than guesses."""
-    images, labels = pixels.take(_sample(len(pixels), seed))
+    images, labels = pixels.batch(_sample(len(pixels), seed))
     guesses = classes_of(float_predictor(model, replace(pixels.preprocess, encoder=None))(images.numpy()))
     return doubts("the float model itself", labels.tolist(), guesses.tolist(), classes)
 

@@ -174,7 +174,7 @@ def test_histograms_are_restored_too() -> None:
     for prepared in (plain, undone):
         calibrate(prepared, IMAGES)
     for name in plain.owner.values():
-        one, other = plain.edge(name), undone.edge(name)
+        one, other = plain.quantizer(name), undone.quantizer(name)
         assert one is not None
         assert other is not None
         np.testing.assert_array_equal(one.histogram.counts, other.histogram.counts)

@@ -70,7 +70,8 @@ class BiasCorrect(Correction):
 
 def _correct(prepared: PreparedModel, node: Node, exact: Path, rounded: Path) -> None:
     """Correct one layer, and take both paths past it: its results are computed once, shifted and clamped where they lie."""
-    layer, edge, function = prepared.layer(node.name), prepared.edge(node.name), _function_behind(prepared, node)
+    layer, quantizer = prepared.layer(node.name), prepared.quantizer(node.name)
+    function = _function_behind(prepared, node)
 
     def compute(rows: slice) -> tuple[Tensor, Tensor]:
         y_q = layer(rounded.inputs(node, rows), quantized=True, clamped=False)
@@ -88,7 +89,7 @@ def _correct(prepared: PreparedModel, node: Node, exact: Path, rounded: Path) ->
 
     def finish(rows: slice) -> None:
         y = layer.clamp(layer.shifted(rounded.read(node.name, rows), shift))
-        rounded.write(node.name, rows, y if edge is None else edge(y))
+        rounded.write(node.name, rows, y if quantizer is None else quantizer(y))
 
     lost, slopes = (torch.cat(parts) for parts in zip(*map(compute, exact.rows), strict=True))
     slope = slopes.mean(0)

@@ -37,14 +37,14 @@ def expect_norms(prepared: PreparedModel) -> None:
 
 @torch.no_grad()
 def observe_noise(prepared: PreparedModel, seed: int) -> None:
-    """Add what the batch norms promise to every edge's histogram."""
+    """Add what the batch norms promise to every quantizer's histogram."""
 
     def observed(node: Node, xs: list[Tensor]) -> Tensor:
-        layer, edge = prepared.layer(node.name), prepared.edge(node.name)
+        layer, quantizer = prepared.layer(node.name), prepared.quantizer(node.name)
         tensors = {name: tensor.clone() for name, tensor in layer.tensors().items()}  # running statistics stay
         y = layer.function(tensors, xs, training=True)
-        if edge is not None and not float_op(node).passes_type:
-            edge.observe(y)
+        if quantizer is not None and not float_op(node).passes_type:
+            quantizer.observe(y)
         return y
 
     generator = torch.Generator().manual_seed(seed)

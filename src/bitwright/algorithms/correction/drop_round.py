@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bitwright.prepared.quantizers import Edge
+from bitwright.prepared.quantizers import ActivationQuantizer
 from bitwright.schemes import SCHEMES
 
 
@@ -49,11 +49,11 @@ class _DropRound(torch.autograd.Function):
         return grad - clipped, to_scale * (ctx.step / ctx.unit), None, None, None, None
 
 
-def drop_round(x: Tensor, edge: Edge, mask: Tensor | None = None) -> Tensor:
-    """`x` with an edge's rounding, everywhere or where `mask` is 1."""
-    numbers = SCHEMES[edge.scheme]
-    first = float(edge.zero_point) / numbers.step
+def drop_round(x: Tensor, quantizer: ActivationQuantizer, mask: Tensor | None = None) -> Tensor:
+    """`x` with a quantizer's rounding, everywhere or where `mask` is 1."""
+    numbers = SCHEMES[quantizer.scheme]
+    first = float(quantizer.zero_point) / numbers.step
     y: Tensor = _DropRound.apply(  # type: ignore[no-untyped-call]
-        x, edge.scale, first, numbers.hi, numbers.step, mask
+        x, quantizer.scale, first, numbers.hi, numbers.step, mask
     )
     return y

@@ -33,7 +33,7 @@ from bitwright.ops import float_op
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.class_logits import class_logits
 from bitwright.prepared.histogram import Histogram
-from bitwright.prepared.quantizers import Edge
+from bitwright.prepared.quantizers import ActivationQuantizer
 from bitwright.progress import SILENT, Progress
 
 LEAST_KL = 0.01
@@ -113,7 +113,7 @@ class State:
     def __init__(self, prepared: PreparedModel) -> None:
         self._prepared = prepared
         self._tensors = {name: tensor.detach().clone() for name, tensor in prepared.state_dict().items()}
-        self._histograms = [edge.histogram for edge in _edges(prepared)]
+        self._histograms = [quantizer.histogram for quantizer in _quantizers(prepared)]
 
     def changed(self, suffix: str) -> set[str]:
         """The layers whose tensor of that name is another one now."""
@@ -136,8 +136,8 @@ class State:
     def restore(self) -> None:
         """Make it what it was, to the bit."""
         self._prepared.load_state_dict(self._tensors)
-        for edge, histogram in zip(_edges(self._prepared), self._histograms, strict=True):
-            edge.histogram = histogram
+        for quantizer, histogram in zip(_quantizers(self._prepared), self._histograms, strict=True):
+            quantizer.histogram = histogram
 
 
 @dataclass
@@ -246,21 +246,21 @@ class Corrector:
             for name in node.inputs:
                 if moves and name in scaled:
                     scaled[node.name] = scaled[name]
-        edges = {prepared.owner[name] for name in scaled if name in prepared.owner}
-        for name in edges:
-            edge = prepared.edge(name)
-            assert edge is not None
-            edge.histogram = Histogram()
+        quantizers = {prepared.owner[name] for name in scaled if name in prepared.owner}
+        for name in quantizers:
+            quantizer = prepared.quantizer(name)
+            assert quantizer is not None
+            quantizer.histogram = Histogram()
         size = batch_of(self.again.shape[1:])
         for start in range(0, len(self.again), size):
             images = self.again[slice(start, start + size)]
-            prepared.calibrator.observe(images.to(prepared.image_scale.device), edges=edges)
+            prepared.calibrator.observe(images.to(prepared.image_scale.device), quantizers=quantizers)
         for name, source in scaled.items():
-            edge = prepared.edge(name)
-            if edge is not None:
-                edge.histogram.extend(*self.extremes.ends(source, prepared.layer(source).equalized))
-        prepared.calibrator.choose_ranges(self.algorithm, edges=edges, layers=before.changed("weight"))
+            quantizer = prepared.quantizer(name)
+            if quantizer is not None:
+                quantizer.histogram.extend(*self.extremes.ends(source, prepared.layer(source).equalized))
+        prepared.calibrator.choose_ranges(self.algorithm, quantizers=quantizers, layers=before.changed("weight"))
 
 
-def _edges(prepared: PreparedModel) -> list[Edge]:
-    return [edge for edge in prepared.edges.values() if isinstance(edge, Edge)]
+def _quantizers(prepared: PreparedModel) -> list[ActivationQuantizer]:
+    return [quantizer for quantizer in prepared.quantizers.values() if isinstance(quantizer, ActivationQuantizer)]

@@ -13,7 +13,7 @@ from bitwright.algorithms.correction.drop_round import Masks, drop_round
 from bitwright.graph import Node
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
-from bitwright.prepared.quantizers import Edge
+from bitwright.prepared.quantizers import ActivationQuantizer
 from bitwright.walk import compute_all
 
 Run = Callable[[list[Tensor]], Tensor]
@@ -38,16 +38,16 @@ def run_nodes(
         with torch.autocast("cpu", torch.bfloat16):
             y = stand_in(xs) if stand_in is not None else prepared.layer(node.name)(xs, quantized=True)
         y = y.float()
-        edge = prepared.edge(node.name)
-        return y if edge is None else drop_round(y, edge, None if masks is None else masks.like(y))
+        quantizer = prepared.quantizer(node.name)
+        return y if quantizer is None else drop_round(y, quantizer, None if masks is None else masks.like(y))
 
     return compute_all(nodes, values, run)[nodes[-1].name]
 
 
-def edges_of(prepared: PreparedModel, nodes: Iterable[Node]) -> list[Edge]:
+def quantizers_of(prepared: PreparedModel, nodes: Iterable[Node]) -> list[ActivationQuantizer]:
     """The types that these nodes write, each once."""
-    found = (prepared.edge(node.name) for node in nodes)
-    return list({edge.name: edge for edge in found if edge is not None}.values())
+    found = (prepared.quantizer(node.name) for node in nodes)
+    return list({quantizer.name: quantizer for quantizer in found if quantizer is not None}.values())
 
 
 def weighted(prepared: PreparedModel, nodes: Iterable[Node]) -> list[Layer]:
@@ -58,7 +58,7 @@ def weighted(prepared: PreparedModel, nodes: Iterable[Node]) -> list[Layer]:
 
 def state_of(prepared: PreparedModel, nodes: Sequence[Node]) -> list[Tensor]:
     """Every scale, correction and rounding of these nodes, as it is now."""
-    found = [edge.scale.detach().clone() for edge in edges_of(prepared, nodes)]
+    found = [quantizer.scale.detach().clone() for quantizer in quantizers_of(prepared, nodes)]
     for layer in weighted(prepared, nodes):
         assert layer.quantizer is not None
         found += [layer.quantizer.scale.clone(), layer.correction.detach().clone(), layer.rounding]
@@ -69,8 +69,8 @@ def state_of(prepared: PreparedModel, nodes: Sequence[Node]) -> list[Tensor]:
 def restore(prepared: PreparedModel, nodes: Sequence[Node], state: list[Tensor]) -> None:
     """Make it what `state_of` found."""
     values = iter(state)
-    for edge in edges_of(prepared, nodes):
-        edge.scale.copy_(next(values))
+    for quantizer in quantizers_of(prepared, nodes):
+        quantizer.scale.copy_(next(values))
     for layer in weighted(prepared, nodes):
         assert layer.quantizer is not None
         layer.quantizer.scale.copy_(next(values))
@@ -85,19 +85,20 @@ def shared_parameters(prepared: PreparedModel, nodes: Sequence[Node], rate: floa
     That of a layer's corrections is the median of its channels' sizes: `equalize` can make dead ones thousands of times larger.
     """
     groups: list[dict[str, object]] = [
-        {"params": [edge.scale], "lr": rate * edge.scale.item()} for edge in edges_of(prepared, nodes)
+        {"params": [quantizer.scale], "lr": rate * quantizer.scale.item()}
+        for quantizer in quantizers_of(prepared, nodes)
     ]
     for layer in weighted(prepared, nodes):
         gain = layer.tensors()[layer.gain_and_shift[0]].detach()
         size = gain if gain.dim() == 1 else gain.flatten(1).norm(dim=1)
         groups.append({"params": [layer.correction], "lr": rate * size.abs().median().item()})
     learned: list[Tensor] = [tensor for group in groups for tensor in group["params"]]  # type: ignore[attr-defined]
-    least = {edge.name: edge.scale.item() / 4 for edge in edges_of(prepared, nodes)}
+    least = {quantizer.name: quantizer.scale.item() / 4 for quantizer in quantizers_of(prepared, nodes)}
     for tensor in learned:
         tensor.requires_grad_(True)
     yield groups
     for tensor in learned:
         tensor.requires_grad_(False)
         tensor.grad = None
-    for edge in edges_of(prepared, nodes):
-        edge.scale.clamp_(min=least[edge.name])
+    for quantizer in quantizers_of(prepared, nodes):
+        quantizer.scale.clamp_(min=least[quantizer.name])

@@ -75,9 +75,9 @@ class Path:
         return compute_all(nodes, values, self._run)
 
     def _run(self, node: Node, xs: list[Tensor]) -> Tensor:
-        edge = self._prepared.edge(node.name) if self._quantized else None
+        quantizer = self._prepared.quantizer(node.name) if self._quantized else None
         y: Tensor = self._prepared.layer(node.name)(xs, quantized=self._quantized)
-        return y if edge is None else edge.forward(y)
+        return y if quantizer is None else quantizer.forward(y)
 
 
 def each_layer(

@@ -16,7 +16,7 @@ class Values:
 
     def __init__(self, memory: "Memory", shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         self._memory = memory
-        self._charged = memory.take(prod(shape) * np.dtype(dtype).itemsize)
+        self._charged = memory.reserve(prod(shape) * np.dtype(dtype).itemsize)
         self._array: npt.NDArray[np.generic]
         if self._charged:
             self._array = np.empty(shape, dtype)
@@ -50,16 +50,16 @@ class Values:
 
 
 class Memory:
-    """So many bytes may be held at a time; what does not fit goes to files."""
+    """A limit on the bytes that are held at a time; what does not fit goes to files."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.free_bytes = limit_bytes
 
-    def take(self, size_bytes: int) -> int:
+    def reserve(self, size_bytes: int) -> int:
         """The bytes asked for, or 0 if there is no room."""
-        taken = size_bytes if size_bytes <= self.free_bytes else 0
-        self.free_bytes -= taken
-        return taken
+        reserved = size_bytes if size_bytes <= self.free_bytes else 0
+        self.free_bytes -= reserved
+        return reserved
 
     def values(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Values:
         """Room for an array [N, ...]; zeros or anything else stand in it."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from bitwright.algorithms.training.ste import Ste
 from bitwright.algorithms.training.straight_through import round_weight
 from bitwright.prepared.estimator import Estimator
-from bitwright.prepared.quantizers import Edge, WeightQuantizer, rows, spread
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer, rows, spread
 from bitwright.qtensor import TINY
 from bitwright.schemes import SCHEMES
 
@@ -23,14 +23,14 @@ STE = Ste()
 class Dorefa(Estimator):
     name = "dorefa"
 
-    def learn_activation(self, edge: Edge) -> None:
+    def learn_activation(self, quantizer: ActivationQuantizer) -> None:
         pass
 
     def learn_weight(self, quantizer: WeightQuantizer) -> None:
         pass
 
-    def activation(self, edge: Edge, x: Tensor) -> Tensor:
-        return STE.activation(edge, x)
+    def activation(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
+        return STE.activation(quantizer, x)
 
     def effective(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         codes = SCHEMES[quantizer.scheme]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.training.one_bit import OneBit, mean_size, standardised
-from bitwright.prepared.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 
 
 class IrNet(OneBit):
@@ -20,8 +20,8 @@ class IrNet(OneBit):
         balanced = standardised(quantizer, weight)
         return balanced, torch.exp2(torch.log2(mean_size(quantizer, balanced.detach())).round())
 
-    def slope(self, edge: Edge, x: Tensor) -> Tensor:
-        t = 10 ** (2 * edge.progress - 1)
+    def slope(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
+        t = 10 ** (2 * quantizer.progress - 1)
         return (max(1 / t, 1.0) * t) * (1 - torch.tanh(t * x) ** 2)
 
     def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:

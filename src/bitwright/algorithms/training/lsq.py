@@ -11,22 +11,22 @@ from torch import Tensor
 
 from bitwright.algorithms.training.straight_through import lsq_factor, round_activation, round_weight, scale_gradient
 from bitwright.prepared.estimator import Estimator
-from bitwright.prepared.quantizers import Edge, WeightQuantizer, learn
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer, learn
 from bitwright.schemes import SCHEMES
 
 
 class Lsq(Estimator):
     name = "lsq"
 
-    def learn_activation(self, edge: Edge) -> None:
-        learn(edge, "scale")
+    def learn_activation(self, quantizer: ActivationQuantizer) -> None:
+        learn(quantizer, "scale")
 
     def learn_weight(self, quantizer: WeightQuantizer) -> None:
         learn(quantizer, "scale")
 
-    def activation(self, edge: Edge, x: Tensor) -> Tensor:
-        factor = lsq_factor(x[0].numel(), SCHEMES[edge.scheme].hi)
-        return round_activation(edge, x, scale_gradient(edge.step, factor))
+    def activation(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
+        factor = lsq_factor(x[0].numel(), SCHEMES[quantizer.scheme].hi)
+        return round_activation(quantizer, x, scale_gradient(quantizer.step, factor))
 
     def effective(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         count = weight.numel() // quantizer.scale.numel()

@@ -12,7 +12,7 @@ from torch import Tensor
 from bitwright.algorithms.training.lsq import Lsq
 from bitwright.algorithms.training.straight_through import lsq_factor, scale_gradient
 from bitwright.prepared.estimator import Estimator
-from bitwright.prepared.quantizers import Edge, WeightQuantizer, learn, round_ste
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer, learn, round_ste
 from bitwright.schemes import SCHEMES
 
 LSQ = Lsq()
@@ -21,21 +21,21 @@ LSQ = Lsq()
 class LsqPlus(Estimator):
     name = "lsq_plus"
 
-    def learn_activation(self, edge: Edge) -> None:
-        learn(edge, "scale")
-        if SCHEMES[edge.scheme].bits > 1:
-            learn(edge, "zero_point")
+    def learn_activation(self, quantizer: ActivationQuantizer) -> None:
+        learn(quantizer, "scale")
+        if SCHEMES[quantizer.scheme].bits > 1:
+            learn(quantizer, "zero_point")
 
     def learn_weight(self, quantizer: WeightQuantizer) -> None:
         LSQ.learn_weight(quantizer)
 
-    def activation(self, edge: Edge, x: Tensor) -> Tensor:
-        codes = SCHEMES[edge.scheme]
+    def activation(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
+        codes = SCHEMES[quantizer.scheme]
         if codes.bits == 1:
-            return LSQ.activation(edge, x)
+            return LSQ.activation(quantizer, x)
         factor = lsq_factor(x[0].numel(), codes.hi)
-        s = scale_gradient(edge.step, factor)
-        z = round_ste(scale_gradient(edge.zero_point, factor)).clamp(0, codes.hi)
+        s = scale_gradient(quantizer.step, factor)
+        z = round_ste(scale_gradient(quantizer.zero_point, factor)).clamp(0, codes.hi)
         return s * (round_ste((x / s + z).clamp(0, codes.hi)) - z)
 
     def effective(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from bitwright.algorithms.training.lsq import Lsq
 from bitwright.algorithms.training.straight_through import sign, sign_activation
 from bitwright.prepared.estimator import Estimator
-from bitwright.prepared.quantizers import Edge, WeightQuantizer, rows, spread
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer, rows, spread
 from bitwright.qtensor import TINY
 
 OTHERS = Lsq()
@@ -18,17 +18,17 @@ OTHERS = Lsq()
 class OneBit(Estimator):
     """sign(x) in forward; `slope` of an activation, and the derivative of a weight's `soft_weight`, stand for its own."""
 
-    def learn_activation(self, edge: Edge) -> None:
-        OTHERS.learn_activation(edge)
+    def learn_activation(self, quantizer: ActivationQuantizer) -> None:
+        OTHERS.learn_activation(quantizer)
 
     def learn_weight(self, quantizer: WeightQuantizer) -> None:
         if quantizer.scheme != "binary":
             OTHERS.learn_weight(quantizer)
 
-    def activation(self, edge: Edge, x: Tensor) -> Tensor:
-        if edge.scheme != "binary":
-            return OTHERS.activation(edge, x)
-        return sign_activation(x, edge.step.detach(), partial(self.slope, edge))
+    def activation(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
+        if quantizer.scheme != "binary":
+            return OTHERS.activation(quantizer, x)
+        return sign_activation(x, quantizer.step.detach(), partial(self.slope, quantizer))
 
     def effective(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         if quantizer.scheme != "binary":
@@ -45,7 +45,7 @@ class OneBit(Estimator):
         """`effective` for binary weights."""
 
     @abstractmethod
-    def slope(self, edge: Edge, x: Tensor) -> Tensor:
+    def slope(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
         """The derivative that stands for the sign's, at x in units of the scale; a new tensor."""
 
     @abstractmethod

@@ -10,7 +10,7 @@ from torch import Tensor
 from bitwright.algorithms.training.dorefa import Dorefa
 from bitwright.algorithms.training.straight_through import round_activation
 from bitwright.prepared.estimator import Estimator
-from bitwright.prepared.quantizers import Edge, WeightQuantizer, learn
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer, learn
 from bitwright.schemes import SCHEMES
 
 DOREFA = Dorefa()
@@ -19,17 +19,17 @@ DOREFA = Dorefa()
 class Pact(Estimator):
     name = "pact"
 
-    def learn_activation(self, edge: Edge) -> None:
-        learn(edge, "scale")
+    def learn_activation(self, quantizer: ActivationQuantizer) -> None:
+        learn(quantizer, "scale")
 
     def learn_weight(self, quantizer: WeightQuantizer) -> None:
         pass
 
-    def activation(self, edge: Edge, x: Tensor) -> Tensor:
-        codes, zero_point = SCHEMES[edge.scheme], edge.zero_point
-        greatest = edge.step * (codes.step * codes.hi - zero_point)
-        clipped = x.clamp(-edge.step * zero_point, greatest)
-        return clipped + (round_activation(edge, clipped.detach(), edge.step.detach()) - clipped).detach()
+    def activation(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
+        codes, zero_point = SCHEMES[quantizer.scheme], quantizer.zero_point
+        greatest = quantizer.step * (codes.step * codes.hi - zero_point)
+        clipped = x.clamp(-quantizer.step * zero_point, greatest)
+        return clipped + (round_activation(quantizer, clipped.detach(), quantizer.step.detach()) - clipped).detach()
 
     def effective(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         return DOREFA.effective(quantizer, weight)

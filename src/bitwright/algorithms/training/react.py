@@ -9,7 +9,7 @@ Liu et al. 2020, "ReActNet: Towards Precise Binary Neural Network with Generaliz
 from torch import Tensor
 
 from bitwright.algorithms.training.one_bit import OneBit, approx_slope, hard_tanh, mean_size
-from bitwright.prepared.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 
 
 class React(OneBit):
@@ -18,7 +18,7 @@ class React(OneBit):
     def binary(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         return weight, mean_size(quantizer, weight).detach()
 
-    def slope(self, edge: Edge, x: Tensor) -> Tensor:
+    def slope(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
         return approx_slope(x)
 
     def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.training.one_bit import OneBit, approx_slope, mean_size, standardised
-from bitwright.prepared.quantizers import Edge, WeightQuantizer, spread
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer, spread
 
 FIRST_TAU, LAST_TAU = 0.85, 0.99
 
@@ -27,7 +27,7 @@ class ReCu(OneBit):
         revived = torch.clamp(balanced, -bound, bound)
         return revived, mean_size(quantizer, revived).detach()
 
-    def slope(self, edge: Edge, x: Tensor) -> Tensor:
+    def slope(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
         return approx_slope(x)
 
     def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:

@@ -8,20 +8,20 @@ from torch import Tensor
 
 from bitwright.algorithms.training.straight_through import round_activation, round_weight
 from bitwright.prepared.estimator import Estimator
-from bitwright.prepared.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 
 
 class Ste(Estimator):
     name = "ste"
 
-    def learn_activation(self, edge: Edge) -> None:
+    def learn_activation(self, quantizer: ActivationQuantizer) -> None:
         pass
 
     def learn_weight(self, quantizer: WeightQuantizer) -> None:
         pass
 
-    def activation(self, edge: Edge, x: Tensor) -> Tensor:
-        return round_activation(edge, x, edge.step)
+    def activation(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
+        return round_activation(quantizer, x, quantizer.step)
 
     def effective(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         return weight, quantizer.scales

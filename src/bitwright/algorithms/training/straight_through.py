@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.training import fused
-from bitwright.prepared.quantizers import Edge, WeightQuantizer, round_ste
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer, round_ste
 from bitwright.schemes import SCHEMES
 
 LEAST = 1e-30
@@ -95,11 +95,11 @@ def _dot(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
     return (a * b).sum().to(like.dtype)
 
 
-def round_activation(edge: Edge, x: Tensor, scale: Tensor, window: float = 1.0) -> Tensor:
+def round_activation(quantizer: ActivationQuantizer, x: Tensor, scale: Tensor, window: float = 1.0) -> Tensor:
     """The real values of the codes of x, for one scale; gradients pass where nothing is clipped."""
-    codes = SCHEMES[edge.scheme]
+    codes = SCHEMES[quantizer.scheme]
     if codes.step == 1:
-        result: Tensor = _Round.apply(x, scale, float(edge.zero_point.detach().round()), codes.hi)  # type: ignore[no-untyped-call]
+        result: Tensor = _Round.apply(x, scale, float(quantizer.zero_point.detach().round()), codes.hi)  # type: ignore[no-untyped-call]
     else:
         result = _Sign.apply(x, scale, window)  # type: ignore[no-untyped-call]
     return result

@@ -8,7 +8,7 @@ Rastegari et al. 2016, "XNOR-Net: ImageNet Classification Using Binary Convoluti
 from torch import Tensor
 
 from bitwright.algorithms.training.one_bit import OneBit, hard_tanh, mean_size
-from bitwright.prepared.quantizers import Edge, WeightQuantizer
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 
 
 class Xnor(OneBit):
@@ -17,7 +17,7 @@ class Xnor(OneBit):
     def binary(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         return weight, mean_size(quantizer, weight)
 
-    def slope(self, edge: Edge, x: Tensor) -> Tensor:
+    def slope(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
         return (x.abs() < 1).to(x.dtype)
 
     def soft_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor:

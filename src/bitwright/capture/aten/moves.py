@@ -124,4 +124,4 @@ def _in_order(p: Program, fx: Fx, dims: Any, order_of: Callable[[int], Any]) -> 
     shape = p.value_shape(fx.args[0])
     if [dim % (len(shape) + 1) for dim in dims] != [1]:
         raise Unmapped(f"another order along the axes {list(dims)}; only along the channels, axis 1")
-    return p.builder.take(p.operand(fx.args[0]), 0, order_of(shape[0]))
+    return p.builder.index_select(p.operand(fx.args[0]), 0, order_of(shape[0]))

@@ -9,7 +9,7 @@ from bitwright.capture import capture, fuse
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops import FLOAT_OPS
 from bitwright.prepared import PreparedModel
-from bitwright.prepared.edges import Edges, place
+from bitwright.prepared.value_types import TypedGraph, assign_types
 from bitwright.quantization import calibrate
 from bitwright.recipe import Recipe
 from tests.networks import Forward, Parts, assert_equal_codes, pictures
@@ -17,10 +17,10 @@ from tests.networks import Forward, Parts, assert_equal_codes, pictures
 PREPROCESS = Preprocess(size=6, mean=(0.2, 0.5, 0.8), std=0.3)
 
 
-def edges(forward: Forward) -> Edges:
-    """The edges of a forward, once they are found consistent and its integers equal everywhere."""
+def typed(forward: Forward) -> TypedGraph:
+    """The typed graph of a forward, once they are found consistent and its integers equal everywhere."""
     graph = fuse(capture(Parts(forward).eval(), (3, 6, 6)))
-    found = place(graph)
+    found = assign_types(graph)
     for node in found.graph.nodes:
         for name in node.inputs:
             assert name == "input" or name in found.owner or node.op == "reshape", f"{node.name} computes with float32"
@@ -35,7 +35,7 @@ def edges(forward: Forward) -> Edges:
     return found
 
 
-def ops(found: Edges) -> dict[str, tuple[str, ...]]:
+def ops(found: TypedGraph) -> dict[str, tuple[str, ...]]:
     return {node.name: (node.op, *node.inputs) for node in found.graph.nodes}
 
 
@@ -48,7 +48,7 @@ def pooled(s: Parts, x: Tensor) -> Tensor:
 
 
 def test_convolutions_read_the_pixels_themselves() -> None:
-    found = edges(lambda s, x: pooled(s, s.stem(x) * s.stem(x)))
+    found = typed(lambda s, x: pooled(s, s.stem(x) * s.stem(x)))
     assert "quantize" not in [op for op, *_ in ops(found).values()]
 
 
@@ -63,7 +63,7 @@ def test_convolutions_read_the_pixels_themselves() -> None:
     ids=["linear", "pool", "norm", "slices"],
 )
 def test_anything_else_reads_the_image_through_one_quantize(forward: Forward) -> None:
-    found = ops(edges(forward))
+    found = ops(typed(forward))
     assert [name for name, (op, *_) in found.items() if op == "quantize"] == ["input.quantize"]
     assert found["input.quantize"] == ("quantize", "input")
     assert [name for name, (_, *inputs) in found.items() if "input" in inputs] == ["input.quantize"]
@@ -73,7 +73,7 @@ def test_pixels_for_the_convolution_and_codes_for_the_rest() -> None:
     def forward(s: Parts, x: Tensor) -> Tensor:
         return pooled(s, s.a(torch.cat([F.relu(s.stem(x)[:, :1]), x], 1)))
 
-    found = ops(edges(forward))
+    found = ops(typed(forward))
     assert found["stem"] == ("conv2d", "input")
     assert found["concat"][1:] == ("clamp", "input.quantize")
 
@@ -90,7 +90,7 @@ def test_pixels_for_the_convolution_and_codes_for_the_rest() -> None:
     ],
 )
 def test_the_op_that_computes_the_logits_writes_float32(forward: Forward, last: str) -> None:
-    found = edges(forward)
+    found = typed(forward)
     assert found.graph.nodes[-1].op == last
     assert "dequantize" not in [op for op, *_ in ops(found).values()]
 
@@ -109,7 +109,7 @@ ENDS: dict[str, Forward] = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_what_cannot_write_float32_is_followed_by_a_dequantize(end: str) -> None:
-    found = edges(ENDS[end])
+    found = typed(ENDS[end])
     if "read again" in end:  # the product and the sum write float32 themselves
         assert found.graph.nodes[-1].op in ("mul", "add")
         return
@@ -125,13 +125,13 @@ def test_ops_that_move_codes_keep_the_type() -> None:
         x = F.pad(F.max_pool2d(s.stem(x), 2), (0, 1, 0, 1))[:, :, 1:, 1:]
         return pooled(s, s.a(x.permute(0, 1, 3, 2)))
 
-    found = edges(forward)
+    found = typed(forward)
     assert {found.owner[name] for name in ("max_pool2d", "pad", "slice", "permute")} == {"stem"}
     assert found.owner["a"] == "a"
 
 
 def test_inputs_that_a_concat_alone_reads_share_its_type() -> None:
-    found = edges(lambda s, x: pooled(s, s.b(torch.cat([F.relu(s.stem(x))[:, :2], s.a(s.stem(x))[:, 2:]], 1))))
+    found = typed(lambda s, x: pooled(s, s.b(torch.cat([F.relu(s.stem(x))[:, :2], s.a(s.stem(x))[:, 2:]], 1))))
     assert "quantize" not in [op for op, *_ in ops(found).values()]
     assert len({found.owner[name] for name, (op, *_) in ops(found).items() if op in ("concat", "slice")}) == 1
 
@@ -141,7 +141,7 @@ def test_an_input_that_others_read_too_changes_its_type() -> None:
         x = F.relu(s.stem(x))
         return pooled(s, s.b(torch.cat([x[:, :2], s.a(x)[:, :2]], 1)))
 
-    found = edges(forward)
+    found = typed(forward)
     changed = [name for name, (op, *_) in ops(found).items() if op == "quantize"]
     assert changed == ["concat.quantize_0"]
     assert found.owner["stem"] != found.owner["concat"] == found.owner["concat.quantize_0"]
@@ -156,7 +156,7 @@ def test_values_that_several_concats_read_share_one_type() -> None:
         third = s.b(F.relu(torch.cat([first, second], 1)[:, 2:6]))
         return pooled(s, F.relu(torch.cat([first, second, third], 1))[:, 4:8])
 
-    found = edges(forward)
+    found = typed(forward)
     joined = [name for name, (op, *_) in ops(found).items() if op == "concat"]
     assert len(joined) == 3
     assert len({found.owner[name] for name in ("stem", "a", "b", *joined)}) == 1
@@ -167,15 +167,15 @@ def test_a_concat_inside_a_concat() -> None:
         inner = torch.cat([s.stem(x), s.a(s.stem(x))], 1)
         return pooled(s, torch.cat([F.relu(inner), inner], 1)[:, 6:10])
 
-    edges(forward)
+    typed(forward)
 
 
 def test_the_same_value_twice() -> None:
-    found = edges(lambda s, x: pooled(s, F.relu(torch.cat([h := s.stem(x), h], 1))[:, 2:6] * h))
+    found = typed(lambda s, x: pooled(s, F.relu(torch.cat([h := s.stem(x), h], 1))[:, 2:6] * h))
     assert [op for op, *_ in ops(found).values()].count("quantize") == 2
 
 
 def test_a_residual_has_its_own_type() -> None:
-    found = edges(lambda s, x: pooled(s, F.relu(s.a(h := s.stem(x)) + h)))
+    found = typed(lambda s, x: pooled(s, F.relu(s.a(h := s.stem(x)) + h)))
     assert ops(found)["a"] == ("conv2d", "stem", "stem")
     assert found.owner["a"] != found.owner["stem"]

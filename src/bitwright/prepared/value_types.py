@@ -17,7 +17,7 @@ from bitwright.recipe import ONE_BIT, Recipe
 
 
 @dataclass(frozen=True)
-class Edges:
+class TypedGraph:
     """A graph with its changes of type made explicit.
 
     For each value of codes, the name of the value that owns its type; for each owner, the scheme of that type, and the layer
@@ -31,7 +31,7 @@ class Edges:
 
 
 @dataclass(frozen=True)
-class Ends:
+class FirstAndLast:
     """The first and the last layer that have weights."""
 
     first: str
@@ -42,12 +42,12 @@ class Ends:
         return {"first": name == self.first, "last": name == self.last}
 
 
-def ends(graph: Graph) -> Ends:
+def first_and_last(graph: Graph) -> FirstAndLast:
     weighted = [node.name for node in graph.nodes if float_op(node).weighted]
-    return Ends(weighted[0], weighted[-1]) if weighted else Ends("", "")
+    return FirstAndLast(weighted[0], weighted[-1]) if weighted else FirstAndLast("", "")
 
 
-def place(graph: Graph, recipe: Recipe | None = None) -> Edges:
+def assign_types(graph: Graph, recipe: Recipe | None = None) -> TypedGraph:
     """Decide where types are and of which scheme, for a fused graph."""
     recipe = recipe or Recipe()
     graph = _quantize_image(graph)
@@ -74,7 +74,7 @@ def _owners(graph: Graph) -> dict[str, str]:
 
 def _ruled_by(graph: Graph, owner: Mapping[str, str]) -> dict[str, str]:
     """For each owner the layer whose rule it follows: its producer, but for what the last layer reads the last layer."""
-    last = ends(graph).last
+    last = first_and_last(graph).last
     logits = _float_chain(graph, graph.output)[0]
     read_by_last = {owner.get(source(graph[name])) for name in (last, logits) if name}
     return {name: last if name in read_by_last and last else name for name in dict.fromkeys(owner.values())}
@@ -82,16 +82,16 @@ def _ruled_by(graph: Graph, owner: Mapping[str, str]) -> dict[str, str]:
 
 def _written(graph: Graph, ruled_by: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
     """For each owner the scheme that the recipe has its producer write."""
-    found, ends_ = {}, ends(graph)
+    found, outer = {}, first_and_last(graph)
     for name, rule in ruled_by.items():
-        at_end = {"last": True} if rule == ends_.last else {"first": name == ends_.first}
+        at_end = {"last": True} if rule == outer.last else {"first": name == outer.first}
         found[name] = recipe.schemes(rule, **at_end)[1]
     return found
 
 
 def _quantize_inputs(
     graph: Graph, owner: dict[str, str], written: dict[str, str], ruled_by: dict[str, str], recipe: Recipe
-) -> Edges:
+) -> TypedGraph:
     """Give each convolution and linear layer its codes in the scheme that it wants to read."""
     wanted = {
         node.name: scheme
@@ -115,13 +115,13 @@ def _quantize_inputs(
         change = Node(name, "quantize", (value,), origin=graph[first].origin)
         graph = _insert(graph, change, first, {reader: _positions(graph[reader], value) for reader in readers})
         owner[name], schemes[name] = name, scheme
-    return Edges(graph, owner, schemes, ruled_by)
+    return TypedGraph(graph, owner, schemes, ruled_by)
 
 
 def _wanted(graph: Graph, node: Node, owner: Mapping[str, str], recipe: Recipe) -> str | None:
     """The scheme in which a layer wants to read its codes; None where it takes what comes, and for the image's pixels."""
     value = source(node)
-    scheme = recipe.inputs_of(node.name, **ends(graph).of(node.name)) if value in owner else None
+    scheme = recipe.inputs_of(node.name, **first_and_last(graph).of(node.name)) if value in owner else None
     if scheme == ONE_BIT:
         return "bit" if never_negative(graph, value) else "binary"
     return scheme
