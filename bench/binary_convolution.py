@@ -50,7 +50,7 @@ class OpenVino:
         return np.array(self.request.infer({0: self.x})[0])
 
     def seconds(self) -> tuple[float, float]:
-        """Of the convolution alone, and of all nodes."""
+        """Seconds of the convolution alone, and of all nodes."""
         self.request.infer({0: self.x})
         nodes = self.request.get_profiling_info()
         alone = sum(n.real_time.total_seconds() for n in nodes if n.node_type == "BinaryConvolution")

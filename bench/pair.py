@@ -27,7 +27,7 @@ Round = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of the newer build's time to the older one's."""
+    """The ratio of the newer build's time to the older one's."""
 
     median: float
     low: float

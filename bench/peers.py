@@ -25,7 +25,7 @@ from bench.runners import Models, Prepared, runners
 from bitwright import _native
 
 LEAST_CORRELATION = 0.5
-"""Of logits with those of the float network. With random weights int8 is not as close as with trained ones."""
+"""The least correlation of logits with the float network's. With random weights int8 is not as close as with trained ones."""
 
 
 REST = 0.1
@@ -96,7 +96,7 @@ def willing(
 
 
 def ratios(times: dict[str, list[float]], least: dict[str, float]) -> dict[str, Any]:
-    """Of bitwright to the best peer: of the medians of rounds, of the least times of any run, and the extremes of any round."""
+    """Ratios of bitwright's time to the best peer's: medians of rounds, least times of any run, extremes of any round."""
     peers = [name for name in times if name != "bitwright"]
     best = min(peers, key=lambda name: statistics.median(times[name]))
     pairs = [ours / theirs for ours, theirs in zip(times["bitwright"], times[best], strict=True)]

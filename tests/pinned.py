@@ -136,7 +136,7 @@ def images(name: str, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def network_digest(made: Artifact) -> str:
-    """Of every number of the network: where this differs, other logits say nothing about arithmetic."""
+    """A hash of every number of the network: where it differs, other logits say nothing about arithmetic."""
     digest = hashlib.sha256()
     for node in made.graph.nodes:
         for key, tensor in sorted(node.tensors.items()):

@@ -93,7 +93,7 @@ def test_run_leaves_an_artifact_per_recipe_that_knows_its_classes(out):
 
 
 def test_the_same_seed_gives_the_same_bytes(out, tmp_path, monkeypatch):
-    """Of the float network, of one that is calibrated, and of one that is trained, whichever were trained before it."""
+    """The float network, one that is calibrated and one that is trained, whichever were trained before it."""
     trained = "w1a2"
     monkeypatch.setattr("demo.__main__.TRAINED", {trained: TRAINED[trained]})
     run(tmp_path, epochs=2, every=EVERY)

@@ -40,7 +40,7 @@ def test_they_tell_something(name: str) -> None:
 
 
 def test_a_changed_number_is_seen() -> None:
-    """Of the network and of its logits."""
+    """The hashes of the network and of its logits."""
     made, name = artifact("plain"), "plain"
     node = next(node for node in made.graph.nodes if node.op == "conv2d")
     node.tensors["b"][0] += np.float32(1.0)

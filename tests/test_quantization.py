@@ -314,7 +314,7 @@ def test_batches_are_read_one_at_a_time() -> None:
 
 
 def test_class_names_may_be_a_file(tmp_path: Path) -> None:
-    """Of a path, no letter is a class."""
+    """The letters of a path are no classes."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(48, 9))
     images = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), np.uint8)

@@ -8,12 +8,12 @@ namespace bitwright {
 
 // Are there as many strips, in which a map is scaled and then read, as threads?
 bool scales_in_strips(const Value& x, int threads);
-// Of a layer with `scale`.
+// The step of a layer with `scale`.
 std::unique_ptr<Step> make_scaled(const Binding&);
 
 // Does a block of channels of a map stay in L1, and do blocks spread evenly over threads?
 bool pools_in_blocks(const Value& map, int threads);
-// Of a layer with `pool`.
+// The step of a layer with `pool`.
 std::unique_ptr<Step> make_pooled(const Binding&);
 
 }  // namespace bitwright

@@ -28,7 +28,7 @@ bool is_free(const Graph& graph, const Layer& layer) {
   return false;
 }
 
-// Of a chain of moves the last does them all, where nothing else needs what lies between.
+// The last of a chain of moves does them all, where nothing else reads a value in between.
 void fuse_moves(const Graph& graph, Layers& layers) {
   std::vector<int64_t> taken(graph.values.size(), 0);  // by moves, of each value
   std::vector<int> others(graph.values.size());        // that read it, too

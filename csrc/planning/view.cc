@@ -31,7 +31,7 @@ std::optional<View> View::reshaped(const std::vector<int>& shape) const {
   return view.reshape(shape) ? std::optional(view) : std::nullopt;
 }
 
-// Of several loops a slice takes whole turns of the outermost, or stays within one of its turns.
+// A slice of several loops takes whole turns of the outermost loop, or stays within one of its turns.
 bool View::slice(Axis& axis, int64_t start, int64_t step, int64_t count) {
   if (axis.empty()) return true;
   int64_t inner = 1;

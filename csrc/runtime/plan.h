@@ -29,7 +29,7 @@ class Plan {
   // One image; the seconds spent in each step.
   std::vector<StepTime> time_steps(const uint8_t* image) const;
 
-  // Of a plan that keeps values: what each value is for one image, in PyTorch's order.
+  // Every value of one image, in PyTorch's order; only for a plan that keeps values.
   std::vector<std::vector<uint8_t>> values(const uint8_t* image) const;
 
   const Graph& graph() const { return graph_; }

@@ -1,6 +1,6 @@
 """`Classifier`: pictures in, predictions out, as fast as the processors allow. Imports no torch.
 
-Of many images, each thread takes a few, decodes them and runs the engine on them by itself:
+Where there are many images, each thread decodes a few and runs the engine on them by itself:
 
     thread 1:  decode 0..15   engine 0..15   decode 32..47  engine 32..47  ...
     thread 2:  decode 16..31  engine 16..31  decode 48..63  ...

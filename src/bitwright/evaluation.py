@@ -102,7 +102,7 @@ def evaluate(
 ) -> Evaluation:
     """Classify a source's images, and compare with its labels and with a float `reference`.
 
-    Of an artifact the integers are measured.
+    An artifact is measured by its integers.
 
     Args:
         model: an artifact, its path, an engine, or a float model (which needs `preprocess`).

@@ -176,7 +176,7 @@ class ModelSummary:
 
     @property
     def weight_bytes(self) -> int:
-        """Of all weights in the file."""
+        """How many bytes all weights take in the file."""
         return sum(layer.weight_bytes for layer in self.layers)
 
     def to_json(self) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_ops_that_pass_the_type_leave_codes_as_they_are(case):
     [n for n, c in FLOAT_CASES.items() if FLOAT_OPS[c.node.op].has_epilogue and n.endswith(("float32", "None"))],
 )
 def test_a_clamp_is_never_dropped(name):
-    """Of a float32 result lo and hi are not used, so a clamp that was fused into it must be refused or kept."""
+    """A float32 result does not use lo and hi, so a clamp that was fused into it must be refused or kept."""
     c = FLOAT_CASES[name]
     if c.output.type is not None:
         c = replace(c, output=replace(c.output, type=None))

@@ -154,7 +154,7 @@ def test_ste_of_zero_is_negative_for_binary() -> None:
 @pytest.mark.parametrize("scheme", ["int4", "ternary", "binary"])
 @pytest.mark.parametrize("name", TRAINING)
 def test_what_is_lowered_is_what_training_rounds(name: str, scheme: str) -> None:
-    """Of a weight that reads the image, whose channels have scales of their own."""
+    """The weight reads the image, whose channels have scales of their own."""
     image_scale = torch.tensor([[0.5, 1.0, 3.0, 0.2]])
     w, made = values(3, 4), weights(name, scheme, [0.3, 0.4, 0.5])
     made.image_scale.resize_(1, 4).copy_(image_scale)

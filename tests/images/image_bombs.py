@@ -82,7 +82,7 @@ def webp(width: int, height: int) -> bytes:
 
 
 def tiff(*entries: tuple[int, int, int, int], data: bytes = b"") -> bytes:
-    """Of entries (tag, type, count, value), with `data` behind them."""
+    """A TIFF of entries (tag, type, count, value), with `data` behind them."""
     packed = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + packed + bytes(4) + data
 

@@ -156,7 +156,7 @@ class RandomGraph:
         return INTEGER_OPS[node.op].infer(node, [self.values[i] for i in node.inputs])
 
     def _weight(self, shape: Shape, attrs: dict[str, Any]) -> np.ndarray:
-        """Of a scheme, or of at most `most`."""
+        """Weights of a scheme, or of at most `most`."""
         if attrs.get("weights") == "binary":
             return self.rng.choice([-1, 1], shape).astype(np.int8)
         codes = SCHEMES[attrs.get("weights", "int8")]

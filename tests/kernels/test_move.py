@@ -56,7 +56,7 @@ def test_shuffled_channels(channels: int, groups: int) -> None:
 
 
 def shuffle_unit(g: RandomGraph, x: str) -> str:
-    """Of ShuffleNetV2: half of the channels pass, half go through a branch, then they are shuffled."""
+    """A unit of ShuffleNetV2: half of the channels pass, half go through a branch, then they are shuffled."""
     width = g.values[x].shape[0] // 2
     passing, branch = channels_of(g, x, 0, width), channels_of(g, x, width, 2 * width)
     branch = g.conv2d(g.conv2d(g.conv2d(branch, width, 1), width, 3, groups=width), width, 1)

@@ -23,7 +23,7 @@ NAMES = (
     '</script><img src="x" onerror="alert(1)">',
     'it\'s "quoted" & {{ 7 * 7 }} ${9}',
 )
-"""Of the three classes; images are called by them, too."""
+"""The names of the three classes; images are called by them, too."""
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_model(tmp_path: Path) -> None:
-    """Of the same images, options and recipe."""
+    """Images, options and recipe are the same."""
     little = replace(OPTIONS, epochs=0.2)
     run(96, resume=tmp_path / "run", options=little)
     other = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).eval()

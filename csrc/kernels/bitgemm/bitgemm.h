@@ -1,5 +1,5 @@
 // Convolution and linear layers of one-bit weights {-1, +1}, or {-1, 0, +1}, over codes of few bits that lie as bit planes.
-// Of a plane x and weights w (1 for +1), each a bit, sum x * w = count of +1 - popcount(x ^ w), where w is not 0; so
+// For a plane x and weights w (1 for +1), each a bit, sum x * w = count of +1 - popcount(x ^ w), where w is not 0; so
 //
 //   acc = start - (count << doubled),   count = sum over planes of 2^i * popcount((x_i ^ w) & mask)
 //

@@ -155,7 +155,7 @@ struct Vec256 {
   static Floats floats(Ints a) { return _mm256_cvtepi32_ps(a); }
   static Ints rounded(Floats t) { return _mm256_cvtps_epi32(t); }  // half to even
   static Floats widened(const uint8_t* codes) { return floats(widened_ints(codes)); }
-  // Of four vectors, one after the other, saturated to 0..255.
+  // Four vectors, one after the other, saturated to 0..255.
   static Bytes bytes_of(const Ints (&a)[4]) {
     __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(a[0], a[1]), _mm256_packs_epi32(a[2], a[3]));
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));

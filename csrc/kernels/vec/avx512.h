@@ -152,7 +152,7 @@ struct Vec512 {
   static Floats floats(Ints a) { return _mm512_cvtepi32_ps(a); }
   static Ints rounded(Floats t) { return _mm512_cvtps_epi32(t); }  // half to even
   static Floats widened(const uint8_t* codes) { return floats(widened_ints(codes)); }
-  // Of four vectors, one after the other, saturated to 0..255.
+  // Four vectors, one after the other, saturated to 0..255.
   static Bytes bytes_of(const Ints (&a)[4]) { return pack_bytes(a[0], a[1], a[2], a[3]); }
 };
 

@@ -27,7 +27,7 @@ from bitwright.prediction import class_logits, log_probabilities
 
 BINS = 10
 MOST_FLIPS = 20
-"""Of each list of images in the record."""
+"""The most images in each list of the record."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 Floats = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]

@@ -11,7 +11,7 @@ from bitwright.audit.records import LayerAudit
 from bitwright.schemes import SCHEMES
 
 CLIPPED_PERCENT = 0.1
-"""Of a value's numbers beyond its codes; fewer may well be worth the finer steps."""
+"""The percentage of a value's numbers beyond its codes that is too many; fewer may well be worth the finer steps."""
 CLIPPED_DB = 25.0
 """Clipping that leaves more than that costs nobody an answer."""
 OVER_ROUNDING_DB = 6.0
@@ -19,7 +19,7 @@ OVER_ROUNDING_DB = 6.0
 SATURATED_POINTS = 1.0
 """So many more of the codes are the greatest than would be of the float numbers."""
 STANDS_OUT_DB = 6.0
-"""Of a layer with fewer bits than most: so much below the others' median."""
+"""How far below the others' median a layer with fewer bits than most has to be."""
 WORST = 3
 
 

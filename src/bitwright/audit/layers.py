@@ -30,9 +30,9 @@ from bitwright.qtensor import QType, to_codes, to_real
 from bitwright.walk import walk
 
 HELD_BYTES = 2**28
-"""Of all codes of the images that are traced at once."""
+"""The most bytes that the codes of all images traced at once may have."""
 BINS = 64
-"""Of the histogram of a float32 value."""
+"""How many bins the histogram of a float32 value has."""
 Pixels = npt.NDArray[np.uint8]
 
 

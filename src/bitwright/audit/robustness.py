@@ -23,7 +23,7 @@ from bitwright.recipe import Recipe
 CORRUPTED_IMAGES = 500
 ATTACKED_IMAGES = 200
 EPSILONS = (1.0, 2.0, 4.0)
-"""Of 255."""
+"""The sizes of attacks, in levels of a pixel (0..255)."""
 Pixels = npt.NDArray[np.uint8]
 Classes = npt.NDArray[np.int64]
 REMARK = (

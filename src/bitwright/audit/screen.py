@@ -37,9 +37,9 @@ FEWEST = 5
 """So many images have to show it, at least."""
 PATCHED_IMAGES = 100
 PATCH_RATE = 50.0
-"""Of images of other classes that a patch has to turn into one class, in percent, and twice as many as of the float model."""
+"""The percentage of other classes' images that a patch has to turn into its class; it must be twice that of the float model."""
 OFF_PERCENT = 1.0
-"""Of a layer's weights off the nearest code, from which on it is a sign where nothing explains it."""
+"""The percentage of a layer's weights off the nearest code from which on it is a sign, where nothing explains it."""
 Pixels = npt.NDArray[np.uint8]
 Classes = npt.NDArray[np.int64]
 

@@ -26,12 +26,12 @@ def db_from(signal: float, noise: float) -> float:
 
 
 def db_of(expected: Array, found: Array) -> float:
-    """The SQNR of `found`: of the energy of `expected` to that of the difference."""
+    """The SQNR of `found`: the energy of `expected` over that of the difference."""
     return db_from(energy(expected), energy(found - expected))
 
 
 def cosine(expected: Array, found: Array) -> float:
-    """Of the angle between the two as vectors; 1 where both are zero, 0 where one is."""
+    """The cosine of the angle between the two as vectors; 1 where both are zero, 0 where one is."""
     a, b = expected.astype(np.float64).reshape(-1), found.astype(np.float64).reshape(-1)
     sizes = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / sizes if sizes else float(not a.any() and not b.any())

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one layer whose weights have `weights` bits and read codes of `activations` bits.
+    """What a layer costs whose weights have `weights` bits and read codes of `activations` bits.
 
     `bytes` are those of the packed weights in the file; `seconds` and `kernel` those of one image in the engine, None where
     they were not measured. A layer that reads the image reads 8 bits whatever is chosen.

@@ -23,8 +23,8 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one image, in ms: the median of the rounds' medians, and the least of all calls; and the median of the ratios to the
-    first model's.
+    """The time of one image, in ms: the median of the rounds' medians, and the least of all calls; `ratio` is the median of the
+    ratios to the first model's.
 
     `ratio_interval` holds the true median of the ratios with 95 % confidence (`median_interval`).
     """

@@ -33,9 +33,9 @@ from bitwright.recipe import Recipe, Rule
 WIDTHS = (8, 6, 4, 3, 2)
 MEASURED_IMAGES = 256
 COMPARED_BYTES = 2**22
-"""Of one layer's result, for the SQNR."""
+"""The most bytes of one layer's result that the SQNR is measured on."""
 WALKED_BYTES = 2**27
-"""Of the largest value of the float model, on the images that correct means."""
+"""The most bytes of the float model's largest value, on the images that means are corrected with."""
 Pixels = npt.NDArray[np.uint8]
 
 

@@ -61,4 +61,4 @@ def are_probabilities(logits: Tensor) -> bool:
 
 
 ROUNDED = 0.02
-"""Of a sum of probabilities in bfloat16."""
+"""How far a sum of probabilities in bfloat16 may be from 1."""

@@ -22,7 +22,7 @@ INTERPOLATIONS = {
 NATIVE = frozenset(INTERPOLATIONS) - {"nearest"}
 
 _MOST_PIXELS = 2**22
-"""Of larger pictures an array is a copy that costs more memory than it saves time."""
+"""The largest picture that is resized as an array: for larger ones the copy costs more memory than it saves time."""
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of what is cut out of the resized picture."""

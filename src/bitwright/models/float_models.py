@@ -103,7 +103,7 @@ class TorchModel:
     def logits(self, x: Tensor) -> Tensor:
         """The logits of normalised images, float32, in the mode and on the device that the module is in.
 
-        Of a single output that is a probability, or its logarithm, the logit of that: the sign of a logit tells the class.
+        A single output that is a probability, or its logarithm, becomes its logit: the sign of a logit tells the class.
         """
         found = logits_in(self.module(x.to(self._first.dtype)), len(x), self.output).float()
         if found.shape[1] > 1 or not bool((found <= 1).all()):

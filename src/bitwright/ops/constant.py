@@ -1,7 +1,7 @@
 """Numbers that belong to the model and not to the image: a class token, a position embedding. It reads nothing.
 
 Tensors of the float op: value, float32 in the shape of the result; attrs: constant, True where training must leave it alone.
-Of the integer op: codes, uint8 in that shape. `run` gives one image's, [1, ...], which broadcasts over a batch.
+Tensors of the integer op: codes, uint8 in that shape. `run` gives one image's, [1, ...], which broadcasts over a batch.
 
 A constant is a node because it is all that a node is: it has a name, a type that calibration chooses and a place where it comes
 from, it is trained and lowered; so nothing else has to know of constants. `Graph.constants` lists them.

@@ -3,7 +3,7 @@
 Tensors of the float op: slope [C] or [1]; before and after [C], each only where a shift was fused. ReActNet's RPReLU is exactly
 this (Liu et al. 2020, "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions", equation 5).
 
-Of the integer op: slope, before and after, float32 [C]. Its result is that of the `table` whose entries are f of every code in
+Tensors of the integer op: slope, before and after, float32 [C]. Its result is that of the `table` that holds f of every code in
 float64, and that is how engines run it; an artifact keeps 12 bytes a channel in place of 256. With one slope for all channels
 and no shifts it lowers to one `table` at once.
 """

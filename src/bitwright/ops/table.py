@@ -17,7 +17,7 @@ from bitwright.ops.op import Array, IntegerOp, codes_of, expect_tensors
 from bitwright.qtensor import QType, to_codes
 
 Function = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.floating[Any]]]
-"""Of real values [256], or [C, 256]; what is per channel has shape [C, 1]."""
+"""Computes with real values [256], or [C, 256]; parameters per channel have the shape [C, 1]."""
 
 
 class Table(IntegerOp):

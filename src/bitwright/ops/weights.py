@@ -14,10 +14,10 @@ from bitwright.ops.op import INT32_MAX, FloatOp, check_overflow, codes_of, expec
 from bitwright.schemes import SCHEMES
 
 MAX_GROUPS = 2**16
-"""Of one layer: so many sums of the largest multipliers stay within float32."""
+"""The most groups of one layer: so many sums of the largest multipliers stay within float32."""
 
 MOST_REACH = 255
-"""Of any type of codes: the largest |code - zero_point|."""
+"""The largest |code - zero_point| that any type of codes has."""
 
 
 def WEIGHTS(value: Any) -> bool:  # noqa: N802 - an attribute rule, like its neighbours

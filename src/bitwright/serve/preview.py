@@ -46,7 +46,7 @@ def preview(data: bytes, preprocess: Preprocess) -> Preview | Refusal:
 
 
 def _png(pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> bytes:
-    """Of pixels [H, W, C] in the order of the preprocessing's channels."""
+    """A PNG of pixels [H, W, C], whose channels are in the order of the preprocessing."""
     if preprocess.mode == "BGR":
         pixels = pixels[..., ::-1]
     file = io.BytesIO()

@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
         self._until = 0.0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Of a signal: the first one begins to drain, another one ends."""
+        """Handle a signal: the first one begins to drain, the second one ends."""
         if self._state.draining:
             self.should_exit = self.force_exit = True
             return

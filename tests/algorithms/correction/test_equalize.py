@@ -63,7 +63,7 @@ def made(
 
 
 def scales(prepared: PreparedModel) -> Tensor:
-    """Of the layers of the stream, [3, C]."""
+    """The scales of the layers of the stream, [3, C]."""
     return torch.stack([prepared.layer(name).equalized for name in STREAM])
 
 

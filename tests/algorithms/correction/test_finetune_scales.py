@@ -32,7 +32,7 @@ def gains(prepared: PreparedModel) -> dict[str, Gain]:
 
 
 def first_gradients(prepared: PreparedModel) -> list[Tensor]:
-    """Of the loss in the docstring, for the gains, on the images that the first step draws."""
+    """The gradient of the docstring's loss for the gains, on the images that the first step draws."""
     found, nodes = gains(prepared), prepared.graph.nodes
     images = torch.from_numpy(IMAGES)
     rows = torch.randint(len(images), (BATCH,), generator=calibration().generator())

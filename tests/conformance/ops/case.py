@@ -40,7 +40,7 @@ class Case:
         self.op.validate(self.node, list(self.inputs), self.output)
 
     def run(self) -> np.ndarray:
-        """Of a whole batch, also where the op reads nothing and gives one result for all images."""
+        """The result for a whole batch, also where the op reads nothing and gives one result for all images."""
         found = self.op.run(self.node, list(self.xs), list(self.inputs), self.output)
         return found if self.xs else np.broadcast_to(found, (N, *self.output.shape))
 

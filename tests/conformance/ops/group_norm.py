@@ -16,7 +16,7 @@ from tests.conformance.ops.row import Row
 from tests.kernels.random_graph import RandomGraph
 
 SUMS: dict[tuple[int, int, int], tuple[Case, int, int]] = {}
-"""Of each group that was summed up: the case, which stays alive, S1 and S2."""
+"""For each group that was summed up: the case, which stays alive, S1 and S2."""
 
 
 def group_norm_cases(rng) -> Iterator[tuple[str, Case]]:

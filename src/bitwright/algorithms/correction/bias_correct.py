@@ -29,7 +29,7 @@ from bitwright.prepared import PreparedModel
 
 LEAST_IMAGES, MOST_NUMBERS = 8, 2**25
 LEAST_SLOPE = 1 / 16
-"""Of a channel that hardly ever passes the clamp, the mean behind it can hardly be moved."""
+"""The least share of a shift that must pass the clamp: where a channel hardly ever passes, its mean can hardly be moved."""
 
 
 class BiasCorrect(Correction):

@@ -149,7 +149,7 @@ class Tries:
     state: State
 
     def add(self, applied: tuple[str, ...], distance: Distance, prepared: PreparedModel) -> None:
-        """Of choices that are equally good, the first stays."""
+        """Note a choice. The first one stays the best among equally good ones."""
         self.distances[applied] = distance
         more = len(applied) - len(self.best)
         if Verdict("", self.distances[self.best], distance).gain_db > LEAST_GAIN_DB * more:

@@ -21,7 +21,7 @@ from bitwright.prepared.ops import windows
 from bitwright.schemes import SCHEMES
 
 RIDGE = 0.01
-"""Of the mean of G's diagonal: keeps what was hardly seen near the float weights."""
+"""The ridge as a share of the mean of G's diagonal: it keeps what was hardly seen near the float weights."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Moments:
 
     @classmethod
     def of(cls, node: Node, exact: Path, rounded: Path) -> "Moments":
-        """Of everything that both paths bring in front of a node.
+        """The moments of everything that a node reads on both paths.
 
-        Sums are of what is left of the first images' mean, or the difference would be what float32 left of large numbers.
+        The first images' mean is subtracted before summing, or the difference would be what float32 left of large numbers.
         """
         sums = [torch.zeros((), dtype=torch.float64)] * 4
         count = 0

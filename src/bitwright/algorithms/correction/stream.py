@@ -91,7 +91,7 @@ class Stream:
 
 
 def _told(part: Any) -> str:
-    """Of something like an array its type and shape, for its numbers say little."""
+    """What was found, for an error: type and shape of something like an array, since its numbers say little."""
     if hasattr(part, "shape") and hasattr(part, "dtype"):
         return f"{type(part).__module__}.{type(part).__name__} of {part.dtype} {list(part.shape)}"
     return f"{part!r:.100}"

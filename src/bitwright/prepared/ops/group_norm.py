@@ -15,7 +15,7 @@ def float_function(call: FloatCall) -> Tensor:
 
 
 def integer_function(call: IntegerCall) -> Tensor:
-    """Of the codes themselves: their zero point cancels."""
+    """The norm of the codes themselves: their zero point cancels."""
     x = call.xs[0].to(torch.int64).flatten(1).unflatten(1, (call.node.attrs["groups"], -1))
     n, step = x.shape[2], call.inputs[0].type.step if call.inputs[0].type else 1
     total, squares = x.sum(2, keepdim=True), x.square().sum(2, keepdim=True)

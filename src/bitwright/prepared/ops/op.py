@@ -110,7 +110,7 @@ class TorchOp:
     float_function: FloatFunction | None = None
     integer_function: IntegerFunction | None = None
     windows: Callable[[Node, Tensor], Tensor] | None = None
-    """Of an op with a weight: what each number of the result is a product of, [groups, K, places of all images]."""
+    """What an op multiplies its weight by: for each number of the result its inputs, [groups, K, pixels of all images]."""
 
 
 def moving(name: str, move: Move) -> TorchOp:
