@@ -30,7 +30,7 @@ class PerProcess {
     if (owned->process == fork_count()) return *owned->of_process;
     auto fresh = std::make_unique<Owned>(Owned{make_(), fork_count()});
     if (here_.compare_exchange_strong(owned, fresh.get())) owned = fresh.release();
-    return *owned->of_process;  // that of another thread, if it was faster
+    return *owned->of_process;  // another thread's, if it was faster
   }
 
  private:

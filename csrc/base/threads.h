@@ -19,7 +19,7 @@ void wait_for_zero(const std::atomic<int>& left);
 
 class ThreadPool {
  public:
-  // Fewer where the system has no room for so many.
+  // Runs on `threads` threads, the caller's included; on fewer where the system has no room for so many.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   int threads() const { return static_cast<int>(workers_.size()) + 1; }

@@ -30,8 +30,8 @@ bool is_free(const Graph& graph, const Layer& layer) {
 
 // The last of a chain of moves does them all, where nothing else reads a value in between.
 void fuse_moves(const Graph& graph, Layers& layers) {
-  std::vector<int64_t> taken(graph.values.size(), 0);  // by moves, of each value
-  std::vector<int> others(graph.values.size());        // that read it, too
+  std::vector<int64_t> taken(graph.values.size(), 0);  // elements that moves read of each value
+  std::vector<int> others(graph.values.size());        // how many other nodes read it
   for (size_t i = 0; i < others.size(); ++i) others[i] = layers.readers(static_cast<int>(i));
   for (const Layer& layer : layers) {
     if (!layer.op->traits.view) continue;

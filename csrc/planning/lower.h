@@ -1,4 +1,4 @@
-// From the graph to steps: what is fused, what is a view, what is copied, and which kernel runs.
+// Turns the graph into steps: what is fused, what is a view, what is copied, and which kernel runs.
 #pragma once
 
 #include <memory>

@@ -45,7 +45,7 @@ class Contexts {
   Contexts(Make make, size_t most);
   size_t made() const;
 
-  // As many contexts as `wanted` where they are free or may be made, at least one; given back when it goes.
+  // Lends up to `wanted` contexts, those that are free or may be made, but at least one; its destructor returns them.
   class Lease {
    public:
     Lease(Contexts& contexts, size_t wanted);

@@ -23,7 +23,7 @@ size_t most_scratch(const Lowered& lowered) {
   return most;
 }
 
-// As a caller gets it.
+// A value as a caller gets it.
 int64_t bytes_of(const Value& value) { return value.count() * (value.is_float ? 4 : 1); }
 
 }  // namespace
@@ -48,7 +48,7 @@ Plan::Plan(Graph graph, Features features, int threads, bool keep_values)
 
 Lowered Plan::lowered(bool keep_values) {
   ThreadPool& pool = pool_.here();
-  threads_ = pool.threads();  // those that could be started; no child of fork() starts more
+  threads_ = pool.threads();  // how many could be started; no child of fork() starts more
   return lower(graph_, features_, keep_values, pool);
 }
 

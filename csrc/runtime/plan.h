@@ -34,7 +34,7 @@ class Plan {
 
   const Graph& graph() const { return graph_; }
   int threads() const { return threads_; }
-  size_t contexts() const { return contexts_.here().made(); }  // that have been made; there is a most of them
+  size_t contexts() const { return contexts_.here().made(); }  // how many have been made; their number is bounded
   Features features() const { return features_; }
   size_t arena_bytes() const { return lowered_.layout.arena_bytes(); }
   int64_t image_bytes() const { return graph_.values[0].count() / graph_.values[0].channels() * graph_.pixel_channels(); }

@@ -31,12 +31,12 @@ from bitwright.prepared import PreparedModel
 
 MEMORY_BYTES = 2**31
 AGAIN = 64
-"""So many images are enough to see again what a correction has scaled: the extremes are known from all of them."""
+"""How many images are looked at again after a correction has scaled channels: the extremes are known from all images."""
 HELD_OUT, FEW_HELD_OUT = 448, 64
-"""At most so many images judge the corrections: all that no correction needs to see, or a quarter of all, whichever is more;
-where there are few, up to half of them until there are 64."""
+"""The most images that judge the corrections: all that no correction needs to see, or a quarter of all, whichever is more.
+Where there are few images, up to half of them judge, until there are 64."""
 LEAST_IMAGES = 16
-"""Where there are fewer, none are held out: the corrections are judged on what they have seen."""
+"""The fewest images of which some are held out; below that, corrections are judged on what they have seen."""
 
 
 def calibrate(

@@ -13,7 +13,7 @@ NEARLY_EQUAL = 2.0
 FEW_LEVELS = 8
 """A set whose darkest and brightest pixel differ by less was scaled wrongly, or shows nothing."""
 COPIES = 4
-"""So many images for each different one, on average, are too many."""
+"""How many copies of each different image, on average, are too many."""
 
 
 class Seen:

@@ -88,7 +88,7 @@ def _by_name(source: ImageSource, names: tuple[str, ...], known: ClassNames | No
 
 
 def _by_order(source: ImageSource, names: tuple[str, ...], count: int) -> Fitted:
-    """Only the source has names."""
+    """The labels of a source that has names for its classes, where the model has none."""
     numbers, places = _numbers(names), np.arange(len(names))
     if numbers is not None and (numbers < count).all():
         if len(names) == count and (numbers != places).any():

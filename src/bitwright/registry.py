@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 GROUP = "bitwright."
-"""In front of a kind: the group of its entry points."""
+"""The prefix that, with a kind behind it, names the group of that kind's entry points."""
 NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 
 

@@ -30,6 +30,13 @@ def test_every_public_name_is_on_a_page(name: str):
     assert name in listed or f"::: {thing.__module__}.{name}\n" in PAGES
 
 
+@pytest.mark.parametrize(
+    "package", ["audit", "budget", "engine", "gates", "images", "models", "report", "serve", "training"]
+)
+def test_every_package_for_users_has_a_page(package: str):
+    assert f"::: bitwright.{package}." in PAGES
+
+
 def arguments(thing: Any) -> list[str]:
     """Fields of a dataclass, arguments of anything else: none of a protocol, and a single one is in the first line anyway."""
     if dataclasses.is_dataclass(thing):

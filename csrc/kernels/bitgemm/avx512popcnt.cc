@@ -24,7 +24,7 @@ constexpr int kDiffer = truth_table([](bool x, bool w, bool mask) { return (x !=
 // The carry of three bits whose running sums are given.
 constexpr int kCarry = truth_table([](bool a, bool ab, bool abc) { return a + (a != ab) + (ab != abc) >= 2; });
 
-// In assembly, because gcc copies the first operand of each intrinsic, which costs a quarter of the speed.
+// Written in assembly, because gcc copies the first operand of each intrinsic, which costs a quarter of the speed.
 template <int kTable>
 inline void ternary(__m512i& a, __m512i b, __m512i c) {
   __asm__("vpternlogd %3, %2, %1, %0" : "+v"(a) : "v"(b), "v"(c), "i"(kTable));

@@ -20,7 +20,7 @@ struct BitgemmParams {
   int planes, doubled;
   bool masked;           // some weights are 0
   int packed_planes;     // of the output, or 0: codes or floats, a lane each
-  const int32_t* start;  // that of (y, x) is start + start_rows[y] + start_columns[x]: one for each channel (padded to 64)
+  const int32_t* start;  // for (y, x) it is start + start_rows[y] + start_columns[x]: one for each channel (padded to 64)
   const int32_t* start_rows;
   const int32_t* start_columns;
   // Where not null, the epilogue of a packed output of one plane: bit = (acc >= threshold) ^ flip.

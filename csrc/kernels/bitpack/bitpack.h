@@ -1,4 +1,4 @@
-// From codes, a byte each, to bit planes of 32 channels a word, for bit-gemm; with the table of a `table` op on the way.
+// Packs codes, a byte each, into bit planes of 32 channels a word, for bit-gemm; a `table` op's table may be applied first.
 #pragma once
 
 #include "kernels/kernel.h"

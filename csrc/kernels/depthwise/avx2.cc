@@ -34,7 +34,7 @@ class Runner {
   }
 
  private:
-  static constexpr int kOuts = 4;  // that share weights, and the epilogue's numbers
+  static constexpr int kOuts = 4;  // outputs that share weights, and the epilogue's numbers
 
   BITWRIGHT_INLINE void sums(const uint8_t* const (&windows)[kOuts], const int16_t* w, int c, __m256i (&acc)[kOuts][2]) const {
     unrolled<2>([&](auto v) BITWRIGHT_INLINE {

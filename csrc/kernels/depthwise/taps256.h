@@ -40,7 +40,7 @@ struct TapSets {
     return static_cast<const Weight*>(p.weights) + static_cast<ptrdiff_t>(c) * kTaps * count(p);
   }
 
-  // From the first byte of a window to each tap.
+  // The distance in bytes from the start of a window to each tap.
   static void offsets(const DepthwiseParams& p, ptrdiff_t (&to)[kMostOffsets]) {
     for (int tap = 0; tap < kTaps * count(p); ++tap) {
       int there = tap < taps(p) ? tap : taps(p) - 1;

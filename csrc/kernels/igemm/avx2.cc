@@ -43,7 +43,7 @@ struct Pairs {
     });
   }
 
-  // As intrinsics gcc adds products first, and has no registers left for the sums.
+  // Written in assembly: from intrinsics gcc adds products first, and has no registers left for the accumulators.
   BITWRIGHT_INLINE static void multiply_add(__m256i& acc, __m256i codes, __m256i weights) {
     __m256i products;
     __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(acc), "=&x"(products) : "x"(codes), "x"(weights));

@@ -14,7 +14,7 @@ struct Dpbusd {
     return _mm256_dpbusd_avx_epi32(acc, codes, weights);
   }
 
-  // In assembly, because gcc 12 spills and reloads each accumulator around the intrinsic.
+  // Written in assembly, because gcc 12 spills and reloads each accumulator around the intrinsic.
   BITWRIGHT_INLINE static void multiply_add_in_place(__m256i& acc, __m256i codes, __m256i weights) {
     __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(codes), "x"(weights));
   }

@@ -23,7 +23,7 @@ constexpr int kLeastBlock = 32;  // channels, so that a pixel's are half a cache
 // Channels of a unit: whole groups.
 constexpr int block_of(const NormParams& p) { return (kLeastBlock + p.group - 1) / p.group * p.group; }
 
-// In a thread's scratch memory: what the second pass needs of each channel of the block.
+// What the second pass needs of each channel of the block; it lies in a thread's scratch memory.
 struct Channels {
   Channels(const NormParams& p, uint8_t* scratch, int first)
       : room((block_of(p) + 127) / 64 * 64),
@@ -33,7 +33,7 @@ struct Channels {
         first(first),
         last(first + block_of(p) < p.in.c ? first + block_of(p) : p.in.c) {}
 
-  // From sums of channels to those of their group, and r.
+  // Adds the sums of channels up to those of their group, and computes r.
   void finish(const NormParams& p) {
     const int64_t n = int64_t{p.in.h} * p.in.w * p.group;
     for (int c = 0; c < last - first; c += p.group) {

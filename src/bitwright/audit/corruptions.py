@@ -52,7 +52,7 @@ def jpeg(pixels: Pixels, quality: float) -> Pixels:
 
 
 def brightness(pixels: Pixels, added: float) -> Pixels:
-    """So much is added to each number, of 255."""
+    """Pixels with `added`, in levels of 0..255, added to each number."""
     return _pixels(pixels.astype(np.float64) + added)
 
 

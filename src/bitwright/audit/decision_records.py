@@ -106,7 +106,7 @@ class DecisionAudit:
     integer_reliability: Reliability | None
     margin: MarginShift
     flips: tuple[Flip, ...]
-    """Those of the highest confidence first; some at most."""
+    """The flips of the highest confidence first, up to a limit."""
     disagreeing: tuple[Flip, ...]
     """The images on which the two differ most, by divergence."""
 

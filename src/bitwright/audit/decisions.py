@@ -61,7 +61,7 @@ class Answers:
         return found
 
     def margins(self, classes: Classes) -> Floats:
-        """By how much the logit of each image's class exceeds all others."""
+        """How much the logit of each image's class exceeds all others."""
         rows = np.arange(len(classes))
         others = self.of_classes.copy()
         others[rows, classes] = -np.inf
@@ -138,7 +138,7 @@ def _kinds(one: Classes, other: Classes, labels: Classes | None) -> list[str]:
 
 
 def share(count: int, images: int) -> Share:
-    """So many of some images, with the exact interval."""
+    """A share of images in percent, with its exact interval."""
     lo, hi = exact_interval(count, images)
     return Share(count, images, 100 * count / images, (100 * lo, 100 * hi))
 

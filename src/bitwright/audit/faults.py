@@ -1,4 +1,4 @@
-"""From what was measured of the layers to what is wrong with them: `layer_faults`, the worst first.
+"""`layer_faults` finds what is wrong with layers from what was measured of them, the worst first.
 
 A fault is something that neither the recipe nor a correction explains. Besides, the layers that lose most are named.
 """
@@ -15,9 +15,9 @@ CLIPPED_PERCENT = 0.1
 CLIPPED_DB = 25.0
 """Clipping that leaves more than that costs nobody an answer."""
 OVER_ROUNDING_DB = 6.0
-"""So much more than rounding does clipping have to lose before a range is called wrong: the best one loses about as much."""
+"""How much more clipping than rounding has to lose before a range is called wrong: the best range loses as much by both."""
 SATURATED_POINTS = 1.0
-"""So many more of the codes are the greatest than would be of the float numbers."""
+"""How many points more of the codes are the greatest one than of the float model's numbers."""
 STANDS_OUT_DB = 6.0
 """How far below the others' median a layer with fewer bits than most has to be."""
 WORST = 3
@@ -60,7 +60,7 @@ def _fault(layer: LayerAudit, first: LayerAudit, usual: Counter[str], middle: fl
 
 
 def _another_model(layers: tuple[LayerAudit, ...]) -> Fault | None:
-    """Where most layers have other weights, these were trained, or are another model's: no layer can be blamed for it."""
+    """Where most layers have other weights, they were trained or are another model's, and no single layer is to blame."""
     weighted = [layer for layer in layers if layer.weight is not None]
     other = [layer for layer in weighted if layer.weight and layer.weight.beyond > 0.01 * sum(layer.weight.histogram)]
     if len(other) < 3 or 2 * len(other) <= len(weighted):

@@ -37,7 +37,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def layer_images(artifact: Artifact, wanted: int) -> int:
-    """So many of the wanted images as fit into memory with all their values."""
+    """How many of the wanted images fit into memory with all their values."""
     largest = sum(int(np.prod(value.shape)) for value in artifact.graph.values.values())
     return max(1, min(wanted, HELD_BYTES // (2 * largest)))
 

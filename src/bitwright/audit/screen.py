@@ -34,7 +34,7 @@ from bitwright.prediction import classes_of
 
 SURE = 1e-3
 FEWEST = 5
-"""So many images have to show it, at least."""
+"""The fewest images that have to show it."""
 PATCHED_IMAGES = 100
 PATCH_RATE = 50.0
 """The percentage of other classes' images that a patch has to turn into its class; it must be twice that of the float model."""

@@ -16,9 +16,9 @@ from bitwright.prepared.layer import Layer
 from bitwright.schemes import SCHEMES
 
 EXPLAINED = 1.6
-"""So many codes away from its float weight a correction that rounds may put a code: the nearest, or a neighbour."""
+"""How far from its float weight a correction that rounds may put a code, in codes: the nearest one, or a neighbour."""
 EXPLAINED_IN_TURN = 6.5
-"""Where each code makes up for the errors of those before it, as in `gptq`, or scales are fine-tuned afterwards."""
+"""How far a code may be where it makes up for the errors of those before it, as in `gptq`, or scales are fine-tuned."""
 FITS = 0.35
 """A stored multiplier may differ by that much from the median of what single weights ask for: few bits tell it badly."""
 IN_TURN = {"gptq", "reconstruct", "finetune_scales", "bn_restat"}
@@ -96,7 +96,7 @@ class Weights:
 
 
 def weights_of(layer: Layer, node: Node, x: Value, y: Value, algorithms: tuple[str, ...]) -> Weights:
-    """Those of a layer and its integer node, which reads `x` and writes `y`."""
+    """The weights of a layer and its integer node, which reads `x` and writes `y`."""
     real, codes = real_weight(layer, node, x), node.tensors["weight"]
     stored = stored_steps(layer, node, x, y)
     gain, shift = gain_and_shift(layer, len(codes))

@@ -42,7 +42,7 @@ RUNGS = (
     Rung(("equalize", "adaround", "bias_correct"), "weights are rounded to what leaves a layer's result closest"),
     Rung(("equalize", "reconstruct", "bias_correct"), "blocks of layers learn to give the float model's results"),
 )
-"""From cheap to expensive."""
+"""The steps that are tried, from cheap to expensive."""
 
 
 @dataclass(frozen=True)

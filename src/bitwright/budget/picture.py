@@ -18,7 +18,7 @@ Scale = Callable[[float], float]
 
 
 class Axis(NamedTuple):
-    """From values to places, the ticks on the way, and how to write them."""
+    """An axis: where values lie, its ticks, and how they are written."""
 
     at: Scale
     ticks: list[float]

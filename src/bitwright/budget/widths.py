@@ -1,4 +1,4 @@
-"""From sensitivities to a problem for `programme.py`, and from its choices to recipes."""
+"""Turns sensitivities into a problem for `programme.py`, and its choices into recipes."""
 
 import glob
 from collections import Counter

@@ -77,7 +77,7 @@ class Worker:
 
 
 def available_jobs() -> int:
-    """As many processes as this one may use processors."""
+    """One process for each processor that this process may use."""
     return len(os.sched_getaffinity(0))
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stderr
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No log records, warnings or standard error for a while: torch.export reports failures at length before it raises."""
+    """Silences log records, warnings and standard error: torch.export reports failures at length before it raises."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

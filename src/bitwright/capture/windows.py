@@ -37,7 +37,7 @@ def rounded_up(size: Pair, kernel: Pair, stride: Pair, padding: Sides, dilation:
 def divisors(
     out: Pair, size: Pair, kernel: Pair, stride: Pair, padding: Sides, counted: Sides
 ) -> npt.NDArray[np.int64]:
-    """By what each window's sum is divided: how many of its taps are inside the image grown by `counted`; int64 `out`."""
+    """What each window's sum is divided by: how many of its taps lie inside the image grown by `counted`; int64 `out`."""
     rows, columns = (
         _taps(size[i], out[i], kernel[i], stride[i], padding[i], (counted[i], counted[i + 2])) for i in (0, 1)
     )

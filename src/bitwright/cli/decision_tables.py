@@ -9,7 +9,7 @@ from bitwright.cli.output import print_pairs, print_table
 
 CLASSES = 10
 IMAGES = 8
-"""So many rows of a table, at most; the JSON has more."""
+"""The most rows of a table; the JSON has more."""
 FLIP_COLUMNS = ("image", "label", "float", "sure %>", "integer", "sure %>", "KL>", "")
 CLASS_COLUMNS = (
     "class",

@@ -18,7 +18,7 @@ BACKENDS = {"native": "bitwright.engine.native", "reference": "bitwright.engine.
 """Each a module with `make(graph, threads, isa, encoder)`; the first is the default where the extension module was built."""
 
 MOST_THREADS = 1024
-"""More would share no layer; each has a stack and memory of its own."""
+"""The most threads. More would share no layer, and each has a stack and memory of its own."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def make_backend(
 
 
 def _thread_count(threads: Any) -> int:
-    """As an int; EngineError for what is no number of threads. NumPy's integers count, True does not."""
+    """A number of threads as an int; EngineError for anything else. NumPy's integers count, True does not."""
     try:
         count = 0 if isinstance(threads, bool) else operator.index(threads)
     except TypeError:

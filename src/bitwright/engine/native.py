@@ -145,7 +145,7 @@ def _description(graph: Graph) -> tuple[list[tuple[Any, ...]], list[tuple[Any, .
 
 
 def _encoder(encoder: Encoder | None) -> tuple[str, int, npt.NDArray[np.uint8] | None] | None:
-    """As the extension module takes it."""
+    """An encoder as the extension module takes it."""
     if encoder is None:
         return None
     return encoder.native, encoder.planes, encoder.table if isinstance(encoder, Pointwise) else None

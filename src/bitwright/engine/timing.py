@@ -47,7 +47,7 @@ def time_engine(artifact: Artifact, threads: int | None, batch: int, rounds: int
 
 
 def random_images(artifact: Artifact, batch: int) -> npt.NDArray[np.uint8]:
-    """At least a batch, uint8 [N, H, W, C]: VERIFIED different images, over and over."""
+    """At least a batch of images, uint8 [N, H, W, C]: VERIFIED different ones, repeated."""
     few = np.random.default_rng(SEED).integers(0, 256, (VERIFIED, *artifact.preprocess.shape), np.uint8)
     return few[np.arange(max(batch, VERIFIED)) % VERIFIED]
 

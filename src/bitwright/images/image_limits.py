@@ -74,7 +74,7 @@ class Metered:
         self._bytes_left = 4 * size + 2**20
 
     def read(self, size: int = -1) -> bytes:
-        """As of any file. ImageError where this was once too often."""
+        """Read as from any file. ImageError where it was read too often."""
         data = self._file.read(size)
         self._reads_left -= 1
         self._bytes_left -= len(data)
@@ -89,7 +89,7 @@ class Metered:
         return self._file.tell()
 
     def unmetered(self) -> None:
-        """From here on, the picture itself is read: pixel by pixel, by some decoders."""
+        """Begin to read the picture itself, which some decoders do pixel by pixel."""
         self._reads_left = self._bytes_left = 2**62
 
 

@@ -1,4 +1,4 @@
-"""From a picture to what a model eats: resize, centre crop, uint8 pixels, perhaps bits; and what they mean as real numbers.
+"""Turns a picture into what a model reads: resize, centre crop, uint8 pixels, perhaps bits; and their real values.
 
 It is part of the artifact, so that training, evaluation and the engine can't disagree about a single pixel. Resizing is
 PIL's and the sizes are torchvision's, so that a model trained behind torchvision's transforms sees what it was trained on.

@@ -89,7 +89,7 @@ class TorchModel:
         return captured(self.model, shape, self.output)
 
     def predict(self, images: Images) -> Logits:
-        """In eval mode, in the type of its parameters and where these are. ModelError where it returns no logits."""
+        """Logits of the module in eval mode, in its parameters' type and on their device. ModelError where it returns none."""
         modes = [(module, module.training) for module in self.module.modules()]
         self.module.eval()
         try:

@@ -58,7 +58,7 @@ class AvgPool2d(FloatOp, IntegerOp):
 
 
 def average(acc: Array, node: Node, output: Value) -> Array:
-    """From a sum to codes, or to float32."""
+    """Turns a sum into codes, or into float32."""
     t = epilogue.with_zero_point(acc.astype(np.float32) * node.tensors["m"], output)
     if output.type is None:
         return t

@@ -56,7 +56,7 @@ class Integers:
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[object]:
-    """Where autocast is on for the device of x: off."""
+    """A context without autocast on the device of x; it does nothing where autocast is off."""
     kind = x.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)

@@ -16,7 +16,7 @@ class Scheme(ABC):
 
     name: str
     bits: float
-    """On disk, of each weight."""
+    """Bits of each weight on disk."""
     lo: int
     hi: int
     """The greatest number, and the greatest code of an activation."""

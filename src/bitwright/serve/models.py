@@ -133,7 +133,7 @@ class Models:
 
     @property
     def all(self) -> list[ServedModel]:
-        """In the order in which they were named."""
+        """The models in the order in which they were named."""
         return list(self._served.values())
 
     def get(self, name: str | None, version: str | None = None) -> ServedModel:
@@ -171,7 +171,7 @@ class Models:
         self._take(new)
 
     def _take(self, served: ServedModel) -> None:
-        """From now on; requests that are in a lane of the old version are answered by it."""
+        """Serve a model from now on. Requests in a lane of its old version are still answered by that version."""
         self._served[served.name] = served
         self._metrics.model_info.labels(served.name, served.version).set(1)
         log("serving", model=served.name, version=served.version, path=str(served.path))

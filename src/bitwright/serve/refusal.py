@@ -22,5 +22,5 @@ class Refusal(Exception):
 
 
 def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """In ASCII, and without NaN, which is no JSON."""
+    """The body in ASCII, and without NaN, which is no JSON."""
     return Response(json.dumps(document, allow_nan=False), status, headers, JSON)

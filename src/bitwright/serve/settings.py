@@ -9,7 +9,7 @@ from bitwright.errors import ServeError
 
 MAX_HEADER_BYTES = 32 * 1024
 HEADER_SECONDS = 10.0
-"""From a connection's first byte, or its opening, to the end of the headers."""
+"""The seconds from a connection's first byte, or its opening, to the end of the headers."""
 WRITE_SECONDS = 30.0
 """How long a client may leave an answer unread."""
 MAX_CONNECTIONS = 1024

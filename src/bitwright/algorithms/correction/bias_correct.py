@@ -52,7 +52,7 @@ class BiasCorrect(Correction):
             calibration.progress((i + 1) / len(nodes))
 
     def _images(self, prepared: PreparedModel) -> int:
-        """Fewer where values are large: those have more places."""
+        """Fewer images where values are large, which have more pixels each."""
         widest = max(math.prod(value.shape) for value in prepared.graph.values.values())
         return min(self.most_images, max(LEAST_IMAGES, MOST_NUMBERS // widest))
 

@@ -21,7 +21,7 @@ from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 
 MOST = 2.0
-"""A greater change than by this factor is chance, or a channel that is never on."""
+"""The greatest factor that is believed: a greater one is chance, or a channel that is never on."""
 
 
 class BnRestat(Correction):

@@ -20,7 +20,7 @@ class Correction(ABC):
     quick: ClassVar[bool] = False
     """True where it takes no longer than a few passes over its images: it is then tried with and without others."""
     most_images: ClassVar[int] = 128
-    """So many images are enough."""
+    """How many images are enough for it."""
 
     def check(self, prepared: PreparedModel) -> None:  # noqa: B027 - most suit every model
         """RecipeError where it makes no sense for this model."""

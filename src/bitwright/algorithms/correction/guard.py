@@ -96,7 +96,7 @@ class Yardstick:
     logits: Tensor
 
     def distance(self, prepared: PreparedModel) -> Distance:
-        """That of the integer model of this moment, as the engine runs it."""
+        """The distance of the integer model of this moment, as the engine runs it."""
         engine = Engine(Artifact(prepared.lower(), prepared.preprocess))
         batches = [slice(start, start + 32) for start in range(0, len(self.images), 32)]
         found = torch.cat([torch.from_numpy(engine(self.images[rows].numpy())) for rows in batches]).double()

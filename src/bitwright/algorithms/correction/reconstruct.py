@@ -48,7 +48,7 @@ ROUNDED = 0.5
 FIRST = 0.8
 """How near to the codes that it starts from h is, on the way from the float weight."""
 JUDGED = 8
-"""So many batches tell whether a block is better for what was learned."""
+"""How many batches tell whether a block is better for what was learned."""
 BEGUN = 0.3
 """The share of the work that finding those takes."""
 

@@ -75,7 +75,7 @@ class IntegerCall:
         return self.store(t if self.output.type is None else t + self.output.type.one_shift)
 
     def epilogue(self, acc: Tensor) -> Tensor:
-        """From an accumulator to codes or float32: m, b and `finish`."""
+        """Turns an accumulator into codes or float32: m, b and `finish`."""
         t = acc.to(torch.float32) * self.tensors["m"].reshape(self.output.column)
         return self.finish(t + self.tensors["b"].reshape(self.output.column))
 
