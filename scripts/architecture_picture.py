@@ -34,7 +34,7 @@ BOXES = {
     "graph": Box(1, 0, "capture", "capture/capture.py", TORCH),
     "fused": Box(2, 0, "fuse", "capture/fuse.py", TORCH),
     "prepared": Box(3, 0, "prepared model", "prepared/model.py", TORCH),
-    "calibrated": Box(4, 0, "calibrate, correct", "quantization.py", TORCH),
+    "calibrated": Box(4, 0, "calibrate, correct", "calibration.py", TORCH),
     "trained": Box(5, 0, "train", "training/trainer.py", TORCH),
     "artifact": Box(3, 1, "artifact", "artifact.py", PLAIN),
     "reference": Box(4, 1, "NumPy reference", "engine/reference.py", PLAIN),

@@ -14,7 +14,7 @@ CHANGED = {
     "Tries": "the best of several tries so far",
     "Trials": "remedies that were tried so far",
     "_Study": "an audit on its way",
-    "_Walk": "where a walk through two models is",
+    "_Both": "what a walk through two models has computed",
     "_Waiting": "a job that is still to be answered",
 }
 """Dataclasses that are not frozen, and why."""
