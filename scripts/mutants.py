@@ -72,7 +72,7 @@ PARTS = {
     "images/encoders": (f"{CONFORMANCE}/test_encoders.py",),
     "zoo": ("tests/prepared/test_equality.py", "tests/models"),
     "graph.py": ("tests/artifact", f"{CONFORMANCE}/test_ops.py"),
-    "walk.py": ("tests/models/test_graph_model.py", f"{CONFORMANCE}/test_ops.py"),
+    "walk.py": ("tests/test_walk.py", "tests/models/test_graph_model.py"),
     "calibration.py": ("tests/test_quantization.py", "tests/conformance/test_corrections.py"),
     "quantization.py": ("tests/test_quantization.py", "tests/conformance/test_corrections.py"),
 }

@@ -184,13 +184,13 @@ def _calibrate_without_images(
 
 
 def expect_seed(seed: int) -> None:
-    """CalibrationError unless it is a seed: a whole number of 32 bits."""
+    """Raise CalibrationError unless it is a seed: a whole number of 32 bits."""
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
         raise CalibrationError(f"expected a whole number from 0 to {2**32 - 1} as the seed, found {seed!r:.100}")
 
 
 def expect_prepared(prepared: object) -> None:
-    """ModelError unless it is what `prepare` returns."""
+    """Raise ModelError unless it is what `prepare` returns."""
     if not isinstance(prepared, PreparedModel):
         raise ModelError(
             f"expected a prepared model, found {type(prepared).__name__}; bitwright.prepare(model, preprocess=...) makes one, "

@@ -17,7 +17,7 @@ COPIES = 4
 
 
 class Seen:
-    """Collects what is needed to know, batch by batch, in bounded memory."""
+    """Collects statistics of the images, batch by batch, in bounded memory."""
 
     def __init__(self) -> None:
         self.images = self.constant = 0

@@ -65,7 +65,7 @@ class Answers:
 
     @property
     def agreement_interval(self) -> tuple[float, float]:
-        """What holds the true agreement with 95 % confidence, in percent."""
+        """The interval that holds the true agreement with 95 % confidence, in percent."""
         lo, hi = exact_interval(self.agreed, self.drop.images)
         return 100 * lo, 100 * hi
 

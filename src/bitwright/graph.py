@@ -109,14 +109,14 @@ class Graph:
         return replace(self, output=renamed.get(self.output, self.output), others=others)
 
     def pruned(self) -> "Graph":
-        """The same graph without what no output depends on."""
+        """The same graph without nodes that no output depends on."""
         nodes = live(self.nodes, self.outputs)
         names = {*self.inputs, *(node.name for node in nodes)}
         return replace(self, nodes=nodes, values={name: value for name, value in self.values.items() if name in names})
 
     @property
     def constants(self) -> dict[str, Node]:
-        """What belongs to the model and not to the image, by the name of its value."""
+        """The nodes whose values belong to the model and not to the image, by name."""
         return {node.name: node for node in self.nodes if not node.inputs}
 
     def consumers(self) -> dict[str, list[Node]]:

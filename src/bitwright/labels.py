@@ -167,7 +167,7 @@ def _near(name: str, known: ClassNames) -> str:
 
 
 def _used(source: ImageSource, names: tuple[str, ...]) -> dict[int, str]:
-    """The names that an image has, by their place."""
+    """The class names that at least one image has, by number."""
     assert source.labels is not None
     return {int(i): names[i] for i in np.unique(source.labels)}
 

@@ -8,19 +8,19 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Somebody to tell. Both methods return at once and raise nothing, or the work stops with what they raise."""
+    """Receives how far a work is. Both methods return at once and raise nothing, or the work stops with what they raise."""
 
     def at(self, what: str, done: float, total: float, details: object = None) -> None:
         """`done` of `total` of the step called `what` are done; `details`, if any, print as what is known of it by now."""
         ...
 
     def say(self, text: str) -> None:
-        """A sentence that whoever waits has to know."""
+        """Pass on a sentence that the user has to know."""
         ...
 
 
 class Silent:
-    """Nobody to tell."""
+    """Ignores all progress."""
 
     def at(self, what: str, done: float, total: float, details: object = None) -> None:
         """Do nothing."""

@@ -99,7 +99,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return found
 
     def origin(self, name: str) -> Foreign | None:
-        """Where the thing called so comes from; None where it is ours."""
+        """Where the thing of this name comes from; None where it is bitwright's."""
         return None if name in self.ours else self._foreign(name)[1]
 
     def add(self, name: Any, thing: object) -> None:
@@ -173,7 +173,7 @@ def instance_of(kind: type[T], name: str, thing: object, what: str) -> T:
 
 
 def expect_name(name: str, thing: object, what: str) -> None:
-    """PluginError unless the thing calls itself so."""
+    """Raise PluginError unless the thing's own name is this one."""
     if getattr(thing, "name", None) != name:
         raise PluginError(
             f"the {what} {name!r} calls itself {getattr(thing, 'name', None)!r:.100}; its `name` has to be the same"
@@ -181,7 +181,7 @@ def expect_name(name: str, thing: object, what: str) -> None:
 
 
 def _module_of(thing: object) -> str:
-    """Where a thing, or what it is an object of, is defined: module:name."""
+    """Where a thing or its class is defined, as module:name."""
     defined: Any = thing if hasattr(thing, "__qualname__") else type(thing)
     return f"{defined.__module__}:{defined.__qualname__}"
 

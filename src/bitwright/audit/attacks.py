@@ -26,7 +26,7 @@ Logits = Callable[[Tensor], Tensor]
 
 
 def through_float(prepared: PreparedModel) -> Logits:
-    """The float model that a prepared one, without encoder, is of."""
+    """The float model inside a prepared model without an encoder."""
 
     return lambda pixels: prepared.float_logits(pixels * prepared.image_scale + prepared.image_offset)
 

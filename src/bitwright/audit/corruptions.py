@@ -41,7 +41,7 @@ def blur(pixels: Pixels, sigma: float) -> Pixels:
 
 
 def jpeg(pixels: Pixels, quality: float) -> Pixels:
-    """Through a JPEG file of this quality."""
+    """Pixels written to a JPEG file of this quality and read back."""
 
     def through(image: Image.Image) -> Image.Image:
         file = io.BytesIO()

@@ -123,7 +123,7 @@ def _saturated(layer: LayerAudit) -> str | None:
 
 
 def _few_bits(layer: LayerAudit, usual: Counter[str], middle: float) -> Fault | None:
-    """One of few layers that have fewer bits than most, and it shows."""
+    """The fault of a layer that, unlike most, has few bits and is much worse for it."""
     made_by, left = layer.enters
     if left > middle - STANDS_OUT_DB:
         return None

@@ -188,7 +188,7 @@ def applied(recipe: Recipe, rule: dict[str, Any]) -> Recipe:
 
 
 def whole(recipe: Recipe) -> Iterator[Change]:
-    """One change of the recipe as a whole at a time."""
+    """Changes of the recipe as a whole, one at a time."""
     for name in recipe.algorithms:
         rest = tuple(other for other in recipe.algorithms if other != name)
         yield _changed("correction", f"without {name}", {"algorithms": rest}, recipe)

@@ -40,7 +40,7 @@ class Seen:
     labels: Classes | None
 
     def head(self, count: int) -> "Seen":
-        """The first so many."""
+        """The first `count` images."""
         labels = None if self.labels is None else self.labels[:count]
         return Seen(self.pixels[:count], self.names[:count], labels)
 
@@ -82,7 +82,7 @@ class Subject:
 
     @cached_property
     def logits(self) -> Logits:
-        """The artifact's, of the images of `seen`."""
+        """The artifact's logits of the images of `seen`."""
         return run_engine(Engine(self.artifact, threads=self.threads), self.seen.pixels)
 
     def pixels_for(self, preprocess: Preprocess) -> Pixels:

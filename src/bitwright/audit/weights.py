@@ -73,7 +73,7 @@ class Weights:
         return found
 
     def audit(self) -> WeightAudit:
-        """The record."""
+        """These weights as a record."""
         scheme = SCHEMES[self.node.attrs["weights"]]
         known = np.where(self.trusted > 0, self.trusted, np.inf)
         ideal = self.real / self.column(known)

@@ -25,7 +25,7 @@ Classes = npt.NDArray[np.int64]
 
 
 def expect_max_drop(points: float) -> None:
-    """BudgetError where it is no budget: NaN would refuse every model, or none."""
+    """Raise BudgetError unless it is a budget: NaN would refuse every model, or none."""
     if not 0 <= points <= 100:
         raise BudgetError(f"expected max_drop in points of accuracy, from 0 to 100; found {points}")
 

@@ -26,7 +26,7 @@ class Axis(NamedTuple):
 
 
 def picture(found: Found, float_bytes: int) -> str:
-    """The SVG's text."""
+    """Draw what a search found; returns the text of an SVG."""
     points = [found.uniform, *found.pareto_front]
     in_bytes = found.minimize == "bytes"
     unit = 100 / float_bytes if in_bytes else 1e6

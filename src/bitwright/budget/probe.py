@@ -31,7 +31,7 @@ class Variant:
     values: Mapping[str, Value]
 
     def of(self, graph: Graph) -> Graph:
-        """The whole graph."""
+        """The graph with these nodes and values in it."""
         changed = {node.name: node for node in self.nodes}
         nodes = tuple(changed.get(node.name, node) for node in graph.nodes)
         return replace(graph, nodes=nodes, values={**graph.values, **self.values})

@@ -60,7 +60,7 @@ class Worker:
         self.connection.send(probe)
 
     def result(self) -> list[Found]:
-        """What it found; waits until there is something."""
+        """Wait for the next result and return it."""
         try:
             found = self.connection.recv()
         except (EOFError, ConnectionError) as error:
@@ -82,7 +82,7 @@ def available_jobs() -> int:
 
 
 def serve(connection: Connection) -> None:
-    """Measure whatever comes, until the other side closes."""
+    """Measure each task that arrives, until the other side closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and stops this process
     try:
         probe = connection.recv()

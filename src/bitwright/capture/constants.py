@@ -30,7 +30,7 @@ def fold(p: Program, fx: Fx) -> Any:
 
 
 def _tensor(p: Program, node: Fx) -> torch.Tensor:
-    """A constant in full: `expand` leaves to its readers to repeat it."""
+    """A constant in full size: `expand` leaves repeating to the readers."""
     tensor = torch.from_numpy(p.env[node].array)
     value = node.meta.get("val")
     return tensor.expand(value.shape) if isinstance(value, torch.Tensor) and tensor.shape != value.shape else tensor

@@ -68,7 +68,7 @@ class Elementwise:
         return name
 
     def record(self, name: str, step: Step) -> None:
-        """A step has become the value `name`."""
+        """Note that a step has become the value `name`."""
         self._steps[name] = step
         self._sources[name] = {name} | set.intersection(*(self._sources.get(v, {v}) for v in _values(step)))
 

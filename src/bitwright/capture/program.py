@@ -73,7 +73,7 @@ class Program:
         return found
 
     def optional(self, arg: Any) -> Operand | None:
-        """What an argument stands for that may be left out."""
+        """What an optional argument stands for; None where it is left out."""
         return None if arg is None else self.operand(arg)
 
     def value(self, arg: Any) -> str:
@@ -94,7 +94,7 @@ class Program:
         return axis - 1
 
     def begin(self, node: Fx) -> None:
-        """What is built from now on is what this fx node computes."""
+        """Note that the nodes built from now on belong to this fx node."""
         entries = list(node.meta.get("nn_module_stack", {}).values())
         path, kind = (str(entries[-1][0]), str(entries[-1][1])) if entries else ("", "")
         leaf = bool(path) and kind.startswith("torch.nn.modules.") and "container" not in kind

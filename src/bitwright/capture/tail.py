@@ -57,7 +57,7 @@ def find_squeeze(output: Fx, tail: Iterable[Fx]) -> list[Fx]:
 
 
 def op_name(node: Fx) -> str:
-    """The ATen name of what an fx node calls, without its overload."""
+    """The ATen name of the op that an fx node calls, without its overload."""
     return str(node.target).removeprefix("aten.").split(".")[0]
 
 

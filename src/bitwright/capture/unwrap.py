@@ -40,7 +40,7 @@ def _expected(found: str, advice: str) -> str:
 
 
 def _guess(model: Any) -> tuple[str, str]:
-    """What something that is no model seems to be, and what to do instead."""
+    """For an error: what an object that is no model seems to be, and what to do instead."""
     if model is None:
         return "None", "does the function that makes the model return it?"
     if isinstance(model, type):

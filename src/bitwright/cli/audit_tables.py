@@ -34,7 +34,7 @@ REMEDY_COLUMNS = ("remedy", "layer", "wins back>", "points>", "dB>", "bytes>", "
 
 
 def print_audit(audit: Audit) -> None:
-    """All of it, the parts that there are."""
+    """Print every part that an audit has."""
     print_pairs(_summary(audit))
     if audit.findings or audit.layers:
         click.echo()

@@ -25,7 +25,7 @@ CLASS_COLUMNS = (
 
 
 def print_decisions(found: DecisionAudit) -> None:
-    """All of it."""
+    """Print everything about an audit's decisions."""
     print_pairs(_summary(found))
     if found.classes:
         click.echo()

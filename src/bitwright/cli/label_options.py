@@ -47,7 +47,7 @@ class Naming:
     by: By
 
     def of(self, loaded: "LoadedModel", preprocess: Preprocess) -> "Named":
-        """What it means for a float model."""
+        """The labels' meaning for a float model."""
         return Named(loaded, preprocess, self)
 
 

@@ -20,7 +20,7 @@ def in_words(preprocess: Preprocess) -> str:
 
 
 def _real(preprocess: Preprocess) -> str:
-    """What a pixel becomes."""
+    """The real number that a pixel becomes, as a formula."""
     scale = preprocess.scale
     inverse = 1 / scale
     if scale == 1:

@@ -17,6 +17,7 @@ from bitwright.errors import EngineError
 from bitwright.graph import Graph, Node, Value
 from bitwright.images.encoders import Encoder, Pointwise
 from bitwright.ops import integer_op, source
+from bitwright.walk import walk
 
 ROUNDS = 20
 """Runs that the times of layers are the median of."""
@@ -73,10 +74,13 @@ class Native:
             if value.type is None:
                 floats[name] = whole
             yield name, whole
-        for node in self._ends:
-            x, before = floats[source(node)], self._before.inputs_of(node)
-            floats[node.name] = integer_op(node).run(node, [x], before, self._before.values[node.name])
-            yield node.name, floats[node.name]
+
+        def run(node: Node, xs: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+            before = self._before
+            return integer_op(node).run(node, xs, before.inputs_of(node), before.values[node.name])
+
+        for node, _, result in walk(((node, ()) for node in self._ends), floats, run):
+            yield node.name, result
 
     def layers(self, image: npt.NDArray[np.uint8]) -> list[PlanStep]:
         """The steps of the plan, each with its median time over ROUNDS runs of one image [1, H, W, C]."""

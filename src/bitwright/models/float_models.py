@@ -75,7 +75,7 @@ class TorchModel:
 
     @cached_property
     def module(self) -> nn.Module:
-        """Something to call, which may return more than logits."""
+        """The model as a module; it may return more than logits."""
         return self.model if isinstance(self.model, nn.Module) else ExportedModule(self.model)
 
     @property

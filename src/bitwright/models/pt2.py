@@ -79,7 +79,7 @@ def _checked(spec: str) -> io.BytesIO:
 
 
 class _RefusedError(Exception):
-    """Something that is not on the list."""
+    """The file holds something that is not on the allow-list."""
 
 
 def _entries(spec: str) -> dict[str, bytes]:

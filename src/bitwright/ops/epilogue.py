@@ -47,7 +47,7 @@ def per_channel(acc: Array, node: Node, output: Value, residual: Codes | None = 
 
 
 def finish(t: Array, node: Node, output: Value, residual: Codes | None) -> Array:
-    """What follows m and b: the residual if there is one, then codes or float32."""
+    """Finish an epilogue after m and b: add the residual if there is one, then store codes or float32."""
     if residual is not None:
         t = t + centred(*residual, np.float32) * node.tensors["m_r"]
     return store(t, node, output)

@@ -19,11 +19,11 @@ class Estimator(ABC):
 
     @abstractmethod
     def learn_activation(self, quantizer: "ActivationQuantizer") -> None:
-        """Make parameters of what is learned with this quantizer's codes."""
+        """Register what this algorithm learns for a value as parameters of its quantizer."""
 
     @abstractmethod
     def learn_weight(self, quantizer: "WeightQuantizer") -> None:
-        """Make parameters of what is learned with this weight's codes."""
+        """Register what this algorithm learns for a weight as parameters of its quantizer."""
 
     @abstractmethod
     def activation(self, quantizer: "ActivationQuantizer", x: Tensor) -> Tensor:

@@ -137,7 +137,7 @@ class Layer(nn.Module):
         return y + along(shift, self.axis, y.dim())
 
     def clamp(self, y: Tensor) -> Tensor:
-        """What `forward` does in the end, unless `clamped` is False."""
+        """Clip y as `forward` does at its end, unless `clamped` is False."""
         return clamp(y, self.node.attrs)
 
     def float_node(self) -> Node:

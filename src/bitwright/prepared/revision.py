@@ -23,12 +23,12 @@ class Revision:
 
     @classmethod
     def of(cls, model: nn.Module) -> "Revision":
-        """What a model is at this moment."""
+        """The revision of a model at this moment."""
         tensors = tuple((t.data_ptr(), t._version, t.detach().clone()) for t in _state(model))
         return cls(tensors, _settings(model))
 
     def holds(self, model: nn.Module) -> bool:
-        """Whether the model still is what it was."""
+        """Whether the model is unchanged since."""
         state = _state(model)
         if [(t.data_ptr(), t._version) for t in state] != [(place, version) for place, version, _ in self.tensors]:
             return False

@@ -38,7 +38,7 @@ class FirstAndLast:
     last: str
 
     def of(self, name: str) -> dict[str, bool]:
-        """What a recipe wants to know of a layer."""
+        """The position of a layer, as keyword arguments of the recipe's methods."""
         return {"first": name == self.first, "last": name == self.last}
 
 
@@ -152,7 +152,7 @@ def never_negative(graph: Graph, name: str) -> bool:
 
 
 def _positions(node: Node, value: str) -> set[int]:
-    """Where a node reads a value's codes to compute with, not as its residual."""
+    """The operand positions at which a node computes with a value's codes."""
     return {i for i, name in enumerate(node.inputs) if name == value and float_op(node).role(i) == "codes"}
 
 
@@ -163,7 +163,7 @@ def _unite(owner: dict[str, str], first: str, second: str) -> None:
 
 
 def _free(graph: Graph, name: str) -> str:
-    """`name`, or with underscores behind it until nothing else is called so."""
+    """`name` with as many underscores behind it as it takes to be unused."""
     while name in graph.values:
         name += "_"
     return name

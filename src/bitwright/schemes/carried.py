@@ -35,7 +35,7 @@ class Carried(Scheme):
 
     @cached_property
     def carrier(self) -> Scheme:
-        """Which of ours holds its numbers."""
+        """The scheme of bitwright's that holds its numbers."""
         return next(
             ours
             for ours in CARRIERS

@@ -41,7 +41,7 @@ def configure(level: str) -> None:
 
 
 class _Lines(logging.Handler):
-    """uvicorn's records as such lines."""
+    """Formats uvicorn's records as such lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         fault = record.exc_info[1] if record.exc_info else None

@@ -29,7 +29,7 @@ moments, and must not wait so long for an event loop that is busy, nor it for th
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which drains first when it is told to end."""
+    """uvicorn's server, which drains before it ends."""
 
     def __init__(self, config: uvicorn.Config, state: State, drain_seconds: float) -> None:
         super().__init__(config)

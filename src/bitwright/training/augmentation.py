@@ -48,7 +48,7 @@ def augment(images: Tensor, labels: Tensor, names: tuple[str, ...], generator: t
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Cut each image out of itself, padded by zeros, at a place of its own."""
+    """Pad each image by zeros and crop it back at a random offset of its own."""
     n, height, width, _ = images.shape
     offset = torch.randint(0, 2 * PADDING + 1, (2, n, 1), generator=generator).to(images.device)
     padded = F.pad(images, (0, 0, PADDING, PADDING, PADDING, PADDING))

@@ -31,7 +31,7 @@ def save(
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What the run had noted; TrainingError where the file is no checkpoint."""
+    """The record of the run; TrainingError where the file is no checkpoint."""
     try:
         with safe_open(path, "pt") as file:
             record: dict[str, Any] = json.loads((file.metadata() or {})["training"])

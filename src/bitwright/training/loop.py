@@ -155,7 +155,7 @@ class Loop:
         return min(1.0, max(share, 0.0))
 
     def _set_lr(self, optimizer: torch.optim.Optimizer, share: float) -> float:
-        """Linear warm-up, then a cosine to zero."""
+        """Set the learning rate: linear warm-up, then a cosine to zero."""
         warmup = self.options.warmup
         if share < warmup:
             factor = (share + 1 / self.steps) / (warmup + 1 / self.steps)

@@ -15,7 +15,7 @@ from bitwright.training.teacher import Teacher
 
 
 class Loss:
-    """Cross entropy of the labels, and what a teacher adds."""
+    """Cross entropy of the labels, plus a teacher's terms."""
 
     def __init__(
         self, prepared: PreparedModel, float_model: PreparedModel | None, options: Options, teacher: Teacher | None

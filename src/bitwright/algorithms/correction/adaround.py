@@ -45,7 +45,7 @@ def up_or_down(weight: Tensor, target: Tensor, gram: Tensor, step: Tensor, hi: i
 
 
 def _relaxed(start: Tensor, target: Tensor, gram: Tensor, step: Tensor) -> Tensor:
-    """h after Adam, from the float weight's place between its codes."""
+    """h after Adam, which starts where the float weight lies between its codes."""
     size = (step.square() * gram.diagonal(dim1=1, dim2=2)[:, None]).mean(2, keepdim=True)
     gram32, step32, target32 = gram.float(), (step / size.sqrt()).float(), target.float()
     inside = (start.float().clamp(0.01, 0.99) + 0.1) / 1.2

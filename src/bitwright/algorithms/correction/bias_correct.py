@@ -120,7 +120,7 @@ def _finite(y: Tensor) -> Tensor:
 
 
 def _by_channel(y: Tensor, axis: int) -> Tensor:
-    """The mean over the places of each image, [N, C]."""
+    """The mean of each channel of each image, [N, C]."""
     y = y.movedim(axis, 1).double()
     return y.mean(list(range(2, y.dim()))) if y.dim() > 2 else y
 

@@ -23,7 +23,7 @@ class Correction(ABC):
     """How many images are enough for it."""
 
     def check(self, prepared: PreparedModel) -> None:  # noqa: B027 - most suit every model
-        """RecipeError where it makes no sense for this model."""
+        """Raise RecipeError where the correction makes no sense for this model."""
 
     def watches(self, prepared: PreparedModel) -> Sequence[str]:
         """The values whose channels' sizes it wants to know, for `Calibration.largest`."""

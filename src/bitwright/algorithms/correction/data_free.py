@@ -28,7 +28,7 @@ def has_norms(prepared: PreparedModel) -> bool:
 
 
 def expect_norms(prepared: PreparedModel) -> None:
-    """CalibrationError where the model has no batch norm to tell anything."""
+    """Raise CalibrationError unless the model has a batch norm behind a layer with a weight."""
     if not has_norms(prepared):
         raise CalibrationError(
             "without images, ranges come from batch norms behind convolutions, and this model has none; give it images"

@@ -116,7 +116,7 @@ class State:
         self._histograms = [quantizer.histogram for quantizer in _quantizers(prepared)]
 
     def changed(self, suffix: str) -> set[str]:
-        """The layers whose tensor of that name is another one now."""
+        """The layers whose tensor of that name has changed since."""
         tensors = self._prepared.state_dict()
         names = {
             node.name: f"layers.{key}.{suffix}"
@@ -162,7 +162,7 @@ class Tries:
         self.distances |= {(*applied, name, *beside): distance for beside, distance in measured}
 
     def verdict(self, name: str) -> Verdict:
-        """What this one does beside the others of the best choice."""
+        """What this correction does beside the others of the best choice."""
         without = tuple(other for other in self.best if other != name)
         (with_it,) = (c for c in self.distances if name in c and tuple(o for o in c if o != name) == without)
         return Verdict(name, self.distances[without], self.distances[with_it])
@@ -238,7 +238,7 @@ class Corrector:
             self._try(rest, (*applied, first.name), tries)
 
     def _choose_again(self, before: State) -> None:
-        """Choose the ranges of whatever a correction has scaled."""
+        """Choose new ranges for the values that a correction has scaled."""
         prepared = self.prepared
         scaled = {name: name for name in before.changed("equalized")}
         for node in prepared.graph.nodes:

@@ -45,7 +45,7 @@ def run_nodes(
 
 
 def quantizers_of(prepared: PreparedModel, nodes: Iterable[Node]) -> list[ActivationQuantizer]:
-    """The types that these nodes write, each once."""
+    """The quantizers of the values that these nodes write, each once."""
     found = (prepared.quantizer(node.name) for node in nodes)
     return list({quantizer.name: quantizer for quantizer in found if quantizer is not None}.values())
 
@@ -67,7 +67,7 @@ def state_of(prepared: PreparedModel, nodes: Sequence[Node]) -> list[Tensor]:
 
 @torch.no_grad()
 def restore(prepared: PreparedModel, nodes: Sequence[Node], state: list[Tensor]) -> None:
-    """Make it what `state_of` found."""
+    """Give these nodes the state that `state_of` found."""
     values = iter(state)
     for quantizer in quantizers_of(prepared, nodes):
         quantizer.scale.copy_(next(values))

@@ -37,7 +37,7 @@ class Path:
         return self._values[name][index].to(self._prepared.image_scale.device)
 
     def inputs(self, node: Node, rows: slice) -> list[Tensor]:
-        """What a node reads, if it is there already."""
+        """The values that a node reads, which must have been computed."""
         return [self.read(name, rows) for name in node.inputs]
 
     def write(self, name: str, rows: slice, value: Tensor) -> None:
@@ -53,7 +53,7 @@ class Path:
 
     @torch.no_grad()
     def compute(self, nodes: Sequence[Node]) -> None:
-        """Compute what is read behind these nodes, which come next."""
+        """Compute these nodes, which come next, and keep what later nodes read."""
         end = self._position[nodes[-1].name]
         kept = [node.name for node in nodes if self._last_use.get(node.name, -1) > end]
         for rows in self.rows:
@@ -68,7 +68,7 @@ class Path:
             self._values.pop(name).close()
 
     def run(self, nodes: Sequence[Node], rows: slice) -> dict[str, Tensor]:
-        """What these nodes read and compute, for some images."""
+        """The values that these nodes read and compute, for some images."""
         made = {node.name for node in nodes}
         outside = dict.fromkeys(name for node in nodes for name in node.inputs if name not in made)
         values = {name: self.read(name, rows) for name in outside}

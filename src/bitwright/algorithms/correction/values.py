@@ -32,7 +32,7 @@ class Values:
         return self._array.shape
 
     def __getitem__(self, rows: Rows) -> Tensor:
-        """The rows; to be read only."""
+        """Some rows, which must not be written to."""
         return torch.from_numpy(self._array[rows])
 
     def __setitem__(self, rows: slice, values: Tensor) -> None:
@@ -44,7 +44,7 @@ class Values:
         return not self._charged
 
     def close(self) -> None:
-        """Give the room back."""
+        """Return the bytes to the memory."""
         self._memory.free_bytes += self._charged
         self._charged, self._array = 0, self._array[:0].copy()
 
@@ -56,11 +56,11 @@ class Memory:
         self.free_bytes = limit_bytes
 
     def reserve(self, size_bytes: int) -> int:
-        """The bytes asked for, or 0 if there is no room."""
+        """Reserve bytes; returns how many, or 0 if there is no room."""
         reserved = size_bytes if size_bytes <= self.free_bytes else 0
         self.free_bytes -= reserved
         return reserved
 
     def values(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Values:
-        """Room for an array [N, ...]; zeros or anything else stand in it."""
+        """Room for an array [N, ...], not initialised."""
         return Values(self, shape, dtype)

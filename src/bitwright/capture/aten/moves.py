@@ -21,7 +21,7 @@ def reshape(p: Program, fx: Fx) -> Any:
 
 
 def expand(p: Program, fx: Fx) -> Any:
-    """A constant repeated: left as it is, because whoever reads it repeats it."""
+    """A repeated constant is left as it is, because its readers broadcast it."""
     x = p.operand(fx.args[0])
     if isinstance(x, str):
         raise Unmapped("repeating a value that is computed from the image")

@@ -15,7 +15,7 @@ def float_function(call: FloatCall) -> Tensor:
 
 
 def integer_function(call: IntegerCall) -> Tensor:
-    """Of the codes themselves: their zero point cancels."""
+    """The norm of the codes themselves: their zero point cancels."""
     x = call.xs[0].to(torch.int64).movedim(call.output.axis, -1)
     count, step, total = x.shape[-1], call.inputs[0].type.step if call.inputs[0].type else 1, x.sum(-1, keepdim=True)
     variance = (step * step * (count * x.square().sum(-1, keepdim=True) - total.square())).to(torch.float64)

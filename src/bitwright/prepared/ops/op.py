@@ -80,7 +80,7 @@ class IntegerCall:
         return self.finish(t + self.tensors["b"].reshape(self.output.column))
 
     def finish(self, t: Tensor) -> Tensor:
-        """What follows m and b: the residual if there is one, then codes or float32."""
+        """Finish an epilogue after m and b: add the residual if there is one, then store codes or float32."""
         residual = OPS[self.node.op].find("residual", range(len(self.xs)))
         if residual is not None:
             t = t + self.centred(residual) * self.tensors["m_r"]
