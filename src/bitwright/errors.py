@@ -15,6 +15,7 @@ BitwrightError
 ├── ArtifactError          a file is damaged, foreign or inconsistent
 ├── BudgetError            no model that was tried keeps the accuracy asked for
 ├── GateError              a file of gates is malformed
+├── SignatureError         nobody who is trusted vouches for a file, or a key cannot be used
 ├── PluginError            what somebody else registered cannot be loaded, or is not of its kind
 ├── ModelError             a model or its weights could not be loaded, or it is no model
 ├── ServeError             the server cannot start as it was told to
@@ -95,6 +96,10 @@ class BudgetError(BitwrightError):
 
 class GateError(BitwrightError, ValueError):
     """A file of gates is missing or malformed."""
+
+
+class SignatureError(BitwrightError):
+    """Nobody who is trusted vouches for a file, or a key cannot be used."""
 
 
 class PluginError(BitwrightError):

@@ -22,12 +22,15 @@ COMMANDS = [
     "completion",
     "evaluate",
     "inspect",
+    "keygen",
     "quantize",
     "report",
     "search",
     "sensitivity",
     "serve",
+    "sign",
     "train",
+    "verify",
 ]
 FLOATS = click.types.FloatParamType
 SOURCES = str(Path(bitwright.__file__).parent.parent)

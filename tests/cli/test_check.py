@@ -66,12 +66,6 @@ def test_latency_against_a_baseline_of_the_same_run(run: Run, gates):
     assert result.code == 1
 
 
-def test_a_required_signature_never_passes(run: Run, gates):
-    result = run(*CHECK, *gates("require_signature = true"))
-    assert result.code == 1
-    assert "this version of bitwright cannot verify any" in result.out
-
-
 def test_junit_is_written_when_gates_fail_as_well(run: Run, gates, tmp_path: Path):
     result = run(*CHECK, *gates("max_bytes = 10"), "--junit", tmp_path / "junit.xml")
     assert result.code == 1
@@ -96,6 +90,7 @@ def test_annotations_go_to_stderr_and_a_table_to_the_summary(run: Run, gates, tm
         ("max_drop = 1", (), "max_drop of .* needs --model and --data"),
         ("min_agreement = 1", ("--model", "colours:net"), "min_agreement of .* needs --model and --data"),
         ("max_latency_ratio = 1", (), "max_latency_ratio of .* needs --baseline"),
+        ("require_signature = true", (), "require_signature of .* needs --trust"),
     ],
 )
 def test_what_cannot_be_measured_is_a_wrong_use_and_no_pass(run: Run, gates, text, options, said):

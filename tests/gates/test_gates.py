@@ -27,7 +27,7 @@ def test_every_gate_is_read_with_its_judge_and_its_line():
         ("max_latency_ratio", 1.05, "point", 7),
         ("require_signature", 1, "point", 8),
     ]
-    assert gates.needs == {"images", "baseline"}
+    assert gates.needs == {"images", "baseline", "keys"}
 
 
 def test_gates_are_judged_by_the_interval_unless_the_file_says_otherwise():

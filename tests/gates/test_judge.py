@@ -5,8 +5,10 @@ import pytest
 
 from bitwright.artifact import Artifact
 from bitwright.budget.race import Latency
+from bitwright.errors import SignatureError
 from bitwright.gates import Finding, Gates, Outcomes, judge
 from bitwright.gates.outcomes import Answers
+from bitwright.signatures import Signature
 from tests.gates.conftest import black, counted
 
 
@@ -84,11 +86,14 @@ def test_latency_is_judged_by_its_ratio(artifact: Artifact):
     assert one("max_latency_ratio = {bound=1.05, judge='point'}", artifact, latency=latency, baseline="old").passed
 
 
-def test_a_required_signature_fails_while_none_can_be_verified(artifact: Artifact):
-    finding = one("require_signature = true", artifact)
-    assert not finding.passed
-    assert finding.value is None
-    assert "what cannot be checked fails" in finding.reason
+def test_a_required_signature_has_to_be_verified(artifact: Artifact):
+    gate = "require_signature = true"
+    assert one(gate, artifact, signature=Signature("abc", artifact.digest)).passed
+    refused = one(gate, artifact, signature=SignatureError("it is false"))
+    assert (refused.passed, refused.reason) == (False, "a signature is required: it is false")
+    nobody = one(gate, artifact)
+    assert (nobody.passed, nobody.value) == (False, None)
+    assert "no keys that are trusted" in nobody.reason
 
 
 def test_the_record_has_the_bound_as_the_file_has_it(artifact: Artifact):

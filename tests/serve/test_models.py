@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import bitwright as bw
-from bitwright.errors import ArtifactError, ServeError
+from bitwright.errors import ArtifactError, ServeError, SignatureError
 from bitwright.serve.settings import named, token_of
+from bitwright.signatures import Trust, generate, private_key, sign, signature_path
 from tests.serve.conftest import QUICK, colours, serving
 
 PATCH = [[255, 0, 0]] * 16
@@ -79,6 +80,13 @@ def until(condition) -> None:
         time.sleep(0.02)
 
 
+def reloaded(server, outcome: str) -> int:
+    """How many changed files were taken, or refused."""
+    text = server.ask("GET", "/metrics").body.decode()
+    start = f'bitwright_reloads_total{{model="m",outcome="{outcome}"}} '
+    return sum(int(float(line.removeprefix(start))) for line in text.splitlines() if line.startswith(start))
+
+
 def test_a_changed_file_is_taken_and_a_bad_one_is_not(tmp_path, started):
     path = tmp_path / "m.bw.safetensors"
     colours(times=10).save(path)
@@ -87,8 +95,7 @@ def test_a_changed_file_is_taken_and_a_bad_one_is_not(tmp_path, started):
     assert logit(server) == 10
 
     def reloads(outcome: str) -> bool:
-        text = server.ask("GET", "/metrics").body.decode()
-        return f'bitwright_reloads_total{{model="m",outcome="{outcome}"}} 1.0' in text
+        return reloaded(server, outcome) == 1
 
     path.write_bytes(path.read_bytes()[:-8])
     until(lambda: reloads("refused"))
@@ -108,4 +115,33 @@ def test_a_changed_file_is_taken_and_a_bad_one_is_not(tmp_path, started):
     assert info == [f'bitwright_model_info{{model="m",version="{version(server)}"}} 1.0']
     path.unlink()
     time.sleep(0.1)
+    assert logit(server) == 20
+
+
+def test_with_trusted_keys_only_signed_files_are_served(tmp_path, started):
+    pytest.importorskip("cryptography")
+    path = tmp_path / "m.bw.safetensors"
+    for name in ("own", "other"):
+        generate(tmp_path / name)
+    settings = replace(QUICK, reload_seconds=0.02, trust=Trust.load(tmp_path / "own.pub"))
+
+    def signed_by(name: str) -> None:
+        signature_path(path).write_bytes(sign(path.read_bytes(), path.name, private_key(tmp_path / name)))
+
+    colours(times=10).save(path)
+    with pytest.raises(SignatureError, match="cannot read the signature"):
+        started(settings, {"m": path})
+    signed_by("other")
+    with pytest.raises(SignatureError, match=r"none of .*own\.pub"):
+        started(settings, {"m": path})
+    signed_by("own")
+    server = started(settings, {"m": path})
+    assert logit(server) == 10
+    colours(times=20).save(path)  # the old signature is beside it still
+    until(lambda: reloaded(server, "refused") == 1)
+    signed_by("other")
+    until(lambda: reloaded(server, "refused") == 2)
+    assert logit(server) == 10
+    signed_by("own")  # the artifact itself does not change any more
+    until(lambda: reloaded(server, "taken") == 1)
     assert logit(server) == 20

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bitwright.signatures import generate
 from tests.serve.conftest import Running
 
 INFER = json.dumps(
@@ -31,8 +32,11 @@ def refused(*arguments: object, **environment: str) -> str:
     return done.stderr
 
 
-def test_no_signature_is_pretended_to_be_verified(models):
-    assert "cannot verify a signature yet" in refused(models["colours"], "--require-signature")
+def test_a_file_that_nobody_has_signed_is_not_served(models, tmp_path):
+    pytest.importorskip("cryptography")
+    generate(tmp_path / "key")
+    said = refused(models["colours"], "--require-signature", "--trust", tmp_path / "key.pub")
+    assert "cannot read the signature of" in said
 
 
 def test_a_port_that_is_taken_is_named(models):

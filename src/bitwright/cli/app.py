@@ -25,12 +25,15 @@ COMMANDS = (
     "completion",
     "evaluate",
     "inspect",
+    "keygen",
     "quantize",
     "report",
     "search",
     "sensitivity",
     "serve",
+    "sign",
     "train",
+    "verify",
 )
 """Each is a module of this package that has a command of the same name."""
 

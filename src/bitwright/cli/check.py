@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bitwright.artifact import Artifact, load
+from bitwright.artifact import Artifact, from_bytes, load, read
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.inspect import THREADS
-from bitwright.cli.label_options import Naming, label_options
+from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import (
     json_option,
@@ -17,17 +17,20 @@ from bitwright.cli.output import (
     print_pairs,
     print_table,
     report,
-    report_bad,
+    report_remarks,
     shown,
     usage_error,
 )
+from bitwright.cli.signing_options import checked, trust_option
 from bitwright.files import write_atomically
 from bitwright.gates.gates import Gates
 from bitwright.images.sources import open_source
 
 if TYPE_CHECKING:
+    from bitwright.errors import SignatureError
     from bitwright.gates.outcomes import Outcomes
     from bitwright.gates.verdict import Finding, Verdict
+    from bitwright.signatures import Signature
 
 GATES = Path("gates.toml")
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -41,8 +44,9 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 @click.option("--model", help="The float model that ARTIFACT was made of, to compare with.")
 @click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint for MODEL.")
 @click.option("--data", metavar="SRC", help="The images, with their labels if there are any.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N images.")
+@limit_option
 @click.option("--baseline", type=click.Path(path_type=Path), help="An artifact whose latency is measured beside.")
+@trust_option
 @click.option("--threads", type=THREADS, help="Of the engine, for latency; else all that this process may use.")
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write the verdict as JUnit XML, too.")
 @click.option("--github", is_flag=True, help="Print annotations for GitHub Actions, and add to the run's summary.")
@@ -58,6 +62,7 @@ def check(
     data: str | None,
     limit: int | None,
     baseline: Path | None,
+    trust: tuple[Path, ...],
     threads: int | None,
     junit: Path | None,
     github: bool,
@@ -68,17 +73,19 @@ def check(
 
     The exit code is 1 where a gate fails. Figures that are measured are judged by their 95 % interval, unless the file says
     judge = "point": a gate holds where the images are enough to show it. Gates on accuracy need --model and --data, a gate on
-    latency --baseline.
+    latency --baseline, and one on a signature --trust.
     """
     wanted = Gates.load(gates)
-    expect_needs(wanted, images=model is not None and data is not None, baseline=baseline is not None)
+    expect_needs(wanted, images=model is not None and data is not None, baseline=baseline is not None, keys=bool(trust))
     if junit is not None:
         expect_outputs(junit)
-    judged = load(artifact)
+    content = read(artifact)
+    signature = checked(content, artifact, trust)
+    judged = from_bytes(content, str(artifact))
     outcomes = None
     if "images" in wanted.needs and model is not None and data is not None:
         outcomes = compare(judged, model, weights, logits, data, naming, limit)
-    verdict = _judged(wanted, judged, artifact, outcomes, baseline, threads)
+    verdict = _judged(wanted, judged, artifact, outcomes, baseline, threads, signature)
     _write(verdict, junit, github)
     if as_json:
         print_json(verdict.to_json())
@@ -87,9 +94,13 @@ def check(
     return 0 if verdict.passed else 1
 
 
-def expect_needs(wanted: Gates, *, images: bool, baseline: bool) -> None:
+def expect_needs(wanted: Gates, *, images: bool, baseline: bool, keys: bool) -> None:
     """Raise a usage error where what a gate needs was not given."""
-    given = {"images": (images, "--model and --data"), "baseline": (baseline, "--baseline")}
+    given = {
+        "images": (images, "--model and --data"),
+        "baseline": (baseline, "--baseline"),
+        "keys": (keys, "--trust"),
+    }
     for gate in wanted.gates:
         there, options = given.get(gate.kind.needs or "", (True, ""))
         if not there:
@@ -115,11 +126,9 @@ def compare(
         found = outcomes_of(
             artifact, reference, source, classes=naming.given, labels=naming.by, limit=limit, progress=progress
         )
-    report_bad(found.bad)
     if found.labels is None:
         report("note: there are no labels, so the float model's classes stand in for them")
-    for remark in filter(None, (found.remark, found.doubt)):
-        report(f"warning: {remark}")
+    report_remarks(found.bad, found.remark, found.doubt)
     return found
 
 
@@ -147,6 +156,7 @@ def _judged(
     outcomes: "Outcomes | None",
     baseline: Path | None,
     threads: int | None,
+    signature: "Signature | SignatureError | None",
 ) -> "Verdict":
     from bitwright.budget.race import race
     from bitwright.gates.judge import judge
@@ -154,7 +164,15 @@ def _judged(
     latency = None
     if "baseline" in wanted.needs and baseline is not None:
         latency = race([load(baseline), judged], threads)[1]
-    return judge(wanted, judged, path=str(path), outcomes=outcomes, latency=latency, baseline=str(baseline))
+    return judge(
+        wanted,
+        judged,
+        path=str(path),
+        outcomes=outcomes,
+        latency=latency,
+        baseline=str(baseline),
+        signature=signature,
+    )
 
 
 def _write(verdict: "Verdict", junit_file: Path | None, github: bool) -> None:
@@ -173,7 +191,7 @@ def _write(verdict: "Verdict", junit_file: Path | None, github: bool) -> None:
 def _row(finding: "Finding") -> tuple[object, ...]:
     gate, unit = finding.gate, finding.gate.kind.unit
     if gate.name == "require_signature":
-        return gate.name, _word(finding), "signed", "unknown", "", "value"
+        return gate.name, _word(finding), "signed", "signed" if finding.passed else "not signed", "", "value"
     digits = 0 if unit == "bytes" else 2
     found = "not measured" if finding.value is None else f"{finding.value:,.{digits}f} {unit}"
     interval = "" if finding.interval is None else " to ".join(f"{end:.2f}" for end in finding.interval)

@@ -6,14 +6,13 @@ import click
 
 from bitwright.artifact import load
 from bitwright.cli.inspect import THREADS
-from bitwright.cli.label_options import Naming, label_options
+from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.output import (
     json_option,
     print_json,
     print_pairs,
     print_table,
-    report,
-    report_bad,
+    report_remarks,
     shown,
     usage_error,
 )
@@ -28,7 +27,7 @@ Row = tuple[object, ...]
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--data", metavar="SRC", help="Images to run both on, with their labels if there are any.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N images.")
+@limit_option
 @click.option("--threads", type=THREADS, help="Of the engines; else all that this process may use.")
 @click.option("--no-timing", is_flag=True, help="Do not measure latency.")
 @label_options
@@ -64,9 +63,7 @@ def compare(
             progress=progress,
         )
     if found.answers is not None:
-        report_bad(found.answers.bad)
-        for remark in filter(None, (found.answers.remark, found.answers.doubt)):
-            report(f"warning: {remark}")
+        report_remarks(found.answers.bad, found.answers.remark, found.answers.doubt)
     if as_json:
         print_json({"artifacts": [str(first), str(second)], "data": data, **found.to_json()})
     else:

@@ -8,7 +8,7 @@ import click
 from bitwright.artifact import Artifact, load
 from bitwright.classes import ClassNames
 from bitwright.cli.float_model import logits_option, open_model
-from bitwright.cli.label_options import Naming, label_options
+from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.measure import Measurement, exit_code, figures
 from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, usage_error
 from bitwright.cli.preprocess_options import preprocess_options, resolve
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint for MODEL.")
 @click.option("--reference", metavar="MODEL", help="A float model to compare with, image by image.")
 @click.option("--reference-weights", type=click.Path(path_type=Path), help="A checkpoint for the reference.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N images.")
+@limit_option
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
 @click.option("--per-class", is_flag=True, help="Show the accuracy of each class.")
 @click.option("--no-labels", is_flag=True, help="Run images without labels, or pass over theirs: as --labels none.")

@@ -10,6 +10,7 @@ import click
 from bitwright.artifact import from_bytes, read
 from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, print_table, shape, usage_error
 from bitwright.cli.preprocess_line import in_words
+from bitwright.cli.signing_options import signature_in_words, signature_state, trust_option
 from bitwright.records import LayerSummary, ModelSummary, PlanSummary, StepSummary
 from bitwright.summary import model_summary, plan_summary
 
@@ -21,18 +22,20 @@ THREADS = click.IntRange(1, 1024)
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.option("--plan", is_flag=True, help="Time the native engine's steps, and show them in place of the layers.")
 @click.option("--threads", type=THREADS, help="Of the plan, at most; else all that this process may use.")
+@trust_option
 @json_option
-def inspect(artifact: Path, plan: bool, threads: int | None, as_json: bool) -> None:
+def inspect(artifact: Path, plan: bool, threads: int | None, trust: tuple[Path, ...], as_json: bool) -> None:
     """Show an artifact's layers, schemes, bytes, preprocessing, classes, provenance and digest."""
     if threads is not None and not plan:
         raise usage_error("--threads needs --plan")
     data = read(artifact)
     opened = from_bytes(data, str(artifact))
+    signature = signature_state(data, artifact, trust)
     summary = model_summary(opened, data)
     steps = plan_summary(opened, threads) if plan else None
     if as_json:
         planned = {} if steps is None else {"plan": steps.to_json()}
-        print_json({"artifact": str(artifact), **summary.to_json(), **planned})
+        print_json({"artifact": str(artifact), **summary.to_json(), "signature": signature, **planned})
         return
     if steps is None:
         _print_layers(summary)
@@ -43,6 +46,7 @@ def inspect(artifact: Path, plan: bool, threads: int | None, as_json: bool) -> N
         [
             ("file", f"{artifact}, {byte_count(summary.bytes)}"),
             ("sha256", summary.sha256),
+            ("signature", signature_in_words(signature)),
             ("classes", _classes(summary)),
             ("preprocess", in_words(opened.preprocess)),
             *_flat("preprocess", summary.preprocess),

@@ -34,6 +34,7 @@ OPTIONS = (
         help="How labels are matched with classes: by name, by number or place, or not at all.",
     ),
 )
+limit_option = click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N images.")
 force_option = click.option(
     "--force", is_flag=True, help="Judge by labels even where the float model is no better than guessing by them."
 )

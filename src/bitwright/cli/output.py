@@ -95,6 +95,13 @@ def report_bad(bad: "Iterable[BadImage]") -> None:
         report(f"warning: left out {image.name}: {image.reason}")
 
 
+def report_remarks(bad: "Iterable[BadImage]", *remarks: str | None) -> None:
+    """Print the images that were left out, and what else has to be known of figures, on stderr."""
+    report_bad(bad)
+    for remark in filter(None, remarks):
+        report(f"warning: {remark}")
+
+
 @contextmanager
 def shown() -> "Iterator[Progress]":
     """Show how far the work in this block is: bars on stderr, if that is a terminal, else a line where there are details.

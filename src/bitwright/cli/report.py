@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bitwright.artifact import load
+from bitwright.artifact import from_bytes, load, read
 from bitwright.cli.check import expect_needs, print_verdict
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.inspect import THREADS
-from bitwright.cli.label_options import Naming, label_options
+from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import byte_count, print_pairs, shown
 from bitwright.cli.output import report as say
 from bitwright.cli.preprocess_line import in_words
+from bitwright.cli.signing_options import checked, trust_option
 from bitwright.errors import ArtifactError
 from bitwright.files import write_atomically
 from bitwright.gates.gates import Gates
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 @click.option("--search", type=click.Path(path_type=Path), help="The NAME.front.json of a `bitwright search`.")
 @click.option("--gates", type=click.Path(path_type=Path), help="Bounds to judge by, as `bitwright check` reads them.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="An artifact whose latency is measured beside.")
+@trust_option
 @click.option("--peer", "peers", multiple=True, metavar="NAME", help="Run onnxruntime or openvino beside, too.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N images.")
+@limit_option
 @click.option(
     "--samples", default=24, show_default=True, type=click.IntRange(0, 200), help="So many disagreeing images, at most."
 )
@@ -55,7 +57,7 @@ def report(output: Path, gates: Path | None, baseline: Path | None, **options: A
 
     bounds = None if gates is None else Gates.load(gates)
     if bounds is not None:
-        expect_needs(bounds, images=True, baseline=baseline is not None)
+        expect_needs(bounds, images=True, baseline=baseline is not None, keys=bool(options["trust"]))
     expect_outputs(output)
     record = _measured(gates=bounds, baseline=baseline, **options)
     page = render(record).encode()
@@ -76,6 +78,7 @@ def _measured(
     audit: Path | None,
     search: Path | None,
     baseline: Path | None,
+    trust: tuple[Path, ...],
     naming: Naming,
     **options: Any,
 ) -> "Report":
@@ -86,7 +89,8 @@ def _measured(
     from bitwright.report.peers import expect_peers
 
     expect_peers(options["peers"])
-    opened = load(artifact)
+    content = read(artifact)
+    opened = from_bytes(content, str(artifact))
     found = None if audit is None else Audit.read(audit)
     if found is not None and found.digest != opened.digest:
         raise ArtifactError(
@@ -104,6 +108,7 @@ def _measured(
             baseline=None if baseline is None else (str(baseline), load(baseline)),
             audit=found,
             front=None if search is None else read_front(search),
+            signature=checked(content, artifact, trust),
             classes=naming.given,
             labels=naming.by,
             command=f"bitwright {shlex.join(sys.argv[1:])}",

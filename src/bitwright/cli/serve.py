@@ -7,7 +7,9 @@ import click
 from bitwright.cli.finite import Finite
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.needs import expect_modules
-from bitwright.errors import ServeError
+from bitwright.cli.output import usage_error
+from bitwright.cli.signing_options import trust_option
+from bitwright.signatures import Trust
 
 NEEDS = ("fastapi", "httptools", "prometheus_client", "python_multipart", "uvicorn", "uvloop")
 _POSITIVE = Finite(0, min_open=True)
@@ -30,7 +32,8 @@ _POSITIVE = Finite(0, min_open=True)
 @click.option(
     "--token-file", type=click.Path(path_type=Path), help="Holds the token to ask for; else $BITWRIGHT_TOKEN."
 )
-@click.option("--require-signature", is_flag=True, help="Serve signed artifacts only.")
+@click.option("--require-signature", is_flag=True, help="Serve only what a key of --trust has signed.")
+@trust_option
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(("info", "warning", "error")))
 def serve(
     artifacts: tuple[str, ...],
@@ -46,18 +49,17 @@ def serve(
     reload_seconds: float,
     token_file: Path | None,
     require_signature: bool,
+    trust: tuple[Path, ...],
     log_level: str,
 ) -> None:
     """Serve each ARTIFACT, or NAME=ARTIFACT, over HTTP until SIGTERM: /v2 is the Open Inference Protocol, /classify takes image
     files, /metrics is for Prometheus, and / is a page to try them in.
 
-    A changed file is taken once it has loaded and run. See docs/serving.md.
+    A changed file is taken once it has loaded and run, and with --require-signature only if it is signed. See
+    docs/serving.md.
     """
-    if require_signature:
-        raise ServeError(
-            "--require-signature: this version of bitwright cannot verify a signature yet, so it cannot serve signed "
-            "artifacts only; leave the option out, and protect the files by their permissions"
-        )
+    if require_signature != bool(trust):
+        raise usage_error("--require-signature and --trust, a file of the keys that are trusted, go together")
     expect_modules(*NEEDS)
     from bitwright.serve import Settings  # FastAPI takes a while to import
     from bitwright.serve import serve as run
@@ -75,6 +77,7 @@ def serve(
         drain_seconds=drain_seconds,
         reload_seconds=reload_seconds,
         token=token_of(token_file),
+        trust=Trust.load(*trust) if trust else None,
     )
     configure(log_level)
     run(named(artifacts), settings, host, port)

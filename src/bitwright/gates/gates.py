@@ -6,7 +6,7 @@
     max_class_drop = 3.0         # points, of the class that loses most
     max_bytes = 300_000          # of the file
     max_latency_ratio = 1.05     # to the baseline, measured in turns in the same run
-    require_signature = true
+    require_signature = true     # by a key that is trusted
 
 A gate may be judged by something else than the others: `max_drop = { bound = 0.5, judge = "point" }`.
 """
@@ -43,7 +43,7 @@ KINDS: Mapping[str, Kind] = {
     "max_class_drop": Kind(-100, 100, "images", "points"),
     "max_bytes": Kind(1, math.inf, unit="bytes", is_exact=True),
     "max_latency_ratio": Kind(0, math.inf, "baseline", "times"),
-    "require_signature": Kind(1, 1, is_exact=True),
+    "require_signature": Kind(1, 1, "keys", is_exact=True),
 }
 """Every kind of gate, by its key in the file, in the order of the table that is printed."""
 
@@ -87,7 +87,7 @@ class Gates:
 
     @property
     def needs(self) -> frozenset[str]:
-        """What has to be given to judge them: "images", with a float model, and "baseline"."""
+        """What has to be given to judge them: "images", with a float model; "baseline"; "keys" that are trusted."""
         return frozenset(gate.kind.needs for gate in self.gates if gate.kind.needs)
 
     @classmethod

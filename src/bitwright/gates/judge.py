@@ -14,9 +14,11 @@ from bitwright.artifact import Artifact
 from bitwright.budget.drop import CONFIDENCE
 from bitwright.budget.race import Latency
 from bitwright.chance import exact_interval
+from bitwright.errors import SignatureError
 from bitwright.gates.gates import Gate, Gates
 from bitwright.gates.outcomes import Outcomes
 from bitwright.gates.verdict import Finding, Verdict
+from bitwright.signatures import Signature
 
 
 def judge(
@@ -27,6 +29,7 @@ def judge(
     outcomes: Outcomes | None = None,
     latency: Latency | None = None,
     baseline: str | None = None,
+    signature: Signature | SignatureError | None = None,
 ) -> Verdict:
     """Judge an artifact.
 
@@ -37,6 +40,7 @@ def judge(
         outcomes: what both models make of the images; None where there were none.
         latency: of the artifact, with its ratio to the baseline's, measured in turns; None where there was none.
         baseline: what the latency was compared with, in words.
+        signature: who vouches for the file, or why nobody does; None where no keys are trusted.
     """
     rules: dict[str, Callable[[Gate], Finding]] = {
         "max_drop": lambda gate: _drop(gate, outcomes),
@@ -44,7 +48,7 @@ def judge(
         "max_class_drop": lambda gate: _class_drop(gate, outcomes),
         "max_bytes": lambda gate: _bytes(gate, len(artifact.data)),
         "max_latency_ratio": lambda gate: _latency(gate, latency, baseline),
-        "require_signature": _signature,
+        "require_signature": lambda gate: _signature(gate, signature),
     }
     findings = tuple(rules[gate.name](gate) for gate in gates.gates)
     return Verdict(path, artifact.digest, gates.where, findings)
@@ -102,12 +106,12 @@ def _latency(gate: Gate, latency: Latency | None, baseline: str | None) -> Findi
     return _at_most(gate, latency.ratio, latency.ratio_interval, what, None)
 
 
-def _signature(gate: Gate) -> Finding:
-    reason = (
-        "a signature is required, and this version of bitwright cannot verify any: nothing shows who made the file; "
-        "what cannot be checked fails"
-    )
-    return Finding(gate, False, None, None, reason)
+def _signature(gate: Gate, signature: Signature | SignatureError | None) -> Finding:
+    if signature is None:
+        return _unmeasured(gate, None)
+    if isinstance(signature, SignatureError):
+        return Finding(gate, False, None, None, f"a signature is required: {signature}")
+    return Finding(gate, True, None, None, f"signed by the key {signature.key}")
 
 
 def _at_most(gate: Gate, value: float, interval: tuple[float, float], what: str, wanted: int | None) -> Finding:
@@ -120,7 +124,11 @@ def _at_most(gate: Gate, value: float, interval: tuple[float, float], what: str,
 
 
 def _unmeasured(gate: Gate, outcomes: Outcomes | None) -> Finding:
-    missing = {"images": "no images and no float model to compare with", "baseline": "no baseline to compare with"}
+    missing = {
+        "images": "no images and no float model to compare with",
+        "baseline": "no baseline to compare with",
+        "keys": "no keys that are trusted",
+    }
     why = missing[gate.kind.needs or ""] if outcomes is None else outcomes.doubt
     return Finding(gate, False, None, None, f"not measured, so not kept: {why}")
 

@@ -13,6 +13,7 @@ from bitwright.budget.costs import machine
 from bitwright.budget.race import engine_call, race, take_turns
 from bitwright.chance import exact_interval
 from bitwright.classes import ClassNames
+from bitwright.errors import SignatureError
 from bitwright.gates.gates import Gates
 from bitwright.gates.judge import judge
 from bitwright.gates.outcomes import Outcomes, outcomes_of
@@ -25,10 +26,8 @@ from bitwright.report.contenders import class_rows, contenders_of, noise_remarks
 from bitwright.report.peers import Peer, open_peer, torch_run
 from bitwright.report.record import Front, Report
 from bitwright.report.samples import samples_of
+from bitwright.signatures import Signature
 from bitwright.summary import model_summary, plan_summary
-
-SIGNATURE = "not verified: this version of bitwright knows no signatures, so the digest is all that tells the file"
-"""What is known of who made an artifact. A gate that requires a signature fails."""
 
 
 def build(
@@ -43,6 +42,7 @@ def build(
     baseline: tuple[str, Artifact] | None = None,
     audit: Audit | None = None,
     front: Front | None = None,
+    signature: Signature | SignatureError | None = None,
     peers: Sequence[str] = (),
     classes: ClassNames | None = None,
     labels: By = "name",
@@ -64,6 +64,7 @@ def build(
         baseline: an artifact whose latency is measured beside, and what it is called.
         audit: of the artifact's layers.
         front: of a search.
+        signature: who vouches for the artifact's file, or why nobody does; None where no keys are trusted.
         peers: names of other runtimes to run the float model in (`bitwright.report.peers`).
         classes: names of the classes, in place of the artifact's.
         labels: how labels are matched with classes.
@@ -94,7 +95,7 @@ def build(
     calls |= {peer.name: peer.call for peer in rivals}
     latencies = dict(zip(calls, take_turns(list(calls.values())), strict=True))
     agreement, drop = exact_interval(outcomes.agreed, len(outcomes)), outcomes.drop
-    verdict = None if gates is None else _verdict(gates, artifact, path, outcomes, baseline, threads)
+    verdict = None if gates is None else _verdict(gates, artifact, path, outcomes, baseline, threads, signature)
     return Report(
         artifact=path,
         model=model_name,
@@ -115,7 +116,7 @@ def build(
         disagreeing=len(outcomes) - outcomes.agreed,
         plan=plan_summary(artifact, threads),
         environment=environment(threads),
-        signature=SIGNATURE,
+        signature=_signed(signature),
         remarks=(*filter(None, (outcomes.remark, outcomes.doubt)), *noise_remarks(latencies)),
         verdict=verdict,
         audit=audit,
@@ -150,7 +151,17 @@ def _verdict(
     outcomes: Outcomes,
     baseline: tuple[str, Artifact] | None,
     threads: int,
+    signature: Signature | SignatureError | None,
 ) -> Verdict:
     name, other = baseline or (None, None)
     latency = race([other, artifact], threads)[1] if other is not None and "baseline" in gates.needs else None
-    return judge(gates, artifact, path=path, outcomes=outcomes, latency=latency, baseline=name)
+    return judge(gates, artifact, path=path, outcomes=outcomes, latency=latency, baseline=name, signature=signature)
+
+
+def _signed(signature: Signature | SignatureError | None) -> str:
+    """What is known of who made an artifact, in words."""
+    if signature is None:
+        return "not verified: no keys were trusted (--trust), so the digest is all that tells the file"
+    if isinstance(signature, SignatureError):
+        return f"NOT VERIFIED: {signature}"
+    return f"verified, by the key {signature.key}"

@@ -8,7 +8,7 @@ a small model's request. The routes are declared to FastAPI all the same, for th
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.resources import files
@@ -165,28 +165,9 @@ def _add_health(app: FastAPI, api: Api, state: State) -> None:
 
 def _add_models(app: FastAPI, api: Api) -> None:
     metadata = _answers(404, s200={"model": d.ModelMetadata})
-
-    @app.get("/v2/models/{model}", responses=metadata)
-    async def model_metadata(model: str) -> Response:
-        """A model's inputs and outputs."""
-        return api.model_metadata(model)
-
-    @app.get("/v2/models/{model}/versions/{version}", responses=metadata)
-    async def model_version_metadata(model: str, version: str) -> Response:
-        """A model's inputs and outputs."""
-        return api.model_metadata(model, version)
-
+    _add_of_versions(app, "model", "", api.model_metadata, metadata, "A model's inputs and outputs.")
     ready = _answers(404, s200={"model": d.ModelReady})
-
-    @app.get("/v2/models/{model}/ready", responses=ready)
-    async def model_ready(model: str) -> Response:
-        """Whether a model takes requests."""
-        return api.model_ready(model)
-
-    @app.get("/v2/models/{model}/versions/{version}/ready", responses=ready)
-    async def model_version_ready(model: str, version: str) -> Response:
-        """Whether a version of a model takes requests."""
-        return api.model_ready(model, version)
+    _add_of_versions(app, "model_ready", "/ready", api.model_ready, ready, "Whether a model takes requests.")
 
     binary = {"application/octet-stream": {"schema": d.FILE}}
     infers = _answers(400, 404, 408, 413, 415, 429, s200={"model": d.InferResponse, "content": binary})
@@ -201,6 +182,27 @@ def _add_models(app: FastAPI, api: Api) -> None:
     async def infer_version(model: str, version: str, request: Request) -> Response:
         """Outputs of images, of one version."""
         return await api.infer(request.scope, model, version)
+
+
+def _add_of_versions(
+    app: FastAPI,
+    name: str,
+    path: str,
+    answer: Callable[..., Response],
+    responses: dict[int | str, dict[str, Any]],
+    says: str,
+) -> None:
+    """What is asked of a model, and of one version of it."""
+
+    @app.get(f"/v2/models/{{model}}{path}", name=name, description=says, responses=responses)
+    async def latest(model: str) -> Response:
+        return answer(model)
+
+    of_version = f"/v2/models/{{model}}/versions/{{version}}{path}"
+
+    @app.get(of_version, name=f"{name}_of_version", description=says, responses=responses)
+    async def one(model: str, version: str) -> Response:
+        return answer(model, version)
 
 
 def _add_pictures(app: FastAPI, api: Api) -> None:

@@ -22,10 +22,11 @@ from bitwright.serve.preview import Preview, preview
 from bitwright.serve.refusal import Refusal
 from bitwright.serve.settings import Settings
 from bitwright.serve.uploads import File
+from bitwright.signatures import signature_path
 
 Pixels = npt.NDArray[np.uint8]
 Outputs = dict[str, npt.NDArray[np.float32]]
-Signature = tuple[int, int, int]
+Stamp = tuple[tuple[int, int, int], tuple[int, int, int] | None]
 _DECODED_AT_ONCE = 16
 """Pictures that a thread decodes before it runs the engine on them."""
 
@@ -40,14 +41,17 @@ class ServedModel:
     Attributes:
         name: as clients call it.
         version: the first 12 digits of the file's SHA-256, so that a client can tell what answered.
+        stamp: of its files, from before they were read.
+        key: which key has signed it; None where no signature is required.
     """
 
     def __init__(
         self, name: str, path: Path, settings: Settings, pool: Executor, readers: Executor, metrics: Metrics
     ) -> None:
         self.name, self.path = name, path
-        self.signature = signature(path)
+        self.stamp = stamp(path)
         data = read(path)
+        self.key = None if settings.trust is None else settings.trust.verify_file(data, path).key
         self.version = hashlib.sha256(data).hexdigest()[:12]
         self.artifact = from_bytes(data, str(path))
         self.classifier = Classifier(self.artifact, threads=settings.threads)
@@ -103,8 +107,13 @@ def _named(prediction: Prediction, name: str, top: int) -> Prediction:
     return Prediction(name, prediction.top[:top], prediction.logits, error)
 
 
-def signature(path: Path) -> Signature | None:
-    """What changes when a file does; None where there is none."""
+def stamp(path: Path) -> Stamp | None:
+    """What changes when a file does, or its signature; None where there is no file."""
+    found = _stamp(path)
+    return None if found is None else (found, _stamp(signature_path(path)))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         found = os.stat(path)
     except OSError:
@@ -124,7 +133,7 @@ class Models:
         self._pool = ThreadPoolExecutor(2 * len(paths), "bitwright-serve")
         self._readers = ThreadPoolExecutor(settings.workers, "bitwright-classify")
         self._served: dict[str, ServedModel] = {}
-        self._refused: dict[str, Signature] = {}
+        self._refused: dict[str, Stamp] = {}
         for name, path in paths.items():
             self._take(self._loaded(name, path))
 
@@ -154,8 +163,8 @@ class Models:
 
     async def reload(self, served: ServedModel) -> None:
         """Take the model's file if it has changed, loads and runs; keep the old one otherwise, and say so."""
-        now = signature(served.path)
-        if now is None or now == served.signature or now == self._refused.get(served.name):
+        now = stamp(served.path)
+        if now is None or now == served.stamp or now == self._refused.get(served.name):
             return
         name = served.name
         try:
@@ -174,4 +183,4 @@ class Models:
         """Serve a model from now on. Requests in a lane of its old version are still answered by that version."""
         self._served[served.name] = served
         self._metrics.model_info.labels(served.name, served.version).set(1)
-        log("serving", model=served.name, version=served.version, path=str(served.path))
+        log("serving", model=served.name, version=served.version, path=str(served.path), signed_by=served.key)

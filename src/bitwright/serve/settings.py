@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bitwright.errors import ServeError
+from bitwright.signatures import Trust
 
 MAX_HEADER_BYTES = 32 * 1024
 HEADER_SECONDS = 10.0
@@ -35,6 +36,7 @@ class Settings:
         drain_seconds: how long after SIGTERM requests are still taken, each answered with `Connection: close`.
         grace_seconds: how long then the last answers may take.
         reload_seconds: between two looks at the files; 0: they are read once.
+        trust: keys; a file is served only if one of them has signed it. None: any file is.
         token: what clients must send as `Authorization: Bearer TOKEN`; None: nothing.
     """
 
@@ -48,6 +50,7 @@ class Settings:
     drain_seconds: float = 1.0
     grace_seconds: float = 30.0
     reload_seconds: float = 2.0
+    trust: Trust | None = None
     token: str | None = field(default=None, repr=False)
 
     @property
