@@ -57,6 +57,19 @@ def test_the_unit_starts_the_server():
     assert understood(arguments[1:])["token_file"] == Path("%d/token")
 
 
+def test_the_image_is_built_of_what_the_build_needs_and_of_nothing_else():
+    kept = {
+        line[1:]
+        for line in (FOLDER / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+        if line.startswith("!")
+    }
+    needed = set(
+        re.findall(r"(?:LICENSE|README\.md|csrc|src|CMakeLists\.txt)", (REPOSITORY / "pyproject.toml").read_text())
+    )
+    assert kept == {"pyproject.toml", "constraints.txt", "CMakeLists.txt", "csrc", *needed}
+    assert all((REPOSITORY / name).exists() for name in kept)
+
+
 def test_the_image_runs_as_somebody_without_rights():
     text = (FOLDER / "Dockerfile").read_text("utf-8")
     assert re.findall("^USER (.*)$", text, re.MULTILINE) == ["10001"]

@@ -84,6 +84,50 @@ def test_the_keyboard_reaches_every_button_and_the_chooser_opens(page):
     assert page.evaluate("document.activeElement.id") == "photograph"
 
 
+def test_a_photo_is_taken_with_the_camera(page):
+    page.click("#photograph")
+    page.wait_for_selector("#video")
+    playwright.expect(page.locator("#shoot")).to_be_focused()
+    page.keyboard.press("Enter")
+    assert len(verdicts(page)) == 2
+    assert page.locator("#given-name").inner_text() == "photo.png"
+    assert page.evaluate("document.getElementById('video').srcObject.active") is False  # the camera is off
+    playwright.expect(page.locator("#camera")).to_be_hidden()
+    page.click("#photograph")
+    page.wait_for_selector("#video")
+    page.click("#camera-off")
+    playwright.expect(page.locator("#photograph")).to_be_focused()
+
+
+def test_a_phone_opens_its_own_camera(browser, running):
+    context = browser.new_context(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{running.port}/")
+    page.wait_for_selector(".model >> nth=1")
+    with page.expect_file_chooser() as chooser:
+        page.tap("#photograph")
+    assert chooser.value.element.get_attribute("capture") == "environment"
+    chooser.value.set_files({"name": "p.png", "mimeType": "image/png", "buffer": picture("green")})
+    assert verdicts(page) == ["green", "green"]
+    context.close()
+
+
+def test_a_screen_reader_hears_classes_with_their_percent(page):
+    page.set_input_files("#file", {"name": "r.png", "mimeType": "image/png", "buffer": picture("red")})
+    verdicts(page)
+    heard = page.locator("main").aria_snapshot()
+    for said in (
+        'heading "Picture"',
+        'button "Choose a file"',
+        'status: "colours: red. bits: red."',
+        'heading "bits"',
+        'list "Most probable classes"',
+        'meter "red: 100',
+        'img "The picture in bits, as bits reads it"',
+    ):
+        assert said in heard, heard
+
+
 def test_what_is_said_is_said_to_screen_readers(page):
     assert page.locator("#status").get_attribute("role") == "status"
     page.set_input_files("#file", {"name": "r.png", "mimeType": "image/png", "buffer": picture("red")})
@@ -108,8 +152,17 @@ def test_axe_finds_no_serious_violation(browser, running, scheme):
     page = context.new_page()
     page.goto(f"http://127.0.0.1:{running.port}/")
     page.wait_for_selector(".model >> nth=1")
+    assert serious_violations(page) == []  # before there is a picture
     page.set_input_files("#file", {"name": "r.png", "mimeType": "image/png", "buffer": picture("red")})
     verdicts(page)
+    assert serious_violations(page) == []
+    page.click("#photograph")
+    page.wait_for_selector("#video")
+    page.evaluate("document.getElementById('token-form').hidden = false")
+    assert serious_violations(page) == []
+    page.click("#camera-off")
+    page.set_input_files("#file", {"name": "x.png", "mimeType": "image/png", "buffer": b"nothing"})
+    page.wait_for_selector("#status.bad")
     assert serious_violations(page) == []
     context.close()
 
