@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -190,11 +190,13 @@ def main() -> None:
         assert server.stderr is not None
         events = (json.loads(line) for line in server.stderr)
         port = int(next(event["url"] for event in events if event["event"] == "listening").rpartition(":")[2])
-        threading.Thread(target=lambda: [None for _ in server.stderr or ()], daemon=True).start()
+        reader = threading.Thread(target=lambda: deque(events, maxlen=0))  # a full pipe would stop the server
+        reader.start()
         try:
             print(dict(sorted(attack(port, shape, given.count, given.seed).items())))
         finally:
             server.terminate()
+            reader.join()
 
 
 if __name__ == "__main__":
