@@ -190,7 +190,7 @@ def main() -> None:
         assert server.stderr is not None
         events = (json.loads(line) for line in server.stderr)
         port = int(next(event["url"] for event in events if event["event"] == "listening").rpartition(":")[2])
-        reader = threading.Thread(target=lambda: deque(events, maxlen=0))  # a full pipe would stop the server
+        reader = threading.Thread(target=deque, args=(server.stderr, 0))  # a full pipe would stop the server
         reader.start()
         try:
             print(dict(sorted(attack(port, shape, given.count, given.seed).items())))

@@ -31,18 +31,18 @@ def log(event: str, level: int = logging.INFO, fault: BaseException | None = Non
 
 
 def configure(level: str) -> None:
-    """Write lines of this level and above, and uvicorn's warnings."""
+    """Write lines of this level and above, and the warnings of all libraries: a reader of the log finds nothing but JSON."""
     global _least
     _least = LEVELS[level]
-    logger = logging.getLogger("uvicorn")
-    logger.handlers[:] = [_Lines()]
-    logger.propagate = False
-    logger.setLevel("WARNING")
+    root = logging.getLogger()
+    root.handlers[:] = [_Lines()]
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
 
 
 class _Lines(logging.Handler):
-    """Formats uvicorn's records as such lines."""
+    """Writes records of `logging` as such lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         fault = record.exc_info[1] if record.exc_info else None
-        log(record.getMessage(), min(record.levelno, logging.ERROR), fault)
+        log(record.getMessage(), min(record.levelno, logging.ERROR), fault, logger=record.name)
