@@ -30,6 +30,12 @@ def rows() -> list[str]:
     return sorted(set(found) - {"pack"})
 
 
+@pytest.mark.parametrize("op", [*rows(), "pack"])
+def test_a_row_lies_in_the_file_of_its_op(op: str) -> None:
+    defined = re.findall(r"extern const Op (\w+)_op = ", (CSRC / "ops" / f"{op}.cc").read_text())
+    assert defined == [op]
+
+
 def test_a_row_is_found_by_its_name() -> None:
     _native.Plan(*described("batch_norm"), 1)
 
