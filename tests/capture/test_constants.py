@@ -114,3 +114,42 @@ def test_what_is_computed_and_not_finite_is_refused_by_the_name_of_its_layer() -
 
     with pytest.raises(Exception, match=r"conv2d \(weight\) holds numbers that are not finite"):
         capture(nn.Sequential(Divided(3, 4, 3), nn.Flatten()), (3, 6, 6))
+
+
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""The smallest normal number."""
+
+
+@pytest.mark.parametrize("kind", ["parameter", "constant"])
+def test_subnormal_numbers_are_zero(kind: str) -> None:
+    """They are worth nothing, and processors multiply them many times slower. The smallest normal numbers stay."""
+    small = np.array([1e-39, -1e-39, 1e-45, SMALLEST, -SMALLEST, 0.5], np.float32)
+    conv = nn.Conv2d(3, 6, 1)
+    conv.bias = nn.Parameter(torch.from_numpy(small.copy()))
+    model = nn.Sequential(conv, nn.Flatten(1), nn.Linear(6 * 36, 2))
+
+    class Added(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(108, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = self.fc(x.flatten(1)).reshape(-1, 2, 3)
+            return (tokens + torch.from_numpy(small).reshape(2, 3)).flatten(1)
+
+    made = model if kind == "parameter" else Added()
+    tensors = [t for node in capture(made, (3, 6, 6)).nodes for t in node.tensors.values()]
+    found = next(t.reshape(-1) for t in tensors if t.size == 6 and np.float32(0.5) in t)
+    np.testing.assert_array_equal(found, np.array([0, 0, 0, SMALLEST, -SMALLEST, 0.5], np.float32))
+    np.testing.assert_array_equal(conv.bias.detach().numpy(), small)  # the model stays as it was
+
+
+def test_other_numbers_are_taken_as_they_are() -> None:
+    """No copy, and no zero loses its sign: artifacts stay the same to the byte."""
+    conv = nn.Conv2d(3, 6, 1)
+    with torch.no_grad():
+        conv.weight[0, 0] = -0.0
+    graph = capture(nn.Sequential(conv, nn.Flatten(1), nn.Linear(6 * 36, 2)), (3, 6, 6))
+    weight = graph.nodes[0].tensors["weight"]
+    assert weight.tobytes() == conv.weight.detach().numpy().tobytes()
+    assert np.shares_memory(weight, conv.weight.detach().numpy())

@@ -87,8 +87,7 @@ class Draft:
         arrays = {}
         for key, tensor in (tensors or {}).items():
             given = tensor if isinstance(tensor, Constant) else Constant(tensor)
-            arrays[key] = given.array
-            _expect_finite(given.array, given.name or f"{name} ({key})")
+            arrays[key] = _normal(given.array, given.name or f"{name} ({key})")
         return self._add(Node(name, op, tuple(inputs), dict(attrs or {}), arrays, origin=path))
 
     def with_channel(self, name: str, channel: int | None) -> str:
@@ -106,7 +105,7 @@ class Draft:
         given = as_constant(source)
         full = np.ascontiguousarray(np.broadcast_to(given.array, (1, *shape))[0], np.float32)
         name = self._free(given.name or f"{self.site.path}.constant".lstrip("."))
-        _expect_finite(full, name)
+        full = _normal(full, name)
         attrs = {} if given.learned else {"constant": True}
         made = self._add(Node(name, "constant", (), attrs, {"value": full}, origin=self.site.path))
         self.values[made] = self.values[made].at(channel)
@@ -139,10 +138,19 @@ class Draft:
         return candidate
 
 
-def _expect_finite(array: Array, name: str) -> None:
+def _normal(array: Array, name: str) -> Array:
+    """The array, with 0 for subnormal numbers; CaptureError where a number is not finite.
+
+    Weights that decay for long end below 1.2e-38, where they are worth nothing and processors multiply them many times slower:
+    a network in network that was trained on CIFAR-10 takes eight times as long.
+    """
     wrong = array.size - int(np.isfinite(array).sum())
     if wrong:
         raise CaptureError(
             f"{name} holds numbers that are not finite (NaN or infinite): {wrong} of {array.size}; "
             "did the training diverge, or is the checkpoint damaged?"
         )
+    if array.dtype != np.float32:
+        return array
+    subnormal = (array != 0) & (np.abs(array) < np.finfo(np.float32).tiny)
+    return np.where(subnormal, np.float32(0), array) if subnormal.any() else array
