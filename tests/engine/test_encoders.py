@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from bitwright.artifact import Artifact
+from bitwright.engine import Engine
 from bitwright.engine.native import Native, make_plan
 from bitwright.engine.reference import Reference
 from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph, Value
 from bitwright.images.encoders import Encoder, encoder
+from bitwright.images.preprocess import Preprocess
 from bitwright.qtensor import QType
 from tests.conformance.test_encoders import SPECS, pictures
 from tests.kernels.agreement import available, forced
@@ -97,6 +100,18 @@ def test_the_step_is_explained() -> None:
     first = Native(network(found, 3, (8, 6)), encoder=found).layers(pictures(1, 8, 6))[0]
     assert (first.name, first.op, first.kernel, first.isa) == ("image", "encode", "encode, error diffusion", "scalar")
     assert first.bytes == 8 * 6 * 3 * 2
+
+
+def test_an_engine_explains_how_pixels_become_bits() -> None:
+    """Pixels go into the plan's first step, and the convolution reads the bits that it writes: nothing lies between."""
+    preprocess = Preprocess(size=(6, 7), mean=0.0, std=1.0, encoder="thermometer:4")
+    engine = Engine(Artifact(network(encoder("thermometer:4"), 3, (6, 7)), preprocess), backend="native")
+    first, second, *_ = engine.explain()
+    assert (first.name, first.op, first.kernel) == ("image", "encode", "encode, a table of 256 levels")
+    assert first.bytes == 6 * 7 * (3 + 3 * 4)
+    assert second.op == "conv2d"
+    images = pictures(2, 6, 7)
+    assert engine(images).tobytes() == Engine(engine.artifact, backend="reference")(images).tobytes()
 
 
 class Wrong(type(encoder("dither"))):  # type: ignore[misc]
