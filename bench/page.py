@@ -16,6 +16,7 @@ from bitwright import _native
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PEERS = {
     "peers": ("--rounds", "7", "--repeats", "9"),
+    "peers-shufflenet": ("--networks", "shufflenet_v2"),
     "peers-batch-16": ("--batch", "16", "--threads", "2", "--rounds", "5", "--repeats", "16"),
     "peers-avx2": ("--threads", "1", "--rounds", "7", "--repeats", "5"),
 }

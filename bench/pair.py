@@ -11,6 +11,7 @@ anything. The exit status is 1 where logits differ, or where the whole interval 
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -47,10 +48,12 @@ class Ratio:
 class Build:
     """A process that runs some checkout's engine."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, isa: str | None = None) -> None:
+        self.python = python
+        environment = {**os.environ, **({"BITWRIGHT_ISA": isa} if isa else {})}
         # -P: modules of bench shall not stand in for anybody's
         self._process = subprocess.Popen(
-            [python, "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
     def ask(self, *what: object) -> dict[str, Any]:
@@ -61,7 +64,7 @@ class Build:
         process.stdin.flush()
         line = process.stdout.readline()
         if not line:
-            raise SystemExit(f"{process.args} stopped; what it said is above")
+            raise SystemExit(f"{self.python} stopped; what it said is above")
         return dict(json.loads(line))
 
     def close(self) -> None:

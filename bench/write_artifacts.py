@@ -1,0 +1,30 @@
+"""Has the checkout in a folder write torchvision's networks as artifacts: `OLD/.venv/bin/python -P write_artifacts.py OLD TO`.
+
+Weights are random with fixed seeds (`tests/networks.py` of that checkout), without corrections. For `bench.same_logits`.
+"""
+
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    checkout, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+    sys.path.insert(0, str(checkout))  # its tests and bench, whatever is installed here
+
+    from bench.with_torchvision import torchvision
+    from bitwright.quantization import quantize
+    from bitwright.recipe import Recipe
+    from tests.networks import TORCHVISION, network, pictures
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in TORCHVISION:
+        path = folder / f"{name}.bw.safetensors"
+        if path.exists():
+            continue
+        model, preprocess = network(name, torchvision)
+        quantize(model, pictures(preprocess, 16), preprocess=preprocess, recipe=Recipe(algorithms=())).save(path)
+        print(path, flush=True)
+
+
+if __name__ == "__main__":
+    main()
