@@ -33,6 +33,7 @@ def test_the_table(run: Run, project: Path):
     assert [" ".join(line.split(maxsplit=1)) for line in pairs.splitlines()] == [
         f"file m.bw.safetensors, {len(data):,} bytes",
         f"sha256 {hashlib.sha256(data).hexdigest()}",
+        "signature none",
         "classes 3: blue, green, red",
         "preprocess RGB, resized to cover 8x8 by bilinear, crop to 8x8, (pixel / 255 - 0) / 1",
         "preprocess.size [8, 8]",
@@ -76,6 +77,7 @@ def test_json(run: Run, project: Path):
         "artifact": "m.bw.safetensors",
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
+        "signature": {"path": None, "key": None, "verified": None, "reason": None},
         "macs": 585,
         "weight_bytes": 18,
         "outputs": 3,
