@@ -36,12 +36,13 @@ struct Epilogue {
   bool narrow;    // no t reaches 2^31: it may be rounded to an integer before it is clipped
 };
 
-// The memory of a kernel's values. `second` is the residual or the other operand, laid out as the params say.
+// The memory of a kernel's values. `second` is the residual or the other operand, and `third` one more, laid out as the params say.
 struct Buffers {
   const uint8_t* in;
   const uint8_t* second;
   uint8_t* out;
   uint8_t* scratch;  // scratch_bytes of the row, one per thread, 64-byte aligned
+  const uint8_t* third = nullptr;  // of kernels of three operands
 };
 
 // A window that slides over `in`; pad_bottom and pad_right follow from the shapes.

@@ -47,12 +47,13 @@ class KernelStep : public Step {
     params.in = map(Role::codes), params.out = map(Role::output);
     if constexpr (requires { params.second; })
       if (node.inputs.size() > 1) params.second = map(second_);
+    if constexpr (requires { params.third; }) params.third = map(third_ = layer.op->operands[2]);
     bytes = of(Role::codes).count() + of(Role::output).count();
     set_table();
   }
 
   void run(const Memory& at, int begin, int end) const noexcept override {
-    kernel_->run(params, {at[Role::codes], at[second_], at[Role::output], at.scratch}, begin, end);
+    kernel_->run(params, {at[Role::codes], at[second_], at[Role::output], at.scratch, at[third_]}, begin, end);
   }
 
   // All units of a map that is no larger than the one it was bound to.
@@ -135,6 +136,7 @@ class KernelStep : public Step {
 
   const Binding* binding_;  // null once the step is made
   Role second_;             // of the kernel's second operand, if it has one
+  Role third_ = Role::codes;
   const Kernel<Params>* kernel_ = nullptr;
   AlignedBytes packed_;
   std::vector<AlignedBytes> kept_;

@@ -2,6 +2,7 @@
 // op is a trait, so no file outside ops/ compares names.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -25,10 +26,12 @@ enum class Role {
   residual,  // added in the epilogue
   addend,    // the second summand of an add
   factor,    // the second factor of a mul
+  keys,      // what an attention's queries, its codes, are compared with
+  values,    // what it takes means of
   output,
   pooled,  // a second output: the mean of each channel of `output`
 };
-constexpr int kRoles = 6;
+constexpr int kRoles = 8;
 
 // A layer, and what binds it to a machine.
 struct Binding {
@@ -61,7 +64,7 @@ struct Traits {
 
 struct Op {
   const char* name;
-  Role operands[2];  // the roles of its first input and of all others
+  Role operands[3];  // the roles of its first and its second input, and of all others
   void (*check)(const NodeCheck&);  // throws std::invalid_argument; null for an op that planning alone makes
   Steps (*make)(const Binding&);
   Traits traits = {};
@@ -80,7 +83,7 @@ struct Layer {
   const Layer* pool = nullptr;  // fused: a global_avg_pool2d of the output
   std::optional<View> view = {};  // of a chain of moves: what its output is of its input, in place of what the node says
 
-  Role role_of(size_t input) const { return op->operands[input > 0]; }
+  Role role_of(size_t input) const { return op->operands[std::min<size_t>(input, 2)]; }
 
   // The value that has this role among the inputs, or -1.
   int operand(Role role) const {

@@ -8,6 +8,7 @@ namespace bitwright {
 
 #define OPS(OP)         \
   OP(add)               \
+  OP(attention)         \
   OP(avg_pool2d)        \
   OP(batch_norm)        \
   OP(concat)            \

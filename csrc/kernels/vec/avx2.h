@@ -130,6 +130,14 @@ struct Vec256 {
     Ints odd = _mm256_srli_epi64(a, 32);
     return _mm256_add_epi64(sum, _mm256_add_epi64(_mm256_mul_epi32(a, a), _mm256_mul_epi32(odd, odd)));
   }
+  static Ints add_bytes(Ints sum, Bytes a) {  // to int64 as well
+    return _mm256_add_epi64(sum, _mm256_sad_epu8(a, _mm256_setzero_si256()));
+  }
+  static int32_t largest_int(Ints a) {
+    __m128i half = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    half = _mm_max_epi32(half, _mm_srli_si128(half, 8));
+    return _mm_cvtsi128_si32(_mm_max_epi32(half, _mm_srli_si128(half, 4)));
+  }
   static int32_t sum_ints(Ints a) {
     __m128i half = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     half = _mm_add_epi32(half, _mm_srli_si128(half, 8));

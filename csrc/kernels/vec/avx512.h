@@ -135,6 +135,10 @@ struct Vec512 {
     Ints odd = _mm512_srli_epi64(a, 32);
     return _mm512_add_epi64(sum, _mm512_add_epi64(_mm512_mul_epi32(a, a), _mm512_mul_epi32(odd, odd)));
   }
+  static Ints add_bytes(Ints sum, Bytes a) {  // to int64 as well
+    return _mm512_add_epi64(sum, _mm512_sad_epu8(a, _mm512_setzero_si512()));
+  }
+  static int32_t largest_int(Ints a) { return _mm512_reduce_max_epi32(a); }
   static int32_t sum_ints(Ints a) { return _mm512_reduce_add_epi32(a); }
   static int64_t sum_longs(Ints a) { return _mm512_reduce_add_epi64(a); }
   static Ints low_bytes(Ints words) { return _mm512_and_si512(words, _mm512_set1_epi16(0xff)); }

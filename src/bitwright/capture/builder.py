@@ -78,6 +78,28 @@ class Builder(Arithmetic):
         name = self.with_channel(name, len(shape) - 1)
         return self.emit("layer_norm", [name], {"eps": eps}, _gain_and_shift(shape[-1:], weight, bias))
 
+    def attention(self, query: Operand, key: Operand, value: Operand, scale: float | None) -> str:
+        """softmax(scale * query key^T) value, of tokens [..., T, D]: axes in front of them are heads. None: 1 / sqrt(D)."""
+        names = [as_value(x) for x in (query, key, value)]
+        shapes = [self.values[name].shape for name in names]
+        if any(len(shape) < 2 or shape[:-2] != shapes[0][:-2] for shape in shapes):
+            raise Unmapped(f"an attention of {shapes}; expected tokens [..., T, D] with the same heads")
+        scale = shapes[0][-1] ** -0.5 if scale is None else scale
+        if scale <= 0:
+            raise Unmapped(f"an attention with scores times {scale}; expected a factor above 0")
+        heads = math.prod(shapes[0][:-2])
+        tokens = [self._side_by_side(name, heads) for name in names]
+        found = self.emit("attention", tokens, {"heads": heads, "scale": float(scale)})
+        count, width = shapes[0][-2], shapes[2][-1]
+        parted = self.permute(self.reshape(found, (count, heads, width)), (1, 0, 2))
+        return self.reshape(parted, (*shapes[0][:-1], width))
+
+    def _side_by_side(self, name: str, heads: int) -> str:
+        """Tokens of heads, [..., T, D], as tokens with the channels of all heads, [T, heads * D]."""
+        *_, count, width = self.values[name].shape
+        parted = self.permute(self.reshape(name, (heads, count, width)), (1, 0, 2))
+        return self.reshape(parted, (count, heads * width))
+
     # pools
 
     def max_pool2d(

@@ -133,8 +133,9 @@ def _expect_no_randomness(node: torch.fx.Node) -> None:
     if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
         return
     names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
-    flag = next((i for i, name in enumerate(names) if name in ("train", "training")), None)
-    if flag is not None and not (node.args[flag] if flag < len(node.args) else node.kwargs.get(names[flag], False)):
+    given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+    switches = [name for name in ("train", "training", "dropout_p") if name in names]
+    if switches and not given.get(switches[0]):
         return
     advice = "write F.dropout(x, p, training=self.training)" if "dropout" in str(node.target) else "leave it out"
     raise CaptureError(

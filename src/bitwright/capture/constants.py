@@ -33,7 +33,11 @@ def _tensor(p: Program, node: Fx) -> torch.Tensor:
     """A constant in full size: `expand` leaves repeating to the readers."""
     tensor = torch.from_numpy(p.env[node].array)
     value = node.meta.get("val")
-    return tensor.expand(value.shape) if isinstance(value, torch.Tensor) and tensor.shape != value.shape else tensor
+    if not isinstance(value, torch.Tensor) or tensor.shape == value.shape:
+        return tensor
+    return tensor.expand(
+        [size if isinstance(size, int) else -1 for size in value.shape]
+    )  # as often as there are images: once
 
 
 def constant_of(found: Any) -> Any:

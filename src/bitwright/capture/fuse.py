@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
+from bitwright.capture.chains import fold_moves
 from bitwright.capture.channel_order import fold_orders
 from bitwright.graph import Graph, Node, Value
 from bitwright.ops import float_op, operand
@@ -17,11 +18,11 @@ Rule = Callable[[Node, Node, int, Graph], Node | None]
 
 
 def fuse(graph: Graph) -> Graph:
-    """Put orders of channels into weights, then apply every rule in turn.
+    """Put orders of channels into weights and chains of moves into fewer, then apply every rule in turn.
 
     Names of convolutions stay; what they absorb disappears.
     """
-    graph = fold_orders(graph)
+    graph = fold_moves(fold_orders(graph))
     for rule in RULES:
         graph = _merge(graph, rule)
     return graph

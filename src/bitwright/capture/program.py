@@ -1,6 +1,6 @@
 """An exported program as a frontend reads it: what each of its fx nodes stands for, and the builder of the graph."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,20 @@ from bitwright.registry import Foreign
 Fx = torch.fx.Node
 
 
-class Program:
-    """`env` holds for every fx node that was mapped the name of a value, a `Constant`, or a tuple of these.
+@dataclass(frozen=True)
+class Displaced:
+    """A tensor whose axis `batch` is outer * N * inner long; `value` has all of its axes, that one outer * inner long."""
 
-    `foreign` has the mappings that are not ours.
+    value: str
+    batch: int
+    outer: int = 1
+    inner: int = 1
+
+
+class Program:
+    """`env` holds for every fx node that was mapped the name of a value, a `Constant`, `Displaced`, or a tuple of these.
+
+    `foreign` has the mappings that are not ours, `batch` is the size of a batch, a symbol.
     """
 
     def __init__(self, exported: torch.export.ExportedProgram, shape: Shape, output: Output = None) -> None:
@@ -43,6 +53,7 @@ class Program:
                 self.env[node] = Constant(_array(name, state[name]), name, node.name in signature.inputs_to_parameters)
         self._expect_images(inputs[0], shape)
         (self.env[inputs[0]],) = self.builder.inputs
+        self.batch = inputs[0].meta["val"].shape[0].node.expr
         self.outputs = chosen_outputs(exported, output)
 
     def _expect_images(self, node: Fx, shape: Shape) -> None:
@@ -68,6 +79,8 @@ class Program:
         if isinstance(arg, int | float):
             return arg
         found = self.env.get(arg) if isinstance(arg, Fx) else None
+        if isinstance(found, Displaced):
+            raise Unmapped("a tensor whose batch axis is not the first one, or only a part of it")
         if not isinstance(found, str | Constant):
             raise Unmapped("an argument that is neither computed from the image, nor a parameter or a constant")
         return found

@@ -8,6 +8,7 @@ is its role.
 from bitwright.errors import GraphError
 from bitwright.graph import Node
 from bitwright.ops.add import Add
+from bitwright.ops.attention import Attention
 from bitwright.ops.avg_pool2d import AvgPool2d
 from bitwright.ops.batch_norm import BatchNorm
 from bitwright.ops.clamp import Clamp
@@ -40,6 +41,7 @@ OPS: dict[str, Op] = {
         BatchNorm(),
         GroupNorm(),
         LayerNorm(),
+        Attention(),
         Add(),
         Mul(),
         MaxPool2d(),

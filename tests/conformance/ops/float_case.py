@@ -18,6 +18,8 @@ class FloatCase:
     inputs: tuple[Value, ...]
     output: Value
     function: Callable[..., np.ndarray]
+    steps: float = 0.502
+    """How many steps of the result the integers may be off: one rounding to nearest, and the float32 roundings before it."""
 
 
 def column(values, ndim) -> np.ndarray:

@@ -5,7 +5,11 @@ A mapping reads the arguments as ATen means them: defaults, signs of axes, the b
 
 from typing import Any
 
+import numpy as np
+
+from bitwright.capture.aten import displaced
 from bitwright.capture.aten.arguments import Mapping, args
+from bitwright.capture.aten.displaced import anywhere
 from bitwright.capture.aten.layers import adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d, linear, max_pool2d, mean
 from bitwright.capture.aten.moves import (
     chunk,
@@ -21,6 +25,7 @@ from bitwright.capture.aten.moves import (
     slice_,
     split,
     transpose,
+    unbind,
 )
 from bitwright.capture.aten.pointwise import (
     add,
@@ -35,7 +40,7 @@ from bitwright.capture.aten.pointwise import (
     rsub,
     sub,
 )
-from bitwright.capture.draft import Unmapped
+from bitwright.capture.draft import Constant, Unmapped
 from bitwright.capture.program import Fx, Program
 from bitwright.errors import PluginError
 from bitwright.ops.functions import FUNCTIONS
@@ -61,6 +66,33 @@ def layer_norm(p: Program, fx: Fx) -> str:
     return p.builder.layer_norm(p.operand(x), len(sizes), p.optional(weight), p.optional(bias), float(eps))
 
 
+def attention(p: Program, fx: Fx) -> str:
+    query, key, value, mask, dropout, causal, scale, shares_heads = args(fx, None, 0.0, False, None, False)
+    wrong = {
+        "a mask": mask is not None and not _hides_nothing(p, mask),
+        "dropout": dropout > 0,
+        "is_causal": causal,
+        "enable_gqa": shares_heads,
+    }
+    if any(wrong.values()):
+        raise Unmapped(f"an attention with {' and '.join(name for name, is_so in wrong.items() if is_so)}")
+    return p.builder.attention(_tokens(p, query), _tokens(p, key), _tokens(p, value), scale)
+
+
+def _hides_nothing(p: Program, mask: Any) -> bool:
+    """Whether a mask is there that lets every query see every key: all true, or zeros that are added to scores."""
+    found = p.operand(mask)
+    if not isinstance(found, Constant):
+        return False
+    return bool(found.array.all() if found.array.dtype == np.bool_ else not found.array.any())
+
+
+def _tokens(p: Program, fx: Any) -> str:
+    """A value, or a constant that is repeated for each image."""
+    found = p.operand(fx)
+    return found if isinstance(found, str) else p.builder.constant_value(found, p.shape(fx), len(p.shape(fx)) - 1)
+
+
 def same(p: Program, fx: Fx) -> Any:
     """An op that changes no number: a copy, or dropout outside training."""
     return p.env[fx.args[0]]  # type: ignore[index]
@@ -83,14 +115,27 @@ def batch_size(p: Program, fx: Fx) -> None:
     """The batch size, or a check: shapes and dtypes are known without it."""
 
 
+RESHAPES = (
+    "view.default",
+    "_unsafe_view.default",
+    "reshape.default",
+    "flatten.using_ints",
+    "squeeze.dim",
+    "squeeze.dims",
+    "unsqueeze.default",
+)
+FREE = (expand, same, getitem, batch_size)
+
 OURS: dict[str, Mapping] = {
+    **{f"aten.{name}": anywhere(reshape, displaced.reshape) for name in RESHAPES},
     "aten.conv2d.default": conv2d,
     "aten.conv2d.padding": conv2d,
-    "aten.linear.default": linear,
+    "aten.linear.default": anywhere(linear, displaced.linear),
     "aten._native_batch_norm_legit_no_training.default": batch_norm,
     "aten.group_norm.default": group_norm,
     "aten.instance_norm.default": instance_norm,
     "aten.layer_norm.default": layer_norm,
+    "aten.scaled_dot_product_attention.default": attention,
     "aten.relu.default": clamp(0, None),
     "aten.relu6.default": clamp(0, 6),
     "aten.clamp.default": clamp_to,
@@ -117,17 +162,11 @@ OURS: dict[str, Mapping] = {
     "aten.avg_pool2d.default": avg_pool2d,
     "aten.adaptive_avg_pool2d.default": adaptive_avg_pool2d,
     "aten.mean.dim": mean,
-    "aten.view.default": reshape,
-    "aten._unsafe_view.default": reshape,
-    "aten.reshape.default": reshape,
-    "aten.flatten.using_ints": reshape,
-    "aten.squeeze.dim": reshape,
-    "aten.squeeze.dims": reshape,
-    "aten.unsqueeze.default": reshape,
-    "aten.permute.default": permute,
-    "aten.transpose.int": transpose,
+    "aten.permute.default": anywhere(permute, displaced.permute),
+    "aten.transpose.int": anywhere(transpose, displaced.transpose),
     "aten.slice.Tensor": slice_,
-    "aten.select.int": select,
+    "aten.select.int": anywhere(select, displaced.select),
+    "aten.unbind.int": anywhere(unbind, displaced.unbind),
     "aten.split.Tensor": split,
     "aten.split_with_sizes.default": split,
     "aten.chunk.default": chunk,
@@ -145,9 +184,10 @@ OURS: dict[str, Mapping] = {
     "aten.sym_size.int": batch_size,
     "aten._assert_tensor_metadata.default": batch_size,
     "mul": batch_size,
+    "floordiv": batch_size,
 }
 ON_CONSTANTS = frozenset(
-    name for name, mapping in OURS.items() if mapping in (reshape, expand, same, getitem, batch_size)
+    (*(f"aten.{name}" for name in RESHAPES), *(name for name, mapping in OURS.items() if mapping in FREE))
 )
 """What is mapped for constants as for values: so that a parameter that only changes its shape stays a parameter."""
 

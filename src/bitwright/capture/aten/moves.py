@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from bitwright.capture.aten import displaced
 from bitwright.capture.aten.arguments import args
 from bitwright.capture.draft import Constant, Unmapped, as_constant
 from bitwright.capture.program import Fx, Program, in_full
 
 
 def reshape(p: Program, fx: Fx) -> Any:
-    x = p.operand(fx.args[0])
+    x, sizes = p.operand(fx.args[0]), fx.meta["val"].shape
+    alone = all(isinstance(size, int) for size in sizes)  # a constant that knows of no batch
+    if not alone and not displaced.keeps_batch_first(p, fx):
+        return displaced.reshape(p, fx)
     if isinstance(x, str):
         return p.builder.reshape(x, p.shape(fx))
     given = as_constant(x)
-    array = given.array.reshape([int(size) for size in fx.meta["val"].shape])
+    array = displaced.once(fx.args[0], given).reshape([size if isinstance(size, int) else 1 for size in sizes])
     return replace(given, array=array) if given.learned else Constant(array)
 
 
@@ -28,16 +32,18 @@ def expand(p: Program, fx: Fx) -> Any:
     return x
 
 
-def permute(p: Program, fx: Fx) -> str:
+def permute(p: Program, fx: Fx) -> displaced.Anywhere:
     x, dims = args(fx)
     places = [dim % len(dims) for dim in dims]
     if places[0] != 0:
-        raise Unmapped(f"a permutation {places} that moves the batch axis")
+        return displaced.permute(p, fx)
     return p.builder.permute(p.operand(x), [dim - 1 for dim in places[1:]])
 
 
-def transpose(p: Program, fx: Fx) -> str:
+def transpose(p: Program, fx: Fx) -> displaced.Anywhere:
     x, first, second = args(fx)
+    if 0 in (first % fx.meta["val"].dim(), second % fx.meta["val"].dim()):
+        return displaced.transpose(p, fx)
     return p.builder.transpose(p.operand(x), p.axis(fx, first), p.axis(fx, second))
 
 
@@ -68,6 +74,14 @@ def select(p: Program, fx: Fx) -> str:
     if axis < 0:
         raise Unmapped("one image picked out of the batch")
     return p.builder.select(p.operand(x), axis, index)
+
+
+def unbind(p: Program, fx: Fx) -> tuple[str, ...]:
+    x, dim = args(fx, 0)
+    axis = dim - 1 if dim >= 0 else len(p.value_shape(x)) + dim
+    if axis < 0:
+        raise Unmapped("the batch taken apart into images")
+    return tuple(p.builder.select(p.operand(x), axis, index) for index in range(p.value_shape(x)[axis]))
 
 
 def split(p: Program, fx: Fx) -> tuple[str, ...]:

@@ -1,0 +1,125 @@
+"""Tensors whose batch axis is not the first one, or only a factor of an axis: [3, N, heads, T, D], [N * heads, T, D].
+
+Attention is often written so, torch's own nn.MultiheadAttention among it; in the end the batch is first again. What one image
+has of such a tensor is a value as good as any: it has the tensor's axes, with the batch left out of the one that holds it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bitwright.capture.aten.arguments import Mapping, args
+from bitwright.capture.draft import Array, Constant, Unmapped
+from bitwright.capture.program import Displaced, Fx, Program
+
+Anywhere = str | Displaced
+
+
+def anywhere(mapping: Mapping, displaced: Mapping) -> Mapping:
+    """A mapping of tensors whose batch axis is first, and the one of those that are displaced."""
+    return lambda p, fx: (displaced if isinstance(p.env.get(fx.args[0]), Displaced) else mapping)(p, fx)  # type: ignore[arg-type]
+
+
+def displace(p: Program, arg: Any) -> Displaced:
+    """Any value as a displaced one, so that its batch can be moved."""
+    found = p.env.get(arg)
+    if isinstance(found, Displaced):
+        return found
+    if isinstance(found, Constant):
+        axis, share = _holding(p, arg.meta["val"].shape)
+        if share > 1:
+            raise Unmapped("a constant with several images along one axis")
+        array = once(arg, found)
+        whole = replace(found, array=array[None])
+        return Displaced(p.builder.constant_value(whole, array.shape, array.ndim - 1), axis)
+    name = p.value(arg)
+    return Displaced(p.builder.reshape(name, (1, *p.builder.values[name].shape)), 0)
+
+
+def once(arg: Any, constant: Constant) -> Array:
+    """A constant in the shape of the tensor that it stands for, of one image."""
+    sizes = arg.meta["val"].shape
+    return np.broadcast_to(constant.array, [size if isinstance(size, int) else 1 for size in sizes])
+
+
+def settle(p: Program, x: Displaced) -> Anywhere:
+    """The plain value where the batch is the first axis again."""
+    if x.batch or x.outer * x.inner != 1:
+        return x
+    return p.builder.reshape(x.value, p.builder.values[x.value].shape[1:])
+
+
+def reshape(p: Program, fx: Fx) -> Anywhere:
+    """The batch stays between the same neighbours, whichever axis holds it then."""
+    x, sizes = displace(p, fx.args[0]), fx.meta["val"].shape
+    axis, share = _holding(p, sizes)
+    in_front = math.prod(p.builder.values[x.value].shape[: x.batch]) * x.outer
+    outer, rest = divmod(in_front, math.prod(int(size) for size in sizes[:axis]))
+    if rest or not outer or share % outer:
+        raise Unmapped("a reshape that mixes the batch with other axes")
+    shape = tuple(share if i == axis else int(size) for i, size in enumerate(sizes))
+    return settle(p, Displaced(p.builder.reshape(x.value, shape), axis, outer, share // outer))
+
+
+def keeps_batch_first(p: Program, fx: Fx) -> bool:
+    """Whether the first axis of what an fx node computes is the batch and nothing else."""
+    axis, share = _holding(p, fx.meta["val"].shape)
+    return axis == 0 and share == 1
+
+
+def _holding(p: Program, sizes: Sequence[Any]) -> tuple[int, int]:
+    """Which axis of a tensor holds the batch, and how many times."""
+    (axis,) = [i for i, size in enumerate(sizes) if not isinstance(size, int)] or [-1]
+    share = sizes[axis].node.expr / p.batch if axis >= 0 else None
+    if share is None or not share.is_Integer:
+        raise Unmapped(f"a tensor of {tuple(sizes)}, which is not that of one image for each image")
+    return axis, int(share)
+
+
+def permute(p: Program, fx: Fx) -> Anywhere:
+    given, dims = args(fx)
+    return permuted(p, displace(p, given), dims)
+
+
+def transpose(p: Program, fx: Fx) -> Anywhere:
+    given, first, second = args(fx)
+    dims = list(range(fx.meta["val"].dim()))
+    dims[first], dims[second] = dims[second], dims[first]
+    return permuted(p, displace(p, given), dims)
+
+
+def permuted(p: Program, x: Displaced, dims: Sequence[int]) -> Anywhere:
+    places = [dim % len(dims) for dim in dims]
+    found = p.builder.permute(x.value, places)
+    return settle(p, Displaced(found, places.index(x.batch), x.outer, x.inner))
+
+
+def linear(p: Program, fx: Fx) -> Displaced:
+    given, weight, bias = args(fx, None)
+    x = displace(p, given)
+    if x.batch == len(p.builder.values[x.value].shape) - 1:
+        raise Unmapped("a linear layer over the batch axis")
+    return Displaced(p.builder.linear(x.value, p.operand(weight), p.optional(bias)), x.batch, x.outer, x.inner)
+
+
+def select(p: Program, fx: Fx) -> Anywhere:
+    given, dim, index = args(fx)
+    return selected(p, displace(p, given), dim, index)
+
+
+def unbind(p: Program, fx: Fx) -> tuple[Anywhere, ...]:
+    given, dim = args(fx, 0)
+    x = displace(p, given)
+    count = p.builder.values[x.value].shape[dim]
+    return tuple(selected(p, x, dim, index) for index in range(count))
+
+
+def selected(p: Program, x: Displaced, dim: int, index: int) -> Anywhere:
+    axis = dim % len(p.builder.values[x.value].shape)
+    if axis == x.batch:
+        raise Unmapped("one image picked out of the batch")
+    found = p.builder.select(x.value, axis, index)
+    return settle(p, Displaced(found, x.batch - (axis < x.batch), x.outer, x.inner))
