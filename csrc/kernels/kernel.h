@@ -43,6 +43,7 @@ struct Buffers {
   uint8_t* out;
   uint8_t* scratch;  // scratch_bytes of the row, one per thread, 64-byte aligned
   const uint8_t* third = nullptr;  // of kernels of three operands
+  const uint8_t* const* summands = nullptr;  // of kernels that add up more operands than `in`
 };
 
 // A window that slides over `in`; pad_bottom and pad_right follow from the shapes.

@@ -53,7 +53,7 @@ class KernelStep : public Step {
   }
 
   void run(const Memory& at, int begin, int end) const noexcept override {
-    kernel_->run(params, {at[Role::codes], at[second_], at[Role::output], at.scratch, at[third_]}, begin, end);
+    kernel_->run(params, {at[Role::codes], at[second_], at[Role::output], at.scratch, at[third_], at.summands}, begin, end);
   }
 
   // All units of a map that is no larger than the one it was bound to.

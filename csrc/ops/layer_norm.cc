@@ -11,10 +11,20 @@ namespace {
 constexpr int kMostChannels = 1 << 15;  // so that 2^16 times it fits int32, and 2^32 times its square int64
 
 void check(const NodeCheck& of) {
-  of.inputs(1, 1), of.range(), of.one_zero_point(0), of.shape(of.in().shape), of.same_channel();
+  const size_t count = of.node.inputs.size();
+  of.inputs(1, kMostSummands), of.range();
+  for (size_t i = 0; i < count; ++i) of.one_zero_point(i), of.shape(of.in(i).shape), of.same_channel(i);
   int channels = of.in().channels();
   of.expect(channels <= kMostChannels, "a sum over the channels could overflow int32");
   check_norm(of, channels);
+  if (count == 1) return;
+  auto m = of.tensor("m_x", Type::float32, {static_cast<int64_t>(count)}).as<float>();
+  double most = 0;
+  for (size_t i = 0; i < count; ++i) {
+    int zp = of.in(i).zero_points[0];
+    most += std::abs(static_cast<double>(m[i])) * std::max(zp, of.in(i).max_stored() - zp);
+  }
+  of.expect(most <= std::min((1 << 30) / channels, 1 << 22) - 256, "a sum of its inputs could be too large");
 }
 
 Steps make(const Binding& binding) {
@@ -23,6 +33,13 @@ Steps make(const Binding& binding) {
   std::vector<float> m = floats(node, "m"), b = floats(node, "b");
   LayerNormParams& p = step->params;
   p.e = floats(node, "e")[0];
+  std::vector<Summand> summands;
+  for (size_t i = 1; i < node.inputs.size(); ++i) {
+    int value = node.inputs[i];
+    summands.push_back({binding.layout.place(value).map, binding.graph.values[value].zero_point(0), floats(node, "m_x")[i]});
+  }
+  p.count = static_cast<int>(summands.size());
+  if (p.count) p.zp = step->of(Role::codes).zero_point(0), p.m = floats(node, "m_x")[0], p.summands = step->keep(summands);
   p.epilogue = step->epilogue(m, b);
   p.epilogue.narrow = is_narrow_norm(m, b);
   step->bind(layer_norm_kernels());
@@ -31,6 +48,6 @@ Steps make(const Binding& binding) {
 
 }  // namespace
 
-extern const Op layer_norm_op = {"layer_norm", {Role::codes, Role::codes}, check, make, {.takes_table = true}};
+extern const Op layer_norm_op = {"layer_norm", {Role::codes, Role::summand, Role::summand}, check, make, {.takes_table = true}};
 
 }  // namespace bitwright

@@ -28,10 +28,12 @@ enum class Role {
   factor,    // the second factor of a mul
   keys,      // what an attention's queries, its codes, are compared with
   values,    // what it takes means of
+  summand,   // of a layer norm: added to its codes; the one role that several operands may have
   output,
   pooled,  // a second output: the mean of each channel of `output`
 };
-constexpr int kRoles = 8;
+constexpr int kRoles = 9;
+constexpr int kMostSummands = 64;  // with the codes that they are added to
 
 // A layer, and what binds it to a machine.
 struct Binding {

@@ -13,6 +13,7 @@ struct Memory {
   const uint8_t* image = nullptr;  // as the caller gave it
   uint8_t* scratch = nullptr;      // scratch_bytes of the step, one for each thread, 64-byte aligned
   uint8_t* operands[kRoles] = {};  // pixel (0, 0) of each operand's map, by role; null for what the step has not
+  const uint8_t* summands[kMostSummands];  // likewise, as many as the step has
 
   uint8_t*& operator[](Role role) { return operands[static_cast<int>(role)]; }
   uint8_t* operator[](Role role) const { return operands[static_cast<int>(role)]; }
@@ -41,7 +42,7 @@ class Step {
 
   std::string name, op, kernel, isa = "scalar";
   int64_t macs = 0, bytes = 0, weight_bytes = 0;
-  std::vector<Operand> operands;  // each role once
+  std::vector<Operand> operands;  // each role once, but for summands
   int units = 1;
   size_t scratch_bytes = 0;
   bool fills_halo = false;  // the first to write its output's buffer

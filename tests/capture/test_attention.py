@@ -126,3 +126,57 @@ def test_the_batch_axis_may_be_anywhere_in_between(function: Callable[[Tensor], 
     model.head = nn.Linear(width, 4)
     found = FloatGraph(fuse(capture(model, (3, 8, 6))))(x)
     np.testing.assert_allclose(found.detach().numpy(), model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_norms_read_what_the_blocks_have_added_up() -> None:
+    class Middle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.place = nn.Parameter(torch.randn(1, 12, 8))
+            self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in range(3))
+            self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x + self.place
+            for norm, layer in zip(self.norms, self.layers, strict=False):
+                x = x + layer(norm(x))
+            y: Tensor = self.norms[2](x)
+            return y
+
+    graph = captured(Middle())
+    begin = graph["middle.norms.0"].inputs
+    assert begin[1] == "middle.place"
+    assert graph["middle.norms.1"].inputs == (*begin, "middle.layers.0")
+    assert graph["middle.norms.2"].inputs == (*begin, "middle.layers.0", "middle.layers.1")
+    assert not [node for node in graph.nodes if node.op == "add"]
+
+
+def test_a_sum_that_something_else_reads_too_stays() -> None:
+    class Middle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.layer = nn.LayerNorm(8), nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x + self.layer(x)
+            y: Tensor = x * self.norm(x)
+            return y
+
+    graph = captured(Middle())
+    assert len(graph["middle.norm"].inputs) == 2
+    assert len([node for node in graph.nodes if node.op == "add"]) == 1
+
+
+def test_no_norm_reads_more_than_it_can() -> None:
+    class Middle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.LayerNorm(8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for _ in range(40):  # 2^40 summands
+                x = x + x
+            y: Tensor = self.norm(x)
+            return y
+
+    assert len(captured(Middle())["middle.norm"].inputs) == 64

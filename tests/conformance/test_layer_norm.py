@@ -68,6 +68,19 @@ def test_tensors_that_do_not_fit_are_refused(tensors: dict[str, np.ndarray]) -> 
         make_plan(graph_of(Case(Node("norm", "layer_norm", ("x0",), FULL, case.node.tensors), *vars_of(case))), 1)
 
 
+def test_a_sum_that_could_be_too_large_is_refused() -> None:
+    case = CASES["layer_norm-sum-as-large-as-it-can-be"]
+    larger = case.with_tensors(m_x=case.node.tensors["m_x"] * np.float32(1.001))
+    refuse(larger, "a sum could exceed 4194048")
+    refuse(case.with_tensors(m_x=f32(1, 1, 1)), "m_x must be")
+    for wrong in (larger, case.with_tensors(m_x=f32(1, 1, 1))):
+        constants = [Node(f"x{i}", "constant", (), {}, {"codes": x[0]}) for i, x in enumerate(case.xs)]
+        image = Value((1, 1, 1), QType("uint8", (1.0,), (0,), (0.0,)))
+        values = {INPUT: image, "it": case.output, **{f"x{i}": value for i, value in enumerate(case.inputs)}}
+        with pytest.raises(EngineError, match="node 'it'"):
+            make_plan(Graph((*constants, wrong.node), values, "it"), 1)
+
+
 def vars_of(case: Case) -> tuple[tuple[Value, ...], Value, tuple[np.ndarray, ...]]:
     return case.inputs, case.output, case.xs
 

@@ -1,6 +1,7 @@
 // The same algorithm for all targets; sums are of integers, so their order does not matter. With x the codes as they are
 // stored (zero points cancel), over the n channels of a pixel:
 //
+//   x  = rint(sum of m * (code - zp) over the summands, in float32, in order)      where there are several
 //   S1 = sum x,  S2 = sum x^2        first pass
 //   V  = n * S2 - S1^2               int64
 //   r  = f32(1 / sqrt(f64(V) + e))
@@ -31,69 +32,134 @@ struct Moments {
   float r;
 };
 
-template <class F>
-void for_pixels(const LayerNormParams& p, const Buffers& at, int begin, int end, const F& f) {
-  for (int unit = begin; unit < end; ++unit) {
-    int y = unit / p.in.w, x = unit % p.in.w;
-    f(at.in + y * p.in.row + x * p.in.pixel, at.out + y * p.out.row + x * p.out.pixel);
-  }
-}
+ptrdiff_t offset(const Map& map, int pixel) { return pixel / map.w * map.row + pixel % map.w * map.pixel; }
+
+// The numbers of a pixel that is a sum, in a thread's scratch memory.
+size_t scratch_bytes(const LayerNormParams& p) { return p.count ? 4 * static_cast<size_t>((p.in.c + 63) / 64 * 64) : 0; }
 
 #ifdef __AVX2__
 
+struct Codes {
+  Vec::Ints operator()(int c) const { return Vec::widened_ints(codes + c); }
+  const uint8_t* codes;
+};
+
+struct Sums {
+  Vec::Ints operator()(int c) const { return Vec::load_ints(numbers + c); }
+  const int32_t* numbers;
+};
+
+Vec::Floats term(const uint8_t* codes, int zp, float m) {
+  return Vec::floats(Vec::subtract(Vec::widened_ints(codes), Vec::splat_int(zp))) * Vec::splat_float(m);
+}
+
+// Lanes beyond the last channel hold anything.
+Sums add_up(const LayerNormParams& p, const Buffers& at, int pixel) {
+  auto* numbers = reinterpret_cast<int32_t*>(at.scratch);
+  for (int c = 0; c < p.in.c; c += Vec::kBytes) {
+    Vec::Floats t[4];
+    const uint8_t* codes = at.in + offset(p.in, pixel) + c;
+    unrolled<4>([&](auto v) BITWRIGHT_INLINE { t[v] = term(codes + Vec::kLanes * v, p.zp, p.m); });
+    for (int i = 0; i < p.count; ++i) {
+      const Summand& of = p.summands[i];
+      codes = at.summands[i] + offset(of.map, pixel) + c;
+      unrolled<4>([&](auto v) BITWRIGHT_INLINE { t[v] = t[v] + term(codes + Vec::kLanes * v, of.zp, of.m); });
+    }
+    unrolled<4>([&](auto v) BITWRIGHT_INLINE { Vec::store_ints(numbers + c + Vec::kLanes * v, Vec::rounded(t[v])); });
+  }
+  return {numbers};
+}
+
 // Lanes beyond the last channel count as 0.
-Moments moments(const LayerNormParams& p, const uint8_t* codes) {
+template <class Numbers>
+Moments moments(const LayerNormParams& p, const Numbers& numbers) {
   Vec::Ints sum = Vec::zero(), squares = Vec::zero();
   for (int c = 0; c < p.in.c; c += Vec::kLanes) {
-    Vec::Ints x = Vec::first_ints(Vec::widened_ints(codes + c), p.in.c - c);
+    Vec::Ints x = Vec::first_ints(numbers(c), p.in.c - c);
     sum = Vec::add(sum, x);
     squares = Vec::add_squares(squares, x);
   }
   return {p, Vec::sum_ints(sum), Vec::sum_longs(squares)};
 }
 
-void run(const LayerNormParams& p, const Buffers& at, int begin, int end) {
-  const Vec::Table table(p.epilogue.table, static_cast<int>(p.epilogue.hi));
-  const bool look_up = p.epilogue.table != nullptr, narrow = p.epilogue.narrow;
-  const Vec::Floats bound = Vec::splat_float(p.epilogue.hi);
-  const Vec::Bytes lo = Vec::splat(p.epilogue.lo), hi = Vec::splat(p.epilogue.hi);
-  const Vec::Ints n = Vec::splat_int(p.in.c);
-  for_pixels(p, at, begin, end, [&](const uint8_t* in, uint8_t* out) {
-    const Moments of = moments(p, in);
+// How a pixel's codes are made.
+struct Norm {
+  explicit Norm(const LayerNormParams& p)
+      : p(p),
+        table(p.epilogue.table, static_cast<int>(p.epilogue.hi)),
+        bound(Vec::splat_float(p.epilogue.hi)),
+        lo(Vec::splat(p.epilogue.lo)),
+        hi(Vec::splat(p.epilogue.hi)),
+        n(Vec::splat_int(p.in.c)) {}
+
+  template <class Numbers>
+  void operator()(const Numbers& numbers, uint8_t* out) const {
+    const Epilogue& e = p.epilogue;
+    const Moments of = moments(p, numbers);
     const Vec::Ints sum = Vec::splat_int(of.sum);
     const Vec::Floats r = Vec::splat_float(of.r);
     for (int c = 0; c < p.out.c; c += Vec::kBytes) {
       Vec::Ints codes[4];
       unrolled<4>([&](auto v) BITWRIGHT_INLINE {
-        int at_lane = c + Vec::kLanes * v;
-        Vec::Floats t = Vec::floats(Vec::subtract(Vec::multiply(Vec::widened_ints(in + at_lane), n), sum)) * r;
-        t = t * Vec::load_floats(p.epilogue.m + at_lane) + Vec::load_floats(p.epilogue.b + at_lane);
-        codes[v] = Vec::rounded(narrow ? t : Vec::min_floats(t, bound));
+        int lane = c + Vec::kLanes * v;
+        Vec::Floats t = Vec::floats(Vec::subtract(Vec::multiply(numbers(lane), n), sum)) * r;
+        t = t * Vec::load_floats(e.m + lane) + Vec::load_floats(e.b + lane);
+        codes[v] = Vec::rounded(e.narrow ? t : Vec::min_floats(t, bound));
       });
       Vec::Bytes bytes = Vec::min(Vec::max(Vec::bytes_of(codes), lo), hi);
-      if (look_up) bytes = table.look_up(bytes);
+      if (e.table) bytes = table.look_up(bytes);
       Vec::store(bytes, out + c, p.out.lanes - c < Vec::kBytes ? p.out.lanes - c : Vec::kBytes);
     }
-  });
+  }
+
+  const LayerNormParams& p;
+  Vec::Table table;
+  Vec::Floats bound;
+  Vec::Bytes lo, hi;
+  Vec::Ints n;
+};
+
+void run(const LayerNormParams& p, const Buffers& at, int begin, int end) {
+  const Norm norm(p);
+  for (int pixel = begin; pixel < end; ++pixel) {
+    uint8_t* out = at.out + offset(p.out, pixel);
+    if (p.count)
+      norm(add_up(p, at, pixel), out);
+    else
+      norm(Codes{at.in + offset(p.in, pixel)}, out);
+  }
 }
 
 #else
 
+// Channel c of a pixel.
+int32_t number(const LayerNormParams& p, const Buffers& at, int pixel, int c) {
+  int code = at.in[offset(p.in, pixel) + c];
+  if (p.count == 0) return code;
+  float t = static_cast<float>(code - p.zp) * p.m;
+  for (int i = 0; i < p.count; ++i) {
+    const Summand& of = p.summands[i];
+    float term = static_cast<float>(at.summands[i][offset(of.map, pixel) + c] - of.zp) * of.m;
+    t = t + term;
+  }
+  return static_cast<int32_t>(__builtin_rintf(t));
+}
+
 void run(const LayerNormParams& p, const Buffers& at, int begin, int end) {
-  for_pixels(p, at, begin, end, [&](const uint8_t* in, uint8_t* out) {
+  for (int pixel = begin; pixel < end; ++pixel) {
     int64_t s1 = 0, s2 = 0;
     for (int c = 0; c < p.in.c; ++c) {
-      int64_t x = in[c];
+      int64_t x = number(p, at, pixel, c);
       s1 += x, s2 += x * x;
     }
     const Moments of(p, s1, s2);
     for (int c = 0; c < p.in.c; ++c) {
-      float t = static_cast<float>(p.in.c * in[c] - of.sum) * of.r;
+      float t = static_cast<float>(p.in.c * number(p, at, pixel, c) - of.sum) * of.r;
       t = t * p.epilogue.m[c];
       t = t + p.epilogue.b[c];
-      finish_float(p.epilogue, c, t, nullptr, out);
+      finish_float(p.epilogue, c, t, nullptr, at.out + offset(p.out, pixel));
     }
-  });
+  }
 }
 
 bool makes_codes(const LayerNormParams& p) { return !p.epilogue.to_float; }
@@ -102,7 +168,7 @@ bool makes_codes(const LayerNormParams& p) { return !p.epilogue.to_float; }
 
 }  // namespace
 
-const Kernel<LayerNormParams> BITWRIGHT_KERNEL(layer_norm) = {units, nullptr, nullptr, nullptr, run};
+const Kernel<LayerNormParams> BITWRIGHT_KERNEL(layer_norm) = {units, nullptr, nullptr, scratch_bytes, run};
 
 #ifndef __AVX2__
 

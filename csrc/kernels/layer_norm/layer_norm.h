@@ -6,8 +6,19 @@
 
 namespace bitwright {
 
+// A value that is added to what is read: its map, and m_x.
+struct Summand {
+  Map map;
+  int zp;
+  float m;
+};
+
 struct LayerNormParams {
   Map in, out;
+  int zp;                   // of the input, and its m_x, where there are summands
+  float m;
+  const Summand* summands;  // in this order
+  int count;                // of these
   float e;  // added to the variance, as a multiple of its unit
   Epilogue epilogue;  // m, b; no residual
 };

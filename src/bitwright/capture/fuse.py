@@ -22,10 +22,29 @@ def fuse(graph: Graph) -> Graph:
 
     Names of convolutions stay; what they absorb disappears.
     """
-    graph = fold_moves(fold_orders(graph))
+    graph = sums_into_norms(fold_moves(fold_orders(graph)))
     for rule in RULES:
         graph = _merge(graph, rule)
     return graph
+
+
+def sums_into_norms(graph: Graph) -> Graph:
+    """Norms that can read sums read what is added up: each block of a transformer adds to what all later norms read."""
+    nodes = {node.name: node for node in graph.nodes}
+
+    def adds(name: str) -> bool:
+        return name in nodes and float_op(nodes[name]).sums and "clamp" not in nodes[name].attrs
+
+    for node in graph.nodes:
+        op, parts = float_op(node), list(node.inputs)
+        while "summand" in op.roles and len(parts) < op.arity[1]:
+            sums = [i for i, name in enumerate(parts) if adds(name)]
+            if not sums:
+                break
+            parts[sums[0] : sums[0] + 1] = nodes[parts[sums[0]]].inputs
+        if graph_input(graph) not in parts:
+            nodes[node.name] = replace(node, inputs=tuple(parts))
+    return replace(graph, nodes=tuple(nodes.values())).pruned()
 
 
 def pad_into_conv(first: Node, second: Node, index: int, graph: Graph) -> Node | None:

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from bitwright.graph import Node, Value
+from bitwright.ops.layer_norm import MOST_SUMMANDS, most_sum
 from bitwright.qtensor import QType
 from tests.conformance.ops.case import FULL, U8, Case, case, f32, signs
 from tests.conformance.ops.contract import finish, real_code
@@ -18,7 +19,7 @@ from tests.kernels.random_graph import RandomGraph
 
 
 def layer_norm_cases(rng) -> Iterator[tuple[str, Case]]:
-    def make(shape, *, channel=None, x=U8, y=U8, bounds=FULL, e=20.0):
+    def make(shape, *, channel=None, x=U8, y=U8, bounds=FULL, e=20.0, m_x=(), others=()):
         channel = len(shape) - 1 if channel is None else channel
         channels = shape[channel]
         tensors = {
@@ -26,7 +27,9 @@ def layer_norm_cases(rng) -> Iterator[tuple[str, Case]]:
             "b": rng.uniform(60, 200, channels).astype(np.float32),
             "e": f32(e),
         }
-        return case(rng, "layer_norm", [Value(shape, x, channel)], Value(shape, y, channel), bounds, tensors)
+        inputs = [Value(shape, type_, channel) for type_ in (x, *(others or (x,) * (len(m_x) - 1)))]
+        tensors |= {"m_x": f32(*m_x)} if m_x else {}
+        return case(rng, "layer_norm", inputs, Value(shape, y, channel), bounds, tensors)
 
     yield "tokens", make((6, 24))
     yield "planes", make((20, 4, 5), channel=0)
@@ -49,6 +52,21 @@ def layer_norm_cases(rng) -> Iterator[tuple[str, Case]]:
     flat = make((6, 20), e=1e-6)
     flat.xs[0][:] = 77
     yield "all-equal", flat
+    yield "sum", make((6, 24), m_x=(3.7, -1.3), e=1e4)
+    yield "sum-of-planes", make((70, 3, 2), channel=0, m_x=(0.3, 20.0, 5.0), e=1e4)
+    yield "sum-of-ties", make((6, 33), m_x=(0.5, 1.0, 0.5))
+    yield "sum-as-large-as-it-can-be", make((3, 130), m_x=((most_sum(130) - 1) / 128 / 2,) * 2, e=1e4)
+    yield "sum-of-the-most", make((2, 20), m_x=tuple(rng.uniform(-9, 9, MOST_SUMMANDS).tolist()), e=1e4)
+    yield (
+        "sum-of-schemes",
+        make(
+            *((5, 40),),
+            x=QType("uint2", 1.0, 3),
+            others=(QType("binary", 1.0, 1), QType("uint8", 1.0, 255), QType("uint7", 1.0, 0)),
+            m_x=(40.0, 9.0, 0.7, 1.9),
+        ),
+    )
+    yield "sum-in-float32", make((6, 20), y=None, m_x=(3.7, -1.3))
     for i in range(8):
         yield (
             f"random-{i}",
@@ -61,7 +79,14 @@ def slow_layer_norm(case: Case, index) -> Any:
 
     def number(channel: int) -> int:
         place = (*index[:axis], channel, *index[axis + 1 :])
-        return real_code(case, 0, place)
+        if len(case.inputs) == 1:
+            return real_code(case, 0, place)
+        terms = [np.float32(real_code(case, i, place)) * m for i, m in enumerate(tensors["m_x"])]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        assert isinstance(total, np.float32)
+        return round(float(total))
 
     channels = case.output.channels
     numbers = [number(channel) for channel in range(channels)]
@@ -73,11 +98,12 @@ def slow_layer_norm(case: Case, index) -> Any:
 
 
 def float_layer_norm(rng) -> Iterator[tuple[str, FloatCase]]:
-    for label, shape, channel, clamp, y in (
+    for label, shape, channel, clamp, y, *others in (
         ("tokens", (6, 20), 1, None, Y),
         ("relu", (6, 20), 1, (0, None), QType("uint6", 0.05, 0)),
         ("planes", (8, 4, 5), 0, None, Y),
         ("binary", (6, 20), 1, None, Y),
+        ("sum", (6, 20), 1, None, Y, QType("uint8", 0.3, 7), QType("uint5", 0.01, 20)),
         ("float32", (4, 9), 1, None, None),
     ):
         size = shape[channel]
@@ -87,21 +113,27 @@ def float_layer_norm(rng) -> Iterator[tuple[str, FloatCase]]:
         }
         attrs = {"eps": 1e-2} | ({"clamp": clamp} if clamp else {})
 
-        def function(v, axis=channel + 1, clamp=clamp, t=tensors):
+        def function(*xs, axis=channel + 1, clamp=clamp, t=tensors):
+            v = sum(xs)
             column = [-1 if i == axis else 1 for i in range(v.ndim)]
             gain = 1 / np.sqrt(v.var(axis=axis, keepdims=True) + 1e-2)
             found = (v - v.mean(axis=axis, keepdims=True)) * gain * t["bn_weight"].reshape(column)
             found = found + t["bn_bias"].reshape(column)
             return np.clip(found, *clamp) if clamp else found
 
-        values = Value(shape, QType("binary", 0.7, 1) if label == "binary" else X, channel), Value(shape, y, channel)
-        yield label, FloatCase(Node("it", "layer_norm", ("x0",), attrs, tensors), values[:1], values[1], function)
+        types = (QType("binary", 0.7, 1) if label == "binary" else X, *others)
+        inputs = tuple(Value(shape, type_, channel) for type_ in types)
+        node = Node("it", "layer_norm", tuple(f"x{i}" for i in range(len(inputs))), attrs, tensors)
+        yield label, FloatCase(node, inputs, Value(shape, y, channel), function)
 
 
 def grown(g: RandomGraph, x: str) -> str:
+    """Of one value and of three, in turn."""
     channels = g.values[x].channels
+    several = {"m_x": f32(3, 0.7, -11)} if g.rng.random() < 0.5 else {}
+    xs = (x, g.table(x), g.table(x, zp=3)) if several else (x,)
     m, b = signs(g.rng, channels, 40.0), g.rng.uniform(90, 160, channels).astype(np.float32)
-    return g.node("layer_norm", (x,), FULL, {"m": m, "b": b, "e": f32(50)}, U8)
+    return g.node("layer_norm", xs, FULL, {**several, "m": m, "b": b, "e": f32(50)}, U8)
 
 
 class OfChannels(nn.Module):

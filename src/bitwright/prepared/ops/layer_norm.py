@@ -9,15 +9,23 @@ from bitwright.prepared.ops.op import FloatCall, IntegerCall, TorchOp
 
 
 def float_function(call: FloatCall) -> Tensor:
-    t, x = call.tensors, call.xs[0].movedim(call.axis, -1)
+    t, x = call.tensors, sum(call.xs[1:], call.xs[0]).movedim(call.axis, -1)
     y = F.layer_norm(x, x.shape[-1:], t["bn_weight"], t["bn_bias"], call.attrs["eps"])
     return finish(y.movedim(-1, call.axis), call)
 
 
 def integer_function(call: IntegerCall) -> Tensor:
-    """The norm of the codes themselves: their zero point cancels."""
-    x = call.xs[0].to(torch.int64).movedim(call.output.axis, -1)
-    count, step, total = x.shape[-1], call.inputs[0].type.step if call.inputs[0].type else 1, x.sum(-1, keepdim=True)
+    """The norm of one value by the codes themselves: their zero point cancels."""
+    count, step = call.output.channels, 1
+    if len(call.xs) > 1:
+        terms = [call.centred(i) * m for i, m in enumerate(call.tensors["m_x"])]
+        number = terms[0]
+        for term in terms[1:]:
+            number = number + term
+    else:
+        number, step = call.xs[0], call.inputs[0].type.step if call.inputs[0].type else 1
+    x = number.round().to(torch.int64).movedim(call.output.axis, -1)
+    total = x.sum(-1, keepdim=True)
     variance = (step * step * (count * x.square().sum(-1, keepdim=True) - total.square())).to(torch.float64)
     r = (variance + call.tensors["e"].to(torch.float64)).sqrt().reciprocal().to(torch.float32)
     return call.epilogue(((step * (count * x - total)).to(torch.float32) * r).movedim(-1, call.output.axis))
