@@ -22,6 +22,8 @@ FULL = Recipe(
         Rule("layer4.*", weights="binary", inputs="1bit"),
         Rule("layer4.1", inputs="bit"),
         Rule("head.*", group=64),
+        Rule("layer5.*", range="octav", without=("bias_correct",)),
+        Rule("layer5.1", range="minmax", without=("adaround",)),
     ),
     group=32,
 )
@@ -108,6 +110,15 @@ def test_groups_of_inputs() -> None:
         FULL.groups("fc", 100)
 
 
+def test_ranges_of_single_layers_and_corrections_that_leave_them_alone() -> None:
+    names = ("layer1", "layer5.0", "layer5.1")
+    assert [FULL.range_of(name) for name in names] == [None, "octav", "minmax"]
+    assert [FULL.without(name) for name in names] == [set(), {"bias_correct"}, {"bias_correct", "adaround"}]
+    ends = Recipe(first=Rule(range="minmax"), last=Rule(without=("bias_correct",)))
+    assert (ends.range_of("a", first=True), ends.range_of("a", last=True)) == ("minmax", None)
+    assert (ends.without("a", first=True), ends.without("a", last=True)) == (set(), {"bias_correct"})
+
+
 def test_a_pattern_that_matches_nothing_is_refused() -> None:
     Recipe(layers=(Rule("layer*"),)).check_matches(["layer1", "fc"])
     with pytest.raises(RecipeError, match=r"'layr\*' matches no layer; layers: layer1, fc"):
@@ -189,6 +200,9 @@ BAD: list[Any] = [
     {"layers": [{"match": "*", "weights": 4}]},
     {"layers": [{"match": "*", "activations": "int4"}]},
     {"layers": [{"match": 3, "weights": "int4"}]},
+    {"layers": [{"match": "*", "range": 3}]},
+    {"layers": [{"match": "*", "without": "bias_correct"}]},
+    {"first": {"without": [3]}},
     {"layers": [{"match": None, "weights": "int4"}]},
     {"layers": [{"match": ["a", "b"], "weights": "int4"}]},
     {1: "int8"},

@@ -80,7 +80,8 @@ def calibrate(
     expect_seed(seed)
     algorithm = range_algorithm(range or prepared.recipe.range)
     chosen = corrections(prepared.recipe.algorithms)
-    origins = [RANGES.origin(algorithm.name), *(CORRECTIONS.origin(correction.name) for correction in chosen)]
+    ruled = [RANGES.origin(rule.range) for rule in prepared.recipe.rules if rule.range]
+    origins = [RANGES.origin(algorithm.name), *ruled, *(CORRECTIONS.origin(correction.name) for correction in chosen)]
     if isinstance(images, ImageSource | Batches):
         origins.append(images.opened_by)
     prepared.foreign |= {origin for origin in origins if origin is not None}

@@ -14,6 +14,7 @@ BitwrightError
 ├── TrainingError          training cannot start, go on or be resumed
 ├── ArtifactError          a file is damaged, foreign or inconsistent
 ├── BudgetError            no model that was tried keeps the accuracy asked for
+├── AuditError             an audit was asked for something that there is not
 ├── GateError              a file of gates is malformed
 ├── SignatureError         nobody who is trusted vouches for a file, or a key cannot be used
 ├── PluginError            what somebody else registered cannot be loaded, or is not of its kind
@@ -92,6 +93,10 @@ class ArtifactError(BitwrightError):
 
 class BudgetError(BitwrightError):
     """No model that was tried keeps the accuracy asked for."""
+
+
+class AuditError(BitwrightError, ValueError):
+    """An audit was asked for a part, a figure or an effort that there is not."""
 
 
 class GateError(BitwrightError, ValueError):

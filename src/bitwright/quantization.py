@@ -28,7 +28,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("torch", "torch") from error
 
-from bitwright.algorithms.correction import corrections
+from bitwright.algorithms.correction import corrections, expect_rules
 from bitwright.algorithms.correction.stream import Images
 from bitwright.algorithms.ranges import range_algorithm
 from bitwright.calibration import MEMORY_BYTES, calibrate, expect_prepared, expect_seed
@@ -71,8 +71,10 @@ def prepare(
     height, width, channels = preprocess.shape
     plan = Recipe.parse(recipe)
     try:
-        range_algorithm(plan.range)
+        for name in (plan.range, *(rule.range for rule in plan.rules if rule.range)):
+            range_algorithm(name)
         chosen = corrections(plan.algorithms)
+        expect_rules(plan)
     except RecipeError as error:
         raise RecipeError(f"recipe {plan.name!r}: {error}") from error
     try:

@@ -22,6 +22,10 @@ A recipe file says anything else:
     match = "classifier.*"
     weights = "int4"
     group = 64
+    [[layers]]
+    match = "layer1.0.conv1"
+    range = "percentile"
+    without = ["bias_correct"]
 """
 
 import os
@@ -38,7 +42,7 @@ from bitwright.notebook import html_table
 from bitwright.schemes import SCHEMES
 
 SCHEME_KEYS = {"weights", "activations", "inputs"}
-RULE_KEYS = SCHEME_KEYS | {"group"}
+RULE_KEYS = SCHEME_KEYS | {"group", "range", "without"}
 ONE_BIT = "1bit"
 """As `inputs`: `bit` where the value is never negative (behind a relu), else `binary`; decided by `prepare` from the graph."""
 
@@ -82,6 +86,8 @@ class Rule:
             others.
         group: how many neighbouring inputs of a linear layer's channel share a scale; 0: all of them, as for
             convolutions.
+        range: the range algorithm for the layer's weights and for the codes that follow its rule (see `activations`).
+        without: the recipe's corrections that leave this layer's weights and bias as they are.
     """
 
     match: str = "*"
@@ -89,10 +95,17 @@ class Rule:
     activations: str | None = None
     inputs: str | None = None
     group: int | None = None
+    range: str | None = None
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
             raise RecipeError(f"expected 'match' to be a pattern like 'layer1.*', found {self.match!r:.100}")
+        if self.range is not None and not isinstance(self.range, str):
+            raise RecipeError(f"expected 'range' to be the name of a range algorithm, found {self.range!r:.100}")
+        if not isinstance(self.without, list | tuple) or not all(isinstance(name, str) for name in self.without):
+            raise RecipeError(f"expected 'without' to be a list of names of corrections, found {self.without!r:.100}")
+        object.__setattr__(self, "without", tuple(self.without))
         _expect_schemes(self.weights, self.activations, self.inputs)
         _expect_group(self.group)
 
@@ -165,6 +178,22 @@ class Recipe:
                 "give it another group in [[layers]], or group = 0 for one scale per channel"
             )
         return inputs // group
+
+    def range_of(self, layer: str, *, first: bool = False, last: bool = False) -> str | None:
+        """The range algorithm that a rule gives the layer called `layer`; None where none does, so that the model's counts."""
+        found = None
+        for rule in self._rules(layer, first, last):
+            found = rule.range or found
+        return found
+
+    def without(self, layer: str, *, first: bool = False, last: bool = False) -> set[str]:
+        """The corrections that leave the layer called `layer` alone."""
+        return {name for rule in self._rules(layer, first, last) for name in rule.without}
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules: of the first layer, of the last, and of layers by name."""
+        return (self.first, self.last, *self.layers)
 
     def _rules(self, layer: str, first: bool, last: bool) -> list[Rule]:
         matching = [rule for rule in self.layers if fnmatchcase(layer, rule.match)]
@@ -288,4 +317,5 @@ def _rule(value: Any, where: str, keys: set[str]) -> Rule:
 
 
 def _set_only(rule: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in rule.items() if key != "match" and value is not None}
+    found = {key: value for key, value in rule.items() if key != "match" and value not in (None, ())}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}

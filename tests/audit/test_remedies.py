@@ -1,23 +1,128 @@
-"""What is measured of a remedy is what its recipe gives."""
+"""What is tried, in which order; what is measured of a remedy is what its recipe gives."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import bitwright as bw
+from bitwright.audit.changes import applied, for_fault, residual_stream, wide_residual
 from bitwright.audit.examine import Effort, examine
+from bitwright.audit.faults import Fault
+from bitwright.audit.matching import recipe_of
 from bitwright.audit.records import Audit
+from bitwright.audit.subject import model_bytes
+from bitwright.errors import AuditError
+from bitwright.images.sources import ImageSource
+from bitwright.images.sources.readers import ArrayReader
+from tests.audit.sample import LAYER
 
 PREPROCESS = bw.Preprocess(size=8, mean=0.5, std=0.25)
 
 
+class Residual(nn.Module):
+    """Two blocks that add to one path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.a, self.b, self.c = (nn.Conv2d(n, 8, 3, padding=1) for n in (3, 8, 8, 8))
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        x = (x + self.b(self.a(x).relu())).relu()
+        x = (x + self.c(x)).relu()
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
+def pictures(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images whose brightness tells their class, more or less."""
+    random = np.random.default_rng(0)
+    labels = random.choice(4, count, p=[0.55, 0.25, 0.15, 0.05])
+    images = random.integers(0, 120, (count, 8, 8, 3)) + 40 * labels[:, None, None, None]
+    return images.clip(0, 255).astype(np.uint8), labels
+
+
+def source(count: int) -> ImageSource:
+    return ImageSource(ArrayReader(pictures(count)[0], "set"), "set")
+
+
+@pytest.fixture(scope="module")
+def narrow() -> bw.Artifact:
+    return bw.quantize(Residual().eval(), pictures(60)[0], preprocess=PREPROCESS, recipe="w4a3")
+
+
+def test_the_residual_path_is_what_is_added_up(narrow: bw.Artifact) -> None:
+    assert residual_stream(narrow.graph, "b") == residual_stream(narrow.graph, "stem") == ["stem", "b", "c"]
+    assert residual_stream(narrow.graph, "a") == ["a"]
+
+
+def test_a_wide_residual_leaves_what_multiplies_with_its_few_bits(narrow: bw.Artifact) -> None:
+    recipe = recipe_of(narrow)
+    (change,) = wide_residual(replace(LAYER, name="b"), narrow.graph, recipe)
+    wide = bw.quantize(Residual().eval(), pictures(60)[0], preprocess=PREPROCESS, recipe=change.recipe)
+
+    def scheme(name: str) -> str:
+        type_ = wide.graph.values[name].type
+        assert type_ is not None
+        return type_.scheme
+
+    assert [scheme(name) for name in ("stem", "b", "c", "a")] == ["uint8", "uint8", "uint8", "uint3"]
+    assert [scheme(wide.graph[name].inputs[0]) for name in ("a", "b", "c")] == ["uint3"] * 3
+    assert [wide.graph[name].inputs[1] for name in ("b", "c")] == ["stem", "b"]
+    assert not list(wide_residual(replace(LAYER, name="a"), narrow.graph, recipe))
+    assert not list(wide_residual(replace(LAYER, name="b"), wide.graph, change.recipe))
+
+
+def test_of_a_layer_bits_come_first_then_ranges_and_corrections(narrow: bw.Artifact) -> None:
+    layer = replace(LAYER, name="b", scheme="uint3")
+    first, rest = for_fault(Fault("noisy", "b", "", is_fault=False), layer, narrow.graph, recipe_of(narrow))
+    assert [change.kind for change in first] == ["weights", "activations", "residual"]
+    assert [change.text for change in rest] == [
+        *("ranges of b by percentile", "ranges of b by octav", "ranges of b by minmax"),
+        "no adaround for b",
+    ]
+    for change in (*first, *rest):
+        assert applied(recipe_of(narrow), change.rule) == change.recipe != recipe_of(narrow)
+        assert bw.Recipe.from_json(change.recipe.to_json()) == change.recipe
+    again, ranges = for_fault(Fault("clipped", "b", ""), layer, narrow.graph, recipe_of(narrow))
+    assert [change.kind for change in again] == ["requantize"]
+    assert {change.kind for change in ranges} == {"range", "correction"}
+    damaged = for_fault(Fault("weights", "b", ""), layer, narrow.graph, recipe_of(narrow))
+    assert [len(changes) for changes in damaged] == [1, 0]
+
+
+def test_when_the_time_is_over_it_is_said_what_was_left_out_and_what_would_be_enough(narrow: bw.Artifact) -> None:
+    effort = Effort(images=40, fit=20, layer_images=4, seconds=0, timed=False)
+    found = examine(narrow, Residual().eval(), source(60), parts=("layers", "remedies"), effort=effort)
+    (said,) = [remark for remark in found.remarks if "remedies" in remark]
+    assert re.match(r"\d+ remedies were not tried, and 0 were, as the 0 seconds were over: 8 bits for ", said)
+    assert re.search(r"; --seconds \d+ should be enough for all$", said)
+    assert found.remedies == ()
+
+
+def test_what_there_is_not_is_refused_before_anything_is_measured(narrow: bw.Artifact) -> None:
+    with pytest.raises(AuditError, match=r"expected parts of an audit among layers, .*; found 'layrs'; did you mean"):
+        examine(narrow, Residual().eval(), source(4), parts=("layrs",))
+    with pytest.raises(AuditError, match="expected at least one image as 'fit' of an audit's effort, found 0"):
+        Effort(fit=0)
+
+
+def test_the_bytes_of_a_model_are_not_those_of_its_record(narrow: bw.Artifact) -> None:
+    longer = replace(narrow, provenance={**narrow.provenance, "note": 1000 * "a"})
+    assert len(longer.data) >= len(narrow.data) + 1000
+    assert model_bytes(longer) == model_bytes(narrow) < len(narrow.data)
+
+
 def test_the_recipe_that_is_applied_makes_the_model_that_was_measured(tmp_path: Path) -> None:
     """Images with labels are drawn by class: remedies have to be fitted on the source, and not on its pixels alone."""
-    random = np.random.default_rng(0)
-    labels = random.choice(4, 80, p=[0.55, 0.25, 0.15, 0.05])
-    images = (random.integers(0, 120, (80, 8, 8, 3)) + 40 * labels[:, None, None, None]).clip(0, 255).astype(np.uint8)
+    images, labels = pictures(80)
     np.savez(tmp_path / "images.npz", images=images, labels=labels)
     source = bw.open_source(str(tmp_path / "images.npz"))
     torch.manual_seed(0)

@@ -66,7 +66,8 @@ def test_json_is_the_record_and_nothing_else(run: Run, broken: str):
     [
         (("--parts", "layers", "--apply", "r.toml"), 2, "--apply needs the part 'remedies'"),
         (("--apply", "r.txt"), 2, "a file name that ends in .toml"),
-        (("--parts", "flavour"), 2, "'flavour' is not of the form PART,..."),
+        (("--parts", "layers,flavour"), 2, "among layers, remedies, decisions, robustness, screen; found 'flavour'"),
+        (("--parts", "layer"), 2, "found 'layer'; did you mean 'layers'?"),
         (("--encoder", "dither"), 2, "leave --encoder out"),
         (("-o", "nowhere/audit.json"), 1, "cannot write nowhere/audit.json: there is no folder"),
         (("--calibration", "mixed/none.csv"), 1, "mixed/none.csv"),

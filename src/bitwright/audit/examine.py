@@ -6,14 +6,15 @@ from time import monotonic
 from typing import Any
 
 from bitwright.artifact import Artifact
+from bitwright.audit.changes import Change
 from bitwright.audit.decision_records import DecisionAudit, Robustness
 from bitwright.audit.decisions import decisions
 from bitwright.audit.faults import Fault, layer_faults
 from bitwright.audit.inputs import put_right, shuffled_names, wrong_pixels
 from bitwright.audit.layers import audit_layers, layer_images
 from bitwright.audit.matching import matched
-from bitwright.audit.records import USUAL_PARTS, Audit, Finding, LayerAudit, Remedy
-from bitwright.audit.remedies import Change, Trials, best_first
+from bitwright.audit.records import USUAL_PARTS, Audit, Finding, LayerAudit, Remedy, expect_parts
+from bitwright.audit.remedies import Trials, best_first
 from bitwright.audit.robustness import robustness
 from bitwright.audit.screen import screen
 from bitwright.audit.subject import (
@@ -28,6 +29,7 @@ from bitwright.audit.subject import (
     split,
 )
 from bitwright.chance import doubts
+from bitwright.errors import AuditError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import By
@@ -53,6 +55,11 @@ class Effort:
     layer_images: int = 64
     seconds: float = 120.0
     timed: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("images", "fit", "layer_images"):
+            if (found := getattr(self, name)) < 1:
+                raise AuditError(f"expected at least one image as {name!r} of an audit's effort, found {found!r}")
 
 
 def examine(
@@ -92,6 +99,7 @@ def examine(
         SourceError: no image can be read.
     """
     begin, effort = monotonic(), effort or Effort()
+    expect_parts(parts)
     subject, remarks = _subject(
         artifact, model, source, preprocess, calibration, labels, effort, threads, seed, progress
     )
@@ -101,9 +109,7 @@ def examine(
     if right.labels is not None:
         doubt = doubts("the float model", right.labels.tolist(), right.float_classes.tolist(), artifact.outputs)
         remarks += [] if doubt is None else [doubt]
-    skipped = study.trials.skipped
-    if skipped:
-        remarks.append(f"{skipped} remedies were not tried: the time was over; --seconds allows more")
+    remarks += [] if (late := study.trials.late(effort.seconds)) is None else [late]
     return Audit(
         artifact=named[0],
         digest=artifact.digest,
@@ -178,7 +184,7 @@ class _Study:
         faults = [*([] if pixels is None else [pixels.fault]), *(layer_faults(layers) if layers else [])]
         recipe = None
         if "remedies" in self.parts:
-            findings += [_finding(fault, self.trials.of(fault, layers, preprocess)) for fault in faults]
+            findings += map(_finding, faults, self.trials.of_each(faults, layers, preprocess))
             if not any(finding.is_fault for finding in findings):
                 self.trials.everywhere(preprocess)
             ranked = best_first(iter([*remedies, *self.trials.tried.values()]))

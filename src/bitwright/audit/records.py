@@ -5,12 +5,13 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from bitwright.audit.decision_records import DecisionAudit, Robustness, Screen
 from bitwright.audit.plain import from_plain, read_json
-from bitwright.errors import ArtifactError
+from bitwright.errors import ArtifactError, AuditError, did_you_mean
 from bitwright.files import write_atomically
 from bitwright.notebook import html_table
 
@@ -23,12 +24,21 @@ MOST_DB = 200.0
 Bounds = tuple[float, float]
 
 
+def expect_parts(names: Iterable[str]) -> None:
+    """Raise AuditError unless each of these is a part."""
+    for name in names:
+        if name not in PARTS:
+            known = ", ".join(PARTS)
+            raise AuditError(f"expected parts of an audit among {known}; found {name!r}{did_you_mean(name, PARTS)}")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How good an integer model is: what it was measured to do, and to cost.
 
     `top1`, `agreement` in percent; `kl` of the classes' probabilities from the float model's, in nats; `db` the SQNR of the
-    logits; `microseconds` of one image, the median of several, None where they were not measured.
+    logits; `bytes` of the file without the record of how it was made; `microseconds` of one image, the median of several,
+    None where they were not measured.
     """
 
     images: int
@@ -45,17 +55,18 @@ class Remedy:
     """Something that was tried on the integer model, and what it did.
 
     Attributes:
-        kind: "names", "preprocess", "requantize", "weights", "activations", "inputs", "range", "correction" or
+        kind: "names", "preprocess", "requantize", "weights", "activations", "residual", "range", "correction" or
             "recipe" (several at once).
         text: what was done, in words.
         layer: where; None for the whole model.
-        rule: what it changes in the recipe, as plain data of `Recipe.to_json`; empty where the recipe stays.
+        rule: what it changes in the recipe, as plain data of `Recipe.to_json`: one rule of a layer (with `match`), several
+            (`layers`), or fields of the recipe; empty where the recipe stays.
         after: what was measured then.
         won_back: the part of the loss that it wins back, in percent: of accuracy where there are labels and a loss to see,
             else of agreement. Negative where it does harm.
         gain_points: what it adds to accuracy, or to agreement where there are no labels.
         gain_db: what it adds to the SQNR of the logits.
-        cost_bytes: what it adds to the file.
+        cost_bytes: what it adds to the model, the record of how it was made left out.
         cost_microseconds: what it adds to one image's time; None where that was not measured, or is not told from none.
         is_recipe: whether quantizing with a recipe has this effect, so that `--apply` can write it.
     """

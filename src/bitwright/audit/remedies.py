@@ -3,12 +3,13 @@
 What a remedy is said to win is what its integers did on images that it was not fitted on, beside the artifact as it is.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
 
 from bitwright.artifact import Artifact
+from bitwright.audit.changes import Change, applied, for_fault, whole
 from bitwright.audit.faults import Fault
 from bitwright.audit.matching import recipe_of
 from bitwright.audit.records import LayerAudit, Outcome, Remedy
@@ -17,30 +18,18 @@ from bitwright.errors import BitwrightError
 from bitwright.images.preprocess import Preprocess
 from bitwright.progress import SILENT, Progress, Wordless
 from bitwright.quantization import quantize
-from bitwright.recipe import Recipe, Rule
-from bitwright.schemes import SCHEMES
+from bitwright.recipe import Recipe
 
-RANGES = ("minmax", "percentile", "octav")
 WORTH_POINTS = 1.0
 """A loss of accuracy below that is not told from chance by the usual number of images: agreement judges then."""
 WORTH_DB = 0.5
 """What a remedy has to add to be part of the recipe."""
 
 
-@dataclass(frozen=True)
-class Change:
-    """Something to try: a recipe that differs from the artifact's in one thing, or the same one once more."""
-
-    kind: str
-    text: str
-    layer: str | None
-    rule: dict[str, Any]
-    recipe: Recipe
-
-
 @dataclass
 class Trials:
-    """Tries remedies for one subject until the deadline; `skipped` counts those for which there was no time."""
+    """Tries remedies for one subject until the deadline; `skipped` are those for which there was no time, `taken` the seconds
+    that each of the others took."""
 
     subject: Subject
     before: Outcome
@@ -48,18 +37,22 @@ class Trials:
     seed: int = 0
     timed: bool = True
     progress: Progress = SILENT
-    skipped: int = 0
+    skipped: list[str] = field(default_factory=list)
+    taken: list[float] = field(default_factory=list)
     made: dict[Recipe, Artifact] = field(default_factory=dict)
     tried: dict[tuple[str, str | None, str], Remedy] = field(default_factory=dict)
 
-    def of(self, fault: Fault, layers: tuple[LayerAudit, ...], preprocess: Preprocess) -> tuple[Remedy, ...]:
-        """The remedies for one fault, best first."""
-        recipe = recipe_of(self.subject.artifact)
-        layer = next((one for one in layers if one.name == fault.layer), None)
-        changes = again(fault, recipe) if fault.is_fault and fault.kind != "few_bits" else []
-        if layer is not None and not changes:
-            changes = list(more_bits(layer, recipe))
-        return best_first(self.attempt(change, preprocess) for change in changes)
+    def of_each(
+        self, faults: Sequence[Fault], layers: tuple[LayerAudit, ...], preprocess: Preprocess
+    ) -> list[tuple[Remedy, ...]]:
+        """The remedies for each of some faults, best first. What is most likely to help is tried for all of them first."""
+        recipe, graph = recipe_of(self.subject.artifact), self.subject.artifact.graph
+        named = {layer.name: layer for layer in layers}
+        changes = [for_fault(fault, named.get(fault.layer or ""), graph, recipe) for fault in faults]
+        found = [[self.attempt(change, preprocess) for change in first] for first, _ in changes]
+        for remedies, (_, rest) in zip(found, changes, strict=True):
+            remedies += [self.attempt(change, preprocess) for change in rest]
+        return [best_first(iter(remedies)) for remedies in found]
 
     def everywhere(self, preprocess: Preprocess) -> tuple[Remedy, ...]:
         """What can be tried for the model as a whole, best first: other ranges, each correction on or off."""
@@ -71,8 +64,9 @@ class Trials:
         key = (change.kind, change.layer, change.text)
         if key in self.tried:
             return self.tried[key]
-        if monotonic() > self.deadline:
-            self.skipped += 1
+        begin = monotonic()
+        if begin > self.deadline:
+            self.skipped.append(change.text)
             return None
         try:
             artifact = self._quantized(change.recipe, preprocess)
@@ -81,6 +75,7 @@ class Trials:
             return None
         remedy = self.remedy(change, artifact)
         self.tried[key] = remedy
+        self.taken.append(monotonic() - begin)
         return remedy
 
     def remedy(self, change: Change, artifact: Artifact) -> Remedy:
@@ -108,11 +103,11 @@ class Trials:
         worth = [r for r in remedies if r.is_recipe and r.gain_db >= WORTH_DB and (r.won_back or 0) >= 0]
         if not worth:
             return own
-        seen: set[str] = set()
+        seen: set[tuple[str, str | None]] = set()
         for remedy in worth:
-            if remedy.kind in ("range", "correction") and remedy.kind in seen:
+            if remedy.kind in ("range", "correction") and (remedy.kind, remedy.layer) in seen:
                 continue  # each of them alone: two may undo one another
-            seen.add(remedy.kind)
+            seen.add((remedy.kind, remedy.layer))
             recipe = applied(recipe, remedy.rule)
         alone = applied(own, worth[0].rule)
         if recipe == alone:
@@ -120,6 +115,18 @@ class Trials:
         names = "; ".join(remedy.text for remedy in worth)
         both = self.attempt(Change("recipe", f"all that helped together: {names}", None, {}, recipe), preprocess)
         return alone if both is None or goodness(both) <= goodness(worth[0]) else recipe
+
+    def late(self, seconds: float) -> str | None:
+        """What to say of the remedies for which there was no time, of so many seconds; None where all were tried."""
+        if not self.skipped:
+            return None
+        some = ", ".join(self.skipped[:3]) + (", ..." if len(self.skipped) > 3 else "")
+        more = len(self.skipped) * max(self.taken, default=seconds)
+        enough = 10 * math.ceil((seconds + more) / 10)
+        return (
+            f"{len(self.skipped)} remedies were not tried, and {len(self.tried)} were, as the {seconds:g} seconds were over: "
+            f"{some}; --seconds {enough} should be enough for all"
+        )
 
     def _quantized(self, recipe: Recipe, preprocess: Preprocess) -> Artifact:
         if recipe not in self.made:
@@ -154,51 +161,3 @@ def goodness(remedy: Remedy) -> tuple[bool, float, float]:
 
 def best_first(remedies: Iterator[Remedy | None]) -> tuple[Remedy, ...]:
     return tuple(sorted((r for r in remedies if r is not None), key=goodness, reverse=True))
-
-
-def again(fault: Fault, recipe: Recipe) -> list[Change]:
-    """Quantizing once more with the artifact's own recipe: what neither file nor recipe explains goes away."""
-    right = " with the right preprocessing" if fault.kind == "preprocess" else ""
-    kind = "preprocess" if fault.kind == "preprocess" else "requantize"
-    return [Change(kind, f"quantize the float model again{right}, by the recipe of the artifact", None, {}, recipe)]
-
-
-def more_bits(layer: LayerAudit, recipe: Recipe) -> Iterator[Change]:
-    """8 bits for a layer's weights, for what it writes, and for what it reads, where it has fewer."""
-    if layer.weight is not None and SCHEMES[layer.weight.scheme].bits < 8:
-        yield _ruled("weights", f"8 bits for the weights of {layer.name}", layer.name, {"weights": "int8"}, recipe)
-    if layer.scheme is not None and SCHEMES[layer.scheme].bits < 8:
-        changed = {"activations": "uint8", **({"inputs": "uint8"} if recipe.inputs else {})}
-        yield _ruled("activations", f"8 bits for what {layer.name} writes", layer.name, changed, recipe)
-
-
-def _ruled(kind: str, text: str, layer: str, change: dict[str, str], recipe: Recipe) -> Change:
-    rule = {"match": layer, **change}
-    return Change(kind, text, layer, rule, applied(recipe, rule))
-
-
-def applied(recipe: Recipe, rule: dict[str, Any]) -> Recipe:
-    """The recipe with what a remedy changes: a rule for a layer, else fields of the recipe itself."""
-    if "match" in rule:
-        return replace(recipe, name="audited", layers=(*recipe.layers, Rule(**rule)))
-    changed: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list | tuple) else value for key, value in rule.items()
-    }
-    return replace(recipe, name="audited", **changed) if changed else recipe
-
-
-def whole(recipe: Recipe) -> Iterator[Change]:
-    """Changes of the recipe as a whole, one at a time."""
-    for name in recipe.algorithms:
-        rest = tuple(other for other in recipe.algorithms if other != name)
-        yield _changed("correction", f"without {name}", {"algorithms": rest}, recipe)
-    for name in ("equalize", "bias_correct"):
-        if name not in recipe.algorithms:
-            yield _changed("correction", f"with {name}", {"algorithms": (*recipe.algorithms, name)}, recipe)
-    for name in RANGES:
-        if name != recipe.range:
-            yield _changed("range", f"ranges by {name}", {"range": name}, recipe)
-
-
-def _changed(kind: str, text: str, rule: dict[str, Any], recipe: Recipe) -> Change:
-    return Change(kind, text, None, rule, applied(recipe, rule))

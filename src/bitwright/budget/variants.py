@@ -64,11 +64,12 @@ def rules(prepared: PreparedModel) -> dict[str, list[str]]:
 
 @torch.no_grad()
 def _weights(base: Base, layer: Layer, bits: int, xs: list[Tensor]) -> Variant:
-    changed, algorithm = copy.deepcopy(layer), range_algorithm(base.prepared.recipe.range)
+    prepared, changed = base.prepared, copy.deepcopy(layer)
+    algorithm = prepared.calibrator.range_for(layer.node.name, range_algorithm(prepared.recipe.range))
     assert changed.quantizer is not None
     changed.quantizer.scheme = f"int{bits}"
     changed.quantizer.choose_range(algorithm, changed.tensors()["weight"])
-    if "bias_correct" in base.prepared.recipe.algorithms:
+    if "bias_correct" in prepared.recipe.algorithms:
         moved = layer(xs, quantized=True, clamped=False) - changed(xs, quantized=True, clamped=False)
         changed.correction.add_(moved.double().mean([axis for axis in range(moved.dim()) if axis != layer.axis]))
     node, values = changed.float_node(), base.graph.values
@@ -77,12 +78,13 @@ def _weights(base: Base, layer: Layer, bits: int, xs: list[Tensor]) -> Variant:
 
 
 def _activations(base: Base, owners: list[str], bits: int) -> Variant:
-    prepared, algorithm = base.prepared, range_algorithm(base.prepared.recipe.range)
+    prepared, usual = base.prepared, range_algorithm(base.prepared.recipe.range)
     types = {}
     for name in owners:
         quantizer = copy.deepcopy(prepared.quantizer(name))
         assert isinstance(quantizer, ActivationQuantizer)
         quantizer.scheme = f"uint{bits}"
+        algorithm = prepared.calibrator.range_for_codes(name, usual)
         quantizer.choose_range(algorithm, prepared.calibrator.read_through(name))
         types[name] = quantizer.qtype
     changed = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from bitwright.artifact import Artifact, load
-from bitwright.audit.records import PARTS, USUAL_PARTS
+from bitwright.audit.records import PARTS, USUAL_PARTS, expect_parts
 from bitwright.cli.audit_tables import print_audit
 from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
@@ -16,6 +16,7 @@ from bitwright.cli.inspect import THREADS
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import json_option, print_json, report, shown, usage_error
 from bitwright.cli.preprocess_options import Parsed, preprocess_options, resolve
+from bitwright.errors import AuditError
 from bitwright.files import write_atomically
 from bitwright.images.sources import open_source
 from bitwright.labels import By
@@ -31,8 +32,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _parts(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
-    if not set(names) <= {*PARTS}:
-        raise ValueError(text)
+    try:
+        expect_parts(names)
+    except AuditError as error:
+        raise click.BadParameter(str(error)) from error
     return names
 
 

@@ -68,7 +68,7 @@ def _summary(audit: Audit) -> list[tuple[str, object]]:
         ("top-1", top1),
         ("agreement", percent(before.agreement)),
         ("logits", f"SQNR {before.db:.1f} dB, KL {before.kl:.4f} nats"),
-        ("size", byte_count(before.bytes)),
+        ("size", f"{byte_count(before.bytes)}, without the record of how it was made"),
         ("time", None if before.microseconds is None else f"{before.microseconds:.0f} us an image"),
         ("audited in", f"{audit.seconds:.0f} s"),
     ]

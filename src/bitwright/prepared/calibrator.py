@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from bitwright.algorithms.ranges import Function, Range, identity
-from bitwright.ops import float_op
+from bitwright.algorithms.ranges import Function, Range, identity, range_algorithm
+from bitwright.ops import float_op, source
 from bitwright.ops.unary import Unary
 from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.quantizers import ActivationQuantizer
+from bitwright.prepared.value_types import first_and_last
 
 if TYPE_CHECKING:
     from bitwright.prepared.model import PreparedModel
@@ -60,15 +61,32 @@ class Calibrator:
     def choose_ranges(
         self, algorithm: Range, *, quantizers: Collection[str] | None = None, layers: Collection[str] | None = None
     ) -> None:
-        """Set every scale from the histograms and the weights; or only those of these quantizers and these layers."""
+        """Set every scale from the histograms and the weights; or only those of these quantizers and these layers.
+
+        Where the recipe has a rule with another range for a layer, that one is taken there.
+        """
         for quantizer in self._model.quantizers.values():
             assert isinstance(quantizer, ActivationQuantizer)
             if quantizers is None or quantizer.name in quantizers:
-                quantizer.choose_range(algorithm, self.read_through(quantizer.name))
+                chosen = self.range_for_codes(quantizer.name, algorithm)
+                quantizer.choose_range(chosen, self.read_through(quantizer.name))
         for layer in self._model.layers.values():
             assert isinstance(layer, Layer)
             if layer.quantizer is not None and (layers is None or layer.node.name in layers):
-                layer.quantizer.choose_range(algorithm, layer.tensors()["weight"])
+                chosen = self.range_for(layer.node.name, algorithm)
+                layer.quantizer.choose_range(chosen, layer.tensors()["weight"])
+
+    def range_for(self, layer: str, usual: Range) -> Range:
+        """The range algorithm for a layer's weights: that of its rule in the recipe, else the usual one."""
+        name = self._model.recipe.range_of(layer, **first_and_last(self._model.graph).of(layer))
+        return usual if name is None else range_algorithm(name)
+
+    def range_for_codes(self, owner: str, usual: Range) -> Range:
+        """That for the codes of a type, by the name of the value that owns it: the rule of the layer that writes them."""
+        ruled_by = self._model.ruled_by
+        while owner not in ruled_by:  # a change of scheme in front of a layer: as the value that it changes
+            owner = self._model.owner[source(self._model.graph[owner])]
+        return self.range_for(ruled_by[owner], usual)
 
     def read_through(self, name: str) -> Function:
         """The function through which alone a value is read, where it is one of one number; else the identity."""

@@ -59,6 +59,11 @@ def test_a_slice_that_selects_nothing_is_refused(ten: str, suffix: str) -> None:
         open_source(ten + suffix)
 
 
+def test_a_slice_is_part_of_what_the_source_is_called(ten: str) -> None:
+    assert open_source(f"{ten}[::2][:3]").where == f"{ten}[::2][:3]"
+    assert open_source(ten).where == ten
+
+
 def test_a_path_that_ends_in_brackets_is_a_path(ten: str) -> None:
     odd = Path(ten).with_name("odd[::5].npz")
     Path(ten).rename(odd)

@@ -16,6 +16,7 @@ from bitwright.algorithms.correction.gptq import Gptq
 from bitwright.algorithms.correction.reconstruct import Reconstruct
 from bitwright.algorithms.correction.smooth import Smooth
 from bitwright.errors import RecipeError, did_you_mean
+from bitwright.recipe import Recipe
 from bitwright.registry import Registry, instance_of
 
 
@@ -53,4 +54,19 @@ def corrections(names: Sequence[str]) -> list[Correction]:
     return found
 
 
-__all__ = ["CORRECTIONS", "Calibration", "Correction", "corrections"]
+def expect_rules(recipe: Recipe) -> None:
+    """Raise RecipeError where a rule leaves out a correction that the recipe has not, or that is never one layer's alone."""
+    for name in dict.fromkeys(name for rule in recipe.rules for name in rule.without):
+        if name not in recipe.algorithms:
+            known = ", ".join(recipe.algorithms) or "none"
+            raise RecipeError(
+                f"expected 'without' to name algorithms of the recipe, which are {known}; found {name!r}"
+                f"{did_you_mean(name, recipe.algorithms)}"
+            )
+        if CORRECTIONS[name].before_ranges:
+            raise RecipeError(
+                f"{name!r} changes neighbouring layers together, so no layer can be without it; take it out of 'algorithms'"
+            )
+
+
+__all__ = ["CORRECTIONS", "Calibration", "Correction", "corrections", "expect_rules"]

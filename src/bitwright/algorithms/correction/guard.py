@@ -34,6 +34,7 @@ from bitwright.prepared import PreparedModel
 from bitwright.prepared.class_logits import class_logits
 from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.quantizers import ActivationQuantizer
+from bitwright.prepared.value_types import first_and_last
 from bitwright.progress import SILENT, Progress
 
 LEAST_KL = 0.01
@@ -133,6 +134,13 @@ class State:
         tensors = self._prepared.state_dict()
         return all(torch.equal(tensors[name], tensor) for name, tensor in self._tensors.items())
 
+    def restore_layer(self, name: str) -> None:
+        """Make the tensors of one layer what they were."""
+        index = [node.name for node in self._prepared.graph.nodes].index(name)
+        prefix = f"layers.{list(self._prepared.layers)[index]}."
+        own = {key.removeprefix(prefix): tensor for key, tensor in self._tensors.items() if key.startswith(prefix)}
+        self._prepared.layer(name).load_state_dict(own)
+
     def restore(self) -> None:
         """Make it what it was, to the bit."""
         self._prepared.load_state_dict(self._tensors)
@@ -217,6 +225,10 @@ class Corrector:
         state = State(self.prepared)
         tell = partial(self.progress.at, correction.name, total=1.0)
         correction.apply(self.prepared, replace(self.calibration, progress=tell))
+        sides = first_and_last(self.prepared.graph)
+        for node in self.prepared.graph.nodes:
+            if correction.name in self.prepared.recipe.without(node.name, **sides.of(node.name)):
+                state.restore_layer(node.name)
         if correction.before_ranges:
             self._choose_again(state)
 

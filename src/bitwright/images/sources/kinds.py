@@ -90,7 +90,7 @@ def open_source(spec: str | Path) -> ImageSource:
     if not os.path.exists(text) and (parts := split_slice(text)):
         base, part = parts
         source = open_source(base)
-        return source.sliced(part.positions(len(source), text), text.removeprefix(base))
+        return replace(source.sliced(part.positions(len(source), text), text.removeprefix(base)), where=text)
     for kind in KINDS.ours.values():
         if kind.accepts(text):
             return kind.open(text)
