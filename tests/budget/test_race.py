@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from bitwright.budget import race as module
-from bitwright.budget.race import median_interval, take_turns
+from bitwright.budget.race import median_interval, take_turns, undisturbed_turns
+
+LATENCY = module._latency
 
 
 class Clock:
@@ -63,6 +65,31 @@ def test_what_disturbs_a_round_disturbs_all_and_no_ratio(monkeypatch: pytest.Mon
     first, second = take_turns([slowed(0.001), slowed(0.003)])
     assert second.ratio == pytest.approx(3, rel=0.1)
     assert first.least_ms == pytest.approx(1)
+
+
+def test_what_was_disturbed_is_timed_again(monkeypatch: pytest.MonkeyPatch):
+    """The second runner's calls take long, but for a few, until the clock says that the disturbance is over."""
+    clock, calls = Clock(monkeypatch), [0]
+
+    def disturbed_until(end: float):
+        def run() -> None:
+            calls[0] += 1
+            clock.pass_(0.02 if clock.now < end and calls[0] % 3 else 0.001)
+
+        return run
+
+    for end, is_disturbed, again in ((0.0, False, False), (3.5, False, True), (math.inf, True, True)):
+        clock.now, calls[0] = 0.0, 0
+        made: list[object] = []
+
+        def counted(*given, made: list[object] = made) -> module.Latency:
+            made.append(given)
+            return LATENCY(*given)
+
+        monkeypatch.setattr(module, "_latency", counted)
+        _, second = undisturbed_turns([lambda: clock.pass_(0.001), disturbed_until(end)])
+        assert second.is_disturbed == is_disturbed
+        assert (len(made) > 2) == again
 
 
 def test_a_real_race_finds_the_faster_one():

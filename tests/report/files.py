@@ -34,7 +34,20 @@ def audit_of(artifact: Artifact) -> Audit:
     remedy = replace(REMEDY, text="8 bits for <layer>", cost_microseconds=None)
     hostile = replace(finding, layer="<layer>", text="has </script> bits", is_fault=True, remedies=(remedy,))
     remarks = ("timed on a <busy> machine",)
-    return replace(AUDIT, digest=artifact.digest, layers=layers, findings=(hostile,), remarks=remarks)
+    assert AUDIT.robustness is not None
+    assert AUDIT.screen is not None
+    attacks = tuple(replace(attack, attack="<pgd>") for attack in AUDIT.robustness.attacks)
+    robustness = replace(AUDIT.robustness, attacks=attacks, remark="one <gradient> alone")
+    screen = replace(AUDIT.screen, to_class="<ship>", text="it all goes to <ship>")
+    return replace(
+        AUDIT,
+        digest=artifact.digest,
+        layers=layers,
+        findings=(hostile,),
+        remarks=remarks,
+        robustness=robustness,
+        screen=screen,
+    )
 
 
 def audit_file(folder: Path, artifact: Artifact, **changes: Any) -> Path:
@@ -44,8 +57,8 @@ def audit_file(folder: Path, artifact: Artifact, **changes: Any) -> Path:
     return path
 
 
-def front_file(folder: Path, artifact: Artifact) -> Path:
-    """The NAME.front.json of a search: 8 bits everywhere, what was found, and a point that was not verified."""
+def found_of(artifact: Artifact) -> Found:
+    """What a search found: 8 bits everywhere, the choice that keeps the budget, and a point that was not verified."""
     eight, four = (
         Recipe(),
         Recipe(layers=(Rule("a", weights="int4"), Rule("b", weights="int2"), Rule("c", weights="int4"))),
@@ -53,7 +66,12 @@ def front_file(folder: Path, artifact: Artifact) -> Path:
     least = Verified(eight, Drop(100, 1, 1, True), 1000)
     found = Verified(four, Drop(100, 3, 1, True), 400)
     uniform, unverified = Point(eight, 1000.0, 0.001, least), Point(Recipe(weights="int2"), 300.0, 0.2)
-    search = Found(artifact, found, uniform, (Point(four, 400.0, 0.02, found), unverified), "bytes", 0.5, None, ())
+    return Found(artifact, found, uniform, (Point(four, 400.0, 0.02, found), unverified), "bytes", 0.5, None, ())
+
+
+def front_file(folder: Path, artifact: Artifact) -> Path:
+    """The NAME.front.json of that search."""
+    search = found_of(artifact)
     record = SearchRecord("colours:net", "images", search, "m.bw.safetensors", 400, "00", 4000, None)
     path = folder / "m.front.json"
     path.write_text(json.dumps(record.to_json()))

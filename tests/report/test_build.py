@@ -3,6 +3,7 @@
 import base64
 import io
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,14 +15,17 @@ from bitwright.chance import exact_interval
 from bitwright.errors import ModelError
 from bitwright.evaluation import evaluate
 from bitwright.gates import Gates
+from bitwright.gates.outcomes import outcomes_of
 from bitwright.images.sources import ImageSource
 from bitwright.models.float_models import TorchModel
 from bitwright.report import Report, render
 from bitwright.report.build import build
-from bitwright.report.contenders import noise_remarks
+from bitwright.report.contenders import contenders_of, noise_remarks
 from bitwright.report.peers import open_peer
 from bitwright.summary import model_summary, plan_summary
 from tests.report.test_render import Parsed
+
+TWO = ("bitwright", "float")
 
 
 def test_accuracy_is_that_of_evaluate(report: Report, artifact: Artifact, net: TorchModel, source: ImageSource):
@@ -82,10 +86,27 @@ def test_bytes_and_latency(report: Report, artifact: Artifact, net: TorchModel):
 def test_a_latency_that_was_disturbed_is_said():
     quiet, busy = Latency(1.2, 1.0, 1.0), Latency(67.4, 3.1, 56.0)
     assert noise_remarks({"bitwright": quiet, "OpenVINO, float32": quiet}) == ()
+    assert [quiet.is_disturbed, busy.is_disturbed] == [False, True]
     (remark,) = noise_remarks({"bitwright": quiet, "float": busy})
     assert remark.startswith(
         "latency of PyTorch, float32: the median is 67.4 ms and the least 3.1 ms; something else ran"
     )
+
+
+@pytest.mark.parametrize(("busy", "ratios"), [("float", [1.0, None]), ("bitwright", [None, None])])
+def test_no_ratio_is_shown_of_what_was_disturbed(report: Report, artifact, net, source, busy: str, ratios: list):
+    outcomes = outcomes_of(artifact, net, source, limit=20)
+    latencies = {
+        name: Latency(67.4 if name == busy else 1.2, 1.0, 1.0 if name == "bitwright" else 56.0, (1.0, 60.0))
+        for name in TWO
+    }
+    found = contenders_of(outcomes, {}, latencies)
+    assert [c.ratio for c in found] == ratios
+    assert [c.is_disturbed for c in found] == [name == busy for name in TWO]
+    text = Parsed(render(replace(report, contenders=found))).text
+    assert "disturbed : no ratio to PyTorch" in text
+    assert "disturbed 67.400" in text
+    assert "as fast as PyTorch" not in text
 
 
 def test_samples_are_the_surest_of_what_differs(report: Report, artifact: Artifact, source: ImageSource):

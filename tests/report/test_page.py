@@ -55,7 +55,7 @@ def opened(browser, file: Path):
 def test_every_chart_is_drawn_and_nothing_is_cut(opened, width: int, scheme: str):
     page = opened(width, scheme)
     charts = page.locator("[data-chart]")
-    assert charts.count() == 9
+    assert charts.count() == 13
     for i in range(charts.count()):
         assert charts.nth(i).locator("svg").count() >= 1, charts.nth(i).get_attribute("data-chart")
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from bitwright.chance import mcnemar
 from bitwright.report import Report, render
 from bitwright.report.render import FILTERS, plain_json
 from tests.report.conftest import NAMES
@@ -58,7 +59,7 @@ def parsed(page: str) -> Parsed:
 def test_names_are_text_and_no_markup(parsed: Parsed, report: Report):
     tags = [tag for tag, _ in parsed.elements]
     assert tags.count("script") == 4  # the numbers, d3, Plot and ours
-    assert not {"i", "net", "gates", "remark", "no", "busy", "layer", "weights"} & set(tags)
+    assert not {"i", "net", "gates", "remark", "no", "busy", "layer", "weights", "pgd", "gradient", "ship"} & set(tags)
     assert tags.count("img") == len(report.samples) > 0
     assert not [name for _, attributes in parsed.elements for name in attributes if name.startswith("on")]
     for name in NAMES:
@@ -77,6 +78,9 @@ def test_names_are_text_and_no_markup(parsed: Parsed, report: Report):
         "timed on a <busy> machine",
         "has </script> bits",
         "8 bits for <layer>",
+        "<pgd> prepared 2/255",
+        "one <gradient> alone",
+        "it all goes to <ship>",
     ):
         assert text in parsed.text
     alts = [attributes["alt"] for tag, attributes in parsed.elements if tag == "img"]
@@ -132,7 +136,7 @@ def test_parts_that_were_not_measured_are_left_out(report: Report):
     bare = replace(report, verdict=None, audit=None, front=None, samples=(), disagreeing=0, remarks=(), left_out=())
     parsed = Parsed(render(bare))
     sections = [a.get("id") for tag, a in parsed.elements if tag == "section"]
-    assert sections == ["beside", "layers", "kernels", "classes", "images", "provenance"]
+    assert sections == ["beside", "layers", "kernels", "classes", "decisions", "images", "provenance"]
     links = [(a["href"] or "")[1:] for tag, a in parsed.elements if tag == "a"]
     assert links == ["main", *sections]
     assert "There are none: the two put every image in the same class." in parsed.text
@@ -147,6 +151,40 @@ def test_the_audit_is_shown_layer_by_layer(report: Report, parsed: Parsed):
             assert f"{layer.db:.1f} {own_db:.1f} 0.75 2.0 {made_by}" in parsed.text
     assert "fault <layer> has </script> bits" in parsed.text
     assert "8 bits for <layer> 96 % +1.15 +12.8 +556" in parsed.text
+
+
+def test_decisions_are_those_of_all_images_of_the_report(report: Report, parsed: Parsed):
+    """Of the images of the report itself, not of the audit's, whose calibration errors are others."""
+    assert report.reliability is not None
+    assert report.mcnemar_p == mcnemar(report.lost, report.gained)
+    float_, integer = report.reliability
+    assert [sum(each.images for each in found.bins) for found in (float_, integer)] == [report.images] * 2
+    right = [sum(each.images * (each.accuracy or 0) for each in found.bins) for found in (float_, integer)]
+    assert right == pytest.approx([report.images * (top1 or 0) for top1 in (report.float_.top1, report.integer.top1)])
+    assert f"Calibration error {integer.ece:.2f} points, float {float_.ece:.2f}" in parsed.text
+    assert (
+        f"{FILTERS['chance'](report.mcnemar_p)} for {report.lost} images that only the float model has right"
+        in parsed.text
+    )
+    data = json.loads(parsed.scripts[0])
+    shown = [(b["kind"], b["lo"], b["images"], b["accuracy"]) for b in data["reliability"]]
+    kinds = (("float", float_), ("integer", integer))
+    assert shown == [(kind, b.lo, b.images, b.accuracy) for kind, found in kinds for b in found.bins if b.images]
+    without = Parsed(render(replace(report, reliability=None, mcnemar_p=None)))
+    assert "decisions" not in [a.get("id") for _, a in without.elements]
+
+
+def test_robustness_and_screen_are_the_audits(report: Report, parsed: Parsed):
+    assert report.audit is not None
+    assert "noise sigma 4 500 88.50 87.00 95.50 0.21" in parsed.text
+    assert "<pgd> prepared 2/255 200 31.50 29.00" in parsed.text
+    assert "suspicious it all goes to <ship> Changed answers go to <ship>, p 1e\u221209" in parsed.text
+    assert "12.5 % of 2,304 of layer1.0.conv1" in parsed.text
+    data = json.loads(parsed.scripts[0])
+    assert data["corruptions"] == [{"name": "noise, sigma 4", "float": 88.5, "integer": 87.0}]
+    assert data["attacks"] == [{"name": "2/255 <pgd>, prepared", "float": 31.5, "integer": 29.0}]
+    bare = Parsed(render(replace(report, audit=replace(report.audit, robustness=None, screen=None))))
+    assert not {"robustness", "screen"} & {a.get("id") for _, a in bare.elements}
 
 
 def test_the_front_is_shown_with_what_was_measured(parsed: Parsed):

@@ -125,6 +125,11 @@ class Corrupted:
     p: float | None
     """McNemar's, of the two models on these images."""
 
+    @property
+    def name(self) -> str:
+        """What a chart calls it: "blur, sigma 1"."""
+        return f"{self.corruption}, {self.setting}"
+
 
 @dataclass(frozen=True)
 class Attacked:
@@ -141,6 +146,12 @@ class Attacked:
     images: int
     float_top1: float
     integer_top1: float
+
+    @property
+    def name(self) -> str:
+        """What a chart calls it: "2/255 pgd, float", and "2/255 worst" of all of them."""
+        through = "" if self.attack == "worst" else f", {self.through}"
+        return f"{self.epsilon:g}/255 {self.attack}{through}"
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,16 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitwright.audit.decision_records import DecisionAudit, Robustness, Screen
 from bitwright.audit.plain import from_plain, read_json
 from bitwright.errors import ArtifactError, AuditError, did_you_mean
 from bitwright.files import write_atomically
 from bitwright.notebook import html_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT = 1
 PARTS = ("layers", "remedies", "decisions", "robustness", "screen")
@@ -223,6 +226,8 @@ class Audit:
         decisions, robustness, screen: the other parts.
         remarks: sentences that whoever reads the figures has to know.
         seconds: how long it took.
+
+    The methods `plot_...` need the extra `plot`, and raise AuditError where the part that they show was not asked for.
     """
 
     artifact: str
@@ -263,6 +268,36 @@ class Audit:
                     ("remedy", f"{remedy.text}: {remedy.gain_points:+.2f} points{won}, {remedy.cost_bytes:+,} bytes")
                 )
         return html_table(f"audit of {self.artifact}", rows)
+
+    def plot_layers(self) -> "Figure":
+        """A matplotlib figure: the SQNR layer by layer, and what the greatest error made in each leaves."""
+        from bitwright.audit.figures import layers_figure
+
+        return layers_figure(self)
+
+    def plot_codes(self, layer: str) -> "Figure":
+        """A matplotlib figure: how often each code of a layer's result, and of its weights, occurs."""
+        from bitwright.audit.figures import codes_figure
+
+        return codes_figure(self, layer)
+
+    def plot_reliability(self) -> "Figure":
+        """A matplotlib figure: how often both models are right against how sure they are."""
+        from bitwright.audit.figures import reliability_figure
+
+        return reliability_figure(self)
+
+    def plot_classes(self) -> "Figure":
+        """A matplotlib figure: what each class lost, with its exact interval."""
+        from bitwright.audit.figures import classes_figure
+
+        return classes_figure(self)
+
+    def plot_robustness(self) -> "Figure":
+        """A matplotlib figure: both models' accuracy on corrupted and on attacked pictures."""
+        from bitwright.audit.figures import robustness_figure
+
+        return robustness_figure(self)
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain data, with the number of its format."""

@@ -1,7 +1,7 @@
 """What a search found: choices of widths, the artifact of the best one, and the record of it all."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitwright.artifact import Artifact
 from bitwright.budget.judge import Verified
@@ -10,6 +10,9 @@ from bitwright.budget.widths import Aim
 from bitwright.images.sources import BadImage
 from bitwright.recipe import Recipe
 from bitwright.records import Measured
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,12 @@ class Found:
     max_drop: float
     latency: tuple[Latency, Latency] | None
     bad: tuple[BadImage, ...]
+
+    def plot(self) -> "Figure":
+        """A matplotlib figure of the Pareto front: measured drop and predicted loss against cost. Needs the extra `plot`."""
+        from bitwright.budget.figures import front_figure
+
+        return front_figure(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without the artifact."""

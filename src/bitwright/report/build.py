@@ -10,8 +10,8 @@ import numpy as np
 from bitwright.artifact import Artifact
 from bitwright.audit.records import Audit
 from bitwright.budget.costs import machine
-from bitwright.budget.race import engine_call, race, take_turns
-from bitwright.chance import exact_interval
+from bitwright.budget.race import engine_call, race, undisturbed_turns
+from bitwright.chance import exact_interval, mcnemar
 from bitwright.classes import ClassNames
 from bitwright.errors import SignatureError
 from bitwright.gates.gates import Gates
@@ -22,7 +22,7 @@ from bitwright.images.sources import ImageSource
 from bitwright.labels import By
 from bitwright.models.float_models import TorchModel
 from bitwright.progress import SILENT, Progress
-from bitwright.report.contenders import class_rows, contenders_of, noise_remarks
+from bitwright.report.contenders import class_rows, contenders_of, noise_remarks, reliability_of
 from bitwright.report.peers import Peer, open_peer, torch_run
 from bitwright.report.record import Front, Report
 from bitwright.report.samples import samples_of
@@ -93,7 +93,7 @@ def build(
     image = artifact.preprocess.normalise(np.zeros((1, *artifact.preprocess.shape), np.uint8))
     calls = {"bitwright": engine_call(artifact, threads), "float": lambda: torch_(image)}
     calls |= {peer.name: peer.call for peer in rivals}
-    latencies = dict(zip(calls, take_turns(list(calls.values())), strict=True))
+    latencies = dict(zip(calls, undisturbed_turns(list(calls.values())), strict=True))
     agreement, drop = exact_interval(outcomes.agreed, len(outcomes)), outcomes.drop
     verdict = None if gates is None else _verdict(gates, artifact, path, outcomes, baseline, threads, signature)
     return Report(
@@ -111,6 +111,8 @@ def build(
         gained=drop.gained,
         agreement_interval=(100 * agreement[0], 100 * agreement[1]),
         contenders=contenders_of(outcomes, _sizes(artifact, model, rivals), latencies),
+        mcnemar_p=None if outcomes.labels is None else mcnemar(drop.lost, drop.gained),
+        reliability=reliability_of(outcomes),
         classes=class_rows(outcomes),
         samples=samples_of(outcomes, artifact.preprocess, samples),
         disagreeing=len(outcomes) - outcomes.agreed,

@@ -15,6 +15,8 @@ def charts_of(report: Report) -> Plain:
         "contenders": [asdict(c) for c in report.contenders],
         "classes": [asdict(c) for c in report.classes],
         "drop": _drop(report),
+        "reliability": _reliability(report),
+        **_robustness(report),
         "layers": layer_rows(report),
         "front": None if report.front is None else asdict(report.front),
     }
@@ -37,6 +39,29 @@ def layer_rows(report: Report) -> list[Plain]:
             row["weight_histogram"] = None if found.weight is None else _binned(found.weight.histogram)
         rows.append(row)
     return rows
+
+
+def _reliability(report: Report) -> list[Plain]:
+    """The bins of both models that hold images, as one list."""
+    if report.reliability is None:
+        return []
+    kinds = zip(("float", "integer"), report.reliability, strict=True)
+    return [{"kind": kind, **asdict(each)} for kind, found in kinds for each in found.bins if each.images]
+
+
+def _robustness(report: Report) -> Plain:
+    """Accuracies on pictures that something happened to; of corruptions only those that there are labels for."""
+    found = None if report.audit is None else report.audit.robustness
+    if found is None:
+        return {"corruptions": [], "attacks": []}
+    return {
+        "corruptions": [_pair(c.name, c.float_top1, c.integer_top1) for c in found.corruptions if c.p is not None],
+        "attacks": [_pair(a.name, a.float_top1, a.integer_top1) for a in found.attacks],
+    }
+
+
+def _pair(name: str, float_: float | None, integer: float | None) -> Plain:
+    return {"name": name, "float": float_, "integer": integer}
 
 
 def _drop(report: Report) -> Plain:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from bitwright.audit.decision_records import Reliability
+from bitwright.audit.decisions import reliability
 from bitwright.budget.race import Latency
 from bitwright.chance import exact_interval
 from bitwright.gates.outcomes import Answers, Outcomes
@@ -9,8 +11,6 @@ from bitwright.report.record import ClassRow, Contender
 
 NAMES = {"bitwright": "bitwright, integers", "float": "PyTorch, float32"}
 """What the page calls them; a peer has its own name."""
-NOISY = 3.0
-"""A median so many times the least call was disturbed: on a machine of its own it is 1.0 to 1.5 times."""
 
 
 def contenders_of(
@@ -19,9 +19,12 @@ def contenders_of(
     """Ours, the float model and the peers, in this order. `sizes` and `latencies` are by name: "bitwright", "float", ..."""
     answers = {"bitwright": outcomes.integer, "float": outcomes.float_, **outcomes.peers}
     kinds = {"bitwright": "integer", "float": "float"}
+    ours = latencies.get("bitwright")
+    told = {name for name, found in latencies.items() if not (found.is_disturbed or (ours and ours.is_disturbed))}
     return tuple(
         _contender(
-            NAMES.get(name, name), kinds.get(name, "peer"), outcomes, found, sizes.get(name), latencies.get(name)
+            *(NAMES.get(name, name), kinds.get(name, "peer"), outcomes, found, sizes.get(name)),
+            *(latencies.get(name), name in told),
         )
         for name, found in answers.items()
     )
@@ -31,14 +34,20 @@ def noise_remarks(latencies: Mapping[str, Latency]) -> tuple[str, ...]:
     """Sentences on latencies, by name, that something else on the machine disturbed: whose median is far above the least."""
     return tuple(
         f"latency of {NAMES.get(name, name)}: the median is {found.median_ms:.3g} ms and the least {found.least_ms:.3g} ms; "
-        "something else ran on this machine, so the ratio says little"
+        "something else ran on this machine, also when it was timed again, so no ratio is shown"
         for name, found in latencies.items()
-        if found.median_ms > NOISY * found.least_ms
+        if found.is_disturbed
     )
 
 
 def _contender(
-    name: str, kind: str, outcomes: Outcomes, found: Answers, size: int | None, latency: Latency | None
+    name: str,
+    kind: str,
+    outcomes: Outcomes,
+    found: Answers,
+    size: int | None,
+    latency: Latency | None,
+    has_ratio: bool,
 ) -> Contender:
     right = None if outcomes.labels is None else int((found.classes == outcomes.labels).sum())
     interval = None if right is None else exact_interval(right, len(outcomes))
@@ -51,9 +60,21 @@ def _contender(
         agreement=100 * float((found.classes == outcomes.float_.classes).mean()),
         bytes=size,
         median_ms=None if latency is None else latency.median_ms,
-        ratio=None if latency is None else latency.ratio,
-        ratio_interval=None if latency is None else latency.ratio_interval,
+        is_disturbed=latency is not None and latency.is_disturbed,
+        ratio=latency.ratio if latency is not None and has_ratio else None,
+        ratio_interval=latency.ratio_interval if latency is not None and has_ratio else None,
     )
+
+
+def reliability_of(outcomes: Outcomes) -> tuple[Reliability, Reliability] | None:
+    """How far the confidence of the float model, and of the integer model, can be believed; None without labels."""
+    labels = outcomes.labels
+    if labels is None:
+        return None
+    float_, integer = (
+        reliability(100 * found.confidences, found.classes == labels) for found in (outcomes.float_, outcomes.integer)
+    )
+    return float_, integer
 
 
 def class_rows(outcomes: Outcomes) -> tuple[ClassRow, ...]:

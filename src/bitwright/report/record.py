@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bitwright.audit.decision_records import Reliability
 from bitwright.audit.records import Audit
 from bitwright.gates.verdict import Verdict
 from bitwright.records import ModelSummary, PlanSummary
@@ -21,7 +22,8 @@ class Contender:
         agreement: percent of the images that get the float model's class.
         bytes: of its weights, or its file; None where nobody knows.
         median_ms: of one image, in turns with the others; None where it was not timed.
-        ratio: of that to the integer model's.
+        is_disturbed: whether something else on the machine disturbed that, so that it says little.
+        ratio: of that to the integer model's; None where one of the two was disturbed.
         ratio_interval: what holds the true ratio with 95 % confidence.
     """
 
@@ -33,6 +35,7 @@ class Contender:
     agreement: float
     bytes: int | None
     median_ms: float | None
+    is_disturbed: bool
     ratio: float | None
     ratio_interval: Interval | None
 
@@ -109,6 +112,8 @@ class Report:
         lost, gained: images that only the float, only the integer model has right.
         agreement_interval: of the integer model's agreement, in percent.
         contenders: the integer model, the float model, peers.
+        mcnemar_p: how likely two models that are equally good differ so much (McNemar's exact test); None without labels.
+        reliability: of the float and of the integer model, on these images; None without labels.
         classes: in the order of the logits.
         samples: images on which the two differ, the surest first.
         disagreeing: how many there are in all.
@@ -137,6 +142,8 @@ class Report:
     gained: int
     agreement_interval: Interval
     contenders: tuple[Contender, ...]
+    mcnemar_p: float | None
+    reliability: tuple[Reliability, Reliability] | None
     classes: tuple[ClassRow, ...]
     samples: tuple[Sample, ...]
     disagreeing: int

@@ -70,6 +70,11 @@ def _signed(value: float, digits: int = 2) -> str:
     return ("+" if round(value, digits) > 0 else "") + _number(value, digits)
 
 
+def _chance(value: float | None) -> str:
+    """A p value, to two digits."""
+    return NONE if value is None else f"{value:.2g}".replace("-", MINUS)
+
+
 def _bytes(value: int | None) -> str:
     """1.23 MB, of a million bytes each."""
     if value is None:
@@ -87,4 +92,10 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
     return [(name, value if isinstance(value, str) else json.dumps(value))]
 
 
-FILTERS: dict[str, Callable[..., Any]] = {"number": _number, "signed": _signed, "bytes": _bytes, "flat": _flat}
+FILTERS: dict[str, Callable[..., Any]] = {
+    "number": _number,
+    "signed": _signed,
+    "chance": _chance,
+    "bytes": _bytes,
+    "flat": _flat,
+}

@@ -17,6 +17,8 @@
     bytes: (w) => bars(w, (c) => c.bytes == null ? null : c.bytes / 1e3, 0),
     front: (w) => front(w, true),
     loss: (w) => front(w, false),
+    reliability, confidence,
+    corruptions: (w) => pairs(w, data.corruptions), attacks: (w) => pairs(w, data.attacks),
     layers, codes: (w) => codes(w, "histogram"), weights: (w) => codes(w, "weight_histogram"),
     classes,
   };
@@ -74,6 +76,64 @@
     return Plot.plot({
       width, height: 270, marginLeft: 48, marginBottom: 38, marginRight: 16, style: ink, grid: true,
       x: { label: found.unit, labelAnchor: "center", labelArrow: "none", nice: true, inset: 10 }, y, r: { type: "identity" }, marks,
+    });
+  }
+
+  const called = { float: "float", integer: "integers" };
+
+  // On the dashed line a model is right as often as it is sure; below it, it is too sure.
+  function reliability(width) {
+    const rows = data.reliability;
+    if (!rows.length) return null;
+    const most = d3.max(rows, (b) => b.images);
+    const title = (b) => `${called[b.kind]}, ${b.images.toLocaleString("en")} images\nsure ${number(b.confidence, 1)} %, right ${number(b.accuracy, 1)} %`;
+    const fill = (b) => colour[b.kind];
+    return Plot.plot({
+      width, height: 270, marginLeft: 40, marginBottom: 38, marginRight: 16, style: ink, grid: true, r: { type: "identity" },
+      x: { domain: [0, 100], label: "sure, %", labelAnchor: "center", labelArrow: "none" }, y: { domain: [0, 100], label: null },
+      color: { domain: ["float", "integers"], range: [colour.float, colour.integer], legend: true },
+      marks: [
+        Plot.line([[0, 0], [100, 100]], { stroke: "var(--muted)", strokeDasharray: "5 4" }),
+        Plot.line(rows, { x: "confidence", y: "accuracy", z: "kind", stroke: fill, strokeWidth: 1.5, strokeOpacity: 0.6 }),
+        Plot.dot(rows, { x: "confidence", y: "accuracy", r: (b) => 2.5 + 5 * Math.sqrt(b.images / most), fill, fillOpacity: 0.85, title, tip }),
+      ],
+    });
+  }
+
+  function confidence(width) {
+    const rows = data.reliability;
+    if (!rows.length) return null;
+    const half = (b) => (b.hi - b.lo) / 2, first = (b) => b.kind === "float";
+    const title = (b) => `${called[b.kind]}, sure ${b.lo} to ${b.hi} %\n${b.images.toLocaleString("en")} images`;
+    return Plot.plot({
+      width, height: 270, marginLeft: 52, marginBottom: 38, marginRight: 16, style: ink,
+      x: { domain: [0, 100], label: "sure, %", labelAnchor: "center", labelArrow: "none" }, y: { label: null, grid: true, ticks: 5 },
+      color: { domain: ["float", "integers"], range: [colour.float, colour.integer], legend: true },
+      marks: [
+        Plot.rectY(rows, { x1: (b) => first(b) ? b.lo : b.lo + half(b), x2: (b) => first(b) ? b.lo + half(b) : b.hi, y: "images", fill: (b) => colour[b.kind], inset: 0.8, title, tip }),
+        Plot.ruleY([0], { stroke: "var(--muted)" }),
+      ],
+    });
+  }
+
+  // Two accuracies of the same pictures: a dot each, and what is between them.
+  function pairs(width, rows) {
+    if (!rows.length) return null;
+    const indexed = rows.map((row, i) => ({ ...row, i }));
+    const marginLeft = Math.min(190, width / 2.2), letters = Math.floor((marginLeft - 10) / 7.4);
+    const title = (row) => `${row.name}\nfloat ${number(row.float)} %\nintegers ${number(row.integer)} %`;
+    const place = { y: "i" };
+    return Plot.plot({
+      width, height: 20 * rows.length + 40, marginLeft, marginTop: 24, marginBottom: 8, marginRight: 20, style: ink,
+      x: { domain: [0, 100], grid: true, axis: "top", label: null, ticks: 5 },
+      y: { type: "band", domain: indexed.map((row) => row.i), label: null, tickFormat: (i) => short(rows[i].name, letters), tickSize: 0 },
+      color: { domain: ["float", "integers"], range: [colour.float, colour.integer], legend: true },
+      marks: [
+        Plot.ruleY(indexed, { ...place, x1: "float", x2: "integer", stroke: "var(--muted)", strokeWidth: 2 }),
+        Plot.dot(indexed, { ...place, x: "float", r: 4.5, fill: colour.float }),
+        Plot.dot(indexed, { ...place, x: "integer", r: 4.5, fill: colour.integer }),
+        Plot.tip(indexed, Plot.pointerY({ ...place, x: "integer", title, ...tip })),
+      ],
     });
   }
 
