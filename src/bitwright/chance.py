@@ -4,6 +4,10 @@ well, by other numbers than the labels have; and exact intervals and tests of co
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 
 SURE = 0.01
 """Guessing is right this often, or more often, in less than one of a hundred trials: then it was no guessing."""
@@ -131,9 +135,13 @@ def _share_where(holds: Callable[[float], bool]) -> float:
 def _at_least(right: int, images: int, chance: float) -> float:
     """P(X >= right) for X ~ B(images, chance)."""
     log_p, log_q = math.log(chance), math.log1p(-chance)
-    ways = math.lgamma(images + 1)
-    terms = (
-        ways - math.lgamma(k + 1) - math.lgamma(images - k + 1) + k * log_p + (images - k) * log_q
-        for k in range(right, images + 1)
-    )
-    return math.fsum(map(math.exp, terms))
+    seen = np.arange(right, images + 1)
+    factorials = _log_factorials(images)
+    ways = factorials[images] - factorials[seen] - factorials[images - seen]
+    return math.fsum(np.exp(ways + seen * log_p + (images - seen) * log_q).tolist())
+
+
+@lru_cache(maxsize=16)
+def _log_factorials(most: int) -> npt.NDArray[np.float64]:
+    """log n! of every n from 0 to `most`: an interval asks thirty times for each of them."""
+    return np.array([math.lgamma(n + 1) for n in range(most + 1)])

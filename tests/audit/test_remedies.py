@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import bitwright as bw
@@ -19,7 +20,9 @@ from bitwright.audit.subject import model_bytes
 from bitwright.errors import AuditError
 from bitwright.images.sources import ImageSource
 from bitwright.images.sources.readers import ArrayReader
+from tests.audit import faults
 from tests.audit.sample import LAYER
+from tests.progress import Heard
 
 PREPROCESS = bw.Preprocess(size=8, mean=0.5, std=0.25)
 
@@ -114,6 +117,35 @@ def test_what_there_is_not_is_refused_before_anything_is_measured(narrow: bw.Art
         Effort(fit=0)
 
 
+def test_of_a_model_with_a_fault_no_other_layer_gets_ranges_of_its_own(narrow: bw.Artifact) -> None:
+    effort = Effort(images=40, fit=20, layer_images=4, seconds=600, timed=False)
+    broken = faults.dead(narrow, "a", slice(0, 3))
+    found = examine(broken, Residual().eval(), source(60), parts=("layers", "remedies"), effort=effort)
+    assert [(f.kind, f.layer) for f in found.findings if f.is_fault] == [("dead_channel", "a")]
+    assert len(found.findings) > 1
+    assert found.findings[0].remedies[0].kind == "requantize"
+    assert not {"range", "correction"} & {remedy.kind for remedy in found.remedies}
+
+
+def test_images_that_cannot_be_read_are_left_out_and_named(narrow: bw.Artifact, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for i, image in enumerate(pictures(12)[0]):
+        Image.fromarray(image).save(folder / f"{i:02}.png")
+    for name in ("03.png", "07.png"):
+        (folder / name).write_bytes(b"no picture")
+    heard = Heard()
+    effort = Effort(images=12, fit=4, timed=False)
+    opened, model = bw.open_source(folder), Residual().eval()
+    found = examine(narrow, model, opened, calibration=opened, parts=("decisions",), effort=effort, progress=heard)
+    assert found.images == 10
+    assert [text.partition(":")[0] for text in heard.said] == ["warning"] * 2
+    assert all(name in text for name, text in zip(("03.png", "07.png"), heard.said, strict=True))
+    assert found.decisions is not None
+    assert len(found.decisions.disagreeing) == 10
+    assert not any("03" in Path(flip.image).name for flip in found.decisions.disagreeing)
+
+
 def test_the_bytes_of_a_model_are_not_those_of_its_record(narrow: bw.Artifact) -> None:
     longer = replace(narrow, provenance={**narrow.provenance, "note": 1000 * "a"})
     assert len(longer.data) >= len(narrow.data) + 1000
@@ -141,7 +173,10 @@ def test_the_recipe_that_is_applied_makes_the_model_that_was_measured(tmp_path: 
         )
 
     found = audited(quantized(bw.Recipe.parse("w3a4")))
-    assert len(found.remedies) >= 4
+    assert {(remedy.kind, remedy.layer is None) for remedy in found.remedies} >= {
+        *(("weights", False), ("activations", False), ("range", False), ("correction", False)),
+        *(("range", True), ("correction", True)),
+    }
     assert found.recipe is not None
     best = bw.Recipe.from_json(found.recipe)
     assert best != bw.Recipe.parse("w3a4")

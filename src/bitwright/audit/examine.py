@@ -24,7 +24,7 @@ from bitwright.audit.subject import (
     float_logits,
     labelled,
     look,
-    readable,
+    same_pixels,
     seen_right,
     split,
 )
@@ -36,6 +36,9 @@ from bitwright.labels import By
 from bitwright.models.float_models import FloatModelLike, float_model
 from bitwright.progress import SILENT, Progress
 from bitwright.recipe import Recipe
+
+FITTED = {"remedies", "robustness"}
+"""The parts that quantize again, and so need images to fit on."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def examine(
     begin, effort = monotonic(), effort or Effort()
     expect_parts(parts)
     subject, remarks = _subject(
-        artifact, model, source, preprocess, calibration, labels, effort, threads, seed, progress
+        artifact, model, source, preprocess, calibration, labels, parts, effort, threads, seed, progress
     )
     study = _Study(subject, effort, begin + effort.seconds, seed, frozenset(parts), progress)
     found = study.run()
@@ -131,6 +134,7 @@ def _subject(
     preprocess: Preprocess | None,
     calibration: ImageSource | None,
     by: By,
+    parts: Collection[str],
     effort: Effort,
     threads: int | None,
     seed: int,
@@ -143,9 +147,11 @@ def _subject(
     captured = runs.capture((channels, height, width))
     fitted, remark = labelled(source, artifact, by)
     judged, fit = split(fitted, effort.images, effort.fit, seed, calibration)
-    judged, fit = (readable(part, artifact.preprocess, progress) for part in (judged, fit))
-    seen = look(judged, artifact.preprocess)
-    logits = float_logits(runs, preprocess, judged, progress)
+    judged, seen = look(judged, artifact.preprocess, progress)
+    if FITTED & {*parts}:
+        fit, _ = look(fit, artifact.preprocess, progress)
+    same = same_pixels(preprocess, artifact.preprocess)
+    logits = float_logits(runs, preprocess, seen.pixels if same else look(judged, preprocess)[1].pixels, progress)
     subject = Subject(artifact, runs, captured, preprocess, judged, fit, seen, logits, threads)
     return subject, [] if remark is None else [remark]
 
@@ -184,9 +190,7 @@ class _Study:
         faults = [*([] if pixels is None else [pixels.fault]), *(layer_faults(layers) if layers else [])]
         recipe = None
         if "remedies" in self.parts:
-            findings += map(_finding, faults, self.trials.of_each(faults, layers, preprocess))
-            if not any(finding.is_fault for finding in findings):
-                self.trials.everywhere(preprocess)
+            findings += map(_finding, faults, self.trials.of_each(faults, layers, preprocess, not findings))
             ranked = best_first(iter([*remedies, *self.trials.tried.values()]))
             recipe = self.trials.together(ranked, preprocess)
             ranked = best_first(iter([*remedies, *self.trials.tried.values()]))

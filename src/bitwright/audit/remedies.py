@@ -22,6 +22,8 @@ from bitwright.recipe import Recipe
 
 WORTH_POINTS = 1.0
 """A loss of accuracy below that is not told from chance by the usual number of images: agreement judges then."""
+GONE = 80.0
+"""Percent of the loss that a remedy has to win back so that nothing more is tried for a fault."""
 WORTH_DB = 0.5
 """What a remedy has to add to be part of the recipe."""
 
@@ -43,15 +45,25 @@ class Trials:
     tried: dict[tuple[str, str | None, str], Remedy] = field(default_factory=dict)
 
     def of_each(
-        self, faults: Sequence[Fault], layers: tuple[LayerAudit, ...], preprocess: Preprocess
+        self, faults: Sequence[Fault], layers: tuple[LayerAudit, ...], preprocess: Preprocess, is_sound: bool = True
     ) -> list[tuple[Remedy, ...]]:
-        """The remedies for each of some faults, best first. What is most likely to help is tried for all of them first."""
+        """The remedies for each of some faults, best first.
+
+        What is most likely to help is tried for all of them, then, where nothing is wrong, what may help the model as a
+        whole, then the rest: not for a fault that is gone already, nor for the other layers of a model that has a fault.
+        `is_sound` is False where one is known already.
+        """
         recipe, graph = recipe_of(self.subject.artifact), self.subject.artifact.graph
         named = {layer.name: layer for layer in layers}
         changes = [for_fault(fault, named.get(fault.layer or ""), graph, recipe) for fault in faults]
         found = [[self.attempt(change, preprocess) for change in first] for first, _ in changes]
-        for remedies, (_, rest) in zip(found, changes, strict=True):
-            remedies += [self.attempt(change, preprocess) for change in rest]
+        has_fault = not is_sound or any(fault.is_fault for fault in faults)
+        if not has_fault:
+            self.everywhere(preprocess)
+        for fault, remedies, (_, rest) in zip(faults, found, changes, strict=True):
+            is_gone = any(remedy is not None and (remedy.won_back or 0) >= GONE for remedy in remedies)
+            if fault.is_fault == has_fault and not is_gone:
+                remedies += [self.attempt(change, preprocess) for change in rest]
         return [best_first(iter(remedies)) for remedies in found]
 
     def everywhere(self, preprocess: Preprocess) -> tuple[Remedy, ...]:

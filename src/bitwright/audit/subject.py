@@ -90,7 +90,7 @@ class Subject:
         """The images of `seen` as another preprocessing makes them."""
         if same_pixels(preprocess, self.artifact.preprocess):
             return self.seen.pixels
-        return look(self.source, preprocess).pixels
+        return look(self.source, preprocess)[1].pixels
 
     def outcome(self, artifact: Artifact, timed: bool = True) -> Outcome:
         """Measure an integer model of these classes on the images of `seen`."""
@@ -163,42 +163,31 @@ def same_pixels(one: Preprocess, other: Preprocess) -> bool:
     return plain[0] == plain[1]
 
 
-def look(source: ImageSource, preprocess: Preprocess) -> Seen:
-    """All images of a source that can be read."""
-    parts, labels, names = [], [], []
-    for i, batch in enumerate(source.batches(preprocess, BATCH, strict=True)):
+def look(source: ImageSource, preprocess: Preprocess, progress: Progress = SILENT) -> tuple[ImageSource, Seen]:
+    """The images of a source that can be read, and what they look like; of the others it is said why not.
+
+    SourceError where none can be read.
+    """
+    parts, indices, batches = list[Pixels](), list[Classes](), source.batches(preprocess, BATCH)
+    for batch in batches:
         parts.append(batch.images)
-        labels.append(batch.labels)
-        names += [source.name(i * BATCH + k) for k in range(len(batch.images))]
-    if not parts:
-        raise SourceError(f"{source.where}: there are no images")
-    known = [part for part in labels if part is not None]
-    return Seen(np.concatenate(parts), tuple(names), np.concatenate(known) if known else None)
-
-
-def readable(source: ImageSource, preprocess: Preprocess, progress: Progress = SILENT) -> ImageSource:
-    """The images of a source that can be read; of the others it is said why not. SourceError where none can be read."""
-    batches = source.batches(preprocess, BATCH)
-    for _ in batches:
-        pass
-    bad = {image.name for image in batches.bad}
-    if not bad:
-        return source
+        indices.append(batch.indices)
     for image in batches.bad:
         progress.say(f"warning: left out {image.name}: {image.reason}")
-    kept = [i for i in range(len(source)) if source.name(i) not in bad]
-    if not kept:
+    if not parts:
         raise SourceError(f"{source.where}: none of the {len(source)} images could be read: {batches.bad[0].reason}")
-    return source.subset(kept)
+    kept = np.concatenate(indices)
+    source = source if len(kept) == len(source) else source.subset(kept)
+    names = tuple(source.name(i) for i in range(len(source)))
+    return source, Seen(np.concatenate(parts), names, source.labels)
 
 
-def float_logits(model: FloatModel, preprocess: Preprocess, source: ImageSource, progress: Progress = SILENT) -> Logits:
-    """The float model's logits of all images of a source."""
-    predict, parts, done = float_predictor(model, preprocess), [], 0
-    for batch in source.batches(preprocess, BATCH, strict=True):
-        parts.append(predict(batch.images))
-        done += len(batch.images)
-        progress.at("float model", done, len(source))
+def float_logits(model: FloatModel, preprocess: Preprocess, pixels: Pixels, progress: Progress = SILENT) -> Logits:
+    """The float model's logits of images as its preprocessing makes them, uint8 [N, H, W, C]."""
+    predict, parts = float_predictor(model, preprocess), []
+    for start in range(0, len(pixels), BATCH):
+        parts.append(predict(pixels[start : start + BATCH]))
+        progress.at("float model", min(start + BATCH, len(pixels)), len(pixels))
     return np.concatenate(parts)
 
 
@@ -206,7 +195,7 @@ def seen_right(subject: Subject, preprocess: Preprocess, progress: Progress = SI
     """The subject whose float model sees its images as another preprocessing makes them."""
     if preprocess == subject.preprocess:
         return subject
-    logits = float_logits(subject.model, preprocess, subject.source, progress)
+    logits = float_logits(subject.model, preprocess, subject.pixels_for(preprocess), progress)
     return replace(subject, preprocess=preprocess, float_logits=logits)
 
 
