@@ -25,11 +25,11 @@ def test_the_front_is_matplotlibs_own_and_has_every_point() -> None:
     assert type(figure) is matplotlib.figure.Figure
     above, below = figure.axes
     bars: list[Any] = [*above.containers]
-    verified = [(point, point.verified) for point in (found.uniform, *found.front) if point.verified is not None]
+    verified = [(point, point.verified) for point in (found.uniform, *found.pareto_front) if point.verified is not None]
     assert points(bar[0] for bar in bars) == [[p.predicted_cost / 1e3, v.drop.points] for p, v in verified]
     ends = [bar[2][0].get_segments()[0][:, 1] for bar in bars]
     np.testing.assert_allclose(ends, [v.drop.interval() for _, v in verified])
-    assert points(below.lines) == [[p.predicted_cost / 1e3, p.predicted_loss] for p in found.front]
+    assert points(below.lines) == [[p.predicted_cost / 1e3, p.predicted_loss] for p in found.pareto_front]
     assert [y for line in above.lines if line.get_linestyle() == "--" for _, y in points([line])] == [found.max_drop]
     labels = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
     assert {"budget: 0.5 points", "8 bits", "found"} <= {*labels}

@@ -20,7 +20,7 @@ def front_figure(found: "Found") -> "Figure":
     unit, label = (1e-3, "bytes of all weights, kB") if in_bytes else (1e6, "time of all layers with weights, µs")
     above.axhline(found.max_drop, color=WARN, linestyle="--", label=f"budget: {found.max_drop:g} points")
     seen: set[str] = set()
-    for point in (found.uniform, *found.front):
+    for point in (found.uniform, *found.pareto_front):
         is_found = point.recipe == found.verified.recipe
         name, colour = ("found", INTEGER) if is_found else ("8 bits", FAINT) if point is found.uniform else ("", FLOAT)
         shown = name if name and name not in seen else "_"  # matplotlib's way to leave a line out of the legend

@@ -1,12 +1,12 @@
 """`unwrap`: what torch.export takes, out of its wrappers; anything else is refused with a word on what to do."""
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
-from torch._dynamo.eval_frame import OptimizedModule
 
 from bitwright.errors import ModelError
 
@@ -21,7 +21,7 @@ def unwrap(model: Any) -> Exportable:
     """
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
     while True:
-        if isinstance(model, OptimizedModule):
+        if _is_compiled(model):
             model = model._orig_mod
         elif isinstance(model, wrappers):
             model = model.module
@@ -33,6 +33,12 @@ def unwrap(model: Any) -> Exportable:
             return model
         else:
             raise ModelError(_expected(*_guess(model)))
+
+
+def _is_compiled(model: Any) -> bool:
+    """Whether it is of `torch.compile`, whose module takes a second to import: while nobody has, there is no such model."""
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    return compiler is not None and isinstance(model, compiler.OptimizedModule)
 
 
 def _expected(found: str, advice: str) -> str:
