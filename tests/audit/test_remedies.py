@@ -146,6 +146,14 @@ def test_images_that_cannot_be_read_are_left_out_and_named(narrow: bw.Artifact, 
     assert not any("03" in Path(flip.image).name for flip in found.decisions.disagreeing)
 
 
+def test_where_nothing_is_fitted_all_images_judge(narrow: bw.Artifact) -> None:
+    def images(*parts: str) -> int:
+        effort = Effort(images=100, fit=20, layer_images=2, seconds=0, timed=False)
+        return examine(narrow, Residual().eval(), source(60), parts=parts, effort=effort).images
+
+    assert [images("decisions"), images("decisions", "remedies")] == [60, 40]
+
+
 def test_the_bytes_of_a_model_are_not_those_of_its_record(narrow: bw.Artifact) -> None:
     longer = replace(narrow, provenance={**narrow.provenance, "note": 1000 * "a"})
     assert len(longer.data) >= len(narrow.data) + 1000

@@ -146,9 +146,10 @@ def _subject(
     height, width, channels = artifact.preprocess.shape
     captured = runs.capture((channels, height, width))
     fitted, remark = labelled(source, artifact, by)
-    judged, fit = split(fitted, effort.images, effort.fit, seed, calibration)
+    is_fitted = not FITTED.isdisjoint(parts)
+    judged, fit = split(fitted, effort.images, effort.fit, seed, calibration if is_fitted else fitted)
     judged, seen = look(judged, artifact.preprocess, progress)
-    if FITTED & {*parts}:
+    if is_fitted:
         fit, _ = look(fit, artifact.preprocess, progress)
     same = same_pixels(preprocess, artifact.preprocess)
     logits = float_logits(runs, preprocess, seen.pixels if same else look(judged, preprocess)[1].pixels, progress)
