@@ -121,7 +121,7 @@ def without_correction(layer: LayerAudit, recipe: Recipe) -> Iterator[Change]:
 
 
 def whole(recipe: Recipe) -> Iterator[Change]:
-    """One change of the recipe as a whole at a time."""
+    """Changes of the recipe as a whole, one at a time."""
     for name in recipe.algorithms:
         rest = tuple(other for other in recipe.algorithms if other != name)
         if not any(name in rule.without for rule in recipe.rules):
