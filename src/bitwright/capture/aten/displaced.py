@@ -42,7 +42,8 @@ def displace(p: Program, arg: Any) -> Displaced:
 def once(arg: Any, constant: Constant) -> Array:
     """A constant in the shape of the tensor that it stands for, of one image."""
     sizes = arg.meta["val"].shape
-    return np.broadcast_to(constant.array, [size if isinstance(size, int) else 1 for size in sizes])
+    shape = tuple(size if isinstance(size, int) else 1 for size in sizes)
+    return constant.array if constant.array.shape == shape else np.array(np.broadcast_to(constant.array, shape))
 
 
 def settle(p: Program, x: Displaced) -> Anywhere:
