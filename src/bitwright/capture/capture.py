@@ -16,6 +16,7 @@ from torch import nn
 
 from bitwright.capture.aliases import decompositions
 from bitwright.capture.aten import ATEN, ON_CONSTANTS
+from bitwright.capture.aten.functional import made_functional
 from bitwright.capture.constants import fold, is_foldable
 from bitwright.capture.draft import Unmapped
 from bitwright.capture.one_number import Elementwise
@@ -96,7 +97,12 @@ def left_out(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outp
 def _exported(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> torch.export.ExportedProgram:
     model = unwrap(model)
     exported: torch.export.ExportedProgram
-    exported = model if isinstance(model, torch.export.ExportedProgram) else _export(model, shape)
+    if isinstance(model, torch.export.ExportedProgram):
+        exported = model
+    else:
+        exported = _export(model, shape)
+        if made_functional(exported):
+            return exported
     with quiet():
         exported = exported.run_decompositions(decompositions())
     return exported

@@ -9,6 +9,7 @@ Migacz 2017, "8-bit Inference with TensorRT"; Wu et al. 2020, "Integer Quantizat
 """
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -30,12 +31,16 @@ class Entropy(Range):
         ends = limits
         if len(values) > 1:
             counts = np.where(np.abs(values) == np.abs(values[counts > 0]).min(), 0.0, counts)
+
+        @cache  # behind a relu one end is zero and never moves: most pairs come again
+        def divergence(lo: float, hi: float) -> float:
+            return _divergence(values, counts, lo, hi, codes)
+
         for _ in range(ROUNDS):
             before = ends
             for side in (1, 0):
                 candidates = [(ends[0], limits[1] * s) if side else (limits[0] * s, ends[1]) for s in SHRINK]
-                losses = [_divergence(values, counts, lo, hi, codes) for lo, hi in candidates]
-                ends = candidates[int(np.argmin(losses))]
+                ends = candidates[int(np.argmin([divergence(lo, hi) for lo, hi in candidates]))]
             if ends == before:
                 break
         return ends

@@ -7,6 +7,8 @@ of each channel. Sung et al. 2015, "Resiliency of Deep Neural Networks under Qua
 Training 4-bit Quantization of Convolutional Networks for Rapid-Deployment" (ACIQ, the same aim in closed form).
 """
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,12 +30,16 @@ class Mse(Range):
     ) -> tuple[float, float]:
         ends = [min(float(values[0]), 0.0), max(float(values[-1]), 0.0)]
         limits, target = tuple(ends), function(values)
+
+        @cache  # behind a relu one end is zero and never moves: most pairs come again
+        def error(lo: float, hi: float) -> float:
+            return float(counts @ (target - function(_rounded(values, lo, hi, codes))) ** 2)
+
         for _ in range(ROUNDS):
             before = tuple(ends)
             for side in (1, 0):
                 candidates = [[*ends[:side], limits[side] * s, *ends[side + 1 :]] for s in SHRINK]
-                errors = [counts @ (target - function(_rounded(values, lo, hi, codes))) ** 2 for lo, hi in candidates]
-                ends = candidates[int(np.argmin(errors))]
+                ends = candidates[int(np.argmin([error(lo, hi) for lo, hi in candidates]))]
             if tuple(ends) == before:
                 break
         return ends[0], ends[1]

@@ -1,4 +1,4 @@
-"""The table from ATen ops (functional, as `run_decompositions({})` leaves them) to what the builder calls them.
+"""The table from ATen ops (functional, as `run_decompositions` or `made_functional` leaves them) to the builder's methods.
 
 A mapping reads the arguments as ATen means them: defaults, signs of axes, the batch axis. The rest is the builder's.
 """
@@ -10,7 +10,16 @@ import numpy as np
 from bitwright.capture.aten import displaced
 from bitwright.capture.aten.arguments import Mapping, args
 from bitwright.capture.aten.displaced import anywhere
-from bitwright.capture.aten.layers import adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d, linear, max_pool2d, mean
+from bitwright.capture.aten.layers import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    batch_norm,
+    conv2d,
+    linear,
+    max_pool2d,
+    mean,
+    native_batch_norm,
+)
 from bitwright.capture.aten.moves import (
     chunk,
     concat,
@@ -131,7 +140,8 @@ OURS: dict[str, Mapping] = {
     "aten.conv2d.default": conv2d,
     "aten.conv2d.padding": conv2d,
     "aten.linear.default": anywhere(linear, displaced.linear),
-    "aten._native_batch_norm_legit_no_training.default": batch_norm,
+    "aten.batch_norm.default": batch_norm,
+    "aten._native_batch_norm_legit_no_training.default": native_batch_norm,
     "aten.group_norm.default": group_norm,
     "aten.instance_norm.default": instance_norm,
     "aten.layer_norm.default": layer_norm,

@@ -33,7 +33,14 @@ def linear(p: Program, fx: Fx) -> str:
     return p.builder.linear(p.operand(x), p.operand(weight), p.optional(bias))
 
 
-def batch_norm(p: Program, fx: Fx) -> tuple[str]:
+def batch_norm(p: Program, fx: Fx) -> str:
+    """Outside training: `made_functional` leaves no other one."""
+    x, weight, bias, mean, var, _, _, eps, _ = args(fx)
+    learned = p.optional(weight), p.optional(bias)
+    return p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps))
+
+
+def native_batch_norm(p: Program, fx: Fx) -> tuple[str]:
     x, weight, bias, mean, var, _, eps = args(fx)
     learned = p.optional(weight), p.optional(bias)
     return (p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps)),)
