@@ -1,4 +1,7 @@
-"""The promise: the prepared model in eval mode and the engine compute the same integers, at every layer, to the bit."""
+"""The promise: the prepared model in eval mode and the engine compute the same integers, at every layer, to the bit.
+
+Mostly calibrated without the guard: it takes most of the time, and what it undoes could not be compared.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from bitwright.algorithms.correction import adaround
 from bitwright.algorithms.ranges import RANGES
 from bitwright.capture import capture, fuse
 from bitwright.images.preprocess import Preprocess
@@ -82,15 +86,18 @@ def test_a_network_of_random_weights(name: str, torchvision: ModuleType) -> None
 def test_every_recipe_and_range(name: str, recipe: Recipe, range_: str, graphs: Callable[..., tuple]) -> None:
     graph, preprocess = graphs(name)
     prepared = PreparedModel(graph, preprocess, recipe)
-    calibrate(prepared, pictures(preprocess, 3), range=range_)
+    calibrate(prepared, pictures(preprocess, 3), range=range_, guard=False)
     assert_equal_codes(prepared, pictures(preprocess, 2, seed=1))
 
 
 @pytest.mark.parametrize("name", ["cifar_resnet20", "mnist_lenet"])
-def test_codes_that_are_not_the_nearest(name: str, graphs: Callable[..., tuple]) -> None:
+def test_codes_that_are_not_the_nearest(
+    name: str, graphs: Callable[..., tuple], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adaround, "STEPS", 20)
     graph, preprocess = graphs(name)
     prepared = PreparedModel(graph, preprocess, Recipe.parse("w4a4"))
-    calibrate(prepared, pictures(preprocess, 3))
+    calibrate(prepared, pictures(preprocess, 3), guard=False)
     assert any(bool((module.rounding != 0).any()) for module in prepared.modules() if isinstance(module, Layer))
     assert_equal_codes(prepared, pictures(preprocess, 2, seed=1))
 
@@ -175,5 +182,5 @@ def real_images(data_dir: Path, source: str, preprocess: Preprocess) -> np.ndarr
 def test_a_trained_network_on_real_images(recipe: Recipe, trained: tuple) -> None:
     graph, preprocess, images = trained
     prepared = PreparedModel(graph, preprocess, recipe)
-    calibrate(prepared, images[:4], range="minmax")
+    calibrate(prepared, images[:4], range="minmax", guard=False)
     assert_equal_codes(prepared, images[3:])

@@ -86,8 +86,10 @@ def weight_steps(codes: npt.NDArray[np.int8], real: Floats, groups: int) -> Floa
     large = np.abs(rows) >= np.maximum(1, np.abs(rows).max(axis=1, keepdims=True) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(large & (numbers != 0), numbers / rows, np.nan)
-    found = [float(np.median(row[~np.isnan(row)])) if (~np.isnan(row)).any() else 0.0 for row in ratio]
-    steps: Floats = np.abs(np.array(found))
+    count, ordered = (~np.isnan(ratio)).sum(axis=1), np.sort(ratio, axis=1)  # what is no number comes last
+    middle = np.maximum(np.stack([(count - 1) // 2, count // 2], axis=1), 0)
+    medians = np.take_along_axis(ordered, middle, axis=1).mean(axis=1)
+    steps: Floats = np.abs(np.where(count > 0, medians, 0.0))
     return steps
 
 
