@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Tests run in this many processes, of one thread each: two share two cores better than one torch with two threads does.
 JOBS ?= $(shell n=$$(nproc); echo $$((n < 8 ? n : 8)))
 
-.PHONY: demo test docs axe mutants check sanitize format install clean
+.PHONY: demo test docs axe mutants check sanitize format install build-tools clean
 
 demo: $(STAMP)  ## the main job on handwritten digits; leaves demo-out/
 	$(BIN)/python -m demo
@@ -43,6 +43,10 @@ format: $(STAMP)  ## formats Python and C++
 	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.cc' 'csrc/*.h')
 
 install: $(STAMP)
+
+build-tools:  ## in .venv what compiles and formats C++, which is enough for scripts/check-csrc and scripts/sanitize --build
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet -c constraints.txt clang-format cmake nanobind
 
 # torch goes first, at the version of constraints.txt, so that nothing below pulls in another build.
 # The extension is built with the package, so its sources count as well.

@@ -13,6 +13,11 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: the last of them would keep one process busy when the others have nothing left to take."""
+    items.sort(key=lambda item: item.path.name != "test_accuracy.py")
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder with real images and models: $BITWRIGHT_DATA, or shared/data beside the repository."""
