@@ -189,6 +189,7 @@ OURS: dict[str, Mapping] = {
     "aten.alias.default": same,
     "aten.detach.default": same,
     "aten.dropout.default": same,
+    "aten.dropout_.default": same,
     "aten._to_copy.default": to_copy,
     "getitem": getitem,
     "aten.sym_size.int": batch_size,

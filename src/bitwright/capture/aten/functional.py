@@ -23,7 +23,7 @@ SHARING = frozenset(
     {
         *(aten.flatten.using_ints, aten.view.default, aten.reshape.default, aten.transpose.int, aten.permute.default),
         *(aten.expand.default, aten.contiguous.default, aten.chunk.default, aten.pad.default, aten.slice.Tensor),
-        *(aten.dropout.default, aten.sym_size.int),
+        *(aten.dropout.default, aten.dropout_.default, aten.sym_size.int),
     }
 )
 """Ops whose result may be the memory that they read, or no tensor."""
@@ -32,7 +32,7 @@ SHARING = frozenset(
 def _in_place() -> dict[Any, Any]:
     """By the overload that writes over its first argument: the functional one."""
     found = {}
-    for op in (*FRESH, aten.dropout.default):
+    for op in FRESH:
         name, overload = str(op).removeprefix("aten.").split(".")
         writer = getattr(getattr(aten, f"{name}_", None), overload, None)
         if writer is not None:
@@ -41,7 +41,7 @@ def _in_place() -> dict[Any, Any]:
 
 
 IN_PLACE = _in_place()
-TRAINING = {aten.batch_norm.default: 5, aten.dropout.default: 2}
+TRAINING = {aten.batch_norm.default: 5, aten.dropout.default: 2, aten.dropout_.default: 2}
 """Which argument says that an op trains: its meaning is another one then."""
 
 
