@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,15 @@ import torch
 
 import bitwright as bw
 from bitwright import files
+from bitwright.audit.plain import read_json
 from bitwright.budget.cache import Cache
 from bitwright.class_files import read_classes
 from bitwright.errors import ArtifactError, BitwrightError, TrainingError
 from bitwright.files import SUFFIX, expect_writable, remove_stale, write_atomically
+from bitwright.gates.gates import Gates
 from bitwright.models import load_model
+from bitwright.recipe import Recipe
+from bitwright.serve.settings import token_of
 from bitwright.training import checkpoint
 from bitwright.training.checkpoint import read_record
 
@@ -314,3 +319,21 @@ def test_a_checkpoint_is_written_like_any_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["run"]
     with pytest.raises(TrainingError, match="found a device"):
         checkpoint.save(Path("/dev/null"), model, optimizer, {}, {})
+
+
+@pytest.mark.parametrize(
+    "read", [bw.load, Recipe.parse, read_classes, Gates.load, read_json, token_of], ids=lambda read: read.__qualname__
+)
+def test_a_device_without_an_end_is_not_read(read: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "endless.toml"
+    path.symlink_to("/dev/zero")
+    with pytest.raises(BitwrightError, match="expected a file, found a device"):
+        read(path)
+
+
+def test_a_pipe_is_read_to_its_end() -> None:
+    there, here = os.pipe()
+    os.write(here, b"cat\ndog\n")
+    os.close(here)
+    assert read_classes(f"/dev/fd/{there}").names == ("cat", "dog")
+    os.close(there)

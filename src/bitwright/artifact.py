@@ -18,7 +18,7 @@ from bitwright.artifact_file.writing import written
 from bitwright.class_files import class_names
 from bitwright.classes import ClassNames, named_anew, some
 from bitwright.errors import ArtifactError, GraphError, PreprocessError
-from bitwright.files import write_atomically
+from bitwright.files import read_bytes, write_atomically
 from bitwright.foreign import unreadable
 from bitwright.graph import Graph
 from bitwright.graph_check import check_classifier, check_graph
@@ -132,7 +132,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
     """The bytes of an artifact's file, unchecked. ArtifactError where there is none, with what to do about that."""
     file = _path(path)
     try:
-        return file.read_bytes()
+        return read_bytes(file)
     except OSError as error:
         raise ArtifactError(f"cannot read {file}: {error.strerror or error}{unreadable(error, str(file))}") from error
 

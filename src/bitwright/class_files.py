@@ -21,6 +21,7 @@ from typing import Any
 
 from bitwright.classes import ClassNames
 from bitwright.errors import LabelError
+from bitwright.files import read_bytes
 
 _NUMBERED = re.compile(r"(?P<number>\d{1,9})(?:\s*[:,;]\s*|\s+)(?P<name>.*\S)")
 _COUNTED = re.compile(r"(?P<name>\S(?:.*?\S)?)(?:\s*[:,;=]\s*|\s+)(?P<number>\d{1,9})")
@@ -53,7 +54,7 @@ def read_classes(path: str | os.PathLike[str]) -> ClassNames:
     """The class names in a file. LabelError where it cannot be read or is of none of these forms."""
     where = os.fspath(path)
     try:
-        text = Path(path).read_text("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:  # a ValueError: a path with a NUL, or bytes that are no UTF-8
         raise LabelError(f"{where}: cannot read it as text in UTF-8: {error}") from error
     suffix = Path(path).suffix.lower()

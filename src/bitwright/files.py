@@ -49,6 +49,15 @@ def expect_writable(path: str | os.PathLike[str], error: type[BitwrightError] = 
         raise error(f"cannot write {os.fspath(path)}: {reason(fault)}") from fault
 
 
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The contents of a file, or of a pipe. OSError for a device: one such as /dev/zero has no end."""
+    with open(path, "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise OSError(errno.EINVAL, "expected a file, found a device")
+        return file.read()
+
+
 def reason(fault: OSError | ValueError) -> str:
     """Why a file could not be opened. A ValueError is about its path: a NUL, or what no file name can hold."""
     return fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)

@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from bitwright.errors import MissingExtraError, RecipeError, did_you_mean
+from bitwright.files import read_bytes
 from bitwright.notebook import html_table
 from bitwright.schemes import SCHEMES
 
@@ -268,7 +269,7 @@ class Recipe:
                 f"found {os.fspath(spec)!r}"
             )
         try:
-            record = tomllib.loads(Path(spec).read_text("utf-8"))
+            record = tomllib.loads(read_bytes(spec).decode())
         except OSError as error:
             raise RecipeError(f"cannot read {os.fspath(spec)}: {error.strerror or error}") from error
         except ValueError as error:

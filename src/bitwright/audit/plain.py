@@ -4,10 +4,10 @@ import json
 import os
 import types
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bitwright.errors import ArtifactError
+from bitwright.files import read_bytes
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ def from_plain(kind: type[T], data: Any, where: str) -> T:
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The document in a JSON file; ArtifactError where there is none."""
     try:
-        return json.loads(Path(path).read_text("utf-8"))
+        return json.loads(read_bytes(path))
     except OSError as error:
         raise ArtifactError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -17,10 +17,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from bitwright.errors import GateError, did_you_mean
+from bitwright.files import read_bytes
 
 Judge = Literal["interval", "point"]
 JUDGES = get_args(Judge)
@@ -98,7 +98,7 @@ class Gates:
             GateError: it cannot be read, is no TOML, or has a key or a value that means nothing.
         """
         try:
-            text = Path(path).read_text("utf-8")
+            text = read_bytes(path).decode()
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or error
             raise GateError(f"cannot read the gates of {os.fspath(path)}: {why}") from error

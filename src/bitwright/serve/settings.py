@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bitwright.errors import ServeError
+from bitwright.files import read_bytes
 from bitwright.signatures import Trust
 
 MAX_HEADER_BYTES = 32 * 1024
@@ -93,7 +94,7 @@ def token_of(file: Path | None) -> str | None:
     """
     if file is not None:
         try:
-            text, where = file.read_text("utf-8").strip(), str(file)
+            text, where = read_bytes(file).decode().strip(), str(file)
         except (OSError, ValueError) as error:
             raise ServeError(f"cannot read the token in {file}: {getattr(error, 'strerror', None) or error}") from error
     elif (variable := os.environ.get(TOKEN_VARIABLE)) is not None:
