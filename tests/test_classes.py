@@ -7,7 +7,7 @@ import pytest
 
 from bitwright.class_files import class_names, read_classes
 from bitwright.classes import ClassNames, named_anew
-from bitwright.errors import LabelError
+from bitwright.errors import LabelError, LabelWarning
 
 IMAGENET = ClassNames(
     ("tench, Tinca tinca", "great_white_shark", "crane", "crane", "Cardigan", "cardigan", "Zoë"),
@@ -148,6 +148,23 @@ def test_a_file_in_another_order_is_matched_by_name() -> None:
         found = named_anew(OWN, given, 3)
         assert found.names == OWN.names
         assert [found.find(name) for name in ("n1", "n2", "n3", "n4")] == [0, 1, 2, None]
+
+
+def test_own_names_in_another_order_exchange_nothing_and_say_so() -> None:
+    with pytest.warns(LabelWarning, match="own class names in another order; each class keeps its name"):
+        assert named_anew(OWN, class_names(["owl", "cat", "dog"]), 3).names == OWN.names
+    with pytest.warns(LabelWarning):
+        assert named_anew(OWN, class_names(["owl", "cat", "dog", "emu"]), 3).names == OWN.names
+    assert named_anew(OWN, class_names(list(OWN.names)), 3).names == OWN.names
+
+
+def test_names_that_are_neither_the_models_own_nor_new_ones_are_refused() -> None:
+    with pytest.raises(LabelError, match=r"found 2 \(owl, cat\); it has none for dog"):
+        named_anew(OWN, class_names(["owl", "cat"]), 3)
+    with pytest.raises(
+        LabelError, match="'dog' is class 0 here and class 1 of the model, whose owl this does not name"
+    ):
+        named_anew(OWN, class_names(["dog", "cat", "emu"]), 3)
 
 
 def test_a_file_of_another_count_that_knows_no_name() -> None:

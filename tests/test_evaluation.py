@@ -13,12 +13,13 @@ from torch import nn
 import bitwright
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
-from bitwright.errors import BitwrightError, ImageError, LabelError, ModelError, SourceError
+from bitwright.errors import BitwrightError, ImageError, LabelError, ModelError, PreprocessError, SourceError
 from bitwright.evaluation import Evaluation, evaluate
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.images.sources.readers import ArrayReader
 from bitwright.quantization import quantize
+from bitwright.recipe import Recipe
 from tests.networks import pictures
 from tests.progress import Heard
 
@@ -245,6 +246,39 @@ def test_one_logit_is_judged_by_its_sign(squeezed: bool) -> None:
     assert found.top1 == pytest.approx(100 * (guesses == labels).mean())
     assert found.agreement == pytest.approx(100 * (guesses == (logits > 0)).mean())
     assert (found.classes, found.at_chance, len(found.per_class)) == (2, False, 2)
+
+
+def test_an_integer_model_that_only_guesses_is_said_where_the_float_one_does_not() -> None:
+    class Destroyed(nn.Module):
+        """Its weights are so small beside the one that sets the scale that all of them round to 0."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.logits = nn.Linear(3 * 8 * 8, 2, bias=False)
+            with torch.no_grad():
+                self.logits.weight.normal_(0, 0.01).clamp_(-0.02, 0.02)
+                self.logits.weight[:, 0] = 50
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.logits(x.flatten(1))
+
+    torch.manual_seed(0)
+    model = Destroyed().eval()
+    with torch.no_grad():
+        logits = model(torch.from_numpy(PREPROCESS.normalise(IMAGES)))
+    labels = logits.argmax(1).numpy()
+    made = quantize(model, IMAGES, preprocess=PREPROCESS, recipe=Recipe(weights="int2", algorithms=()))
+    found = evaluate(made, ImageSource(ArrayReader(IMAGES, "set"), "set", labels), reference=model)
+    (remark,) = found.remarks
+    assert "the integer model is right on" in remark
+    assert "where the float model is right on 100.0 %" in remark
+
+
+@pytest.mark.parametrize("call", [quantize, evaluate])
+def test_a_preprocessing_of_another_type(call: Any) -> None:
+    model: Any = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    with pytest.raises(PreprocessError, match=r"expected a Preprocess, found dict; make one: bitwright.Preprocess\("):
+        call(model, source(), preprocess={"size": 8})
 
 
 ENDS: dict[str, Any] = {

@@ -74,7 +74,8 @@ class Artifact:
     def with_classes(self, classes: ClassNames | str | os.PathLike[str] | Iterable[str] | None) -> "Artifact":
         """The same model with these class names, in its order: a sequence, or the path of a file (`bitwright.class_files`).
 
-        A file in another order than the names that the artifact has is matched with them by name. None takes names away.
+        Names among which are all that the artifact has already, in another order, are matched by name: nothing is exchanged
+        by mistake, and a LabelWarning says where that changes nothing. None takes names away.
         Raises LabelError where there is not one name for each class.
         """
         if classes is None:

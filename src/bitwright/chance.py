@@ -33,6 +33,15 @@ def chance_remark(who: str, right: int, images: int, classes: int) -> str:
     )
 
 
+def broken_remark(right: int, float_right: int, images: int, classes: int) -> str:
+    """The sentence about an integer model at chance level, of a float model that is not."""
+    return (
+        f"the integer model is right on {100 * right / images:.1f} % of {images:,} images, no better than guessing among "
+        f"{classes:,} classes, where the float model is right on {100 * float_right / images:.1f} %: what quantized or trained "
+        "it has destroyed it; more bits, other images to calibrate on, or a lower learning rate may help"
+    )
+
+
 STEADY = 0.8
 """A label gets one other class this often, or more often: then it stands for that class."""
 _STEADY_WHEN_WEAK = 0.4

@@ -7,11 +7,12 @@ means two classes at the first of these steps that knows it means none: it is an
 
 import difflib
 import unicodedata
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from bitwright.errors import LabelError
+from bitwright.errors import LabelError, LabelWarning
 
 _SHOWN = 6
 
@@ -99,20 +100,28 @@ def some(names: Iterable[str]) -> str:
 def named_anew(own: ClassNames | None, given: ClassNames, count: int) -> ClassNames:
     """The names that a model of `count` classes gets from `given`, where it perhaps has names of its `own`.
 
-    Class i is called what `given` calls its class i, unless the model's own names say that the order is another one: then
-    each of its classes is called what `given` calls the class of that name. Own names remain as other names.
-    Raises LabelError where neither is possible.
+    Class i is called what `given` calls its class i, unless that knows every one of the model's own names, in another order:
+    then each class is called what `given` calls the class of that name. Own names remain as other names.
+    Raises LabelError where neither is possible, or where some own names are at other places and some are missing; gives a
+    LabelWarning where names in another order change nothing.
     """
     where = given.where
-    if own is not None:
-        places = [_place(own, given, i) for i in range(len(given))]
-        here = sum(place == i for i, place in enumerate(places))
-        elsewhere = sum(place not in (None, i) for i, place in enumerate(places))
-        if elsewhere > here or (len(given) != count and elsewhere + here):
-            return _joined(own, given, places)
+    places = [None if own is None else _place(own, given, i) for i in range(len(given))]
+    if own is not None and {*range(len(own))} <= {*places} and places != [*range(count)]:
+        return _joined(own, given, places)
+    missing = [] if own is None else [name for i, name in enumerate(own.names) if i not in places]
     if len(given) != count:
+        unknown = f"; it has none for {some(missing)}" if 0 < len(missing) < count else ""
         raise LabelError(
             f"{where}: expected a name for each of the model's {count:,} classes, found {len(given):,} ({given.sample()})"
+            + unknown
+        )
+    moved = next((i for i, place in enumerate(places) if place not in (None, i)), None)
+    if moved is not None:
+        raise LabelError(
+            f"{where}: {given.names[moved]!r} is class {moved} here and class {places[moved]} of the model, whose "
+            f"{some(missing)} this does not name; so it is neither the model's classes in another order nor new names. "
+            "Name all of the model's classes, or take its own names away first: artifact.with_classes(None).with_classes(...)"
         )
     before = own.names if own is not None else ()
     others = tuple((*given._all(i)[1:], *before[i : i + 1]) for i in range(count))
@@ -137,6 +146,13 @@ def _joined(own: ClassNames, given: ClassNames, places: list[int | None]) -> Cla
         if place is not None:
             names[place] = given.names[i]
             others[place] += given._all(i)[1:]
+    if tuple(names) == own.names and all(set(found) == set(own._all(i)) for i, found in enumerate(others)):
+        warnings.warn(
+            f"{given.where}: these are the model's own class names in another order; each class keeps its name. To exchange "
+            "names, take them away first: artifact.with_classes(None).with_classes(...)",
+            LabelWarning,
+            stacklevel=3,
+        )
     return ClassNames(tuple(names), tuple(tuple(dict.fromkeys(each)) for each in others), given.where)
 
 

@@ -25,6 +25,7 @@ BitwrightError
 BitwrightWarning           something is not as one would expect
 ├── CaptureWarning         a PyTorch model was captured, but not exactly as it is
 ├── CalibrationWarning     the images that ranges were chosen from are alike, or show nothing
+├── LabelWarning           class names were given that the model has already, in another order
 └── SourceWarning          images were chosen from a set in a way that leaves classes out
 
 Each message says what was expected, what was found, where, and what to do.
@@ -133,6 +134,10 @@ class CaptureWarning(BitwrightWarning):
 
 class CalibrationWarning(BitwrightWarning):
     """The images that ranges were chosen from are a single one, nearly equal, or show nothing."""
+
+
+class LabelWarning(BitwrightWarning):
+    """Class names were given that do nothing."""
 
 
 class SourceWarning(BitwrightWarning):

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.artifact import Artifact
-from bitwright.chance import at_chance, chance_remark, order_remark
+from bitwright.chance import at_chance, broken_remark, chance_remark, order_remark
 from bitwright.class_files import class_names
 from bitwright.classes import ClassNames, named_anew
 from bitwright.engine import Engine
 from bitwright.errors import BitwrightError, ModelError
 from bitwright.images.mode_hint import mode_hint
-from bitwright.images.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, fit_labels
 from bitwright.prediction import class_count, class_logits, classes_of
@@ -127,6 +127,8 @@ def evaluate(
         model = Engine(model)
     artifact = model.artifact if isinstance(model, Engine) else None
     preprocess = artifact.preprocess if artifact is not None else preprocess
+    if preprocess is not None:
+        expect_preprocess(preprocess)
     if preprocess is None:
         if not isinstance(model, Engine):
             _float_model(model)  # raises where it is no model at all
@@ -265,6 +267,8 @@ class _Tally:
         if at_chance(right, self.images, self.classes):
             who = "the float model itself" if self.compared else who
             said.append(chance_remark(who, right, self.images, self.classes))
+        elif self.compared and at_chance(self.top1, self.images, self.classes):
+            said.append(broken_remark(self.top1, right, self.images, self.classes))
         return [*said, *filter(None, [order_remark(self.confusion)])]
 
     def per_class(self, names: tuple[str, ...] | None) -> tuple[ClassAccuracy, ...]:

@@ -16,7 +16,7 @@ from bitwright.errors import (
     MissingExtraError,
     RecipeError,
 )
-from bitwright.images.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import names_for
 from bitwright.prediction import class_count
@@ -68,6 +68,7 @@ def prepare(
 
     What is not kept as it is, such as a softmax at the end, is told in a CaptureWarning and in the provenance.
     """
+    expect_preprocess(preprocess)
     height, width, channels = preprocess.shape
     plan = Recipe.parse(recipe)
     try:

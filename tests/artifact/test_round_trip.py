@@ -83,6 +83,7 @@ def test_every_artifact_says_what_its_classes_are_called(tmp_path):
 
 def test_names_in_another_order_are_matched_and_too_few_refused():
     assert make().with_classes(["eel", "Cat", "dog"]).classes == ("Cat", "dog", "eel")
+    assert make().with_classes(None).with_classes(["eel", "Cat", "dog"]).classes == ("eel", "Cat", "dog")
     with pytest.raises(LabelError, match="each of the model's 3 classes, found 2"):
         make().with_classes(["a", "b"])
 

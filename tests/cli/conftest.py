@@ -48,9 +48,18 @@ QUANTIZE = ("quantize", "colours:net", "--data", "images")
 
 
 class Result(NamedTuple):
+    """What a command left: `err` without the lines that say what an artifact does to its images, which are `told`."""
+
     code: int
     out: str
     err: str
+    told: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self[:3]) == (tuple(other[:3]) if isinstance(other, tuple) else other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self[:3]))
 
 
 Run = Callable[..., Result]
@@ -94,6 +103,9 @@ def run(project: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
     def run(*arguments: object) -> Result:
         code = main([str(argument) for argument in arguments])
-        return Result(code, *capsys.readouterr())
+        out, err = capsys.readouterr()
+        lines = err.splitlines(keepends=True)
+        told = [line for line in lines if line.endswith("; from the artifact\n")]
+        return Result(code, out, "".join(line for line in lines if line not in told), tuple(told))
 
     return run

@@ -54,6 +54,35 @@ def test_every_command_that_uses_it_prints_it(command: str, run: Run, tmp_path: 
     assert warning.startswith("bitwright: warning: nobody gave the std that the model was trained with")
 
 
+ARTIFACT = "m.bw.safetensors"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("classify", ARTIFACT, "images"),
+        ("evaluate", ARTIFACT, "--data", "images"),
+        ("audit", ARTIFACT, "--model", "colours:net", "--data", "images", "--parts", "decisions", "--no-timing"),
+        ("check", ARTIFACT, "--gates", "told.toml", "--model", "colours:net", "--data", "images"),
+        ("compare", ARTIFACT, ARTIFACT, "--data", "images", "--no-timing"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_so_does_every_command_that_gives_images_to_an_artifact(command: tuple[str, ...], run: Run, project: Path):
+    (project / "told.toml").write_text("min_agreement = 1\n")
+    said = "RGB, resized to cover 8x8 by bilinear, crop to 8x8, (pixel / 255 - 0) / 1; from the artifact\n"
+    which = [" of the first model", " of the second model"] if command[0] == "compare" else [""]
+    assert run(*command).told == tuple(f"bitwright: preprocess{name}: {said}" for name in which)
+
+
+@pytest.mark.parametrize(("given", "ends"), [(("--mean", 128), "-128 and -127"), (("--scale", 255), "0 and 65025")])
+def test_an_input_unlike_any_that_models_are_trained_on_is_said(given: tuple[str, int], ends: str, run: Run):
+    evaluate = ("evaluate", *UNKNOWN, "--size", 8)
+    assert f"warning: black and white pixels become {ends}, which is unlike" in run(*evaluate, *given).err
+    for usual in (("--mean", 128, "--scale", 1), ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")):
+        assert "unlike" not in run(*evaluate, *usual).err
+
+
 def test_it_warns_only_of_what_nobody_gave(run: Run):
     evaluate = ("evaluate", *UNKNOWN, "--size", 8)
     assert "warning: nobody gave the mean and std" in run(*evaluate).err

@@ -306,3 +306,46 @@ def test_algorithms_in_place_of_the_recipes(run: Run, out: Path):
     for given, found in (("none", []), ("equalize,adaround", ["equalize", "adaround"])):
         assert run(*QUANTIZE, "--algorithms", given, "-o", out).code == 0
         assert load(out).provenance["recipe"]["algorithms"] == found
+
+
+@pytest.mark.parametrize("option", ["--weights", "--data", "--recipe", "--classes"])
+def test_no_output_takes_the_place_of_what_is_read(option: str, run: Run, tmp_path: Path):
+    path = tmp_path / {"--data": "list.csv", "--recipe": "r.toml"}.get(option, "file")
+    path.write_text("keep me")
+    (tmp_path / "other").symlink_to(path)
+    given = {"--data": "images", option: f"{path}[:2]" if option == "--data" else path}
+    result = run("quantize", "colours:net", *(x for pair in given.items() for x in pair), "-o", tmp_path / "other")
+    assert result == (
+        1,
+        "",
+        f"bitwright: error: cannot write {tmp_path}/other: it is the file of {option} as well; choose another path\n",
+    )
+    assert path.read_text() == "keep me"
+
+
+def test_two_outputs_are_two_files(run: Run, tmp_path: Path):
+    audit = ("audit", "m.bw.safetensors", "--model", "colours:net", "--data", "images")
+    result = run(*audit, "--apply", tmp_path / "x.toml", "-o", tmp_path / "x.toml")
+    assert (result.code, "it is another output as well" in result.err) == (1, True)
+    result = run(*audit, "-o", "m.bw.safetensors")
+    assert (result.code, "it is the file of artifact as well" in result.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--algorithms", "adaroud"), "unknown algorithm 'adaroud'"),
+        (("--recipe", "range"), "unknown range 'mxe'"),
+        (("--recipe", "training"), "unknown training algorithm 'lqs'"),
+    ],
+)
+def test_names_of_algorithms_are_checked_before_the_model_is_opened(given, said, run: Run, tmp_path: Path):
+    for key, value in (("range", "mxe"), ("training", "lqs")):
+        (tmp_path / f"{key}.toml").write_text(f'{key} = "{value}"\nweights = "int8"\nactivations = "uint8"\n')
+    given = (given[0], tmp_path / f"{given[1]}.toml") if given[0] == "--recipe" else given
+    result = run("quantize", "nowhere:net", "--data", "images", *given, "-o", tmp_path / "x")
+    assert (result.code, said in result.err) == (1, True)
+
+
+def test_spaces_between_names_of_algorithms(run: Run, tmp_path: Path):
+    assert run(*QUANTIZE, "--algorithms", "equalize, bias_correct", "-o", tmp_path / "x").code == 0

@@ -30,7 +30,7 @@ from bitwright.audit.subject import (
 )
 from bitwright.chance import doubts
 from bitwright.errors import AuditError
-from bitwright.images.preprocess import Preprocess
+from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import By
 from bitwright.models.float_models import FloatModelLike, float_model
@@ -141,6 +141,7 @@ def _subject(
     progress: Progress,
 ) -> tuple[Subject, list[str]]:
     preprocess = preprocess or replace(artifact.preprocess, encoder=None)
+    expect_preprocess(preprocess)
     runs = float_model(model)
     expect_same_classes(artifact, runs, preprocess)
     height, width, channels = artifact.preprocess.shape

@@ -15,6 +15,7 @@ from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import json_option, print_json, report, shown, usage_error
+from bitwright.cli.preprocess_line import tell
 from bitwright.cli.preprocess_options import Parsed, preprocess_options, resolve
 from bitwright.errors import AuditError
 from bitwright.files import write_atomically
@@ -119,6 +120,7 @@ def audit(
     from bitwright.audit.matching import recipe_of
 
     loaded_artifact = load(artifact)
+    tell(loaded_artifact)
     source, other = open_source(data), None if calibration is None else open_source(calibration)
     loaded = open_model(model, weights, logits)
     preprocess = _preprocess(loaded, loaded_artifact, given)

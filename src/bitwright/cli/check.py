@@ -21,6 +21,7 @@ from bitwright.cli.output import (
     shown,
     usage_error,
 )
+from bitwright.cli.preprocess_line import tell
 from bitwright.cli.signing_options import checked, trust_option
 from bitwright.files import write_atomically
 from bitwright.gates.gates import Gates
@@ -84,6 +85,7 @@ def check(
     judged = from_bytes(content, str(artifact))
     outcomes = None
     if "images" in wanted.needs and model is not None and data is not None:
+        tell(judged)
         outcomes = compare(judged, model, weights, logits, data, naming, limit)
     verdict = _judged(wanted, judged, artifact, outcomes, baseline, threads, signature)
     _write(verdict, junit, github)

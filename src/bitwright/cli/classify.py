@@ -14,6 +14,7 @@ from bitwright.artifact import load
 from bitwright.classifier import BATCH, Classifier
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.output import printable, report, usage_error
+from bitwright.cli.preprocess_line import tell
 from bitwright.errors import SourceError
 from bitwright.images.decode import SUFFIXES
 from bitwright.images.sources import ImageSource, open_source
@@ -60,6 +61,7 @@ def classify(
         raise usage_error(f"--json is --format json; leave out one of --json and --format {format_}")
     format_ = "json" if as_json else format_ or "table"
     model = load(artifact)
+    tell(model)
     classifier = Classifier(model if classes is None else model.with_classes(classes), threads=threads, batch=batch)
     sets = _sets(images)
     if format_ == "table":

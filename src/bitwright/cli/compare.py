@@ -16,6 +16,7 @@ from bitwright.cli.output import (
     shown,
     usage_error,
 )
+from bitwright.cli.preprocess_line import tell
 from bitwright.comparison import Answers, Comparison
 from bitwright.comparison import compare as compared
 from bitwright.images.sources import open_source
@@ -51,6 +52,9 @@ def compare(
         raise usage_error("--limit, --classes and --labels are for images; give them with --data")
     source = None if data is None else open_source(data)
     models = load(first), load(second)
+    if source is not None:
+        for model, which in zip(models, ("first", "second"), strict=True):
+            tell(model, f" of the {which} model")
     with shown() as progress:
         found = compared(
             *models,

@@ -11,6 +11,7 @@ from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.measure import Measurement, exit_code, figures
 from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, usage_error
+from bitwright.cli.preprocess_line import tell
 from bitwright.cli.preprocess_options import preprocess_options, resolve
 from bitwright.errors import SourceError
 from bitwright.images.preprocess import Preprocess
@@ -87,7 +88,9 @@ def _open(
     if _is_artifact(model):
         if weights is not None or logits is not None or given:
             raise usage_error("an artifact holds its weights, outputs and preprocessing; leave those options out")
-        return load(model), None
+        artifact = load(model)
+        tell(artifact)
+        return artifact, None
     if "encoder" in given:
         raise usage_error("a float model sees the pixels, whatever the encoder; leave --encoder out")
     loaded = open_model(model, weights, logits)

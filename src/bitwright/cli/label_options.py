@@ -24,7 +24,7 @@ OPTIONS = (
     click.option(
         "--classes",
         metavar="FILE",
-        help="What the model's classes are called, in its order: a text, JSON or CSV file.",
+        help="What the model's classes are called, in its order, or by the names it has: a text, JSON or CSV file.",
     ),
     click.option(
         "--labels",

@@ -1,11 +1,16 @@
 """What a command needs, asked for before any work is done: what may not be installed, and where its files go."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import click
 
 from bitwright.cli.output import report
-from bitwright.errors import MissingExtraError
+from bitwright.errors import ArtifactError, MissingExtraError, RecipeError
 from bitwright.files import expect_writable
+from bitwright.recipe import Recipe
 
 EXTRAS = {
     "fastapi": "serve",
@@ -36,10 +41,47 @@ def _is_installed(module: str) -> bool:
         return False
 
 
+def expect_recipe(spec: str, **changes: Any) -> Recipe:
+    """The recipe, with changes. RecipeError where one of the algorithms that it names is unknown; needs torch."""
+    from bitwright.algorithms.correction import corrections
+    from bitwright.algorithms.ranges import range_algorithm
+    from bitwright.algorithms.training import training_algorithm
+
+    recipe = replace(Recipe.parse(spec), **changes)
+    try:
+        range_algorithm(recipe.range)
+        corrections(recipe.algorithms)
+        if recipe.training is not None:
+            training_algorithm(recipe.training)
+    except RecipeError as error:
+        raise RecipeError(f"recipe {spec!r}: {error}") from error
+    return recipe
+
+
+def _files_read(outputs: tuple[Path, ...]) -> list[tuple[str, Path]]:
+    """The files among the options of the command that runs, and which option each is. A spec such as a.npz[::2] names one."""
+    context = click.get_current_context(silent=True)
+    found = []
+    for parameter in context.command.params if context is not None else ():
+        given = context.params.get(parameter.name or "") if context is not None else None
+        for value in given if isinstance(given, tuple | list) else (given,):
+            if isinstance(value, str | Path) and not any(value is output for output in outputs):
+                path = Path(str(value).partition("[")[0])
+                if path.is_file():
+                    found.append((f"the file of {parameter.opts[0]}", path))
+    return found
+
+
 def expect_outputs(*outputs: Path) -> None:
-    """Raise ArtifactError where one of these cannot be written; say of each that is there that it will be replaced."""
-    for path in outputs:
+    """Raise ArtifactError where one of these cannot be written, or is a file that the command reads.
+
+    Of each that is there, say that it will be replaced.
+    """
+    for i, path in enumerate(outputs):
         expect_writable(path)
+        for name, other in [*_files_read(outputs), *(("another output", other) for other in outputs[:i])]:
+            if path == other or (path.exists() and other.exists() and path.samefile(other)):
+                raise ArtifactError(f"cannot write {path}: it is {name} as well; choose another path")
     for path in outputs:
         if path.exists():
             report(f"note: {path} exists, and will be replaced")

@@ -1,6 +1,7 @@
 """A preprocessing in one line, for people: whoever reads it sees at once that a mean is missing or a size is wrong."""
 
-from bitwright.cli.output import shape
+from bitwright.artifact import Artifact
+from bitwright.cli.output import report, shape
 from bitwright.images.encoders import in_words as encoder_in_words
 from bitwright.images.preprocess import Preprocess
 
@@ -17,6 +18,11 @@ def in_words(preprocess: Preprocess) -> str:
     crop = [] if isinstance(resize, tuple) and resize == preprocess.shape[:2] else [f"crop to {size}"]
     encoder = [] if preprocess.encoder is None else [f"as bits by {encoder_in_words(preprocess.encoder)}"]
     return ", ".join([preprocess.mode, resized, *crop, _real(preprocess), *encoder])
+
+
+def tell(artifact: Artifact, called: str = "") -> None:
+    """Report the preprocessing that an artifact brings with it."""
+    report(f"preprocess{called}: {in_words(artifact.preprocess)}; from the artifact")
 
 
 def _real(preprocess: Preprocess) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+import numpy as np
 
 from bitwright.cli.output import report, usage_error
 from bitwright.cli.preprocess_line import in_words
@@ -62,6 +63,8 @@ def _colour(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
+_LARGEST = 300.0
+"""Networks that read pixels as they are, without a scale, see 255 at most."""
 NUMBERS = Parsed("A,B,C", _numbers)
 OPTIONS = (
     click.option("--size", type=Parsed("N|HxW", _size), help="The model's input, in pixels."),
@@ -108,6 +111,8 @@ def resolve(loaded: "LoadedModel", given: dict[str, Any]) -> Preprocess:
     """
     preprocess = _resolved(loaded.preprocess, given)
     report(f"preprocess: {in_words(preprocess)}; {origin(loaded, given)}")
+    if (strange := _strange(preprocess)) is not None:
+        report(f"warning: {strange}")
     missing = [name for name in ("mean", "std") if loaded.preprocess is None and name not in given]
     if missing:
         report(
@@ -115,6 +120,19 @@ def resolve(loaded: "LoadedModel", given: dict[str, Any]) -> Preprocess:
             "which are wrong for most; many models of photographs have --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
         )
     return preprocess
+
+
+def _strange(preprocess: Preprocess) -> str | None:
+    """What to say of an input that no model was trained on: 0 lies outside it, or it is far larger than pixels are."""
+    ends = np.array([(0, 255)]).T * preprocess.scale - np.array(preprocess.mean)
+    ends = ends / np.array(preprocess.std)
+    lo, hi = ends.min(), ends.max()
+    if (ends[0] <= 0).all() and (ends[1] >= 0).all() and max(-lo, hi) <= _LARGEST:
+        return None
+    return (
+        f"black and white pixels become {lo:g} and {hi:g}, which is unlike what models are trained on; --mean and --std are of "
+        "pixel * scale: with the default --scale 1/255 of numbers from 0 to 1, with --scale 1 of numbers from 0 to 255"
+    )
 
 
 def origin(loaded: "LoadedModel", given: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement, measured_on, measured_rows
 from bitwright.cli.named import Named
-from bitwright.cli.needs import expect_modules, expect_outputs
+from bitwright.cli.needs import expect_modules, expect_outputs, expect_recipe
 from bitwright.cli.output import (
     byte_count,
     digest_of,
@@ -114,10 +114,10 @@ def quantize(
         raise usage_error("--auto leaves out images that cannot be read; leave out --strict")
     expect_modules("torch")
     expect_outputs(output)
-    plan = Recipe.parse(recipe)
-    plan = plan if range_ is None else replace(plan, range=range_)
+    changes: dict[str, Any] = {} if range_ is None else {"range": range_}
     if algorithms is not None:
-        plan = replace(plan, algorithms=() if algorithms == "none" else tuple(algorithms.split(",")))
+        changes["algorithms"] = () if algorithms == "none" else tuple(name.strip() for name in algorithms.split(","))
+    plan = expect_recipe(recipe, **changes)
     if auto is not None and data is None:
         raise usage_error("--auto needs --data")
     source = None if data is None else open_source(data)

@@ -15,7 +15,7 @@ from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import byte_count, print_pairs, shown
 from bitwright.cli.output import report as say
-from bitwright.cli.preprocess_line import in_words
+from bitwright.cli.preprocess_line import in_words, tell
 from bitwright.cli.signing_options import checked, trust_option
 from bitwright.errors import ArtifactError
 from bitwright.files import write_atomically
@@ -91,6 +91,7 @@ def _measured(
     expect_peers(options["peers"])
     content = read(artifact)
     opened = from_bytes(content, str(artifact))
+    tell(opened)
     found = None if audit is None else Audit.read(audit)
     if found is not None and found.digest != opened.digest:
         raise ArtifactError(

@@ -11,7 +11,7 @@ from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, force_option, label_options
 from bitwright.cli.measure import Measurement, measured_on, measured_rows
 from bitwright.cli.measuring_options import bits_option, measuring_options
-from bitwright.cli.needs import expect_modules, expect_outputs
+from bitwright.cli.needs import expect_modules, expect_outputs, expect_recipe
 from bitwright.cli.output import (
     byte_count,
     json_option,
@@ -26,7 +26,6 @@ from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.quantize import model_record, with_classes
 from bitwright.files import write_atomically
 from bitwright.images.sources import open_source
-from bitwright.recipe import Recipe
 
 if TYPE_CHECKING:
     from bitwright.budget.found import SearchRecord
@@ -89,7 +88,7 @@ def search(
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     expect_outputs(output, *(Path(name + suffix) for suffix in BESIDE))
-    plan, source = None if recipe is None else Recipe.parse(recipe), open_source(data)
+    plan, source = None if recipe is None else expect_recipe(recipe), open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights, logits)
     preprocess = resolve(loaded, given)

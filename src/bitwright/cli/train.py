@@ -10,7 +10,7 @@ from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement, measured_on, measured_rows
-from bitwright.cli.needs import expect_modules, expect_outputs
+from bitwright.cli.needs import expect_modules, expect_outputs, expect_recipe
 from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, shown
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.errors import TrainingError
@@ -99,6 +99,16 @@ def train(
     """
     expect_modules("torch")
     expect_outputs(output)
+    changes = {} if training is None else {"training": training}
+    for recipe in recipes:
+        expect_recipe(recipe, **changes)
+    import torch
+
+    from bitwright.training import Options
+    from bitwright.training import train as train_model
+
+    names = (name.strip() for name in augment.split(","))
+    options = Options(**numbers, amp=not no_amp, augment=tuple(name for name in names if name))
     source = open_source(data)
     tested = None if test is None else open_source(test)
     loaded = open_model(model, weights, logits)
@@ -110,14 +120,8 @@ def train(
     if known is None:
         names_taken_from(source, named.outputs)
     taught_by = None if teacher is None else _teacher(teacher, teacher_weights, preprocess, numbers["distill"])
-    import torch
-
-    from bitwright.training import Options
-    from bitwright.training import train as train_model
-
     if threads is not None:
         torch.set_num_threads(threads)
-    options = Options(**numbers, amp=not no_amp, augment=tuple(name for name in augment.split(",") if name))
     with shown() as progress:
         artifact = train_model(
             loaded.float_model,

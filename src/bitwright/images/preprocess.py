@@ -230,6 +230,14 @@ def _picture(array: npt.NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
 
 
+def expect_preprocess(found: object) -> None:
+    """Raise PreprocessError where this is no `Preprocess`, but, say, a dictionary of its fields."""
+    if not isinstance(found, Preprocess):
+        raise PreprocessError(
+            f"expected a Preprocess, found {type(found).__name__}; make one: bitwright.Preprocess(size=224, mean=..., std=...)"
+        )
+
+
 def _check_choice(name: str, value: object, choices: Mapping[str, object]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise PreprocessError(f"preprocess: {name} must be one of {', '.join(choices)}; found {value!r}")

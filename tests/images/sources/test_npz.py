@@ -34,7 +34,7 @@ def test_grey_images_alone_are_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": IMAGES}, "expected an array named images"),
+        ({"x": IMAGES}, "expected an array named images, found x; save it anew"),
         ({"images": IMAGES.astype(np.float32)}, "found float32"),
         ({"images": IMAGES[0, 0]}, r"found uint8 \[5, 3\]"),
         ({"images": IMAGES, "labels": np.zeros(2, np.int64)}, "expected 3 labels"),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.classes import some
 from bitwright.errors import SourceError
 from bitwright.images.sources.readers import ArrayReader
 from bitwright.images.sources.source import ImageSource
@@ -22,22 +23,28 @@ def open_npz(spec: str) -> ImageSource:
     Raises:
         SourceError: it is damaged, has no `images`, or an array has another type or shape.
     """
-    arrays = _load(spec)
+    arrays, names = _load(spec)
     if "images" not in arrays:
-        raise SourceError(f"{spec}: expected an array named images, found {', '.join(arrays) or 'none of ours'}")
+        raise SourceError(
+            f"{spec}: expected an array named images, found {some(names) or 'none'}; save it anew with "
+            "numpy.savez(path, images=..., labels=...)"
+        )
     reader = ArrayReader(arrays["images"], spec)
     labels = arrays.get("labels")
     if labels is not None:
         if not np.issubdtype(labels.dtype, np.integer):
-            raise SourceError(f"{spec}: expected labels of an integer type, found {labels.dtype}")
+            raise SourceError(
+                f"{spec}: expected labels of an integer type, found {labels.dtype}; names go into classes"
+            )
         labels = labels.astype(np.int64)
     return ImageSource(reader, spec, labels, _classes(arrays.get("classes"), spec))
 
 
-def _load(spec: str) -> dict[str, npt.NDArray[Any]]:
+def _load(spec: str) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+    """The arrays that mean something, and the names of all."""
     try:
         with open(spec, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in ("images", "labels", "classes") if name in archive}
+            return {name: archive[name] for name in ("images", "labels", "classes") if name in archive}, archive.files
     except Exception as error:  # zip, zlib and NumPy's header parser raise nearly any type for a damaged file
         raise SourceError(f"{spec}: cannot read it as a NumPy archive: {error}") from error
 
