@@ -62,6 +62,12 @@ class Result(NamedTuple):
         return hash(tuple(self[:3]))
 
 
+def result(code: int, out: str, err: str) -> Result:
+    lines = err.splitlines(keepends=True)
+    told = [line for line in lines if line.endswith("; from the artifact\n")]
+    return Result(code, out, "".join(line for line in lines if line not in told), tuple(told))
+
+
 Run = Callable[..., Result]
 
 
@@ -103,9 +109,6 @@ def run(project: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
     def run(*arguments: object) -> Result:
         code = main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        lines = err.splitlines(keepends=True)
-        told = [line for line in lines if line.endswith("; from the artifact\n")]
-        return Result(code, out, "".join(line for line in lines if line not in told), tuple(told))
+        return result(code, *capsys.readouterr())
 
     return run

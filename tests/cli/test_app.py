@@ -11,7 +11,7 @@ import pytest
 
 import bitwright
 from bitwright.cli import app, main
-from tests.cli.conftest import QUANTIZE, Run
+from tests.cli.conftest import QUANTIZE, Run, result
 
 COMMANDS = [
     "audit",
@@ -109,7 +109,7 @@ def test_commands_on_artifacts_need_no_torch(project: Path, run: Run):
         ["--help"],
     ):
         found = in_a_process(project, "-c", WITHOUT_TORCH, *arguments)
-        assert (found.returncode, found.stdout, found.stderr) == run(*arguments)
+        assert result(found.returncode, found.stdout, found.stderr) == run(*arguments)
         assert found.returncode == 0
 
 
@@ -134,7 +134,7 @@ def test_a_pipe_gets_the_same_whatever_the_terminal_is(project: Path, run: Run):
     expected = run(*arguments)
     environment = {"COLUMNS": "20", "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TERM": "xterm-256color", "LINES": "5"}
     found = in_a_process(project, "-m", "bitwright.cli", *arguments, **environment)
-    assert (found.returncode, found.stdout, found.stderr) == expected
+    assert result(found.returncode, found.stdout, found.stderr) == expected
     assert "\x1b" not in found.stdout + found.stderr
 
 
@@ -169,7 +169,7 @@ def test_a_terminal_gets_a_progress_bar_and_a_pipe_none(
     capsys.readouterr()
     monkeypatch.setattr(sys, "stderr", pipe := io.StringIO())
     assert main(arguments) == 0
-    assert pipe.getvalue() == ""
+    assert result(0, "", pipe.getvalue()).err == ""
 
 
 def test_an_interruption_leaves_nothing_half_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -199,7 +199,9 @@ def test_a_reader_that_has_enough_is_no_traceback(project: Path):
 
 def test_the_package_can_be_run(project: Path, run: Run):
     found = in_a_process(project, "-m", "bitwright", "classify", "m.bw.safetensors", "images/red/0.png")
-    assert (found.returncode, found.stdout, found.stderr) == run("classify", "m.bw.safetensors", "images/red/0.png")
+    assert result(found.returncode, found.stdout, found.stderr) == run(
+        "classify", "m.bw.safetensors", "images/red/0.png"
+    )
     assert found.stdout
 
 
@@ -210,7 +212,7 @@ from bitwright.cli import main
 main(["classify", "m.bw.safetensors", "images/red/0.png", "--json"])
 print(sorted({"rich", "bitwright.cli.train", "bitwright.budget"} & set(sys.modules)), file=sys.stderr)
 """
-    assert in_a_process(project, "-c", code).stderr == "[]\n"
+    assert result(0, "", in_a_process(project, "-c", code).stderr).err == "[]\n"
 
 
 @pytest.mark.parametrize(
