@@ -83,8 +83,8 @@ def test_the_answers_are_compared(run: Run, broken: str):
     result = run("audit", broken, *AUDIT, "--parts", "decisions")
     assert result.code == 0
     lines = [line.split() for line in result.out.splitlines()]
-    assert "answers changed    2 lost, 0 gained, 0 moved from one class to another, of 3" in result.out
-    assert ["blue", "1", "1", "0", "1", "0", "100.00", "100.00", "(2.50", "to", "100.00)", "1"] in lines
+    assert "answers changed    4 lost, 0 gained, 0 moved from one class to another, of 6" in result.out
+    assert ["blue", "2", "2", "0", "2", "0", "100.00", "100.00", "(15.81", "to", "100.00)", "0.5"] in lines
     flip = next(line for line in lines if line and line[0].startswith("images/red/"))
     assert (flip[1], flip[2], flip[4], flip[-1]) == ("red", "red", "blue", "lost")
 
