@@ -90,7 +90,9 @@ void Plan::run_units(const Step& step, const Memory& at, uint8_t* arena, int beg
 }
 
 Memory Plan::memory(Context& context, const Step& step, const uint8_t* image, int thread) const {
-  Memory at = {image, context.scratch[thread].data()};
+  Memory at;
+  at.image = image;
+  at.scratch = context.scratch[thread].data();
   int summands = 0;
   for (const Operand& operand : step.operands) {
     uint8_t* place = context.arena() + lowered_.layout.place(operand.value).offset;

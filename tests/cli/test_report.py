@@ -25,6 +25,18 @@ def test_it_writes_one_page(run: Run, project: Path, tmp_path: Path):
     assert f'<div class="figure">{evaluated["top1"]:.2f} <small>%</small></div>' in text
 
 
+def test_json_has_the_figures_of_the_page(run: Run, tmp_path: Path):
+    (tmp_path / "gates.toml").write_text("max_bytes = 10")
+    result = run(*REPORT, "--gates", tmp_path / "gates.toml", "-o", tmp_path / "r.html", "--json")
+    found = json.loads(result.out)
+    assert (result.code, found["page"], found["images"]) == (1, str(tmp_path / "r.html"), 6)
+    evaluated = json.loads(run("evaluate", "m.bw.safetensors", "--data", "images", "--json").out)
+    assert found["contenders"][0]["top1"] == evaluated["top1"]
+    assert found["verdict"]["passed"] is False
+    assert {"kernel", "isa"} <= {*found["plan"][0]}
+    assert all("picture" not in sample for sample in found["samples"])
+
+
 @pytest.mark.parametrize(
     ("bound", "code", "verdict"), [(10, 1, "Failed: 1 of 1 gate not kept"), (99_999, 0, "Passed: the gate holds")]
 )

@@ -13,7 +13,7 @@ from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.needs import expect_modules, expect_outputs
-from bitwright.cli.output import byte_count, print_pairs, shown
+from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, shown
 from bitwright.cli.output import report as say
 from bitwright.cli.preprocess_line import in_words, tell
 from bitwright.cli.signing_options import checked, trust_option
@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 @click.option("--threads", type=THREADS, help="For latency; else all that this process may use.")
 @logits_option
 @label_options
+@json_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the page goes.")
-def report(output: Path, gates: Path | None, baseline: Path | None, **options: Any) -> int:
+def report(output: Path, gates: Path | None, baseline: Path | None, as_json: bool, **options: Any) -> int:
     """Write a page that shows what quantization made of MODEL: one HTML file that needs no network.
 
     It has the verdict against the gates, accuracy, bytes and latency beside the float model, the layers, the kernels that
@@ -62,10 +63,13 @@ def report(output: Path, gates: Path | None, baseline: Path | None, **options: A
     record = _measured(gates=bounds, baseline=baseline, **options)
     page = render(record).encode()
     write_atomically(output, page)
-    if record.verdict is not None:
-        print_verdict(record.verdict)
-        click.echo()
-    print_pairs([("images", f"{record.images:,}"), ("written to", f"{output}, {byte_count(len(page))}")])
+    if as_json:
+        print_json({"page": str(output), "bytes": len(page), **record.to_json()})
+    else:
+        if record.verdict is not None:
+            print_verdict(record.verdict)
+            click.echo()
+        print_pairs([("images", f"{record.images:,}"), ("written to", f"{output}, {byte_count(len(page))}")])
     return 0 if record.verdict is None or record.verdict.passed else 1
 
 

@@ -1,6 +1,7 @@
 """`Report`: what the page shows, as plain records. `build` measures it, `render` writes the page."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from bitwright.audit.decision_records import Reliability
 from bitwright.audit.records import Audit
@@ -166,3 +167,14 @@ class Report:
     def float_(self) -> Contender:
         """The float model that it was made of."""
         return self.contenders[1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: all of the page but the pictures."""
+        return {
+            **asdict(replace(self, audit=None)),
+            "summary": self.summary.to_json(),
+            "plan": self.plan.to_json(),
+            "verdict": None if self.verdict is None else self.verdict.to_json(),
+            "audit": None if self.audit is None else self.audit.to_json(),
+            "samples": [{k: v for k, v in asdict(sample).items() if k != "picture"} for sample in self.samples],
+        }
