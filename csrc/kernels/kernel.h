@@ -36,7 +36,8 @@ struct Epilogue {
   bool narrow;    // no t reaches 2^31: it may be rounded to an integer before it is clipped
 };
 
-// The memory of a kernel's values. `second` is the residual or the other operand, and `third` one more, laid out as the params say.
+// The memory of a kernel's values. `second` is the residual or the other operand, and `third` one more, laid out as the params
+// say.
 struct Buffers {
   const uint8_t* in;
   const uint8_t* second;

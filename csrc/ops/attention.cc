@@ -50,7 +50,6 @@ Steps make(const Binding& binding) {
 
 }  // namespace
 
-extern const Op attention_op = {
-    "attention", {Role::codes, Role::keys, Role::values}, check, make, {.takes_table = true}};
+extern const Op attention_op = {"attention", {Role::codes, Role::keys, Role::values}, check, make, {.takes_table = true}};
 
 }  // namespace bitwright

@@ -1,5 +1,5 @@
-// Products of a few rows by what is packed in panels, a vector of columns each. Numbers are multiplied in groups of neighbours that
-// fill a lane of int32:
+// Products of a few rows by what is packed in panels, a vector of columns each. Numbers are multiplied in groups of neighbours
+// that fill a lane of int32:
 //
 //   with VNNI     4 unsigned codes times 4 signed ones, so columns are packed less 128, which kBase says
 //   without       2 numbers of 16 bits
@@ -41,7 +41,10 @@ inline int32_t group_of(const uint8_t* codes, int count, int base) {
 
 struct Panels {
   Panels(int columns, int depth)
-      : columns(columns), depth(depth), groups((depth + kGroup - 1) / kGroup), count((columns + Vec::kLanes - 1) / Vec::kLanes) {}
+      : columns(columns),
+        depth(depth),
+        groups((depth + kGroup - 1) / kGroup),
+        count((columns + Vec::kLanes - 1) / Vec::kLanes) {}
 
   int lanes() const { return count * Vec::kLanes; }
   size_t size() const { return static_cast<size_t>(groups) * lanes(); }
@@ -103,7 +106,8 @@ void multiply(const Panels& panels, int panel, const int32_t* rows, ptrdiff_t ro
     });
   }
   unrolled<kRows>([&](auto r) BITWRIGHT_INLINE {
-    unrolled<kPanels>([&](auto v) BITWRIGHT_INLINE { Vec::store_ints(out + r * out_row + (panel + v) * Vec::kLanes, sums[r][v]); });
+    unrolled<kPanels>([&](auto v)
+                          BITWRIGHT_INLINE { Vec::store_ints(out + r * out_row + (panel + v) * Vec::kLanes, sums[r][v]); });
   });
 }
 
