@@ -181,7 +181,7 @@ def main() -> None:
         "--all", action="store_true", help="every classifier of torchvision, not the smallest of each family"
     )
     parser.add_argument("--calibrate", type=int, default=512, help="as many as `bitwright quantize` takes")
-    parser.add_argument("--test", type=int, default=128)
+    parser.add_argument("--test", type=int, default=512)
     parser.add_argument("--kept", type=Path, default=Path("defaults.json"))
     parser.add_argument("--write", action="store_true", help="put the table into docs/accuracy.md")
     args = parser.parse_args()
