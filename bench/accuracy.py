@@ -32,7 +32,7 @@ Every figure is of the integer model, run by the engine, on real images that it 
 label is used. `python -m bench.accuracy DATA --write` measures it again; a row's command, run in DATA, gives that row.
 
 Corrections see images that are drawn at random over all that were given, by the seed and the pixels alone, so that the order
-of the images makes no difference. What a correction does to the integer logits is measured on up to 256 other calibration
+of the images makes no difference. What a correction does to the integer logits is measured on up to 448 other calibration
 images, and what does not help, by 0.2 dB at least, is undone: `equalize: 21.5 -> 9.7 dB, KL 0.012 -> 0.3, undone`. The
 provenance keeps that, `quantize` prints it. The SQNR and the KL divergence of the classes judge together, as either alone is
 fooled by few images.
