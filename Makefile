@@ -32,7 +32,7 @@ mutants: $(STAMP)  ## whether the tests see faults: a sample of mutants, each ag
 	$(PIP) install --quiet -c constraints.txt cosmic-ray
 	$(BIN)/python -m scripts.mutants $(ARGS)
 
-check: $(STAMP)  ## all that CI runs but the demo
+check: $(STAMP)  ## all that CI runs but the demo and the sanitizers
 	scripts/check
 
 sanitize: $(STAMP)  ## the tests of the engine with the address, undefined and thread sanitizers

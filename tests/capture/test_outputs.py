@@ -141,3 +141,10 @@ def test_two_heads_and_their_features_end_to_end() -> None:
                 assert found[name].shape == real.shape
                 assert np.abs(found[name] - real).max() < 0.03 * np.abs(real).max() + 0.01, name
             assert [v.shape for v in engine.outputs(images[:0]).values()] == [(0, 4), (0, 3), (0, 6, 6, 6)]
+
+
+def test_another_output_called_logits_does_not_take_the_place_of_those_that_are_asked_for() -> None:
+    found = {"main": 1, "logits": 2}
+    assert choose(found, ("logits", "main")) == {"logits": 2, "main": 1}
+    with pytest.raises(CaptureError, match="another one of that name cannot stand behind 'main'"):
+        choose(found, ("main", "logits"))

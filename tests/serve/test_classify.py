@@ -53,6 +53,20 @@ def test_a_form_has_many_files_and_a_bad_one_spoils_no_other(running):
     assert [len(image["top"]) for image in found.json["images"]] == [2, 0, 2]
 
 
+def test_a_large_file_in_a_form_needs_no_disk(running, monkeypatch):
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile._TemporaryFileWrapper", full)
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    noise = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (800, 800, 3), dtype=np.uint8)).save(noise, "PNG")
+    assert len(noise.getvalue()) > 3 * 2**19
+    body, kind = form(("large.png", noise.getvalue()))
+    found = running.ask("POST", "/classify", body, content_type=kind)
+    assert (found.status, len(classes(found))) == (200, 1)
+
+
 def test_more_files_than_a_thread_takes_at_once_keep_their_order(running):
     names = ["red", "green", "blue"] * 15
     body, kind = form(*((f"{i}.png", picture("lime" if name == "green" else name)) for i, name in enumerate(names)))

@@ -46,6 +46,9 @@ async def _of_form(body: bytes, headers: Headers) -> list[File]:
         yield body
 
     parser = MultiPartParser(headers, whole(), max_files=MAX_FILES, max_fields=16)
+    parser.spool_max_size = len(
+        body
+    )  # all of it is in memory already: nothing goes to a disk that may be full or read-only
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -56,7 +59,7 @@ async def _of_form(body: bytes, headers: Headers) -> list[File]:
         parts = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
         return [((part.filename or f"image {i}")[:_NAME], await part.read()) for i, part in enumerate(parts)]
     finally:
-        await form.close()  # its files may be on the disk
+        await form.close()
 
 
 def _of_json(body: bytes) -> list[File]:
