@@ -16,9 +16,8 @@ def test_every_operand_has_a_role(op):
         assert op.roles[0] == "codes"
         assert least >= 1
     if least < most:
-        assert op.roles[-1] == "residual" or len(op.roles) == 1, (
-            "an operand that may be missing needs a role of its own"
-        )
+        last = "residual" if len(op.roles) == most else "summand"  # the last role is that of all further operands
+        assert op.roles[-1] == last or len(op.roles) == 1, "an operand that may be missing needs a role of its own"
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ class Models:
     def __init__(self, paths: Mapping[str, Path], settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
         self._pool = ThreadPoolExecutor(2 * len(paths), "bitwright-serve")
-        self._readers = ThreadPoolExecutor(settings.workers, "bitwright-classify")
+        self._readers = ThreadPoolExecutor(settings.workers, "bitwright-read")
         self._served: dict[str, ServedModel] = {}
         self._refused: dict[str, Stamp] = {}
         for name, path in paths.items():
