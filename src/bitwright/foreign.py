@@ -24,7 +24,7 @@ def what_it_is(data: bytes, name: str) -> str | None:
     if data.lstrip()[:9].lower() in (b"<!doctype", b"<html") or data.lstrip()[:5].lower() == b"<html":
         return "a page of HTML, perhaps what a server says in place of a file; download it again"
     if name.endswith(".onnx"):
-        return f"a model in ONNX, which is not read; quantize the PyTorch model that it was exported from: {_QUANTIZE} --help"
+        return f"a float model in ONNX, not an artifact; make one with: {_QUANTIZE} {name} --data SRC -o OUT"
     for start, kind in _PICTURES:
         if data.startswith(start):
             return f"an image ({kind}), not an artifact; the artifact comes first, then the images"

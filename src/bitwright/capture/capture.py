@@ -270,4 +270,5 @@ def located(node: torch.fx.Node) -> str:
     path = next((entry[0] for entry in reversed(stack.values()) if entry[0]), "the model itself")
     lines = re.findall(r'File "([^"]+)", line (\d+), in', node.meta.get("stack_trace") or "")
     lines = [(name, line) for name, line in lines if "/torch/" not in name] or lines
+    lines = [(name, line) for name, line in lines if "/bitwright/capture/onnx/" not in name]
     return f"\n  in module: {path}" + (f"\n  at {lines[-1][0]}:{lines[-1][1]}" if lines else "")

@@ -34,7 +34,7 @@ def open_model(spec: str, weights: Path | None, logits: tuple[str, ...] | None =
     from bitwright.models import load_model
 
     loaded = load_model(spec, weights)
-    if weights is None and not spec.endswith(".pt2"):
+    if weights is None and not spec.endswith((".pt2", ".onnx")):
         random = spec.startswith(("torchvision:", "timm:"))
         found = "are random" if random else "are those that it was made with, perhaps random"
         report(f"warning: no --weights were given, so the weights of {spec} {found}")

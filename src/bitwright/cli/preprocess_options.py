@@ -109,11 +109,12 @@ def resolve(loaded: "LoadedModel", given: dict[str, Any]) -> Preprocess:
     Raises:
         click.UsageError: nothing is known and no size was given, or it makes no sense as a whole.
     """
-    preprocess = _resolved(loaded.preprocess, given)
+    preprocess = _resolved(loaded, given)
     report(f"preprocess: {in_words(preprocess)}; {origin(loaded, given)}")
     if (strange := _strange(preprocess)) is not None:
         report(f"warning: {strange}")
-    missing = [name for name in ("mean", "std") if loaded.preprocess is None and name not in given]
+    told = loaded.preprocess is not None or (loaded.stem is not None and loaded.stem.changes_numbers)
+    missing = [name for name in ("mean", "std") if not told and name not in given]
     if missing:
         report(
             f"warning: nobody gave the {' and '.join(missing)} that the model was trained with, so mean 0 and std 1 are taken, "
@@ -139,16 +140,25 @@ def origin(loaded: "LoadedModel", given: Iterable[str]) -> str:
     """Where a preprocessing comes from, in words."""
     options = ", ".join(f"--{name}" for name in given)
     if loaded.preprocess is None:
-        return f"as given by {options}"
+        words = [f"as given by {options}"] if options else []
+        if loaded.stem is not None and (loaded.stem.fixed or loaded.stem.changes_numbers):
+            words.append("behind it what the graph begins with" if loaded.stem.changes_numbers else "the size from the graph")
+        return ", ".join(words)
     known = f"from {loaded.preprocess_from or 'where the model comes from'}"
     return f"{known}, but for {options}" if options else known
 
 
-def _resolved(known: Preprocess | None, given: dict[str, Any]) -> Preprocess:
+def _resolved(loaded: "LoadedModel", given: dict[str, Any]) -> Preprocess:
+    known, stem = loaded.preprocess, loaded.stem
+    if known is None and stem is not None:
+        given = {**stem.fixed, **given}
     if known is None and "size" not in given:
         raise usage_error("nothing is known of this model's preprocessing; give --size, and --mean and --std if needed")
     changes: dict[str, Any] = {name: None if value == "none" else value for name, value in given.items()}
     try:
-        return Preprocess(**changes) if known is None else replace(known, **changes)
+        if known is not None:
+            return replace(known, **changes)
+        made = Preprocess(**changes)
+        return made if stem is None else stem.behind(made)
     except PreprocessError as error:
         raise usage_error(str(error)) from error

@@ -12,6 +12,7 @@ from bitwright.models.factory import load_factory
 from bitwright.models.hubs import load_timm, load_torchvision
 from bitwright.models.known import with_classes, with_preprocess
 from bitwright.models.loaded import LoadedModel
+from bitwright.models.onnx_file import load_onnx
 from bitwright.models.pt2 import load_pt2
 from bitwright.models.weights import load_weights
 
@@ -23,10 +24,12 @@ class Place:
     looks_like: str
     accepts: Callable[[str], bool]
     load: Callable[[str], LoadedModel]
+    has_weights: bool = False
 
 
 PLACES = (
-    Place("a .pt2 file, written by torch.export.save", lambda spec: spec.endswith(".pt2"), load_pt2),
+    Place("a .pt2 file, written by torch.export.save", lambda spec: spec.endswith(".pt2"), load_pt2, True),
+    Place("a .onnx file", lambda spec: spec.endswith(".onnx"), load_onnx, True),
     Place("torchvision:NAME", lambda spec: spec.startswith("torchvision:"), load_torchvision),
     Place("timm:NAME", lambda spec: spec.startswith("timm:"), load_timm),
     Place("package.module:factory, something to call that returns the model", lambda spec: ":" in spec, load_factory),
@@ -52,7 +55,7 @@ def load_model(spec: str | PathLike[str], weights: str | PathLike[str] | None = 
         expected = "\n  ".join(place.looks_like for place in PLACES)
         raise ModelError(f"{text}: not the name of a model; expected one of:\n  {expected}{_advice(text)}")
     if weights is not None:
-        if not isinstance(loaded.model, nn.Module):
+        if place.has_weights or not isinstance(loaded.model, nn.Module):
             raise ModelError(f"{text} holds its own weights; leave {weights} out")
         load_weights(loaded.model, Path(weights), text)
     if isinstance(loaded.model, nn.Module):
@@ -71,7 +74,7 @@ def _advice(text: str) -> str:
             "model, such as torchvision:resnet18 or my_module:make_model"
         )
     if suffixes[-1:] == [".onnx"]:
-        return "\nONNX files are not read: give the PyTorch model that it was exported from"
+        return f"\n{text} looks like an ONNX file; its name has to end in .onnx"
     return ""
 
 

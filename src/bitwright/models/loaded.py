@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bitwright.capture.outputs import Output
+from bitwright.capture.stem import Stem
 from bitwright.classes import ClassNames
 from bitwright.images.preprocess import Preprocess
 from bitwright.models.float_models import TorchModel
@@ -23,6 +24,7 @@ class LoadedModel:
         classes: what its classes are called, as far as that is known; None where it is not.
         preprocess_from: where the preprocessing is known from, in words; None where nothing is.
         is_settled: whether whoever made the model said so himself, so that nothing else is asked.
+        stem: what the model's file says of its images, and does to them before the model; None where there is no such file.
         output: which of several outputs the logits are (`bitwright.capture.outputs`).
     """
 
@@ -33,6 +35,7 @@ class LoadedModel:
     preprocess_from: str | None = None
     is_settled: bool = False
     output: Output = None
+    stem: Stem | None = None
 
     @cached_property
     def float_model(self) -> TorchModel:

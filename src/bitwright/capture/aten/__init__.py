@@ -19,6 +19,8 @@ from bitwright.capture.aten.layers import (
     max_pool2d,
     mean,
     native_batch_norm,
+    uneven_avg_pool2d,
+    uneven_max_pool2d,
 )
 from bitwright.capture.aten.moves import (
     chunk,
@@ -171,6 +173,8 @@ OURS: dict[str, Mapping] = {
     "aten.max_pool2d.default": max_pool2d,
     "aten.avg_pool2d.default": avg_pool2d,
     "aten.adaptive_avg_pool2d.default": adaptive_avg_pool2d,
+    "bitwright.max_pool2d.default": uneven_max_pool2d,
+    "bitwright.avg_pool2d.default": uneven_avg_pool2d,
     "aten.mean.dim": mean,
     "aten.permute.default": anywhere(permute, displaced.permute),
     "aten.transpose.int": anywhere(transpose, displaced.transpose),

@@ -14,7 +14,8 @@ FRESH = frozenset(
         *(aten.conv2d.default, aten.conv2d.padding, aten.linear.default, aten.batch_norm.default, aten.prelu.default),
         *(aten.relu.default, aten.relu6.default, aten.hardtanh.default, aten.leaky_relu.default, aten.gelu.default),
         *(aten.silu.default, aten.sigmoid.default, aten.hardswish.default, aten.hardsigmoid.default),
-        *(aten.add.Tensor, aten.mul.Tensor, aten.cat.default, aten.mean.dim),
+        *(aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.clamp.default),
+        *(aten.cat.default, aten.mean.dim, aten.softmax.int),
         *(aten.max_pool2d.default, aten.avg_pool2d.default, aten.adaptive_avg_pool2d.default),
     }
 )

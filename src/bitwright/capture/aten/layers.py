@@ -58,6 +58,19 @@ def avg_pool2d(p: Program, fx: Fx) -> str:
     return p.builder.avg_pool2d(p.operand(x), *windows, ceil=ceil, count_padding=count_padding, divisor=divisor)
 
 
+def uneven_max_pool2d(p: Program, fx: Fx) -> str:
+    """A pool of `capture/onnx/windows.py`."""
+    x, kernel, stride, sides, dilation, ceil = args(fx)
+    windows = pair(kernel), pair(stride), tuple(sides), pair(dilation)
+    return p.builder.max_pool2d(p.operand(x), *windows, ceil=ceil)
+
+
+def uneven_avg_pool2d(p: Program, fx: Fx) -> str:
+    x, kernel, stride, sides, ceil, counts = args(fx)
+    windows = pair(kernel), pair(stride), tuple(sides)
+    return p.builder.avg_pool2d(p.operand(x), *windows, ceil=ceil, count_padding=counts)
+
+
 def adaptive_avg_pool2d(p: Program, fx: Fx) -> str:
     return p.builder.adaptive_avg_pool2d(p.operand(fx.args[0]), pair(p.shape(fx)[1:]))
 

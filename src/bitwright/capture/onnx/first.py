@@ -1,0 +1,88 @@
+"""What a graph does to its image before anything else: casts, means and deviations, H, W, C to C, H, W.
+
+That belongs to the preprocessing, whose real numbers are rounded once, and not to the network.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from bitwright.capture.onnx.idioms import constant
+from bitwright.capture.stem import Stem
+
+Numbers = npt.NDArray[np.float64]
+CHANNELS = (1, 3)
+TO_PLANES = [0, 3, 1, 2]
+
+
+@dataclass(frozen=True)
+class First:
+    """The value that the network begins with in place of the input, what has become of the image, and how it lies there."""
+
+    value: ir.Value
+    stem: Stem
+    is_planes: bool = True
+
+
+def first_of(image: ir.Value) -> First:
+    """Follow the image as long as each step is one number a channel; stop where it lies as planes, C, H, W."""
+    sizes = [size if isinstance(size, int) and size > 0 else None for size in image.shape or ()]
+    planes = not (sizes[3] in CHANNELS and sizes[1] not in CHANNELS)
+    channels, *area = sizes[1:] if planes else (sizes[3], sizes[1], sizes[2])
+    integer = image.dtype is not None and image.dtype.is_integer()
+    gain, shift = np.ones(channels or 1), np.zeros(channels or 1)
+
+    def stem() -> Stem:
+        size = None if None in area else (area[0], area[1])
+        return Stem(size, channels, tuple(gain.tolist()), tuple(shift.tolist()), integer)
+
+    value, found = image, First(image, stem(), planes)
+    while (node := _reader(value)) is not None:
+        if node.op_type == "Transpose" and not planes:
+            if list(node.attributes["perm"].value) != TO_PLANES:
+                break
+            planes = True
+        elif node.op_type not in ("Cast", "Identity"):
+            changed = _changed(node, value, gain, shift, planes, channels)
+            if changed is None:
+                break
+            gain, shift = changed
+        value = node.outputs[0]
+        found = First(value, stem(), True) if planes else found
+    return found
+
+
+def _reader(value: ir.Value) -> ir.Node | None:
+    uses = value.uses()
+    node = next(iter(uses)).node if len(uses) == 1 else None
+    known = ("Transpose", "Cast", "Identity", "Sub", "Add", "Mul", "Div")
+    return node if node is not None and node.op_type in known and not node.outputs[0].is_graph_output() else None
+
+
+def _changed(
+    node: ir.Node, value: ir.Value, gain: Numbers, shift: Numbers, planes: bool, channels: int | None
+) -> tuple[Numbers, Numbers] | None:
+    """Gain and shift behind a sum or product with one constant a channel; None where it is something else."""
+    if node.op_type not in ("Sub", "Add", "Mul", "Div") or (node.op_type in ("Sub", "Div") and node.inputs[0] is not value):
+        return None
+    other = _per_channel(constant(node.inputs[1] if node.inputs[0] is value else node.inputs[0]), planes, channels)
+    if other is None:
+        return None
+    if node.op_type in ("Sub", "Add"):
+        return gain, shift + (other if node.op_type == "Add" else -other)
+    if not (np.isfinite(other).all() and (other > 0).all()):
+        return None
+    return (gain * other, shift * other) if node.op_type == "Mul" else (gain / other, shift / other)
+
+
+def _per_channel(found: npt.NDArray[Any] | None, planes: bool, channels: int | None) -> Numbers | None:
+    if found is None:
+        return None
+    axis = 1 if planes else 3
+    shape = (1,) * (4 - found.ndim) + found.shape
+    if len(shape) > 4 or any(size != 1 for i, size in enumerate(shape) if i != axis) or shape[axis] not in (1, channels):
+        return None
+    return found.reshape(-1).astype(np.float64)

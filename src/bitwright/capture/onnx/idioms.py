@@ -1,0 +1,199 @@
+"""What exporters take apart is put together again: layer norms, attention, a layer and its bias.
+
+The ops that are made here have names of their own, which `table.py` knows and no file can hold.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy.typing as npt
+import onnx_ir as ir
+from onnxscript.optimizer import remove_unused_nodes
+
+LINEAR, CONV, NORM, ATTENTION = "_Linear", "_Conv", "_LayerNorm", "_Attention"
+
+
+def recognise(model: ir.Model) -> None:
+    """Replace every idiom in the graph by one node."""
+    for match in (_linear, _conv_bias, _layer_norm, _attention):
+        _apply(model.graph, match)
+    remove_unused_nodes(model)
+
+
+Match = Callable[[ir.Node], "tuple[ir.Value, str, list[ir.Value | None], dict[str, Any]] | None"]
+"""From the last node that surely belongs to it: the value that it computes, and the op, operands and attributes in its place."""
+
+
+def _apply(graph: ir.Graph, match: Match) -> None:
+    for node in list(graph):
+        found = match(node)
+        if found is None:
+            continue
+        value, op, operands, attributes = found
+        last = value.producer()
+        if last is None:
+            continue
+        made = ir.node(op, operands, attributes, name=last.name, metadata_props=dict(last.metadata_props))
+        made.outputs[0].name, value.name = value.name, f"{value.name}.apart"
+        made.outputs[0].shape = value.shape
+        graph.insert_after(last, made)
+        ir.convenience.replace_all_uses_with(value, made.outputs[0], replace_graph_outputs=True)
+
+
+def constant(value: ir.Value | None) -> npt.NDArray[Any] | None:
+    """What a value holds that belongs to the model; None where it is computed."""
+    return None if value is None or value.const_value is None else value.const_value.numpy()
+
+
+def number(value: ir.Value | None) -> float | None:
+    """The one number that a value holds; None where it is something else."""
+    found = constant(value)
+    return float(found.reshape(-1)[0]) if found is not None and found.size == 1 else None
+
+
+def _made_by(value: ir.Value | None, *ops: str) -> ir.Node | None:
+    node = None if value is None else value.producer()
+    return node if node is not None and node.op_type in ops else None
+
+
+def _operands(node: ir.Node) -> tuple[ir.Value | None, ir.Value | None]:
+    """The computed operand of a sum or product, and the constant one; (None, None) where there are no such two."""
+    first, second = node.inputs
+    if constant(second) is not None:
+        return first, second
+    return (second, first) if constant(first) is not None else (None, None)
+
+
+def _only_reader(value: ir.Value, op: str) -> ir.Node | None:
+    uses = value.uses()
+    node = next(iter(uses)).node if len(uses) == 1 and not value.is_graph_output() else None
+    return node if node is not None and node.op_type == op else None
+
+
+def _linear(node: ir.Node) -> Any:
+    """MatMul with a matrix, then Add of as many numbers as it has columns."""
+    matrix = constant(node.inputs[1]) if node.op_type == "MatMul" else None
+    if matrix is None or matrix.ndim != 2 or (add := _only_reader(node.outputs[0], "Add")) is None:
+        return None
+    _, bias = _operands(add)
+    found = constant(bias)
+    if found is None or found.shape[-1:] != matrix.shape[1:] or found.size != matrix.shape[1]:
+        return None
+    return add.outputs[0], LINEAR, [node.inputs[0], node.inputs[1], bias], {}
+
+
+def _conv_bias(node: ir.Node) -> Any:
+    """Conv without a bias, then Add of one number for each channel."""
+    weight = constant(node.inputs[1]) if node.op_type == "Conv" and len(node.inputs) == 2 else None
+    if weight is None or (add := _only_reader(node.outputs[0], "Add")) is None:
+        return None
+    _, bias = _operands(add)
+    found = constant(bias)
+    if found is None or found.ndim < 3 or found.shape[-3] != len(weight) or found.size != len(weight):
+        return None
+    return add.outputs[0], CONV, [*node.inputs, bias], {**node.attributes}
+
+
+def _layer_norm(node: ir.Node) -> Any:
+    """(x - mean) / sqrt(mean((x - mean)^2) + eps), over the last axis, times gain plus shift."""
+    spread = _spread(node)
+    centred = _made_by(node.inputs[0], "Sub") if spread is not None else None
+    if centred is None or spread is None:
+        return None
+    x, mean = centred.inputs
+    variance, eps = spread
+    square = _square(variance.inputs[0])
+    mean_of = _made_by(mean, "ReduceMean")
+    same = square is not None and (square is centred or list(square.inputs) == list(centred.inputs))
+    if not same or mean_of is None or mean_of.inputs[0] is not x or not _last(mean_of) or not _last(variance):
+        return None
+    end, operands = node.outputs[0], [x]
+    for op in ("Mul", "Add"):
+        follower = _only_reader(end, op)
+        given = None if follower is None else _operands(follower)[1]
+        found = constant(given)
+        if follower is None or found is None or found.ndim == 0 or found.size != found.shape[-1]:
+            break
+        end = follower.outputs[0]
+        operands.append(given)
+    return end, NORM, operands, {"epsilon": eps}
+
+
+def _spread(node: ir.Node) -> tuple[ir.Node, float] | None:
+    """Of x / sqrt(mean + eps), or x * (1 / sqrt(mean + eps)): the mean, and eps."""
+    below = node.inputs[1] if node.op_type in ("Div", "Mul") else None
+    if node.op_type == "Mul":
+        inverse = _made_by(below, "Reciprocal", "Div")
+        if inverse is None or (inverse.op_type == "Div" and number(inverse.inputs[0]) != 1):
+            return None
+        below = inverse.inputs[-1]
+    root = _made_by(below, "Sqrt")
+    total = None if root is None else _made_by(root.inputs[0], "Add")
+    if total is None:
+        return None
+    mean, eps = _operands(total)
+    variance, value = _made_by(mean, "ReduceMean"), number(eps)
+    return None if variance is None or value is None else (variance, value)
+
+
+def _square(value: ir.Value | None) -> ir.Node | None:
+    """The difference that a value is the square of."""
+    node = _made_by(value, "Pow", "Mul")
+    if node is None or (number(node.inputs[1]) != 2 if node.op_type == "Pow" else node.inputs[0] is not node.inputs[1]):
+        return None
+    return _made_by(node.inputs[0], "Sub")
+
+
+def _last(mean: ir.Node) -> bool:
+    """Whether a mean is over the last axis alone, and keeps it."""
+    given = constant(mean.inputs[1]) if len(mean.inputs) > 1 else None
+    attribute = mean.attributes.get("axes")
+    axes = list(attribute.value) if attribute is not None else [] if given is None else given.reshape(-1).tolist()
+    shape = mean.inputs[0].shape if mean.inputs[0] is not None else None
+    keeps = mean.attributes.get("keepdims")
+    return (keeps is None or keeps.value == 1) and axes in ([-1], [] if shape is None else [len(shape) - 1])
+
+
+def _attention(node: ir.Node) -> Any:
+    """softmax(scale * query key^T + mask) value; the scale may be shared between query and key."""
+    if node.op_type != "Softmax" or not _over_last(node):
+        return None
+    product = _only_reader(node.outputs[0], "MatMul")
+    scores, scale = _without_scale(node.inputs[0])
+    mask = None
+    if (total := _made_by(scores, "Add")) is not None:
+        first, mask = _operands(total)
+        scores, more = _without_scale(first)
+        scale *= more
+    matmul = _made_by(scores, "MatMul")
+    if product is None or matmul is None or product.inputs[0] is not node.outputs[0]:
+        return None
+    query, of_query = _without_scale(matmul.inputs[0])
+    key, of_key = _without_scale(matmul.inputs[1])
+    turned = _made_by(key, "Transpose")
+    if turned is not None:
+        inner, more = _without_scale(turned.inputs[0])
+        if more != 1:
+            again = ir.node("Transpose", [inner], dict(turned.attributes))
+            turned.graph.insert_after(turned, again)  # type: ignore[union-attr]
+            key, of_key = again.outputs[0], of_key * more
+    return product.outputs[0], ATTENTION, [query, key, product.inputs[1], mask], {"scale": scale * of_query * of_key}
+
+
+def _over_last(softmax: ir.Node) -> bool:
+    axis, shape = softmax.attributes.get("axis"), softmax.outputs[0].shape
+    given = -1 if axis is None else axis.value
+    return given == -1 or (shape is not None and given == len(shape) - 1)
+
+
+def _without_scale(value: ir.Value | None) -> tuple[ir.Value | None, float]:
+    """What a value is a multiple of, and how many times."""
+    scale = 1.0
+    while (node := _made_by(value, "Mul", "Div")) is not None:
+        x, given = _operands(node)
+        factor = number(given)
+        if factor is None or (node.op_type == "Div" and x is not node.inputs[0]):
+            break
+        value, scale = x, scale * factor if node.op_type == "Mul" else scale / factor
+    return value, scale
+

@@ -1,0 +1,178 @@
+"""Convolutions, linear layers, norms, pools and attention, as ONNX spells them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bitwright.capture.onnx import windows  # noqa: F401 - registers the pools with uneven padding
+from bitwright.capture.onnx.call import Call, Function, Unread, rank_of
+
+Sides = tuple[int, int, int, int]
+
+
+def conv(call: Call) -> Tensor:
+    x, weight = call.tensor(0), call.tensor(1)
+    if x.dim() != 4:
+        raise Unread(f"a convolution over {x.dim() - 2} axes; only planes, 2, are known")
+    stride, dilation = call.attr("strides", [1, 1]), call.attr("dilations", [1, 1])
+    top, left, bottom, right = sides(call, x, [int(size) for size in weight.shape[2:]], stride, dilation)
+    padding = (top, left)
+    if (top, left) != (bottom, right):
+        x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
+    bias = call.optional(2)
+    bias = bias if bias is None or bias.dim() == 1 else bias.reshape(-1)
+    return F.conv2d(x, weight, bias, stride, padding, dilation, call.attr("group", 1))
+
+
+def sides(call: Call, x: Tensor, kernel: list[int], stride: list[int], dilation: list[int]) -> Sides:
+    """The padding of a window, (top, left, bottom, right)."""
+    mode = call.attr("auto_pad", "NOTSET")
+    if mode in ("SAME_UPPER", "SAME_LOWER"):
+        ends = []
+        for size, taps, step, spread in zip(x.shape[2:], kernel, stride, dilation, strict=True):
+            total = max(0, (-(-int(size) // step) - 1) * step + spread * (taps - 1) + 1 - int(size))
+            ends.append((total // 2, total - total // 2)[:: 1 if mode == "SAME_UPPER" else -1])
+        return ends[0][0], ends[1][0], ends[0][1], ends[1][1]
+    top, left, bottom, right = call.attr("pads", [0, 0, 0, 0]) if mode == "NOTSET" else (0, 0, 0, 0)
+    return top, left, bottom, right
+
+
+def gemm(call: Call) -> Tensor:
+    x, weight = call.tensor(0), call.tensor(1)
+    if call.attr("transA", 0):
+        raise Unread("transA, the transpose of the images")
+    weight = weight if call.attr("transB", 0) else weight.transpose(0, 1)
+    alpha, beta = call.attr("alpha", 1.0), call.attr("beta", 1.0)
+    bias = call.optional(2)
+    if bias is not None:
+        bias = bias.reshape(-1) if beta == 1 else bias.reshape(-1) * beta
+        bias = bias if len(bias) == len(weight) else bias.expand(len(weight))
+    return F.linear(x, weight if alpha == 1 else weight * alpha, bias)
+
+
+def matmul(call: Call) -> Tensor:
+    """A linear layer where the second operand is a matrix of the model's."""
+    x, other = call.tensor(0), call.tensor(1)
+    if other.dim() == 2:
+        return F.linear(x, other.transpose(0, 1))
+    return torch.matmul(x, other)
+
+
+def batch_norm(call: Call) -> Tensor:
+    x, gain, shift, mean, var = (call.tensor(i) for i in range(5))
+    if call.attr("training_mode", 0):
+        raise Unread("training_mode; export the model in eval mode")
+    return F.batch_norm(x, mean, var, gain, shift, eps=call.attr("epsilon", 1e-5))
+
+
+def layer_norm(call: Call) -> Tensor:
+    x = call.tensor(0)
+    (axis,) = rank_of(x, [call.attr("axis", -1)])
+    shape = [int(size) for size in x.shape[axis:]]
+    gain, shift = (None if part is None else part.expand(shape) for part in (call.optional(1), call.optional(2)))
+    return F.layer_norm(x, shape, gain, shift, call.attr("epsilon", 1e-5))
+
+
+def instance_norm(call: Call) -> Tensor:
+    return F.instance_norm(
+        call.tensor(0), None, None, call.tensor(1), call.tensor(2), eps=call.attr("epsilon", 1e-5)
+    )
+
+
+def group_norm(call: Call) -> Tensor:
+    x, gain, shift = (call.tensor(i) for i in range(3))
+    groups, channels = call.attr("num_groups"), int(x.shape[1])
+    if gain.numel() != channels:  # before opset 21, one for each group
+        gain, shift = (part.repeat_interleave(channels // groups) for part in (gain, shift))
+    return F.group_norm(x, groups, gain, shift, call.attr("epsilon", 1e-5))
+
+
+def max_pool(call: Call) -> Tensor:
+    x, kernel, stride, dilation, padding = _window(call)
+    ceil = bool(call.attr("ceil_mode", 0))
+    if padding[:2] == padding[2:] and all(2 * p <= k for p, k in zip(padding[:2], kernel, strict=True)):
+        return F.max_pool2d(x, kernel, stride, padding[:2], dilation, ceil_mode=ceil)
+    found: Tensor = torch.ops.bitwright.max_pool2d(x, kernel, stride, padding, dilation, ceil)
+    return found
+
+
+def avg_pool(call: Call) -> Tensor:
+    x, kernel, stride, dilation, padding = _window(call)
+    if dilation != [1, 1]:
+        raise Unread(f"means of windows with dilations {dilation}")
+    ceil, counts = bool(call.attr("ceil_mode", 0)), bool(call.attr("count_include_pad", 0))
+    if padding[:2] == padding[2:] and all(2 * p <= k for p, k in zip(padding[:2], kernel, strict=True)):
+        return F.avg_pool2d(x, kernel, stride, padding[:2], ceil, counts)
+    found: Tensor = torch.ops.bitwright.avg_pool2d(x, kernel, stride, padding, ceil, counts)
+    return found
+
+
+def _window(call: Call) -> tuple[Tensor, list[int], list[int], list[int], list[int]]:
+    x, kernel = call.tensor(0), call.attr("kernel_shape", [])
+    if x.dim() != 4 or len(kernel) != 2:
+        raise Unread(f"a pool of windows {kernel} over {x.dim() - 2} axes; only planes, 2, are known")
+    if call.attr("storage_order", 0):
+        raise Unread("storage_order")
+    stride, dilation = call.attr("strides", [1, 1]), call.attr("dilations", [1, 1])
+    return x, kernel, stride, dilation, list(sides(call, x, kernel, stride, dilation))
+
+
+def global_avg_pool(call: Call) -> Tensor:
+    return F.adaptive_avg_pool2d(call.tensor(0), 1)
+
+
+def global_max_pool(call: Call) -> Tensor:
+    x = call.tensor(0)
+    return F.max_pool2d(x, [int(size) for size in x.shape[2:]])
+
+
+def reduce_mean(call: Call) -> Tensor:
+    x = call.tensor(0)
+    axes = call.sizes(1, "axes")
+    if not axes:
+        raise Unread("a mean over all axes, the batch among them")
+    return x.mean(rank_of(x, axes), keepdim=bool(call.attr("keepdims", 1)))
+
+
+def softmax(function: Any) -> Function:
+    """A softmax; before opset 13 over all axes from one on."""
+
+    def run(call: Call) -> Tensor:
+        x = call.tensor(0)
+        (axis,) = rank_of(x, [call.attr("axis", -1 if call.opset >= 13 else 1)])
+        if call.opset < 13 and axis != x.dim() - 1 and any(int(size) != 1 for size in x.shape[axis + 1 :]):
+            raise Unread(f"a softmax over the axes from {axis} on, as opset {call.opset} means it")
+        found: Tensor = function(x, axis)
+        return found
+
+    return run
+
+
+def found_linear(call: Call) -> Tensor:
+    """`idioms.LINEAR`: a matrix [I, O] and a bias."""
+    return F.linear(call.tensor(0), call.tensor(1).transpose(0, 1), call.tensor(2).reshape(-1))
+
+
+def found_norm(call: Call) -> Tensor:
+    """`idioms.NORM`: gain and shift are optional, over the last axis."""
+    x, gain, shift = call.tensor(0), call.optional(1), call.optional(2)
+    gain, shift = (None if part is None else part.reshape(-1) for part in (gain, shift))
+    return F.layer_norm(x, [int(x.shape[-1])], gain, shift, call.attr("epsilon"))
+
+
+def found_attention(call: Call) -> Tensor:
+    """`idioms.ATTENTION`: the key comes transposed, as it was multiplied."""
+    query, key, value = (call.tensor(i) for i in range(3))
+    scale = call.attr("scale")
+    return F.scaled_dot_product_attention(query, key.transpose(-1, -2), value, call.optional(3), scale=scale)
+
+
+def attention(call: Call) -> Tensor:
+    """ONNX's own, of opset 23, where it is of heads [N, heads, T, D] and without extras."""
+    query, key, value = (call.tensor(i) for i in range(3))
+    extras = [name for name in ("is_causal", "softcap", "qk_matmul_output_mode") if call.attr(name, 0)]
+    if extras or query.dim() != 4 or any(call.operand(i) is not None for i in (4, 5)):
+        raise Unread(f"an attention with {', '.join(extras) or 'a past, or without an axis of heads'}")
+    return F.scaled_dot_product_attention(query, key, value, call.optional(3), scale=call.attr("scale"))

@@ -1,0 +1,48 @@
+"""The table from ONNX's ops to functions of PyTorch: what ATen's table knows, in ONNX's words."""
+
+import torch
+from torch.nn import functional as F
+
+from bitwright.capture.onnx import layers, moves
+from bitwright.capture.onnx.call import Function
+from bitwright.capture.onnx.idioms import ATTENTION, CONV, LINEAR, NORM
+from bitwright.capture.onnx.pointwise import FUNCTIONS, same
+from bitwright.capture.onnx.sizes import shape
+
+OPS: dict[str, Function] = {
+    **FUNCTIONS,
+    "Attention": layers.attention,
+    ATTENTION: layers.found_attention,
+    CONV: layers.conv,
+    LINEAR: layers.found_linear,
+    NORM: layers.found_norm,
+    "AveragePool": layers.avg_pool,
+    "BatchNormalization": layers.batch_norm,
+    "Concat": moves.concat,
+    "Conv": layers.conv,
+    "DepthToSpace": moves.depth_to_space,
+    "Dropout": same,
+    "Expand": moves.expand,
+    "Flatten": moves.flatten,
+    "Gather": moves.gather,
+    "Gemm": layers.gemm,
+    "GlobalAveragePool": layers.global_avg_pool,
+    "GlobalMaxPool": layers.global_max_pool,
+    "GroupNormalization": layers.group_norm,
+    "InstanceNormalization": layers.instance_norm,
+    "LayerNormalization": layers.layer_norm,
+    "LogSoftmax": layers.softmax(torch.log_softmax),
+    "MatMul": layers.matmul,
+    "MaxPool": layers.max_pool,
+    "Pad": moves.pad,
+    "ReduceMean": layers.reduce_mean,
+    "Reshape": moves.reshape,
+    "Shape": shape,
+    "Slice": moves.slice_,
+    "Softmax": layers.softmax(F.softmax),
+    "SpaceToDepth": moves.space_to_depth,
+    "Split": moves.split,
+    "Squeeze": moves.squeeze,
+    "Transpose": moves.transpose,
+    "Unsqueeze": moves.unsqueeze,
+}
