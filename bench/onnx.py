@@ -19,22 +19,23 @@ import torch
 from torch import nn
 
 import bitwright as bw
+from bench import with_torchvision  # noqa: F401 - where its operators do not load
 from bitwright.capture import fuse
 from bitwright.capture.quiet import quiet
 from bitwright.engine import Engine
 from bitwright.errors import BitwrightError
 from bitwright.graph import Graph
-from bench import with_torchvision  # noqa: F401 - where its operators do not load
 from bitwright.models import load_model
 
 EXPORTERS = ("dynamo", "older")
 NETWORKS = (
-    "alexnet:64", "vgg11_bn:32", "resnet18:64", "resnet50:64", "resnext50_32x4d:64", "wide_resnet50_2:64", "squeezenet1_0:64",
-    "squeezenet1_1:64", "densenet121:64", "googlenet:64", "inception_v3:96", "mobilenet_v2:64", "mobilenet_v3_small:64",
-    "mobilenet_v3_large:64", "mnasnet0_5:64", "mnasnet1_0:64", "shufflenet_v2_x0_5:64", "shufflenet_v2_x1_0:64",
-    "efficientnet_b0:64", "efficientnet_v2_s:64", "regnet_y_400mf:64", "regnet_x_400mf:64", "convnext_tiny:64", "vit_b_32:64",
-    "timm:vit_tiny_patch16_224:224", "timm:deit_tiny_patch16_224:224", "timm:tf_efficientnet_lite0:64", "timm:ghostnet_100:64",
-    "timm:mobilenetv4_conv_small:64", "timm:repvgg_a0:64", "timm:resnet26d:64", "timm:mixer_s32_224:224", "timm:poolformer_s12:64",
+    "alexnet:64", "vgg11_bn:32", "resnet18:64", "resnet50:64", "resnext50_32x4d:64", "wide_resnet50_2:64",
+    "squeezenet1_0:64", "squeezenet1_1:64", "densenet121:64", "googlenet:64", "inception_v3:96", "mobilenet_v2:64",
+    "mobilenet_v3_small:64", "mobilenet_v3_large:64", "mnasnet0_5:64", "mnasnet1_0:64", "shufflenet_v2_x0_5:64",
+    "shufflenet_v2_x1_0:64", "efficientnet_b0:64", "efficientnet_v2_s:64", "regnet_y_400mf:64", "regnet_x_400mf:64",
+    "convnext_tiny:64", "vit_b_32:64", "timm:vit_tiny_patch16_224:224", "timm:deit_tiny_patch16_224:224",
+    "timm:tf_efficientnet_lite0:64", "timm:ghostnet_100:64", "timm:mobilenetv4_conv_small:64", "timm:repvgg_a0:64",
+    "timm:resnet26d:64", "timm:mixer_s32_224:224", "timm:poolformer_s12:64",
 )  # fmt: skip
 """With the side of their images: small ones are enough to compare integers."""
 
@@ -53,8 +54,8 @@ class Row:
     def __str__(self) -> str:
         if self.error:
             return f"| {self.name} | {self.exporter} | {self.error:.90} | | |"
-        words = ("no", "yes")
-        return f"| {self.name} | {self.exporter} | {words[self.same_graph]} | {words[self.same_integers]} | {self.difference:.1e} |"
+        same = " | ".join(("no", "yes")[same] for same in (self.same_graph, self.same_integers))
+        return f"| {self.name} | {self.exporter} | {same} | {self.difference:.1e} |"
 
 
 def network(spec: str) -> nn.Module:
@@ -137,7 +138,9 @@ def main() -> None:
     parser.add_argument("--exporter", action="append", choices=EXPORTERS)
     given = parser.parse_args()
     rows = []
-    print("| network | exporter | same graph | same integers | float logits differ by |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| network | exporter | same graph | same integers | float logits differ by |\n| --- | --- | --- | --- | --- |"
+    )
     for text in given.names:
         name, _, side = text.rpartition(":")
         start = time.monotonic()

@@ -36,6 +36,7 @@ from bitwright.capture import classifier, fuse
 from bitwright.capture.outputs import Output
 from bitwright.images.mode_hint import mode_hint
 from bitwright.models.float_models import FloatModelLike, float_model
+from bitwright.models.load import of_file
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.foreign import foreign_encoder, foreign_schemes
 
@@ -43,7 +44,7 @@ __all__ = ["MEMORY_BYTES", "calibrate", "convert", "prepare", "quantize"]
 
 
 def prepare(
-    model: FloatModelLike,
+    model: FloatModelLike | str | PathLike[str],
     *,
     preprocess: Preprocess,
     recipe: str | PathLike[str] | Recipe = "w8a8",
@@ -53,7 +54,7 @@ def prepare(
 
     Args:
         model: takes float32 [N, C, H, W], normalised, and returns logits [N, classes]; a module, an exported program or
-            a graph.
+            a graph; or the path of a .onnx file.
         preprocess: how a picture becomes the model's input; gives C, H and W.
         recipe: which layers get which schemes and algorithms: a short form such as "w4a8", a TOML file, or a `Recipe`.
         output: which of the model's outputs the logits are, where it has several; None: found by itself.
@@ -69,6 +70,7 @@ def prepare(
     What is not kept as it is, such as a softmax at the end, is told in a CaptureWarning and in the provenance.
     """
     expect_preprocess(preprocess)
+    model, preprocess = of_file(model, preprocess)
     height, width, channels = preprocess.shape
     plan = Recipe.parse(recipe)
     try:
@@ -124,7 +126,7 @@ def _names(classes: Given, outputs: int) -> tuple[str, ...]:
 
 
 def quantize(
-    model: FloatModelLike,
+    model: FloatModelLike | str | PathLike[str],
     images: Images | None,
     *,
     preprocess: Preprocess,
@@ -144,7 +146,7 @@ def quantize(
 
     Args:
         model: takes float32 [N, C, H, W], normalised, and returns logits [N, classes]; a module, an exported program or
-            a graph.
+            a graph; or the path of a .onnx file.
         images: to calibrate on; uint8 [N, H, W, C], an iterable of such batches, or an image source. No labels are
             used. None: data-free, by the batch norms alone.
         preprocess: how a picture becomes the model's input.

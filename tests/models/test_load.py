@@ -116,6 +116,7 @@ def test_a_factory_may_be_an_attribute_of_an_attribute():
             (
                 "resnet18: not the name of a model; expected one of:\n"
                 "  a .pt2 file, written by torch.export.save\n"
+                "  a .onnx file\n"
                 "  torchvision:NAME\n"
                 "  timm:NAME\n"
                 "  package.module:factory, something to call that returns the model"
@@ -241,7 +242,6 @@ def test_torchvision_and_timm_say_what_the_classes_are_called(torchvision) -> No
         ("last.ckpt", "looks like a file of weights"),
         ("model.bw.safetensors", "looks like an artifact"),
         ("model.safetensors", "looks like a file of weights"),
-        ("model.onnx", "ONNX files are not read"),
     ],
 )
 def test_files_that_are_no_model(spec: str, message: str) -> None:

@@ -110,7 +110,9 @@ class Program:
         """Note that the nodes built from now on belong to this fx node."""
         entries = list(node.meta.get("nn_module_stack", {}).values())
         path, kind = (str(entries[-1][0]), str(entries[-1][1])) if entries else ("", "")
-        leaf = bool(path) and kind.startswith(("torch.nn.modules.", "bitwright.capture.onnx.")) and "container" not in kind
+        leaf = (
+            bool(path) and kind.startswith(("torch.nn.modules.", "bitwright.capture.onnx.")) and "container" not in kind
+        )
         self.builder.site = Site(path, leaf)
 
     def finish(self) -> Graph:

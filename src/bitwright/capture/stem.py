@@ -38,7 +38,7 @@ class Stem:
         return {**size, **mode, **({"scale": 1.0} if self.takes_pixels else {})}
 
     def behind(self, given: Preprocess) -> Preprocess:
-        """The preprocessing of the network, where `given` is that of the file: ((pixel * scale - mean) / std) * gain + shift."""
+        """The preprocessing of the network, where `given` is that of the file: (pixel * scale - mean) / std * gain + shift."""
         if not self.changes_numbers:
             return given
         mean, std = np.array(given.mean, np.float64), np.array(given.std, np.float64)

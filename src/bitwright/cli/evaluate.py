@@ -7,7 +7,7 @@ import click
 
 from bitwright.artifact import Artifact, load
 from bitwright.classes import ClassNames
-from bitwright.cli.float_model import logits_option, open_model
+from bitwright.cli.float_model import FLOAT_FILES, logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.measure import Measurement, exit_code, figures
 from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, usage_error
@@ -54,7 +54,7 @@ def evaluate(
     """Measure accuracy on images with labels, and agreement with a float model.
 
     The exit code is 1, too, where labels are in another order than the model's classes, as its answers show.
-    A float MODEL is torchvision:NAME, timm:NAME, package.module:factory or a .pt2 file.
+    A float MODEL is torchvision:NAME, timm:NAME, package.module:factory, a .pt2 or a .onnx file.
     """
     if reference is None and reference_weights is not None:
         raise usage_error("--reference-weights needs --reference")
@@ -105,5 +105,5 @@ def _known(subject: "Artifact | LoadedModel", naming: Naming, preprocess: Prepro
 
 def _is_artifact(model: str) -> bool:
     return model.endswith(".safetensors") or (
-        not model.endswith(".pt2") and (":" not in model or Path(model).is_file())
+        not model.lower().endswith(FLOAT_FILES) and (":" not in model or Path(model).is_file())
     )

@@ -11,6 +11,9 @@ from bitwright.cli.output import report
 if TYPE_CHECKING:
     from bitwright.models import LoadedModel
 
+FLOAT_FILES = (".pt2", ".onnx")
+"""How the names of files end that hold a float model and its weights."""
+
 
 def _names(context: click.Context, option: click.Parameter, given: str | None) -> tuple[str, ...] | None:
     return None if given is None else tuple(name.strip() for name in given.split(","))
@@ -34,7 +37,7 @@ def open_model(spec: str, weights: Path | None, logits: tuple[str, ...] | None =
     from bitwright.models import load_model
 
     loaded = load_model(spec, weights)
-    if weights is None and not spec.endswith((".pt2", ".onnx")):
+    if weights is None and not spec.lower().endswith(FLOAT_FILES):
         random = spec.startswith(("torchvision:", "timm:"))
         found = "are random" if random else "are those that it was made with, perhaps random"
         report(f"warning: no --weights were given, so the weights of {spec} {found}")

@@ -142,7 +142,9 @@ def origin(loaded: "LoadedModel", given: Iterable[str]) -> str:
     if loaded.preprocess is None:
         words = [f"as given by {options}"] if options else []
         if loaded.stem is not None and (loaded.stem.fixed or loaded.stem.changes_numbers):
-            words.append("behind it what the graph begins with" if loaded.stem.changes_numbers else "the size from the graph")
+            words.append(
+                "behind it what the graph begins with" if loaded.stem.changes_numbers else "the size from the graph"
+            )
         return ", ".join(words)
     known = f"from {loaded.preprocess_from or 'where the model comes from'}"
     return f"{known}, but for {options}" if options else known

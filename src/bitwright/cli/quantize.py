@@ -11,7 +11,7 @@ from bitwright.algorithms.ranges import RANGES
 from bitwright.artifact import Artifact
 from bitwright.classes import ClassNames
 from bitwright.cli.auto import auto_options, auto_rows, within_budget
-from bitwright.cli.float_model import logits_option, open_model
+from bitwright.cli.float_model import FLOAT_FILES, logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement, measured_on, measured_rows
 from bitwright.cli.named import Named
@@ -107,8 +107,8 @@ def quantize(
 ) -> int:
     """Make an integer model of MODEL and write it to a file.
 
-    MODEL is torchvision:NAME, timm:NAME, package.module:factory or a .pt2 file. SRC is a folder of class folders, a
-    folder of images, a .csv with path and label, a .npz, an IDX file, or the word digits; slices may follow it: data.csv[::5].
+    MODEL is torchvision:NAME, timm:NAME, package.module:factory, a .pt2 or a .onnx file. SRC is a folder of class folders,
+    a folder of images, a .csv with path and label, a .npz, an IDX file, or the word digits; slices may follow it: data.csv[::5].
     """
     if auto is not None and strict:
         raise usage_error("--auto leaves out images that cannot be read; leave out --strict")
@@ -193,7 +193,7 @@ def with_classes(artifact: Artifact, known: ClassNames | None, source: ImageSour
 
 
 def model_record(model: str, weights: Path | None) -> dict[str, Any]:
-    file = Path(model) if model.endswith(".pt2") else weights
+    file = Path(model) if model.lower().endswith(FLOAT_FILES) else weights
     found = None if file is None else {"file": file.name, "sha256": digest_of(file)}
     return {"spec": model, "weights": found}
 

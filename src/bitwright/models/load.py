@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from bitwright.errors import ModelError
+from bitwright.images.preprocess import Preprocess
 from bitwright.models.factory import load_factory
 from bitwright.models.hubs import load_timm, load_torchvision
 from bitwright.models.known import with_classes, with_preprocess
@@ -29,7 +31,7 @@ class Place:
 
 PLACES = (
     Place("a .pt2 file, written by torch.export.save", lambda spec: spec.endswith(".pt2"), load_pt2, True),
-    Place("a .onnx file", lambda spec: spec.endswith(".onnx"), load_onnx, True),
+    Place("a .onnx file", lambda spec: spec.lower().endswith(".onnx"), load_onnx, True),
     Place("torchvision:NAME", lambda spec: spec.startswith("torchvision:"), load_torchvision),
     Place("timm:NAME", lambda spec: spec.startswith("timm:"), load_timm),
     Place("package.module:factory, something to call that returns the model", lambda spec: ":" in spec, load_factory),
@@ -63,6 +65,17 @@ def load_model(spec: str | PathLike[str], weights: str | PathLike[str] | None = 
     return with_classes(with_preprocess(loaded, None if weights is None else Path(weights)))
 
 
+def of_file(model: Any, preprocess: Preprocess) -> tuple[Any, Preprocess]:
+    """The float model of a .onnx file and the preprocessing of its network, where `model` is the path of one.
+
+    Anything else is returned as it is.
+    """
+    if not isinstance(model, str | PathLike) or not str(model).lower().endswith(".onnx"):
+        return model, preprocess
+    loaded = load_model(model)
+    return loaded.float_model, preprocess if loaded.stem is None else loaded.stem.behind(preprocess)
+
+
 def _advice(text: str) -> str:
     """What to do with the name of a file that is no model."""
     suffixes = [suffix.lower() for suffix in Path(text).suffixes]
@@ -73,8 +86,6 @@ def _advice(text: str) -> str:
             f"\n{text} looks like a file of weights: give it as --weights {text}, and the network that they belong to as the "
             "model, such as torchvision:resnet18 or my_module:make_model"
         )
-    if suffixes[-1:] == [".onnx"]:
-        return f"\n{text} looks like an ONNX file; its name has to end in .onnx"
     return ""
 
 

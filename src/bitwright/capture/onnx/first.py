@@ -31,12 +31,12 @@ def first_of(image: ir.Value) -> First:
     """Follow the image as long as each step is one number a channel; stop where it lies as planes, C, H, W."""
     sizes = [size if isinstance(size, int) and size > 0 else None for size in image.shape or ()]
     planes = not (sizes[3] in CHANNELS and sizes[1] not in CHANNELS)
-    channels, *area = sizes[1:] if planes else (sizes[3], sizes[1], sizes[2])
+    channels, height, width = sizes[1:4] if planes else (sizes[3], sizes[1], sizes[2])
     integer = image.dtype is not None and image.dtype.is_integer()
     gain, shift = np.ones(channels or 1), np.zeros(channels or 1)
 
     def stem() -> Stem:
-        size = None if None in area else (area[0], area[1])
+        size = None if height is None or width is None else (height, width)
         return Stem(size, channels, tuple(gain.tolist()), tuple(shift.tolist()), integer)
 
     value, found = image, First(image, stem(), planes)
@@ -66,7 +66,9 @@ def _changed(
     node: ir.Node, value: ir.Value, gain: Numbers, shift: Numbers, planes: bool, channels: int | None
 ) -> tuple[Numbers, Numbers] | None:
     """Gain and shift behind a sum or product with one constant a channel; None where it is something else."""
-    if node.op_type not in ("Sub", "Add", "Mul", "Div") or (node.op_type in ("Sub", "Div") and node.inputs[0] is not value):
+    if node.op_type not in ("Sub", "Add", "Mul", "Div") or (
+        node.op_type in ("Sub", "Div") and node.inputs[0] is not value
+    ):
         return None
     other = _per_channel(constant(node.inputs[1] if node.inputs[0] is value else node.inputs[0]), planes, channels)
     if other is None:
@@ -83,6 +85,10 @@ def _per_channel(found: npt.NDArray[Any] | None, planes: bool, channels: int | N
         return None
     axis = 1 if planes else 3
     shape = (1,) * (4 - found.ndim) + found.shape
-    if len(shape) > 4 or any(size != 1 for i, size in enumerate(shape) if i != axis) or shape[axis] not in (1, channels):
+    if (
+        len(shape) > 4
+        or any(size != 1 for i, size in enumerate(shape) if i != axis)
+        or shape[axis] not in (1, channels)
+    ):
         return None
     return found.reshape(-1).astype(np.float64)

@@ -14,14 +14,18 @@ LINEAR, CONV, NORM, ATTENTION = "_Linear", "_Conv", "_LayerNorm", "_Attention"
 
 
 def recognise(model: ir.Model) -> None:
-    """Replace every idiom in the graph by one node."""
+    """Replace every idiom in the graph by one node, and leave out biases of zeros, which torch.onnx adds to convolutions."""
+    for node in model.graph:
+        bias = constant(node.inputs[2]) if node.op_type == "Conv" and len(node.inputs) > 2 else None
+        if bias is not None and not bias.any():
+            node.resize_inputs(2)
     for match in (_linear, _conv_bias, _layer_norm, _attention):
         _apply(model.graph, match)
     remove_unused_nodes(model)
 
 
 Match = Callable[[ir.Node], "tuple[ir.Value, str, list[ir.Value | None], dict[str, Any]] | None"]
-"""From the last node that surely belongs to it: the value that it computes, and the op, operands and attributes in its place."""
+"""From a node that surely belongs to it: the value that is computed, and the op, operands and attributes in its place."""
 
 
 def _apply(graph: ir.Graph, match: Match) -> None:
@@ -196,4 +200,3 @@ def _without_scale(value: ir.Value | None) -> tuple[ir.Value | None, float]:
             break
         value, scale = x, scale * factor if node.op_type == "Mul" else scale / factor
     return value, scale
-

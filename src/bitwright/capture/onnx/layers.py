@@ -76,9 +76,7 @@ def layer_norm(call: Call) -> Tensor:
 
 
 def instance_norm(call: Call) -> Tensor:
-    return F.instance_norm(
-        call.tensor(0), None, None, call.tensor(1), call.tensor(2), eps=call.attr("epsilon", 1e-5)
-    )
+    return F.instance_norm(call.tensor(0), None, None, call.tensor(1), call.tensor(2), eps=call.attr("epsilon", 1e-5))
 
 
 def group_norm(call: Call) -> Tensor:

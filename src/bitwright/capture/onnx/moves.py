@@ -106,8 +106,9 @@ def split(call: Call) -> tuple[Tensor, ...]:
     (axis,) = rank_of(x, [call.attr("axis", 0)])
     if sizes is None:
         count = call.attr("num_outputs") or len(call.node.outputs)
-        return x.split(-(-int(x.shape[axis]) // count), axis)
-    return x.split(sizes, axis)
+        sizes = -(-int(x.shape[axis]) // count)
+    found: tuple[Tensor, ...] = x.split(sizes, axis)
+    return found
 
 
 def gather(call: Call) -> Tensor:

@@ -6,7 +6,17 @@ import re
 import onnx_ir as ir
 
 SCOPES = "pkg.torch.onnx.name_scopes"
-WEIGHTED = ("Conv", "_Conv", "Gemm", "MatMul", "_Linear", "BatchNormalization", "LayerNormalization", "_LayerNorm", "PRelu")
+WEIGHTED = (
+    "Conv",
+    "_Conv",
+    "Gemm",
+    "MatMul",
+    "_Linear",
+    "BatchNormalization",
+    "LayerNormalization",
+    "_LayerNorm",
+    "PRelu",
+)
 
 
 def path_of(node: ir.Node) -> str:
@@ -15,7 +25,11 @@ def path_of(node: ir.Node) -> str:
     if weight is not None and "." in weight and node.inputs[1].const_value is not None:  # type: ignore[union-attr]
         return weight.rpartition(".")[0]
     found = _of_scopes(node) or _of_slashes(node)
-    if not found and weight is not None and (match := re.fullmatch(r"([A-Za-z]\w*?)[._](weights?|kernel|w_0|W)", weight)):
+    if (
+        not found
+        and weight is not None
+        and (match := re.fullmatch(r"([A-Za-z]\w*?)[._](weights?|kernel|w_0|W)", weight))
+    ):
         return match[1]
     return found or _plain(node.name or node.outputs[0].name or node.op_type)
 

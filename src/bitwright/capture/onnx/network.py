@@ -74,8 +74,7 @@ class OnnxNetwork(Part):
             operands = tuple(None if value is None else values[value] for value in node.inputs)
             call = Call(node, operands, self._opset, self._batch, self._axes)
             found = self.get_submodule(path)(lambda call=call: _run(call))
-            for value, result in zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=False):
-                values[value] = result
+            values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=False))
         if len(self._outputs) == 1:
             return values[self._outputs[0]]
         return {str(value.name): values[value] for value in self._outputs}
@@ -86,7 +85,7 @@ class OnnxNetwork(Part):
         return found
 
     def _keep(self, value: ir.Value, node: ir.Node, index: int) -> None:
-        """Numbers of the model: parameters and buffers by their names; what shapes are computed from, and single numbers, as they are."""
+        """Parameters and buffers, by their names; what shapes are computed from, and single numbers, stay arrays."""
         assert value.const_value is not None
         array = value.const_value.numpy()
         is_weight = index in WEIGHTS.get(node.op_type, ())
@@ -139,11 +138,22 @@ def _run(call: Call) -> Any:
             return SIZES[node.op_type](call, *arrays)
         found = OPS[node.op_type](call)
         for tensor in found if isinstance(found, tuple) else (found,):
-            size = math.prod(int(n) for n in tensor.shape[1:] if isinstance(n, int)) if isinstance(tensor, Tensor) else 0
+            size = (
+                math.prod(int(n) for n in tensor.shape[1:] if isinstance(n, int)) if isinstance(tensor, Tensor) else 0
+            )
             if size > MOST:
                 raise Unread(f"a value of {list(tensor.shape)}, more than {MOST} numbers for each image")
         return found
-    except (Unread, ValueError, TypeError, IndexError, KeyError, ArithmeticError, AttributeError, AssertionError) as error:
+    except (
+        Unread,
+        ValueError,
+        TypeError,
+        IndexError,
+        KeyError,
+        ArithmeticError,
+        AttributeError,
+        AssertionError,
+    ) as error:
         raise CaptureError(f"the node {where(node)}: {error}") from error
     except RuntimeError as error:  # PyTorch's, for shapes that do not fit
         raise CaptureError(f"the node {where(node)}: {str(error).splitlines()[0]}") from error

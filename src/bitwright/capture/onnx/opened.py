@@ -45,8 +45,8 @@ def open_onnx(path: str) -> Opened:
     first = first_of(images_input(model, path))
     recognise(model)
     network = OnnxNetwork(model, first, batch, path)
-    if batch is not None:
-        _free(network, first.stem)
+    if batch is not None and first.stem.size is not None:
+        _free(network, first.stem.channels or 3, first.stem.size)
     return Opened(network, first.stem, classes)
 
 
@@ -60,14 +60,12 @@ def _batch(model: ModelProto) -> int | None:
     return None
 
 
-def _free(network: OnnxNetwork, stem: Stem) -> None:
+def _free(network: OnnxNetwork, channels: int, size: tuple[int, int]) -> None:
     """Run it once on no numbers, with a symbol for the batch, so that it sees which axes of its reshapes are the batch."""
-    size = stem.size or (224, 224)
     environment = ShapeEnv()
-    dynamic = [DimDynamic.DYNAMIC, *[DimDynamic.STATIC] * 3]
-    context = StatelessSymbolicContext(dynamic_sizes=dynamic)  # type: ignore[arg-type]
+    context: Any = StatelessSymbolicContext(dynamic_sizes=[DimDynamic.DYNAMIC, *[DimDynamic.STATIC] * 3])
     mode = torch._subclasses.FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True)
-    x = mode.from_tensor(torch.empty(2, stem.channels or 3, *size), symbolic_context=context)
+    x = mode.from_tensor(torch.empty(2, channels, *size), symbolic_context=context)
     try:
         with quiet(), torch.no_grad(), mode:
             network(x)

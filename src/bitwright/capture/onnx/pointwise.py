@@ -60,7 +60,11 @@ def power(call: Call) -> Tensor:
 
 def clip(call: Call) -> Tensor:
     lo, hi = call.scalar(1, call.attr("min")), call.scalar(2, call.attr("max"))
-    return call.tensor(0).clamp(_finite(lo), _finite(hi)) if _finite(lo) is not None or _finite(hi) is not None else call.tensor(0)
+    return (
+        call.tensor(0).clamp(_finite(lo), _finite(hi))
+        if _finite(lo) is not None or _finite(hi) is not None
+        else call.tensor(0)
+    )
 
 
 def _finite(bound: float | None) -> float | None:
@@ -79,11 +83,13 @@ def hard_sigmoid(call: Call) -> Tensor:
     x, gain, shift = call.tensor(0), call.attr("alpha", 0.2), call.attr("beta", 0.5)
     if abs(gain - 1 / 6) < 1e-6 and shift == 0.5:
         return F.hardsigmoid(x)
-    return (x * gain + shift).clamp(0, 1)
+    found: Tensor = (x * gain + shift).clamp(0, 1)
+    return found
 
 
 def gelu(call: Call) -> Tensor:
-    return F.gelu(call.tensor(0), approximate=call.attr("approximate", "none"))
+    found: Tensor = F.gelu(call.tensor(0), approximate=call.attr("approximate", "none"))
+    return found
 
 
 def elu(call: Call) -> Tensor:

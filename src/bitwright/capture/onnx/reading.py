@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from bitwright.errors import ModelError
@@ -22,7 +22,7 @@ MAX_BYTES = 2**31 - 1
 MAX_NODES = 200_000
 """With every function of the model written out where it is called."""
 DOMAINS = ("", "ai.onnx")
-_BITS = {
+_BITS: dict[int, int] = {
     TensorProto.FLOAT: 32,
     TensorProto.DOUBLE: 64,
     TensorProto.FLOAT16: 16,
@@ -165,7 +165,7 @@ def _check_tensor(tensor: TensorProto, file: Path) -> int:
         raise ModelError(f"{name}: numbers of the type {tensor.data_type} are not read")
     if any(size < 0 for size in tensor.dims):
         raise ModelError(f"{name}: expected sizes of 0 and above, found {list(tensor.dims)}")
-    expected = math.prod(tensor.dims) * bits // 8
+    expected: int = math.prod(tensor.dims) * bits // 8
     if expected > MAX_BYTES:
         raise ModelError(f"{name}: it would have {expected} bytes, more than {MAX_BYTES}")
     if tensor.data_location == TensorProto.EXTERNAL:

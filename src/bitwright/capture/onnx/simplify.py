@@ -1,4 +1,4 @@
-"""`simplified`: functions written out, what is computed of constants folded, what nothing reads left out; by onnx_ir and onnxscript."""
+"""`simplified`: functions written out, constants folded, what nothing reads left out; by onnx_ir and onnxscript."""
 
 import math
 
@@ -62,9 +62,10 @@ def _free_batch(model: ir.Model) -> None:
 def _is_small(node: ir.Node) -> bool | None:
     """Whether a node may be folded: None lets onnxscript decide, False keeps it."""
     for output in node.outputs:
-        if output.shape is None or not output.shape.is_static():
+        sizes = [size for size in output.shape or () if isinstance(size, int)]
+        if output.shape is None or len(sizes) < len(output.shape):
             if node.op_type not in _OF_SIZES:
                 return False
-        elif math.prod(int(size) for size in output.shape) > MAX_FOLDED:
+        elif math.prod(sizes) > MAX_FOLDED:
             return False
     return None

@@ -14,7 +14,9 @@ _LIBRARY.define("max_pool2d(Tensor x, int[] kernel, int[] stride, int[] sides, i
 _LIBRARY.define("avg_pool2d(Tensor x, int[] kernel, int[] stride, int[] sides, bool ceil, bool counts) -> Tensor")
 
 
-def _padded(x: Tensor, kernel: list[int], stride: list[int], sides: list[int], dilation: list[int], ceil: bool) -> list[int]:
+def _padded(
+    x: Tensor, kernel: list[int], stride: list[int], sides: list[int], dilation: list[int], ceil: bool
+) -> list[int]:
     """F.pad's padding under which the number of windows need not be rounded up."""
     size = int(x.shape[2]), int(x.shape[3])
     top, left, bottom, right = sides
