@@ -107,8 +107,9 @@ def quantize(
 ) -> int:
     """Make an integer model of MODEL and write it to a file.
 
-    MODEL is torchvision:NAME, timm:NAME, package.module:factory, a .pt2 or a .onnx file. SRC is a folder of class folders,
-    a folder of images, a .csv with path and label, a .npz, an IDX file, or the word digits; slices may follow it: data.csv[::5].
+    MODEL is torchvision:NAME, timm:NAME, package.module:factory, a .pt2 or a .onnx file. SRC is a folder of class
+    folders, a folder of images, a .csv with path and label, a .npz, an IDX file, or the word digits; slices may follow
+    it: data.csv[::5].
     """
     if auto is not None and strict:
         raise usage_error("--auto leaves out images that cannot be read; leave out --strict")
