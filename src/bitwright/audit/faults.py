@@ -4,10 +4,12 @@ A fault is something that neither the recipe nor a correction explains. Besides,
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
-from bitwright.audit.records import LayerAudit
+from bitwright.audit.records import LayerAudit, WrongConstant
 from bitwright.schemes import SCHEMES
 
 CLIPPED_PERCENT = 0.1
@@ -51,10 +53,9 @@ def layer_faults(layers: tuple[LayerAudit, ...]) -> list[Fault]:
 
 
 def _fault(layer: LayerAudit, first: LayerAudit, usual: Counter[str], middle: float) -> Fault | None:
-    for check in (_damaged, _dead, _clipped, _saturated):
+    where = "the first layer, " if layer is first else ""
+    for kind, check in CHECKS.items():
         if (text := check(layer)) is not None:
-            where = "the first layer, " if layer is first else ""
-            kind = {_damaged: "weights", _dead: "dead_channel", _clipped: "clipped", _saturated: "saturated"}[check]
             return Fault(kind, layer.name, f"{where}{layer.name}: {text}")
     return _few_bits(layer, usual, middle)
 
@@ -85,13 +86,36 @@ def _damaged(layer: LayerAudit) -> str | None:
     return None
 
 
+def _some(channels: tuple[int, ...]) -> str:
+    return ", ".join(map(str, channels[:5])) + (", ..." if len(channels) > 5 else "")
+
+
 def _dead(layer: LayerAudit) -> str | None:
     dead = layer.dead_here
     if not dead:
         return None
-    some = ", ".join(map(str, dead[:5])) + (", ..." if len(dead) > 5 else "")
+    some = _some(dead)
     which = f"channel {some} is dead" if len(dead) == 1 else f"{len(dead)} channels are dead ({some})"
     return f"{which}: nothing that the layer reads reaches them, and it does in the float model"
+
+
+def _constants(name: str, layer: LayerAudit) -> str | None:
+    """What is wrong with the multipliers (`name` begins with m), the biases ("b"), or anything else ("")."""
+    texts = [_constant(each) for each in layer.wrong if name == (each.name[0] if each.name[0] in "mb" else "")]
+    if not texts:
+        return None
+    return " and ".join(texts) + (f"; {saturates}" if (saturates := _saturated(layer)) else "")
+
+
+def _constant(wrong: WrongConstant) -> str:
+    what = {"m": "multipliers", "b": "biases"}.get(wrong.name, wrong.name)
+    if 0 < len(wrong.channels) < wrong.of:
+        what += f" of {len(wrong.channels)} of {wrong.of} channels ({_some(wrong.channels)})"
+    told = f"its {what} are not what the float model and the scales ask for: "
+    numbers = f"{wrong.found:.4g} and not {wrong.expected:.4g}"
+    if wrong.name.startswith("m") and wrong.expected:
+        return f"{told}{wrong.found / wrong.expected:.3g} times, {numbers}"
+    return f"{told}{numbers}"
 
 
 def _clipped(layer: LayerAudit) -> str | None:
@@ -120,6 +144,18 @@ def _saturated(layer: LayerAudit) -> str | None:
         f"it saturates: {layer.at_ends_here:.1f} % of the codes that it makes of the float model's values are the greatest, "
         f"and {layer.at_ends_float:.1f} % of the float model's own numbers would be"
     )
+
+
+CHECKS: dict[str, Callable[[LayerAudit], str | None]] = {
+    "weights": _damaged,
+    "dead_channel": _dead,
+    "multiplier": partial(_constants, "m"),
+    "bias": partial(_constants, "b"),
+    "constant": partial(_constants, ""),
+    "clipped": _clipped,
+    "saturated": _saturated,
+}
+"""The kinds of faults of a layer's numbers, causes before what they bring about; each says what is wrong, or None."""
 
 
 def _few_bits(layer: LayerAudit, usual: Counter[str], middle: float) -> Fault | None:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from bitwright.artifact import Artifact
-from bitwright.audit.records import MOST_DB, LayerAudit
+from bitwright.audit.constants import Floats, wrong_constants
+from bitwright.audit.records import MOST_DB, LayerAudit, WrongConstant
 from bitwright.audit.signals import Array, cosine, db_of
 from bitwright.audit.weights import Weights, as_float, weights_of
 from bitwright.engine import Engine
@@ -24,9 +25,12 @@ from bitwright.engine.backend import PlanStep
 from bitwright.errors import EngineError
 from bitwright.graph import Node, Value
 from bitwright.ops import float_op, integer_op, source
+from bitwright.ops.epilogue import out_unit
 from bitwright.prepared import PreparedModel
+from bitwright.prepared.layer import Layer
 from bitwright.progress import SILENT, Progress
 from bitwright.qtensor import QType, to_codes, to_real
+from bitwright.schemes import SCHEMES, Carried
 from bitwright.walk import walk
 
 HELD_BYTES = 2**28
@@ -114,6 +118,7 @@ class _Both:
             clipping_db=noises["clipping"],
             **_counts(wanted, codes, value, integer, wanted if here is None else here),
             dead_here=() if weights is None else _dead_here(weights, wanted, value),
+            wrong=self._wrong(node, integer, xs, weights),
             weight=None if weights is None else weights.audit(),
             macs=0 if weights is None else weights.codes.size * value.pixels,
             microseconds=None if step is None else 1e6 * step.seconds,
@@ -126,7 +131,39 @@ class _Both:
             return None
         values = self.artifact.graph.values
         x, y = values[source(integer)], values[node.name]
-        return weights_of(layer, integer, x, y, self.prepared.recipe.algorithms)
+        return weights_of(layer, integer, x, y, self.prepared.recipe)
+
+    def _wrong(
+        self, node: Node, integer: Node, xs: list[Tensor], weights: Weights | None
+    ) -> tuple[WrongConstant, ...]:
+        layer, quantizer = self.prepared.layer(node.name), self.prepared.quantizer(node.name)
+        if quantizer is not None and isinstance(SCHEMES[quantizer.scheme], Carried):
+            return ()
+        return wrong_constants(
+            layer, integer, self.artifact.graph, weights, lambda: self._noise(integer, layer, xs, weights)
+        )
+
+    def _noise(self, integer: Node, layer: Layer, xs: list[Tensor], weights: Weights | None) -> Floats:
+        """The error of each channel [C], in units of its bias, by rounded weights and all that is in front; and one unit more."""
+        assert weights is not None
+        values = self.artifact.graph.values
+        x, y = values[source(integer)], values[integer.name]
+        attrs = {key: v for key, v in layer.node.attrs.items() if key != "clamp"}
+        rounded = {name: torch.from_numpy(t) for name, t in as_float(weights, layer, x, weights.trusted).items()}
+        read = [self._integers(name, given) for name, given in zip(integer.inputs, xs, strict=True)]
+        wanted = layer.function(layer.tensors(), xs, attrs=attrs)
+        lost = wanted - layer.function(layer.tensors() | rounded, read, attrs=attrs)
+        unit = 0.02 * float(wanted.square().mean().sqrt()) if y.type is None else y.type.one_unit
+        by_channel = lost.movedim(layer.axis, 0).flatten(1).double().square().mean(dim=1).sqrt().numpy()
+        found: Floats = (by_channel + unit) / out_unit(y)
+        return found
+
+    def _integers(self, name: str, given: Tensor) -> Tensor:
+        """What the integer model has for a value; of the image, the same as the float model."""
+        type_ = self.artifact.graph.values[name].type
+        if name in self.prepared.graph.inputs or type_ is None:
+            return given
+        return torch.from_numpy(to_real(self.codes[name], type_)).float()
 
     def _own(self, integer: Node, wanted: Array) -> float:
         """The SQNR with the float model's inputs, as near as the codes that the layer reads can have them."""

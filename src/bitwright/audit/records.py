@@ -91,8 +91,8 @@ class Remedy:
 class Finding:
     """One thing that is wrong, or that costs most, with the remedies that were tried for it, best first.
 
-    `kind` is "names", "preprocess", "model", "weights", "dead_channel", "clipped", "saturated", "few_bits" or "noisy"; `layer`
-    is None where it is of the whole model. `is_fault` tells what ought not to be from what the recipe asked for.
+    `kind` is "names", "preprocess", "model", "weights", "dead_channel", "multiplier", "bias", "constant", "clipped", "saturated",
+    "few_bits" or "noisy"; `layer` is None where it is of the whole model. `is_fault` tells what ought not to be from what the recipe asked for.
     """
 
     kind: str
@@ -132,6 +132,24 @@ class WeightAudit:
 
 
 @dataclass(frozen=True)
+class WrongConstant:
+    """Numbers of a layer that its float parameters and the scales of what it reads and writes do not ask for.
+
+    Attributes:
+        name: of the tensor or attribute in the artifact, such as "m", the multipliers, or "b", the biases.
+        channels: where it is wrong; empty where it has no channels.
+        of: how many numbers it has.
+        found, expected: the one that is furthest off.
+    """
+
+    name: str
+    channels: tuple[int, ...]
+    of: int
+    found: float
+    expected: float
+
+
+@dataclass(frozen=True)
 class LayerAudit:
     """One value of the integer graph, beside the float model's on the same images.
 
@@ -160,6 +178,7 @@ class LayerAudit:
         data_range: the least and the greatest number of the float model.
         code_range: what the codes cover.
         histogram: how often each code occurs, in the order of the codes; of float32, of 64 equal bins of `data_range`.
+        wrong: its multipliers, biases, bounds and tables that are not what they ought to be.
         weight: its weights, where it has any.
         macs: multiply-adds of one image.
         microseconds: of one image in the engine; None where it has no step of its own there, or nothing was timed.
@@ -190,6 +209,7 @@ class LayerAudit:
     data_range: Bounds
     code_range: Bounds
     histogram: tuple[int, ...]
+    wrong: tuple[WrongConstant, ...]
     weight: WeightAudit | None
     macs: int
     microseconds: float | None

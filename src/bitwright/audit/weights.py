@@ -1,6 +1,7 @@
 """What became of a layer's weights: the codes in an artifact beside the float weights that they stand for."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,18 @@ from bitwright.graph import Node, Value
 from bitwright.ops.conv2d import image_scale, per_input
 from bitwright.ops.epilogue import out_unit
 from bitwright.prepared.layer import Layer
+from bitwright.recipe import Recipe
 from bitwright.schemes import SCHEMES
 
 EXPLAINED = 1.6
 """How far from its float weight a correction that rounds may put a code, in codes: the nearest one, or a neighbour."""
 EXPLAINED_IN_TURN = 6.5
 """How far a code may be where it makes up for the errors of those before it, as in `gptq`, or scales are fine-tuned."""
-FITS = 0.35
-"""A stored multiplier may differ by that much from the median of what single weights ask for: few bits tell it badly."""
+ROW_FITS, LAYER_FITS = (1.1, 1.9), (1.1, 0.6)
+"""A stored step may be a + b / (greatest code) times what its codes ask for, or as much smaller: one row's, and the median of
+all; few bits tell it badly. In sound models of 2 to 8 bits it was at most 1.0 + 1.5 / (greatest code), and 1.0 + 0.4 / (...)."""
+LOOSE = 1.5
+"""Times that where codes make up for the errors of others, or scales are trained."""
 IN_TURN = {"gptq", "reconstruct", "finetune_scales", "bn_restat"}
 
 
@@ -28,7 +33,7 @@ IN_TURN = {"gptq", "reconstruct", "finetune_scales", "bn_restat"}
 class Weights:
     """A layer's weights as the float layer has them and as the codes stand for them, [O, ...]; and the shift that is added.
 
-    `explained` is how many codes a correction of the recipe may be off.
+    `explained` is how many codes a correction of the recipe may be off, `loose` by what factor steps may differ besides.
     """
 
     node: Node
@@ -38,6 +43,7 @@ class Weights:
     shift: Floats
     float_shift: Floats
     explained: float
+    loose: float = 1.0
 
     @property
     def codes(self) -> npt.NDArray[np.int8]:
@@ -57,12 +63,30 @@ class Weights:
         found: Floats = self.codes * self.column(self.stored)
         return found
 
+    @cached_property
+    def misfits(self) -> npt.NDArray[np.bool_]:
+        """The rows [O * groups] whose stored step is not what their codes ask for, neither by most weights nor by all.
+
+            step = sum w * code / sum code**2        least squares; besides the median that `step` has
+        """
+        rows = self.codes.reshape(len(self.step), -1).astype(np.float64)
+        real, squares = self.real.reshape(rows.shape), (rows * rows).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            asked = [self.stored / self.step, self.stored * squares / (rows * real).sum(axis=1)]
+        said = (self.step > 0) & np.isfinite(asked).all(axis=0)
+        if not said.any():
+            return said
+        greatest = SCHEMES[self.node.attrs["weights"]].hi
+        row, layer = (self.loose * (a + b / greatest) for a, b in (ROW_FITS, LAYER_FITS))
+        if all(_beyond(np.median(ratio[said]), layer) for ratio in asked):
+            row = layer  # of all rows together the noise is small
+        found: npt.NDArray[np.bool_] = said & np.all([_beyond(ratio, row) for ratio in asked], axis=0)
+        return found
+
     @property
     def trusted(self) -> Floats:
         """The step of each row: the stored one, or what its codes ask for where the two differ; all 0 ask for nothing."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            fits = np.abs(np.abs(self.stored) / self.step - 1) <= FITS
-        found: Floats = np.where(fits | (self.step == 0), np.abs(self.stored), self.step)
+        found: Floats = np.where(self.misfits, self.step, np.abs(self.stored))
         return found
 
     @property
@@ -72,12 +96,22 @@ class Weights:
         found: npt.NDArray[np.bool_] = (rows[0] == 0) & (rows[1] > 0)
         return found
 
+    @property
+    def damaged(self) -> npt.NDArray[np.bool_]:
+        """The rows [O * groups] with codes that are further off than any correction explains."""
+        found: npt.NDArray[np.bool_] = (self._off()[1] > self.explained).reshape(len(self.step), -1).any(axis=1)
+        return found
+
+    def _off(self) -> tuple[Floats, Floats]:
+        """The weights in steps, and how far their codes are from these."""
+        scheme = SCHEMES[self.node.attrs["weights"]]
+        ideal = self.real / self.column(np.where(self.trusted > 0, self.trusted, np.inf))
+        return ideal, np.abs(self.codes - np.clip(ideal, scheme.lo, scheme.hi))
+
     def audit(self) -> WeightAudit:
         """These weights as a record."""
         scheme = SCHEMES[self.node.attrs["weights"]]
-        known = np.where(self.trusted > 0, self.trusted, np.inf)
-        ideal = self.real / self.column(known)
-        off = np.abs(self.codes - np.clip(ideal, scheme.lo, scheme.hi))
+        ideal, off = self._off()
         moved = (self.codes != scheme.nearest(ideal)) & (off > 0.5 * scheme.step + 1e-3)
         counts = np.bincount(self.codes.reshape(-1).astype(int) - scheme.lo, minlength=scheme.hi - scheme.lo + 1)
         reach = np.array([scheme.lo, scheme.hi])[:, None] * np.abs(self.stored).max(initial=0.0)
@@ -95,8 +129,12 @@ class Weights:
         )
 
 
-def weights_of(layer: Layer, node: Node, x: Value, y: Value, algorithms: tuple[str, ...]) -> Weights:
-    """The weights of a layer and its integer node, which reads `x` and writes `y`."""
+def _beyond(ratio: Any, most: float) -> Any:
+    return (ratio > most) | (ratio < 1 / most)
+
+
+def weights_of(layer: Layer, node: Node, x: Value, y: Value, recipe: Recipe) -> Weights:
+    """The weights of a layer and its integer node, which reads `x` and writes `y`, of a model by a recipe."""
     real, codes = real_weight(layer, node, x), node.tensors["weight"]
     stored = stored_steps(layer, node, x, y)
     gain, shift = gain_and_shift(layer, len(codes))
@@ -105,14 +143,16 @@ def weights_of(layer: Layer, node: Node, x: Value, y: Value, algorithms: tuple[s
     if x.type is not None and x.type.per_channel:
         pixel = per_input(np.asarray(x.type.offset) / np.asarray(x.type.scale), len(codes), node.attrs["groups"])
         found = found - gain * stored * (codes * pixel).sum(axis=(1, 2, 3))
-    explained = EXPLAINED_IN_TURN if IN_TURN & set(algorithms) else EXPLAINED
+    in_turn = bool(IN_TURN & set(recipe.algorithms))
+    explained = EXPLAINED_IN_TURN if in_turn else EXPLAINED
+    loose = LOOSE if in_turn or recipe.training is not None else 1.0
     step = weight_steps(codes, real, groups_of(node))
-    return Weights(node, real, step, stored, found, shift, explained)
+    return Weights(node, real, step, stored, found, shift, explained, loose)
 
 
-def as_float(weights: Weights, layer: Layer, x: Value) -> dict[str, Any]:
-    """The weight that the float layer would have were it what the codes stand for, float32."""
-    weight = weights.stands_for
+def as_float(weights: Weights, layer: Layer, x: Value, steps: Floats | None = None) -> dict[str, Any]:
+    """The weight that the float layer would have were it what the codes stand for, by the stored steps or others, float32."""
+    weight = weights.stands_for if steps is None else weights.codes * weights.column(steps)
     if x.type is not None and x.type.per_channel:
         weight = weight / image_scale(x.type, len(weight), weights.node.attrs["groups"])
     return {"weight": weight.astype(np.float32)}
