@@ -35,10 +35,23 @@ def dead(artifact: Artifact, layer: str, channels: slice) -> Artifact:
     return with_node(artifact, layer, m=m, b=b)
 
 
-def saturating(artifact: Artifact, layer: str, factor: float) -> Artifact:
-    """Multipliers that are too large, so that codes pile up at the greatest."""
-    node = artifact.graph[layer]
-    return with_node(artifact, layer, m=node.tensors["m"] * np.float32(factor))
+def multiplied(artifact: Artifact, layer: str, factor: float, channels: slice = slice(None)) -> Artifact:
+    """Multipliers that are not the right ones; where they are too large, codes pile up at the greatest."""
+    m = artifact.graph[layer].tensors["m"].copy()
+    m[channels] *= np.float32(factor)
+    return with_node(artifact, layer, m=m)
+
+
+def shifted(artifact: Artifact, layer: str, codes: float, channels: slice) -> Artifact:
+    """Biases that are off by so many codes."""
+    b = artifact.graph[layer].tensors["b"].copy()
+    b[channels] += np.float32(codes)
+    return with_node(artifact, layer, b=b)
+
+
+def without_biases(artifact: Artifact, layer: str) -> Artifact:
+    """Biases that somebody forgot to write."""
+    return with_node(artifact, layer, b=np.zeros_like(artifact.graph[layer].tensors["b"]))
 
 
 def shuffled(artifact: Artifact, count: int, seed: int = 0) -> Artifact:

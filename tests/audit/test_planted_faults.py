@@ -26,7 +26,17 @@ RESNET20: dict[str, Planted] = {
     "shuffled class names": (lambda n: faults.shuffled(n.artifact, 10), "names", None),
     "a damaged weight block": (lambda n: faults.damaged(n.artifact, "layer1.1.conv1"), "weights", "layer1.1.conv1"),
     "one layer with few bits": (lambda n: n.narrow("conv1", "int3"), "few_bits", "conv1"),
-    "a saturating first layer": (lambda n: faults.saturating(n.artifact, "conv1", 6), "saturated", "conv1"),
+    "a saturating first layer": (lambda n: faults.multiplied(n.artifact, "conv1", 6), "multiplier", "conv1"),
+    "multipliers twice as large": (lambda n: faults.multiplied(n.artifact, "conv1", 2), "multiplier", "conv1"),
+    "a few multipliers too small": (
+        lambda n: faults.multiplied(n.artifact, "layer1.1.conv1", 0.4, slice(0, 4)),
+        *("multiplier", "layer1.1.conv1"),
+    ),
+    "one wrong bias": (
+        lambda n: faults.shifted(n.artifact, "layer2.1.conv2", 80, slice(3, 4)),
+        *("bias", "layer2.1.conv2"),
+    ),
+    "no biases": (lambda n: faults.without_biases(n.artifact, "layer2.1.conv2"), "bias", "layer2.1.conv2"),
     "another mean and std": (lambda n: n.quantized(preprocess=wrong(n)), "preprocess", None),
 }
 MOBILENET_V2: dict[str, Planted] = {
@@ -49,9 +59,17 @@ MOBILENET_V2: dict[str, Planted] = {
         "features.1.conv.1",
     ),
     "a saturating first layer": (
-        lambda n: faults.saturating(n.artifact, "features.0.0", 6),
-        "saturated",
+        lambda n: faults.multiplied(n.artifact, "features.0.0", 6),
+        "multiplier",
         "features.0.0",
+    ),
+    "multipliers twice as large in an equalized layer": (
+        lambda n: faults.multiplied(n.artifact, "features.4.conv.2", 2, slice(2, 5)),
+        *("multiplier", "features.4.conv.2"),
+    ),
+    "no biases in an equalized layer": (
+        lambda n: faults.without_biases(n.artifact, "features.4.conv.2"),
+        *("bias", "features.4.conv.2"),
     ),
     "another mean and std": (lambda n: n.quantized(preprocess=wrong(n)), "preprocess", None),
 }
@@ -87,6 +105,7 @@ def test_a_planted_fault_is_named_first_and_its_remedy_wins_it_back(
     first = audit.findings[0]
     assert (first.kind, first.layer, first.is_fault) == (kind, layer, True), [f.text for f in audit.findings]
     assert sum(finding.is_fault for finding in audit.findings) == 1, [f.text for f in audit.findings]
+    assert ("saturates" in first.text) >= ("saturating" in name), first.text
     assert (audit.float_top1 or 0) - (audit.before.top1 or 0) > 1 or audit.before.agreement < 98
     assert won(first) >= 80, [(r.text, r.won_back) for r in first.remedies]
 

@@ -14,6 +14,8 @@ from bitwright.recipe import Recipe, Rule
 from bitwright.schemes import SCHEMES
 
 RANGES = ("minmax", "percentile", "octav", "mse")
+DAMAGE = ("weights", "dead_channel", "multiplier", "bias", "constant")
+"""Faults of the file, for which no recipe is to blame."""
 WIDEST = 8
 """Bits: no scheme of the file, and no kernel, has codes of more."""
 
@@ -42,7 +44,7 @@ def for_fault(
         return first, []
     if not first:
         first = [*more_bits(layer, recipe), *wide_residual(layer, graph, recipe)]
-    if fault.kind in ("weights", "dead_channel"):
+    if fault.kind in DAMAGE:
         return first, []  # the file is damaged: no recipe is to blame
     return first, [*other_ranges(layer, recipe), *without_correction(layer, recipe)]
 

@@ -133,9 +133,7 @@ class _Both:
         x, y = values[source(integer)], values[node.name]
         return weights_of(layer, integer, x, y, self.prepared.recipe)
 
-    def _wrong(
-        self, node: Node, integer: Node, xs: list[Tensor], weights: Weights | None
-    ) -> tuple[WrongConstant, ...]:
+    def _wrong(self, node: Node, integer: Node, xs: list[Tensor], weights: Weights | None) -> tuple[WrongConstant, ...]:
         layer, quantizer = self.prepared.layer(node.name), self.prepared.quantizer(node.name)
         if quantizer is not None and isinstance(SCHEMES[quantizer.scheme], Carried):
             return ()
@@ -144,7 +142,7 @@ class _Both:
         )
 
     def _noise(self, integer: Node, layer: Layer, xs: list[Tensor], weights: Weights | None) -> Floats:
-        """The error of each channel [C], in units of its bias, by rounded weights and all that is in front; and one unit more."""
+        """The error of each channel [C], in units of its bias, by rounded weights and all in front of them; and one unit more."""
         assert weights is not None
         values = self.artifact.graph.values
         x, y = values[source(integer)], values[integer.name]

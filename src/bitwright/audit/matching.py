@@ -16,6 +16,7 @@ import torch
 from bitwright.algorithms.correction import corrections
 from bitwright.algorithms.correction.channels import is_depthwise, rescale, scaled_with
 from bitwright.artifact import Artifact
+from bitwright.audit.witnesses import FEWEST, NEAR, by_bias, by_columns, common, overruled, whole
 from bitwright.capture import Captured
 from bitwright.errors import CaptureWarning, ModelError, RecipeError
 from bitwright.graph import Node, Value
@@ -27,6 +28,7 @@ from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 from bitwright.quantization import prepare
 from bitwright.recipe import Recipe
+from bitwright.schemes import SCHEMES
 
 Floats = npt.NDArray[np.float64]
 ALIKE = 0.6
@@ -141,6 +143,11 @@ def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
         if above is not None and above.shape == known.shape:
             known &= ~above
         factor = np.where(known, ratio, 1.0)
+        if (
+            known.sum() > 1
+            and min(SCHEMES[nodes[r.node.name].attrs["weights"]].hi for r in (layer, *readers)) >= FEWEST
+        ):
+            factor = _corroborated(prepared, artifact, node.name, readers, factor, known)
         if known.all() and "smooth" not in prepared.recipe.algorithms:
             factor /= (
                 factor.min()
@@ -154,6 +161,38 @@ def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
                 _settle(prepared, source(node), layer, above, factor / ratio)
         elif not known.all():
             unknown[node.name] = ~known
+
+
+def _corroborated(
+    prepared: PreparedModel,
+    artifact: Artifact,
+    name: str,
+    readers: list[Layer],
+    factor: Floats,
+    known: npt.NDArray[np.bool_],
+) -> Floats:
+    """The factors [O] of a layer, with what biases and readers say where multipliers are damaged."""
+    layer, graph = prepared.layer(name), artifact.graph
+    octaves = np.where(known, by_bias(layer, graph[name], graph, factor), np.nan)
+    shared = common(octaves)
+    factor, octaves = factor * 2**shared, octaves - shared
+    rescale(layer, readers, torch.from_numpy(factor).float())
+    doubted = known & (np.isnan(octaves) | (np.abs(octaves) > 0.5))
+    sure, read = known & ~doubted, np.full(len(factor), np.nan)
+    if 2 * sure.sum() <= len(sure):
+        return factor  # most of them cannot be damaged alike
+    reader = next((reader for reader in readers if not is_depthwise(reader)), readers[0])
+    integer = graph[reader.node.name]
+    if is_depthwise(reader):  # it reads one channel each, whose factor its multiplier has and its bias has not
+        ratio = _ratio(reader, integer, graph.values[source(integer)], graph.values[integer.name])
+        if len(ratio) == len(factor):
+            read = np.where(np.isnan(octaves), np.nan, whole(by_bias(reader, integer, graph, ratio), NEAR))
+    else:
+        codes, real = integer.tensors["weight"], reader.tensors()["weight"].detach().double().numpy()
+        read = by_columns(codes, real, weight_steps(codes[:, sure], real[:, sure], 1), doubted)
+    added = np.where(doubted, overruled(octaves, read), 0.0)
+    found: Floats = factor * 2**added
+    return found
 
 
 def _settle(prepared: PreparedModel, name: str, reader: Layer, unknown: npt.NDArray[np.bool_], factors: Floats) -> None:

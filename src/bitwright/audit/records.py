@@ -91,8 +91,9 @@ class Remedy:
 class Finding:
     """One thing that is wrong, or that costs most, with the remedies that were tried for it, best first.
 
-    `kind` is "names", "preprocess", "model", "weights", "dead_channel", "multiplier", "bias", "constant", "clipped", "saturated",
-    "few_bits" or "noisy"; `layer` is None where it is of the whole model. `is_fault` tells what ought not to be from what the recipe asked for.
+    `kind` is "names", "preprocess", "model", "weights", "dead_channel", "multiplier", "bias", "constant", "clipped",
+    "saturated", "few_bits" or "noisy"; `layer` is None where it is of the whole model. `is_fault` tells what ought not to be
+    from what the recipe asked for.
     """
 
     kind: str

@@ -22,8 +22,8 @@ EXPLAINED = 1.6
 EXPLAINED_IN_TURN = 6.5
 """How far a code may be where it makes up for the errors of those before it, as in `gptq`, or scales are fine-tuned."""
 ROW_FITS, LAYER_FITS = (1.1, 1.9), (1.1, 0.6)
-"""A stored step may be a + b / (greatest code) times what its codes ask for, or as much smaller: one row's, and the median of
-all; few bits tell it badly. In sound models of 2 to 8 bits it was at most 1.0 + 1.5 / (greatest code), and 1.0 + 0.4 / (...)."""
+"""A stored step may be a + b / (greatest code) times what its codes ask for, or as much smaller: one row's, and the median
+of all; few bits tell it badly. In sound models of 2 to 8 bits b was at most 1.5, and 0.4, with a = 1."""
 LOOSE = 1.5
 """Times that where codes make up for the errors of others, or scales are trained."""
 IN_TURN = {"gptq", "reconstruct", "finetune_scales", "bn_restat"}
@@ -67,20 +67,21 @@ class Weights:
     def misfits(self) -> npt.NDArray[np.bool_]:
         """The rows [O * groups] whose stored step is not what their codes ask for, neither by most weights nor by all.
 
-            step = sum w * code / sum code**2        least squares; besides the median that `step` has
+        step = sum w * code / sum code**2        least squares; besides the median that `step` has
         """
         rows = self.codes.reshape(len(self.step), -1).astype(np.float64)
         real, squares = self.real.reshape(rows.shape), (rows * rows).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             asked = [self.stored / self.step, self.stored * squares / (rows * real).sum(axis=1)]
-        said = (self.step > 0) & np.isfinite(asked).all(axis=0)
+        said: npt.NDArray[np.bool_] = (self.step > 0) & np.isfinite(np.stack(asked)).all(axis=0)
         if not said.any():
             return said
         greatest = SCHEMES[self.node.attrs["weights"]].hi
         row, layer = (self.loose * (a + b / greatest) for a, b in (ROW_FITS, LAYER_FITS))
         if all(_beyond(np.median(ratio[said]), layer) for ratio in asked):
             row = layer  # of all rows together the noise is small
-        found: npt.NDArray[np.bool_] = said & np.all([_beyond(ratio, row) for ratio in asked], axis=0)
+        far = np.stack([_beyond(ratio, row) for ratio in asked])
+        found: npt.NDArray[np.bool_] = said & far.all(axis=0)
         return found
 
     @property
