@@ -142,7 +142,7 @@ class _Both:
         )
 
     def _noise(self, integer: Node, layer: Layer, xs: list[Tensor], weights: Weights | None) -> Floats:
-        """The error of each channel [C], in units of its bias, by rounded weights and all in front of them; and one unit more."""
+        """The error of each channel [C], in units of its bias, by rounded weights and all in front; and one unit more."""
         assert weights is not None
         values = self.artifact.graph.values
         x, y = values[source(integer)], values[integer.name]

@@ -73,9 +73,9 @@ class Weights:
         real, squares = self.real.reshape(rows.shape), (rows * rows).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             asked = [self.stored / self.step, self.stored * squares / (rows * real).sum(axis=1)]
-        said: npt.NDArray[np.bool_] = (self.step > 0) & np.isfinite(np.stack(asked)).all(axis=0)
+        said = (self.step > 0) & np.isfinite(np.stack(asked)).all(axis=0)
         if not said.any():
-            return said
+            return np.zeros(len(said), bool)
         greatest = SCHEMES[self.node.attrs["weights"]].hi
         row, layer = (self.loose * (a + b / greatest) for a, b in (ROW_FITS, LAYER_FITS))
         if all(_beyond(np.median(ratio[said]), layer) for ratio in asked):
