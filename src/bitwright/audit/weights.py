@@ -100,7 +100,8 @@ class Weights:
     @property
     def damaged(self) -> npt.NDArray[np.bool_]:
         """The rows [O * groups] with codes that are further off than any correction explains."""
-        found: npt.NDArray[np.bool_] = (self._off()[1] > self.explained).reshape(len(self.step), -1).any(axis=1)
+        furthest: Floats = self._off()[1].reshape(len(self.step), -1).max(axis=1)
+        found: npt.NDArray[np.bool_] = furthest > self.explained
         return found
 
     def _off(self) -> tuple[Floats, Floats]:
