@@ -106,6 +106,7 @@ class KernelStep : public Step {
     units = kernel_->units(params);
     if (kernel_->scratch_bytes) scratch_bytes = kernel_->scratch_bytes(params);
     if constexpr (requires { params.weights; }) {
+      if (!kernel_->pack) return;
       packed_ = AlignedBytes(kernel_->packed_bytes(params));
       kernel_->pack(params, weights, packed_.data());
       params.weights = packed_.data();

@@ -16,12 +16,12 @@ bool is_bitwise(const Tensor& weight) {
 int planes_of(const Value& value) { return value.max_code == 1 ? 1 : 2; }
 
 // Whether counting bits is faster than multiplying bytes. With many pixels, AMX multiplies more bytes than VPOPCNTD counts
-// bits.
+// bits; and with VNNI, bytes are faster than two planes that are counted without VPOPCNTD.
 bool is_faster(const Value& in, const Value& out, Features features) {
   bool one_pixel = extent(out).h * extent(out).w == 1;
   if (has(features, kAmxInt8) && !one_pixel) return false;
-  if (has(features, kAvx512Vnni)) return has(features, kAvx512Vpopcntdq);
-  return !has(features, kAvxVnni) || planes_of(in) == 1;
+  bool multiplies_bytes = (features & (kAvxVnni | kAvx512Vnni)) && !has(features, kAvx512Vpopcntdq);
+  return !multiplies_bytes || planes_of(in) == 1;
 }
 
 bool runs_on_planes(const Graph& graph, const Layer& layer, Features features) {

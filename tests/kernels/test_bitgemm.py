@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitwright.engine.native import make_plan
+from bitwright.engine.native import chosen_kernels, make_plan
 from bitwright.engine.reference import Reference
 from tests.kernels.agreement import assert_agreement, available, forced
 from tests.kernels.random_graph import RandomGraph
@@ -35,7 +35,12 @@ SCHEMES = [
     ("uint2", "ternary"),
     ("bit", "bit"),
 ]
-KERNEL = {"scalar": "bitgemm", "avx2": "bitgemm, VPSHUFB", "avx512vnni": "bitgemm, VPOPCNTD"}
+KERNEL = {
+    "scalar": "bitgemm",
+    "avx2": "bitgemm, VPSHUFB",
+    "avx512vnni_novbmi": "bitgemm, VPSHUFB and VPDPBUSD",
+    "avx512vnni": "bitgemm, VPOPCNTD",
+}
 
 
 def kernels(graph: RandomGraph) -> list[str]:
@@ -63,6 +68,18 @@ def test_bits_are_counted(isa: str) -> None:
     with forced(isa):
         assert kernels(graph).count(KERNEL[isa]) == 2
         assert sum(name.startswith("bitpack") for name in kernels(graph)) == 1, "between them the bits stay bits"
+
+
+@pytest.mark.parametrize(
+    ("isa", "counts"), [("avx2", True), ("avxvnni", False), ("avx512vnni_novbmi", False), ("avx512vnni", True)]
+)
+def test_two_planes_are_counted_where_that_is_faster(isa: str, counts: bool) -> None:
+    graph = RandomGraph((3, 8, 8))
+    x = graph.conv2d("input", 64, 3, scheme="uint2")
+    graph.dequantize(graph.conv2d(x, 20, 3, weights="binary"))
+    needs = {"avx2": [], "avxvnni": ["avxvnni"], "avx512vnni_novbmi": ["avx512", "avx512vnni"]}
+    features = ["avx2", *needs.get(isa, ["avx512", "avx512vnni", "avx512vbmi", "avx512vpopcntdq"])]
+    assert any(kernel.startswith("bitgemm") for _, _, kernel, _ in chosen_kernels(graph.build(), features)) == counts
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

@@ -11,7 +11,8 @@ constexpr int kImageLanes = 4;  // of a pixel of the image
 struct TableParams {
   Map in, out;
   const uint8_t* table;
-  bool per_channel;  // table is [C][256]
+  bool per_channel;     // table is [C][256]
+  const void* weights;  // what `pack` wrote: the tables as the kernel wants them
 };
 
 // Units are output rows.

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/target.h"
+#include "kernels/unrolled.h"
 
 namespace bitwright {
 inline namespace BITWRIGHT_TARGET {
@@ -15,7 +16,7 @@ inline namespace BITWRIGHT_TARGET {
 class Table256 {
  public:
   // For codes up to `highest`; null is no table.
-  Table256(const uint8_t* table, int highest = 255) : rows_(table ? highest / kRow + 1 : 0) {
+  Table256(const uint8_t* table = nullptr, int highest = 255) : rows_(table ? highest / kRow + 1 : 0) {
     for (int row = 0; row < rows_; ++row) {
       __m128i codes = load(table + kRow * row);
       if (row % kHalf) codes = _mm_xor_si128(codes, load(table + kRow * (row - 1)));
@@ -27,6 +28,17 @@ class Table256 {
     __m256i found[] = {codes};
     look_up(found);
     return found[0];
+  }
+
+  // In a table of all 256 codes, whose rows need not be counted.
+  BITWRIGHT_INLINE __m256i look_up_any(__m256i codes) const {
+    __m256i found = _mm256_setzero_si256(), at = codes;
+    unrolled<2 * kHalf>([&](auto row) BITWRIGHT_INLINE {
+      if constexpr (row == kHalf) at = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
+      found = _mm256_xor_si256(found, _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(load(differences_ + kRow * row)), at));
+      at = _mm256_subs_epi8(at, _mm256_set1_epi8(kRow));
+    });
+    return found;
   }
 
   explicit operator bool() const { return rows_ > 0; }
@@ -86,6 +98,11 @@ struct Vec256 {
   static Bytes splat(float code) { return _mm256_set1_epi8(static_cast<char>(static_cast<int>(code))); }
   static Bytes min(Bytes a, Bytes b) { return _mm256_min_epu8(a, b); }
   static Bytes max(Bytes a, Bytes b) { return _mm256_max_epu8(a, b); }
+  // Bytes of each 16 by their numbers in it.
+  static Bytes shuffled(Bytes codes, Bytes numbers) { return _mm256_shuffle_epi8(codes, numbers); }
+  // Of each 16 bytes the lower half, or the upper one, of `a` and of `b` by turns.
+  static Bytes mixed_low(Bytes a, Bytes b) { return _mm256_unpacklo_epi8(a, b); }
+  static Bytes mixed_high(Bytes a, Bytes b) { return _mm256_unpackhi_epi8(a, b); }
   static void store(Bytes codes, uint8_t* out, int count) {
     if (count >= kBytes) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), codes);
     store_lanes(_mm256_castsi256_si128(codes), out, count);

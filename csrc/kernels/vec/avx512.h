@@ -17,9 +17,11 @@ struct Table512 {
   __m512i quarter[4];
 
   // Null is a table that must not be looked up in. All codes may occur, so the highest does not matter.
-  explicit Table512(const uint8_t* table, int /*highest*/ = 255) {
+  Table512(const uint8_t* table = nullptr, int /*highest*/ = 255) {
     for (int i = 0; i < 4; ++i) quarter[i] = table ? _mm512_loadu_si512(table + 64 * i) : _mm512_setzero_si512();
   }
+
+  __m512i look_up_any(__m512i codes) const { return look_up(codes); }
 
 #ifdef __AVX512VBMI__
   __m512i look_up(__m512i codes) const {
@@ -86,6 +88,11 @@ struct Vec512 {
   static Bytes splat(float code) { return _mm512_set1_epi8(static_cast<char>(static_cast<int>(code))); }
   static Bytes min(Bytes a, Bytes b) { return _mm512_min_epu8(a, b); }
   static Bytes max(Bytes a, Bytes b) { return _mm512_max_epu8(a, b); }
+  // Bytes of each 16 by their numbers in it.
+  static Bytes shuffled(Bytes codes, Bytes numbers) { return _mm512_shuffle_epi8(codes, numbers); }
+  // Of each 16 bytes the lower half, or the upper one, of `a` and of `b` by turns.
+  static Bytes mixed_low(Bytes a, Bytes b) { return _mm512_unpacklo_epi8(a, b); }
+  static Bytes mixed_high(Bytes a, Bytes b) { return _mm512_unpackhi_epi8(a, b); }
   static void store(Bytes codes, uint8_t* out, int count) { _mm512_mask_storeu_epi8(out, first_lanes(count), codes); }
 
   // The parts of a vector, 64 / kParts codes each, to different places; `count` of each.
