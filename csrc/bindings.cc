@@ -68,11 +68,12 @@ Node node_of(nb::tuple t, std::vector<Array>& arrays) {
   return node;
 }
 
-Graph graph_of(nb::list values, nb::list nodes, const std::vector<int>& outputs, std::vector<Array>& arrays) {
+Graph graph_of(nb::list values, nb::list nodes, const std::vector<int>& inputs, const std::vector<int>& outputs,
+               std::vector<Array>& arrays) {
   Graph graph;
   for (nb::handle v : values) graph.values.push_back(value_of(nb::cast<nb::tuple>(v)));
   for (nb::handle n : nodes) graph.nodes.push_back(node_of(nb::cast<nb::tuple>(n), arrays));
-  graph.outputs = outputs;
+  graph.inputs = inputs, graph.outputs = outputs;
   return graph;
 }
 
@@ -88,19 +89,19 @@ std::optional<Encoder> encoder_of(nb::object given) {
   return encoder;
 }
 
-Plan* make_plan(nb::list values, nb::list nodes, const std::vector<int>& outputs, int threads, bool keep_values,
-                const std::string& isa, nb::object encoder) {
+Plan* make_plan(nb::list values, nb::list nodes, const std::vector<int>& inputs, const std::vector<int>& outputs, int threads,
+                bool keep_values, const std::string& isa, nb::object encoder) {
   std::vector<Array> arrays;
-  Graph graph = graph_of(values, nodes, outputs, arrays);
+  Graph graph = graph_of(values, nodes, inputs, outputs, arrays);
   graph.encoder = encoder_of(encoder);
   return without_gil([&] { return new Plan(std::move(graph), allowed_features(isa), threads, keep_values); });
 }
 
 // The kernels that a machine with these features would run, one tuple a step: name, op, kernel, instruction set.
-nb::list chosen_kernels(nb::list values, nb::list nodes, const std::vector<int>& outputs,
+nb::list chosen_kernels(nb::list values, nb::list nodes, const std::vector<int>& inputs, const std::vector<int>& outputs,
                         const std::vector<std::string>& features) {
   std::vector<Array> arrays;
-  Graph graph = graph_of(values, nodes, outputs, arrays);
+  Graph graph = graph_of(values, nodes, inputs, outputs, arrays);
   check(graph);
   ThreadPool pool(1);
   Lowered lowered = lower(graph, features_named(features), false, pool);
@@ -118,7 +119,7 @@ nb::list kernels() {
 }
 
 void expect_images(const Plan& plan, const Images& images) {
-  const auto& shape = plan.graph().values[0].shape;
+  const auto& shape = plan.image().shape;
   if (shape.size() != 3 || static_cast<int>(images.shape(1)) != shape[1] || static_cast<int>(images.shape(2)) != shape[2] ||
       static_cast<int>(images.shape(3)) != plan.graph().pixel_channels())
     throw std::invalid_argument("the images do not have the shape of the graph's input");
@@ -229,7 +230,8 @@ NB_MODULE(_native, m) {
       "chosen_isa", [](const std::string& isa) { return isa_within(allowed_features(isa)); }, nb::arg("isa") = "",
       "`isa`, or what BITWRIGHT_ISA says, or the largest set that this machine has");
   m.def("kernels", &kernels);
-  m.def("chosen_kernels", &chosen_kernels, nb::arg("values"), nb::arg("nodes"), nb::arg("outputs"), nb::arg("features"));
+  m.def("chosen_kernels", &chosen_kernels, nb::arg("values"), nb::arg("nodes"), nb::arg("inputs"), nb::arg("outputs"),
+        nb::arg("features"));
   m.def("available_threads", &available_threads);
   m.def(
       "measured_peak",
@@ -264,8 +266,8 @@ NB_MODULE(_native, m) {
       "pixels"_a.noconvert(), "new_height"_a, "new_width"_a, "filter"_a, "top"_a, "left"_a, "height"_a, "width"_a,
       "Pillow's resize of RGB pixels [h, w, 3], and the area of it that begins at (top, left)");
   nb::class_<Plan>(m, "Plan")
-      .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("outputs"), nb::arg("threads") = 0,
-           nb::arg("keep_values") = false, nb::arg("isa") = "", nb::arg("encoder") = nb::none())
+      .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("inputs"), nb::arg("outputs"),
+           nb::arg("threads") = 0, nb::arg("keep_values") = false, nb::arg("isa") = "", nb::arg("encoder") = nb::none())
       .def("run", &run, nb::arg("images"))
       .def("values", &values, nb::arg("image"))
       .def("time_steps", &time_steps, nb::arg("image"))

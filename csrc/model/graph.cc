@@ -8,7 +8,7 @@ namespace {
 
 constexpr int64_t kMostElements = int64_t{1} << 28;
 
-void check_value(const Value& v, int index) {
+void check_value(const Value& v, int index, bool is_image) {
   auto expect = [&](bool holds, const char* what) {
     if (!holds) throw std::invalid_argument("value " + std::to_string(index) + ": " + what);
   };
@@ -21,8 +21,8 @@ void check_value(const Value& v, int index) {
   expect(v.channel >= 0 && v.channel < static_cast<int>(v.shape.size()), "it has no such axis of channels");
   if (v.is_float) return;
   expect(v.max_code >= 1 && v.max_code <= 255, "expected codes of 1 to 8 bits");
-  expect(v.step == 1 || (v.step == 2 && v.max_code == 1 && index > 0), "expected a step of 1, or of 2 between two codes");
-  expect(v.zero_points.size() == 1 || (index == 0 && static_cast<int>(v.zero_points.size()) == v.channels()),
+  expect(v.step == 1 || (v.step == 2 && v.max_code == 1 && !is_image), "expected a step of 1, or of 2 between two codes");
+  expect(v.zero_points.size() == 1 || (is_image && static_cast<int>(v.zero_points.size()) == v.channels()),
          "wrong number of zero points");
   for (int zp : v.zero_points) expect(v.step == 1 ? zp >= 0 && zp <= v.max_code : zp == 1, "a zero point is out of range");
 }
@@ -40,12 +40,13 @@ void check_values(const Graph& graph) {
   bool all_known =
       !graph.values.empty() && !graph.outputs.empty() && std::all_of(graph.outputs.begin(), graph.outputs.end(), known);
   if (!all_known) throw std::invalid_argument("the graph has no such output");
-  for (size_t i = 0; i < graph.values.size(); ++i) check_value(graph.values[i], static_cast<int>(i));
-  if (graph.values[0].shape.size() != 3 || graph.values[0].channel != 0)
-    throw std::invalid_argument("expected an image of C, H, W");
-  if (graph.values[0].is_float) throw std::invalid_argument("the image is float32, expected codes");
+  if (graph.inputs.size() != 1 || !known(graph.inputs[0])) throw std::invalid_argument("expected one input, the image");
+  for (int i = 0; i < static_cast<int>(graph.values.size()); ++i) check_value(graph.values[i], i, i == graph.image());
+  const Value& image = graph.values[graph.image()];
+  if (image.shape.size() != 3 || image.channel != 0) throw std::invalid_argument("expected an image of C, H, W");
+  if (image.is_float) throw std::invalid_argument("the image is float32, expected codes");
   std::vector<bool> written(graph.values.size(), false);
-  written[0] = true;
+  written[graph.image()] = true;
   for (const Node& node : graph.nodes) {
     for (int input : node.inputs)
       if (!known(input) || !written[input])

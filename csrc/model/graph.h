@@ -54,22 +54,24 @@ struct Node {
   std::map<std::string, Tensor> tensors;
 };
 
-// How the pixels that a caller gives become the bits of value 0; see docs/arithmetic.md, "The image as bits".
+// How the pixels that a caller gives become the bits of the image; see docs/arithmetic.md, "The image as bits".
 struct Encoder {
   std::string name;            // "levels", by the table; "dither" or "otsu"
   int planes = 1;              // of each channel of pixels
   std::vector<uint8_t> table;  // of levels: [256][planes], 0 and 1
 };
 
-// Value 0 is the image, or its bits where there is an encoder. Nodes are in topological order and each writes a value of its
-// own.
+// Nodes are in topological order and each writes a value of its own. `inputs` are the values that no node writes. A plan runs
+// graphs of one input: the image, or its bits where there is an encoder.
 struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;
+  std::vector<int> inputs;   // one
   std::vector<int> outputs;  // at least one
   std::optional<Encoder> encoder = {};
 
-  int pixel_channels() const { return values[0].channels() / (encoder ? encoder->planes : 1); }
+  int image() const { return inputs[0]; }
+  int pixel_channels() const { return values[image()].channels() / (encoder ? encoder->planes : 1); }
 };
 
 // Throws std::invalid_argument unless values are as docs/arithmetic.md says, nodes read what is written before, and each

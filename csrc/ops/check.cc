@@ -85,7 +85,7 @@ void NodeCheck::residual(size_t i) const {
 
 void check(const Graph& graph) {
   check_values(graph);
-  if (graph.encoder) check_encoder(*graph.encoder, graph.values[0]);
+  if (graph.encoder) check_encoder(*graph.encoder, graph.values[graph.image()]);
   for (const Node& node : graph.nodes) {
     const Op& op = op_of(node);
     NodeCheck of_node(graph, node);

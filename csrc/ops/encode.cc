@@ -12,10 +12,11 @@ namespace {
 
 class EncodeStep : public Step {
  public:
-  EncodeStep(const Layout& layout, int planes) : map(layout.place(0).map), planes(planes), channels(map.c / planes) {
+  EncodeStep(const Layout& layout, int image, int planes)
+      : map(layout.place(image).map), planes(planes), channels(map.c / planes) {
     name = "image", op = "encode";
     bytes = static_cast<int64_t>(map.h) * map.w * (channels + map.c);
-    operands = {{Role::output, 0}};
+    operands = {{Role::output, image}};
   }
 
  protected:
@@ -38,8 +39,8 @@ class EncodeStep : public Step {
 template <int kWidth>
 class LevelsStep : public EncodeStep {
  public:
-  LevelsStep(const Layout& layout, const Encoder& encoder)
-      : EncodeStep(layout, encoder.planes), stride_((planes + kWidth - 1) / kWidth * kWidth), table_(256 * stride_) {
+  LevelsStep(const Layout& layout, int image, const Encoder& encoder)
+      : EncodeStep(layout, image, encoder.planes), stride_((planes + kWidth - 1) / kWidth * kWidth), table_(256 * stride_) {
     kernel = "encode, a table of 256 levels";
     units = map.h;
     for (int level = 0; level < 256; ++level)
@@ -71,7 +72,7 @@ class LevelsStep : public EncodeStep {
 // that have been given to it so far. As in Pillow, sums are divided towards zero.
 class DitherStep : public EncodeStep {
  public:
-  DitherStep(const Layout& layout, const Encoder& encoder) : EncodeStep(layout, encoder.planes) {
+  DitherStep(const Layout& layout, int image, const Encoder& encoder) : EncodeStep(layout, image, encoder.planes) {
     kernel = "encode, error diffusion";
     units = channels;
     scratch_bytes = 2 * (map.w + 2) * sizeof(int);
@@ -104,7 +105,7 @@ class DitherStep : public EncodeStep {
 // A threshold for each channel of the picture, the one with the greatest variance between its two sides.
 class OtsuStep : public EncodeStep {
  public:
-  OtsuStep(const Layout& layout, const Encoder& encoder) : EncodeStep(layout, encoder.planes) {
+  OtsuStep(const Layout& layout, int image, const Encoder& encoder) : EncodeStep(layout, image, encoder.planes) {
     kernel = "encode, Otsu's threshold";
     units = channels;
   }
@@ -140,21 +141,21 @@ class OtsuStep : public EncodeStep {
   }
 };
 
-std::unique_ptr<Step> make_levels(const Layout& layout, const Encoder& encoder) {
-  if (encoder.planes <= 4) return std::make_unique<LevelsStep<4>>(layout, encoder);
-  if (encoder.planes <= 8) return std::make_unique<LevelsStep<8>>(layout, encoder);
-  return std::make_unique<LevelsStep<16>>(layout, encoder);
+std::unique_ptr<Step> make_levels(const Layout& layout, int image, const Encoder& encoder) {
+  if (encoder.planes <= 4) return std::make_unique<LevelsStep<4>>(layout, image, encoder);
+  if (encoder.planes <= 8) return std::make_unique<LevelsStep<8>>(layout, image, encoder);
+  return std::make_unique<LevelsStep<16>>(layout, image, encoder);
 }
 
 template <class T>
-std::unique_ptr<Step> make_step(const Layout& layout, const Encoder& encoder) {
-  return std::make_unique<T>(layout, encoder);
+std::unique_ptr<Step> make_step(const Layout& layout, int image, const Encoder& encoder) {
+  return std::make_unique<T>(layout, image, encoder);
 }
 
 struct Row {
   const char* name;
   bool has_table;
-  std::unique_ptr<Step> (*make)(const Layout&, const Encoder&);
+  std::unique_ptr<Step> (*make)(const Layout&, int image, const Encoder&);
 };
 
 constexpr Row kEncoders[] = {
@@ -183,8 +184,8 @@ void check_encoder(const Encoder& encoder, const Value& bits) {
   for (uint8_t bit : encoder.table) expect(bit <= 1, "the table holds something else than bits");
 }
 
-std::unique_ptr<Step> make_encoded(const Layout& layout, const Encoder& encoder) {
-  return row_of(encoder).make(layout, encoder);
+std::unique_ptr<Step> make_encoded(const Layout& layout, int image, const Encoder& encoder) {
+  return row_of(encoder).make(layout, image, encoder);
 }
 
 }  // namespace bitwright

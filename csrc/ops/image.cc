@@ -22,13 +22,13 @@ class ImageStep : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> make_image(const Layout& layout) {
+std::unique_ptr<Step> make_image(const Layout& layout, int image) {
   auto step = std::make_unique<ImageStep>();
   step->name = step->op = "image", step->kernel = "copy";
-  step->map = layout.place(0).map;
+  step->map = layout.place(image).map;
   step->units = step->map.h;
   step->bytes = 2 * static_cast<int64_t>(step->map.h) * step->map.w * step->map.c;
-  step->operands = {{Role::output, 0}};
+  step->operands = {{Role::output, image}};
   return step;
 }
 

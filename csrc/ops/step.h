@@ -56,10 +56,10 @@ Steps one_step(std::unique_ptr<T> step) {
 }
 
 // Copies the user's image, C bytes a pixel without gaps, to where the graph reads it.
-std::unique_ptr<Step> make_image(const Layout&);
+std::unique_ptr<Step> make_image(const Layout&, int image);
 
 // Makes bits of the user's image where the graph reads them.
-std::unique_ptr<Step> make_encoded(const Layout&, const Encoder&);
+std::unique_ptr<Step> make_encoded(const Layout&, int image, const Encoder&);
 
 // Throws std::invalid_argument unless the encoder is known and gives the graph's image, which is `bits`.
 void check_encoder(const Encoder&, const Value& bits);

@@ -37,7 +37,7 @@ class Lowering {
       for (const Layer& layer : layers_) {
         if (layer.view) continue;
         for (const Part& part : parts_of(graph_, layer))
-          if ((part.part == layer.output) == cuts && part.part != 0) f(part);
+          if ((part.part == layer.output) == cuts && part.part != graph_.image()) f(part);
       }
   }
 
@@ -90,21 +90,22 @@ class Lowering {
 
   void place_values() {
     int step = 0;
-    layout_.used(0, step++);
+    layout_.used(graph_.image(), step++);
     for (const Layer& layer : layers_) {
       for (int input : inputs_of(layer)) layout_.used(input, step);
       if (layer.pool) layout_.used(layer.pool->output, step);
       layout_.used(layer.output, step++);
       if (keep_values_) layout_.keep(layer.output);
     }
-    if (keep_values_) layout_.keep(0);
+    if (keep_values_) layout_.keep(graph_.image());
     for (int output : graph_.outputs) layout_.keep(output);
     layout_.arrange();
   }
 
   Steps make_steps() {
     Steps steps;
-    steps.push_back(graph_.encoder ? make_encoded(layout_, *graph_.encoder) : make_image(layout_));
+    steps.push_back(graph_.encoder ? make_encoded(layout_, graph_.image(), *graph_.encoder)
+                                   : make_image(layout_, graph_.image()));
     for (auto& of_layer : make_layers())
       for (auto& step : of_layer) steps.push_back(std::move(step));
     std::vector<bool> filled(graph_.values.size(), false);

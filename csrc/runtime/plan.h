@@ -37,7 +37,8 @@ class Plan {
   size_t contexts() const { return contexts_.here().made(); }  // how many have been made; their number is bounded
   Features features() const { return features_; }
   size_t arena_bytes() const { return lowered_.layout.arena_bytes(); }
-  int64_t image_bytes() const { return graph_.values[0].count() / graph_.values[0].channels() * graph_.pixel_channels(); }
+  const Value& image() const { return graph_.values[graph_.image()]; }
+  int64_t image_bytes() const { return image().count() / image().channels() * graph_.pixel_channels(); }
   int64_t output_bytes() const;
 
  private:

@@ -5,22 +5,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bitwright import _native
 from bitwright.engine.native import _description
+from bitwright.engine.reference import Reference
 from tests.kernels.random_graph import RandomGraph
 
 CSRC = Path(__file__).parents[2] / "csrc"
 
 
-def described(op: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[int]]:
+def described(op: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[int], list[int]]:
     """A graph of a convolution and a batch norm, which is called `op`."""
     graph = RandomGraph((3, 5, 7))
     graph.dequantize(graph.batch_norm(graph.conv2d("input", 8, 3)))
-    values, nodes, outputs = _description(graph.build())
+    values, nodes, inputs, outputs = _description(graph.build())
     nodes[1] = (nodes[1][0], op, *nodes[1][2:])
-    return values, nodes, outputs
+    return values, nodes, inputs, outputs
 
 
 def rows() -> list[str]:
@@ -52,10 +54,10 @@ def test_an_op_without_a_row_is_refused(op: str) -> None:
 @pytest.mark.parametrize("op", rows())
 def test_every_row_checks_its_nodes(op: str) -> None:
     """No row takes a node of another op that has none of its attributes and tensors: something asks for them."""
-    values, nodes, outputs = described(op)
+    values, nodes, inputs, outputs = described(op)
     nodes[1] = (*nodes[1][:2], [], *nodes[1][3:4], {}, {})
     with pytest.raises(ValueError, match=re.escape(f"({op}): ") + "(?!unknown op)"):
-        _native.Plan(values, nodes, outputs, 1)
+        _native.Plan(values, nodes, inputs, outputs, 1)
 
 
 def other_sources() -> Iterator[Path]:
@@ -72,3 +74,24 @@ def test_no_op_is_named_outside_its_room(path: Path) -> None:
         "expected a trait of csrc/ops/op.h in place of an op's name"
     )
     assert not re.search(r"\bop\s*[!=]=", path.read_text())
+
+
+@pytest.mark.parametrize("keep_values", [False, True])
+def test_the_image_may_have_any_number(keep_values: bool) -> None:
+    """The graph says which of its values it is."""
+    graph = RandomGraph((3, 5, 7))
+    x = graph.conv2d("input", 8, 3)
+    graph.dequantize(graph.add(x, graph.moved("permute", x, dims=(0, 1, 2))))
+    built, images = graph.build(), graph.images(2)
+    values, nodes, inputs, outputs = _description(built)
+    last = len(values) - 1
+    turned = [(*node[:2], [last - i for i in node[2]], last - node[3], *node[4:]) for node in nodes]
+    plan = _native.Plan(values[::-1], turned, [last - i for i in inputs], [last - i for i in outputs], 1, keep_values)
+    assert np.asarray(plan.run(images)).tobytes() == Reference(built).run(images).tobytes()
+
+
+@pytest.mark.parametrize("inputs", [[], [0, 1], [7], [-1]])
+def test_other_inputs_than_one_image_are_refused(inputs: list[int]) -> None:
+    values, nodes, _, outputs = described("batch_norm")
+    with pytest.raises(ValueError, match="expected one input, the image"):
+        _native.Plan(values, nodes, inputs, outputs, 1)

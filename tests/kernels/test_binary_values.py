@@ -92,7 +92,7 @@ def test_other_steps_are_refused(value: tuple[Any, ...], message: str) -> None:
     table = np.zeros(256, np.uint8)
     node: tuple[Any, ...] = ("it", "table", [0], 1, {}, {"table": table})
     with pytest.raises(ValueError, match=message):
-        _native.Plan([image, value], [node], [1], 1, False)
+        _native.Plan([image, value], [node], [0], [1], 1, False)
 
 
 def test_padding_binary_values_is_refused() -> None:

@@ -9,12 +9,9 @@
 // takes in a row.
 #include "kernels/attention/attention.h"
 
-#include "kernels/epilogue_scalar.h"
-#include "kernels/target.h"
+#include "kernels/every_target.h"
 #ifdef __AVX2__
 #include "kernels/attention/panels.h"
-#else
-#include "kernels/rows.h"
 #endif
 
 namespace bitwright {
@@ -23,8 +20,6 @@ namespace {
 constexpr int kUnitQueries = 32;
 
 int tokens(const Map& map) { return map.h * map.w; }
-ptrdiff_t offset(const Map& map, int token) { return token / map.w * map.row + token % map.w * map.pixel; }
-
 int blocks(const AttentionParams& p) { return (tokens(p.in) + kUnitQueries - 1) / kUnitQueries; }
 int units(const AttentionParams& p) { return p.heads * blocks(p); }
 
@@ -223,19 +218,10 @@ void run(const AttentionParams& p, const Buffers& at, int begin, int end) {
 
 const Kernel<AttentionParams> BITWRIGHT_KERNEL(attention) = {units, nullptr, nullptr, scratch_bytes, run};
 
-#ifndef __AVX2__
-
-KernelTable<AttentionParams> attention_kernels() {
-  static constexpr KernelRow<AttentionParams> rows[] = {
-#define ROW(symbol, name, needs, accepts) {name, needs, accepts, &symbol},
-#include "kernels/attention/rows.inc"
-#undef ROW
-  };
-  return rows;
-}
-
-const Family attention_family("attention", attention_kernels());
-
-#endif
-
 }  // namespace bitwright
+
+#ifndef __AVX2__
+#define FAMILY attention
+#define PARAMS AttentionParams
+#include "kernels/family.inc"
+#endif

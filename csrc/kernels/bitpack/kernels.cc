@@ -8,16 +8,8 @@ namespace {
 bool has_one_table(const BitpackParams& p) { return p.thresholds || !p.per_channel; }
 
 }  // namespace
-
-KernelTable<BitpackParams> bitpack_kernels() {
-  static constexpr KernelRow<BitpackParams> rows[] = {
-#define ROW(symbol, name, needs, accepts) {name, needs, accepts, &symbol},
-#include "kernels/bitpack/rows.inc"
-#undef ROW
-  };
-  return rows;
-}
-
-const Family bitpack_family("bitpack", bitpack_kernels());
-
 }  // namespace bitwright
+
+#define FAMILY bitpack
+#define PARAMS BitpackParams
+#include "kernels/family.inc"

@@ -17,16 +17,8 @@ bool is_dense(const DepthwiseParams& p) { return p.window.dilation_w == 1 && p.w
 bool has_few_taps(const DepthwiseParams& p) { return p.window.kh * p.window.kw <= kMostDepthwiseTaps; }
 
 }  // namespace
-
-KernelTable<DepthwiseParams> depthwise_kernels() {
-  static constexpr KernelRow<DepthwiseParams> rows[] = {
-#define ROW(symbol, name, needs, accepts) {name, needs, accepts, &symbol},
-#include "kernels/depthwise/rows.inc"
-#undef ROW
-  };
-  return rows;
-}
-
-const Family depthwise_family("depthwise", depthwise_kernels());
-
 }  // namespace bitwright
+
+#define FAMILY depthwise
+#define PARAMS DepthwiseParams
+#include "kernels/family.inc"

@@ -13,16 +13,8 @@ bool fills_tiles(const IgemmParams& p) {
 bool is_one_pixel(const IgemmParams& p) { return p.out.h * p.out.w == 1; }
 
 }  // namespace
-
-KernelTable<IgemmParams> igemm_kernels() {
-  static constexpr KernelRow<IgemmParams> rows[] = {
-#define ROW(symbol, name, needs, accepts) {name, needs, accepts, &symbol},
-#include "kernels/igemm/rows.inc"
-#undef ROW
-  };
-  return rows;
-}
-
-const Family igemm_family("igemm", igemm_kernels());
-
 }  // namespace bitwright
+
+#define FAMILY igemm
+#define PARAMS IgemmParams
+#include "kernels/family.inc"

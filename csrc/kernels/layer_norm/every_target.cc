@@ -3,19 +3,11 @@
 //
 //   x  = rint(sum of m * (code - zp) over the summands, in float32, in order)      where there are several
 //   S1 = sum x,  S2 = sum x^2        first pass
-//   V  = n * S2 - S1^2               int64
-//   r  = f32(1 / sqrt(f64(V) + e))
+//   r  = reciprocal_deviation(n, S1, S2, e)
 //   t  = f32(n * x - S1) * r;  t = t * m[c];  t = t + b[c]        second pass
 #include "kernels/layer_norm/layer_norm.h"
 
-#include "kernels/epilogue_scalar.h"
-#include "kernels/target.h"
-#ifdef __AVX2__
-#include "kernels/unrolled.h"
-#include "kernels/vec/vec.h"
-#else
-#include "kernels/rows.h"
-#endif
+#include "kernels/every_target.h"
 
 namespace bitwright {
 namespace {
@@ -24,15 +16,11 @@ int units(const LayerNormParams& p) { return p.in.h * p.in.w; }
 
 // What the second pass needs of a pixel.
 struct Moments {
-  Moments(const LayerNormParams& p, int64_t s1, int64_t s2) : sum(static_cast<int32_t>(s1)) {
-    double variance = static_cast<double>(p.in.c * s2 - s1 * s1);
-    r = static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(p.e)));
-  }
+  Moments(const LayerNormParams& p, int64_t s1, int64_t s2)
+      : sum(static_cast<int32_t>(s1)), r(reciprocal_deviation(p.in.c, s1, s2, p.e)) {}
   int32_t sum;
   float r;
 };
-
-ptrdiff_t offset(const Map& map, int pixel) { return pixel / map.w * map.row + pixel % map.w * map.pixel; }
 
 // The numbers of a pixel that is a sum, in a thread's scratch memory.
 size_t scratch_bytes(const LayerNormParams& p) { return p.count ? 4 * static_cast<size_t>((p.in.c + 63) / 64 * 64) : 0; }
@@ -162,27 +150,16 @@ void run(const LayerNormParams& p, const Buffers& at, int begin, int end) {
   }
 }
 
-bool makes_codes(const LayerNormParams& p) { return !p.epilogue.to_float; }
-
 #endif
 
 }  // namespace
 
 const Kernel<LayerNormParams> BITWRIGHT_KERNEL(layer_norm) = {units, nullptr, nullptr, scratch_bytes, run};
 
-#ifndef __AVX2__
-
-KernelTable<LayerNormParams> layer_norm_kernels() {
-  static constexpr KernelRow<LayerNormParams> rows[] = {
-#define ROW(symbol, name, needs, accepts) {name, needs, accepts, &symbol},
-#include "kernels/layer_norm/rows.inc"
-#undef ROW
-  };
-  return rows;
-}
-
-const Family layer_norm_family("layer_norm", layer_norm_kernels());
-
-#endif
-
 }  // namespace bitwright
+
+#ifndef __AVX2__
+#define FAMILY layer_norm
+#define PARAMS LayerNormParams
+#include "kernels/family.inc"
+#endif

@@ -28,16 +28,8 @@ bool is_woven(const MoveParams& p) {
 bool is_fill(const MoveParams& p) { return p.fills && p.dims[p.rank - 1].out == 1; }
 
 }  // namespace
-
-KernelTable<MoveParams> move_kernels() {
-  static constexpr KernelRow<MoveParams> rows[] = {
-#define ROW(symbol, name, needs, accepts) {name, needs, accepts, &symbol},
-#include "kernels/move/rows.inc"
-#undef ROW
-  };
-  return rows;
-}
-
-const Family move_family("move", move_kernels());
-
 }  // namespace bitwright
+
+#define FAMILY move
+#define PARAMS MoveParams
+#include "kernels/family.inc"

@@ -2,18 +2,11 @@
 // (zero points cancel), over the n numbers of a group of an image:
 //
 //   R1 = sum x,  R2 = sum x^2        per channel, then per group        first pass over the block's pixels
-//   V  = n * R2 - R1^2               int64
-//   r  = f32(1 / sqrt(f64(V) + e))
+//   r  = reciprocal_deviation(n, R1, R2, e)
 //   t  = f32(n * x - R1) * r;  t = t * m[c];  t = t + b[c]              second pass
 #include "kernels/norm/norm.h"
 
-#include "kernels/epilogue_scalar.h"
-#include "kernels/target.h"
-#ifdef __AVX2__
-#include "kernels/vec/blocks.h"
-#else
-#include "kernels/rows.h"
-#endif
+#include "kernels/every_target.h"
 
 namespace bitwright {
 namespace {
@@ -39,11 +32,8 @@ struct Channels {
     for (int c = 0; c < last - first; c += p.group) {
       int64_t r1 = 0, r2 = 0;
       for (int i = c; i < c + p.group; ++i) r1 += sums[i], r2 += squares[i];
-      double variance = static_cast<double>(n * r2 - r1 * r1);
-      for (int i = c; i < c + p.group; ++i) {
-        sums[i] = static_cast<int32_t>(r1);
-        r[i] = static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(p.e)));
-      }
+      const float deviation = reciprocal_deviation(n, r1, r2, p.e);
+      for (int i = c; i < c + p.group; ++i) sums[i] = static_cast<int32_t>(r1), r[i] = deviation;
     }
   }
 
@@ -154,27 +144,16 @@ void run(const NormParams& p, const Buffers& at, int begin, int end) {
   }
 }
 
-bool makes_codes(const NormParams& p) { return !p.epilogue.to_float; }
-
 #endif
 
 }  // namespace
 
 const Kernel<NormParams> BITWRIGHT_KERNEL(norm) = {units, nullptr, nullptr, scratch_bytes, run};
 
-#ifndef __AVX2__
-
-KernelTable<NormParams> norm_kernels() {
-  static constexpr KernelRow<NormParams> rows[] = {
-#define ROW(symbol, name, needs, accepts) {name, needs, accepts, &symbol},
-#include "kernels/norm/rows.inc"
-#undef ROW
-  };
-  return rows;
-}
-
-const Family norm_family("norm", norm_kernels());
-
-#endif
-
 }  // namespace bitwright
+
+#ifndef __AVX2__
+#define FAMILY norm
+#define PARAMS NormParams
+#include "kernels/family.inc"
+#endif

@@ -15,16 +15,8 @@ bool is_image(const TableParams& p) {
 bool has_many_tables(const TableParams& p) { return p.per_channel && p.out.c > kImageLanes; }
 
 }  // namespace
-
-KernelTable<TableParams> table_kernels() {
-  static constexpr KernelRow<TableParams> rows[] = {
-#define ROW(symbol, name, needs, accepts) {name, needs, accepts, &symbol},
-#include "kernels/table/rows.inc"
-#undef ROW
-  };
-  return rows;
-}
-
-const Family table_family("table", table_kernels());
-
 }  // namespace bitwright
+
+#define FAMILY table
+#define PARAMS TableParams
+#include "kernels/family.inc"

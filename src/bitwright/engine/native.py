@@ -107,8 +107,8 @@ def without_float_reshapes(graph: Graph) -> tuple[Graph, list[Node]]:
 
 
 def names(graph: Graph) -> list[str]:
-    """The values in the order in which the plan numbers them: the image first."""
-    return [graph.input, *(node.name for node in graph.nodes)]
+    """The values in the order in which the plan numbers them."""
+    return [*graph.inputs, *(node.name for node in graph.nodes)]
 
 
 def make_plan(
@@ -140,12 +140,12 @@ def chosen_kernels(graph: Graph, features: Sequence[str]) -> list[tuple[str, str
     return _native.chosen_kernels(*_description(graph), features)
 
 
-def _description(graph: Graph) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[int]]:
-    """Values, nodes, and the numbers of the outputs, as the extension module takes them."""
+def _description(graph: Graph) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[int], list[int]]:
+    """Values, nodes, and the numbers of the inputs and of the outputs, as the extension module takes them."""
     number = {name: i for i, name in enumerate(names(graph))}
     values = [_value(graph.values[name]) for name in number]
     nodes = [_node(_simplest(node, graph), number) for node in graph.nodes]
-    return values, nodes, [number[name] for name in graph.outputs]
+    return values, nodes, [number[name] for name in graph.inputs], [number[name] for name in graph.outputs]
 
 
 def _encoder(encoder: Encoder | None) -> tuple[str, int, npt.NDArray[np.uint8] | None] | None:
