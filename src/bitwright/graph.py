@@ -16,6 +16,8 @@ from bitwright.qtensor import QType
 
 INPUT = "input"
 """What the input of a graph that has only one is called, unless its maker calls it something else."""
+LOGITS = "logits"
+"""What the one output of a model that gives it no name is called."""
 Shape = tuple[int, ...]
 
 
@@ -74,7 +76,8 @@ class Node:
 class Graph:
     """Nodes in topological order. `values` holds every value by name.
 
-    `output` is the value that a classifier's logits are. `others` are more outputs, by the names that one asks for them with.
+    `output` is the value that a classifier's logits are, and `output_name` what one asks for it by. `others` are more
+    outputs, by such names.
     `inputs` are the values that no node computes: what is given for each image. A classifier has one, its image
     (`graph_check.check_classifier`).
     """
@@ -84,6 +87,7 @@ class Graph:
     output: str
     others: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[str, ...] = (INPUT,)
+    output_name: str = LOGITS
 
     def __getitem__(self, name: str) -> Node:
         for node in self.nodes:
@@ -102,6 +106,11 @@ class Graph:
     def outputs(self) -> tuple[str, ...]:
         """The values that are outputs: `output`, then the others."""
         return (self.output, *self.others.values())
+
+    @property
+    def named_outputs(self) -> dict[str, str]:
+        """The values that are outputs by the names that one asks for them with, in the order of `outputs`."""
+        return {self.output_name: self.output, **self.others}
 
     def ending(self, renamed: Mapping[str, str]) -> "Graph":
         """The same graph with other values as its outputs: each that is a key here gives way to the value of the new name."""

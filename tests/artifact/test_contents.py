@@ -59,6 +59,12 @@ def test_format_1_is_read_and_has_its_channels_in_front():
     assert all(value.channel == 0 for value in found.graph.values.values())
 
 
+@pytest.mark.parametrize("name", [None, 3, ["logits"], "features"])
+def test_names_of_the_output_that_are_none_or_taken_are_refused(name: Any) -> None:
+    value = DOCUMENT["graph"]["output"]
+    refuse(edited(lambda d: d["graph"].update(output_name=name, others={"features": value})), "name of the output")
+
+
 @pytest.mark.parametrize("others", [None, [], {"features": "nowhere"}, {"features": "act"}, {"features": 3}])
 def test_other_outputs_that_are_none_are_refused(others):
     refuse(edited(lambda d: d["graph"].update(others=others)), "output")

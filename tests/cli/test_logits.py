@@ -19,7 +19,7 @@ def test_an_output_by_name_and_another_to_keep(run: Run, tmp_path: Path) -> None
     artifact = load(out)
     assert (artifact.outputs, set(artifact.graph.others)) == (3, {"features"})
     found = Engine(artifact).outputs("images/red/0.png")
-    assert {name: value.shape for name, value in found.items()} == {"logits": (1, 3), "features": (1, 3)}
+    assert {name: value.shape for name, value in found.items()} == {"colour": (1, 3), "features": (1, 3)}
     measured = run("evaluate", *HEADS, "--logits", "colour")
     assert measured.code == 0, measured.err
     assert "100.00 %" in measured.out

@@ -1,5 +1,6 @@
 """A plugin of each kind goes from `quantize` to the engine, and is not needed there."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.ops import integer_op
 from bitwright.ops.op import codes_of
 from bitwright.recipe import Recipe
+from bitwright.training.options import Options
 from tests.networks import assert_equal_codes
 from tests.plugins.conftest import THINGS
 from tests.test_package import HEAVY, python
@@ -94,6 +96,16 @@ def test_a_training_algorithm_trains(called: Any) -> None:
     artifact = bw.convert(prepared.eval())
     assert foreign(artifact) == {("training", "gentle"), ("mapping", "acme.saturate.default")}
     assert bw.Engine(artifact)(IMAGES).tobytes() == prepared(x).detach().numpy().tobytes()
+
+
+def test_what_had_a_part_in_an_earlier_stage_of_training_is_named(called: Any, tmp_path: Path) -> None:
+    """The last stage has neither the foreign scheme nor the foreign algorithm; the weights have gone through both."""
+    stages = (replace(Recipe.parse("w8a8"), weights="quinary", training="gentle"), Recipe.parse("w8a8"))
+    options = Options(epochs=1, batch=8, augment=())
+    np.savez(tmp_path / "some.npz", images=IMAGES, labels=np.arange(len(IMAGES)) % 4)
+    artifact = bw.train(net(called), tmp_path / "some.npz", preprocess=PREPROCESS, recipe=stages, options=options)
+    assert artifact.provenance["training"]["algorithm"] == "lsq"
+    assert foreign(artifact) == {("scheme", "quinary"), ("training", "gentle"), ("mapping", "acme.saturate.default")}
 
 
 def test_an_artifact_needs_no_plugin_and_runs_none_of_its_code(called: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import safetensors
 from bitwright.artifact_file.writing import FORMAT, expect_text
 from bitwright.errors import ArtifactError
 from bitwright.foreign import what_it_is
-from bitwright.graph import Graph, Node, Value
+from bitwright.graph import LOGITS, Graph, Node, Value
 from bitwright.graph_check import MAX_ELEMENTS
 from bitwright.images.preprocess import Preprocess
 from bitwright.qtensor import QType
@@ -127,7 +127,8 @@ _OF_NODE = frozenset(("name", "op", "inputs", "attrs", "tensors", "origin"))
 
 
 def _parse_graph(record: Any, entries: Entries) -> Graph:
-    _expect_keys(record, {"output", "others", "values", "nodes"}, "the graph")
+    record = {"output_name": LOGITS, **record} if isinstance(record, dict) else record
+    _expect_keys(record, {"output", "output_name", "others", "values", "nodes"}, "the graph")
     if not isinstance(record["values"], dict) or not isinstance(record["nodes"], list):
         raise ArtifactError("the graph's values must be an object and its nodes a list")
     if len(record["nodes"]) > MAX_NODES:
@@ -146,8 +147,11 @@ def _parse_graph(record: Any, entries: Entries) -> Graph:
     others = record["others"]
     if not isinstance(others, dict) or not all(isinstance(value, str) for value in others.values()):
         raise ArtifactError(f"the graph's other outputs must be an object of names, found {others!r:.100}")
+    if not isinstance(record["output_name"], str) or record["output_name"] in others:
+        raise ArtifactError(f"expected a name of the output that no other has, found {record['output_name']!r:.100}")
     computed = {node.name for node in nodes}
-    return Graph(nodes, values, record["output"], others, tuple(name for name in values if name not in computed))
+    inputs = tuple(name for name in values if name not in computed)
+    return Graph(nodes, values, record["output"], others, inputs, record["output_name"])
 
 
 def _parse_node(record: Any, entries: Entries) -> Node:

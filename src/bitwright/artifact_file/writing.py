@@ -9,7 +9,7 @@ import numpy.typing as npt
 import safetensors.numpy
 
 from bitwright.errors import ArtifactError
-from bitwright.graph import Graph
+from bitwright.graph import LOGITS, Graph
 from bitwright.images.preprocess import Preprocess
 from bitwright.schemes import SCHEMES
 
@@ -45,9 +45,10 @@ def written(
         name: {"shape": value.shape, "type": value.type and value.type.to_json(), "channel": value.channel}
         for name, value in graph.values.items()
     }
+    name = {} if graph.output_name == LOGITS else {"output_name": graph.output_name}
     document = {
         "format": FORMAT,
-        "graph": {"output": graph.output, "others": dict(graph.others), "values": values, "nodes": nodes},
+        "graph": {"output": graph.output, **name, "others": dict(graph.others), "values": values, "nodes": nodes},
         "preprocess": preprocess.to_json(),
         "classes": classes,
         "provenance": dict(provenance),

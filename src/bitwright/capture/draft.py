@@ -121,9 +121,8 @@ class Draft:
             if not isinstance(output, str) or output in self.inputs:
                 raise CaptureError(f"the output {name!r} of the model is not computed from its input")
             found[name] = output
-        output, *_ = found.values()
-        others = dict(list(found.items())[1:])
-        return Graph(tuple(self.nodes), self.values, output, others, self.inputs).pruned()
+        (name, output), *others = found.items()
+        return Graph(tuple(self.nodes), self.values, output, dict(others), self.inputs, name).pruned()
 
     def _add(self, node: Node) -> str:
         self.values[node.name] = FLOAT_OPS[node.op].infer(node, [self.values[i] for i in node.inputs])

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bitwright.capture.outputs import LOGITS, Output, choose, named
+from bitwright.capture.outputs import Output, choose, named
 from bitwright.capture.tail import LOGARITHMS
 from bitwright.errors import ModelError
+from bitwright.graph import LOGITS
 
 
 def logits_in(returned: Any, images: int, output: Output = None) -> Tensor:

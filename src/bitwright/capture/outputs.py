@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from bitwright.errors import CaptureError
+from bitwright.graph import LOGITS
 
-LOGITS = "logits"
 Output = str | Sequence[str] | None
 """What is wanted: the logits by their name, or a sequence of names, of which the first one is that of the logits."""
 
@@ -56,11 +56,6 @@ def choose(found: Mapping[str, Any], output: Output) -> dict[str, Any]:
     missing = [name for name in wanted if name not in found]
     if missing:
         raise CaptureError(f"the model has no output {', '.join(missing)}; it has {', '.join(found)}")
-    if LOGITS in wanted[1:]:
-        raise CaptureError(
-            f"the first output that is wanted is kept as {LOGITS!r}, so another one of that name cannot stand behind "
-            f"{wanted[0]!r}; name {LOGITS!r} first, or call that output something else in the model"
-        )
     return {name: found[name] for name in wanted}
 
 

@@ -69,9 +69,9 @@ class Engine:
         return self._backend.run(self._pixels(images))
 
     def outputs(self, images: Images) -> dict[str, npt.NDArray[np.float32]]:
-        """Every output by name, float32 [N, ...]: the logits as "logits", and the others that the model was captured with."""
+        """Every output by the name that it was captured by, float32 [N, ...], the logits first; where it had none, "logits"."""
         found = self._backend.outputs(self._pixels(images))
-        return dict(zip(("logits", *self.artifact.graph.others), found, strict=True))
+        return dict(zip(self.artifact.graph.named_outputs, found, strict=True))
 
     def trace(self, images: Images) -> dict[str, npt.NDArray[Any]]:
         """Every value by name: codes uint8 [N, C, H, W] or [N, F], and the logits. Holds all of them at once."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bitwright.capture import Captured, captured, classifier, left_out, unwrap
 from bitwright.capture.logits import logits_in, one_logit
-from bitwright.capture.outputs import LOGITS, Output, choose
+from bitwright.capture.outputs import Output, choose
 from bitwright.errors import CaptureError, ModelError
 from bitwright.graph import Graph, Shape
 from bitwright.prepared.float_graph import FloatGraph
@@ -138,9 +138,8 @@ class GraphModel:
         graph = self.found.graph
         if self.output is None:
             return classifier(graph)
-        chosen = choose({LOGITS: graph.output, **graph.others}, self.output)
-        logits, *_ = chosen.values()
-        return classifier(replace(graph, output=logits, others=dict(list(chosen.items())[1:])).pruned())
+        (name, logits), *others = choose(graph.named_outputs, self.output).items()
+        return classifier(replace(graph, output=logits, output_name=name, others=dict(others)).pruned())
 
     @property
     def float_bytes(self) -> int:

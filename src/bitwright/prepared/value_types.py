@@ -214,7 +214,7 @@ def _end_in_float(graph: Graph) -> Graph:
         first = graph[chain[0]] if chain[0] not in graph.inputs else None
         if first is not None and float_op(first).writes_float and "clamp" not in first.attrs and alone:
             continue
-        name = "logits" if output == graph.output else f"{output}.float"
+        name = graph.output_name if output == graph.output else f"{output}.float"
         end = Node(_free(graph, name), "dequantize", (output,))
         values = {**graph.values, end.name: graph.values[output]}
         graph = replace(graph, nodes=(*graph.nodes, end), values=values).ending({output: end.name})

@@ -55,7 +55,7 @@ class ServedModel:
         self.version = hashlib.sha256(data).hexdigest()[:12]
         self.artifact = from_bytes(data, str(path))
         self.classifier = Classifier(self.artifact, threads=settings.threads)
-        self.output_names = ("logits", *self.artifact.graph.others)
+        self.output_names = tuple(self.artifact.graph.named_outputs)
         self._prove()
         queue, patience = settings.queue, settings.patience_seconds
         one = Limits(1, settings.batch, queue, patience)
@@ -70,7 +70,7 @@ class ServedModel:
     def output_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each output of one image."""
         graph = self.artifact.graph
-        return {name: graph.values[value].shape for name, value in zip(self.output_names, graph.outputs, strict=True)}
+        return {name: graph.values[value].shape for name, value in graph.named_outputs.items()}
 
     def _prove(self) -> None:
         """Run it once, on noise: a file may be sound in every detail and still give what is no number."""

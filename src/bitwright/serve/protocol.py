@@ -2,7 +2,7 @@
 
 A body is JSON, or JSON and behind it the tensors' bytes ("binary tensor data extension": the header
 `Inference-Header-Content-Length` says where the JSON ends). Every model has one input, "input", uint8 [N, H, W, C], pixels as
-the engine takes them, and outputs float32 [N, ...], "logits" first.
+the engine takes them, and outputs float32 [N, ...], the logits first.
 """
 
 import json

@@ -21,6 +21,7 @@ from bitwright.labels import By, fit_labels, names_for
 from bitwright.models.float_models import FloatModel, FloatModelLike, TorchModel, float_model
 from bitwright.prediction import class_count, classes_of
 from bitwright.prepared import PreparedModel
+from bitwright.prepared.foreign import foreign_schemes
 from bitwright.progress import SILENT, Progress
 from bitwright.quantization import calibrate, convert
 from bitwright.recipe import Recipe
@@ -97,6 +98,7 @@ def train(
     names = tuple(Recipe.parse(spec).name for spec in recipes)
     loop = Loop(run, pixels, where, taught_by, saved, progress, names)
     prepared: PreparedModel | None = None
+    foreign = set() if source.opened_by is None else {source.opened_by}
     learned: dict[str, Tensor] = {}
     for stage, spec in enumerate(recipes):
         following = prepare_qat(model, preprocess=preprocess, recipe=spec, training=training) if stage else first
@@ -113,9 +115,9 @@ def train(
         if start is not None and not stage and checkpoint.recipe(Path(start)) == names[0]:
             _carry(learned, following, scales=True)
         prepared = loop.run(following.to(where), stage)
+        foreign |= prepared.foreign | foreign_schemes(prepared)
     assert prepared is not None
-    if source.opened_by is not None:
-        prepared.foreign.add(source.opened_by)
+    prepared.foreign |= foreign  # whatever had a part in an earlier stage had one in the result
     record = {
         "options": asdict(run),
         "algorithm": prepared.recipe.training,
