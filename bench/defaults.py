@@ -30,6 +30,7 @@ from bench.accuracy import PAGE, ROWS, START
 from bench.floats import IMAGENET
 from bench.with_torchvision import torchvision
 from bitwright.cli.float_model import open_model
+from bitwright.errors import BitwrightError
 from bitwright.files import write_atomically
 from bitwright.recipe import Recipe
 
@@ -134,7 +135,7 @@ def measure(network: Network, data: Path, calibrate: int, test: int) -> dict[str
             artifact = bw.quantize(model, fitted, preprocess=preprocess, recipe=Recipe(algorithms=subset), guard=False)
             found[_named(subset)] = _sqnr_db(artifact, tested, expected)
         artifact = bw.quantize(model, fitted, preprocess=preprocess)
-    except bw.BitwrightError as error:
+    except BitwrightError as error:
         return {"error": str(error).splitlines()[0][:200]}
     found["default"] = _sqnr_db(artifact, tested, expected)
     found["undone"] = [v["name"] for v in artifact.provenance["calibration"]["corrections"] if not v["kept"]]

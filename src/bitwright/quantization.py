@@ -34,6 +34,7 @@ from bitwright.algorithms.ranges import range_algorithm
 from bitwright.calibration import MEMORY_BYTES, calibrate, expect_prepared, expect_seed
 from bitwright.capture import classifier, fuse
 from bitwright.capture.outputs import Output
+from bitwright.faithful import expect_faithful
 from bitwright.images.mode_hint import mode_hint
 from bitwright.models.float_models import FloatModelLike, float_model
 from bitwright.models.load import of_file
@@ -81,8 +82,10 @@ def prepare(
     except RecipeError as error:
         raise RecipeError(f"recipe {plan.name!r}: {error}") from error
     try:
-        found = float_model(model, output).capture((channels, height, width))
+        source = float_model(model, output)
+        found = source.capture((channels, height, width))
         graph = fuse(classifier(found.graph))
+        expect_faithful(source, graph, (channels, height, width), exact=not found.notes)
     except CaptureError as error:
         raise CaptureError(f"{error}{mode_hint(str(error), preprocess)}") from error
     for note in found.notes:

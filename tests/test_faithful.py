@@ -1,0 +1,65 @@
+"""A graph that does not compute what the model does is refused, whatever was misunderstood."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bitwright.errors import CaptureError
+from bitwright.faithful import expect_faithful
+from bitwright.images.preprocess import Preprocess
+from bitwright.models.float_models import TorchModel
+from bitwright.quantization import prepare
+
+PREPROCESS = Preprocess(size=8)
+SHAPE = (3, 8, 8)
+
+
+class Logits(nn.Module):
+    """A linear layer, and what comes behind it."""
+
+    def __init__(self, end: Any = None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc = nn.Linear(192, 5)
+        self.end = end
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc(x.flatten(1))
+        return y if self.end is None else self.end(y)
+
+
+def changed_in_place(y: Tensor) -> Tensor:
+    """A dropout that does nothing is its input itself in PyTorch; `run_decompositions` makes it a copy."""
+    F.relu_(F.dropout(y, training=False))
+    return y
+
+
+def test_a_change_that_capture_does_not_see_is_refused() -> None:
+    with pytest.raises(CaptureError, match=r"does not compute what the model does: .* off by \d+ % of the largest"):
+        prepare(Logits(changed_in_place), preprocess=PREPROCESS)
+
+
+@pytest.mark.parametrize("end", [None, F.relu, lambda y: y.softmax(1), lambda y: y.log_softmax(1)])
+@pytest.mark.filterwarnings("ignore::bitwright.errors.CaptureWarning")
+def test_what_is_captured_rightly_is_taken(end: Any) -> None:
+    prepare(Logits(end), preprocess=PREPROCESS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.filterwarnings("ignore::bitwright.errors.CaptureWarning")
+def test_a_model_of_another_type_may_be_as_coarse_as_that(dtype: torch.dtype) -> None:
+    prepare(Logits().to(dtype), preprocess=PREPROCESS)
+
+
+def test_a_small_difference_is_one() -> None:
+    model, other = Logits(), Logits()
+    graph = TorchModel(model).capture(SHAPE).graph
+    with torch.no_grad():
+        other.fc.bias[3] += 0.01
+    expect_faithful(TorchModel(model), graph, SHAPE)
+    with pytest.raises(CaptureError):
+        expect_faithful(TorchModel(other), graph, SHAPE)
+    expect_faithful(TorchModel(other), graph, SHAPE, exact=False)
