@@ -30,8 +30,8 @@ from bitwright.algorithms.ranges import RANGES, Range, range_algorithm
 from bitwright.prepared import PreparedModel
 
 MEMORY_BYTES = 2**31
-AGAIN = 64
-"""How many images are looked at again after a correction has scaled channels: the extremes are known from all images."""
+AGAIN = 512
+"""The most images that are looked at again after a correction has scaled channels: the extremes are known from all images."""
 HELD_OUT, FEW_HELD_OUT = 448, 64
 """The most images that judge the corrections: all that no correction needs to see, or a quarter of all, whichever is more.
 Where there are few images, up to half of them judge, until there are 64."""
@@ -120,7 +120,7 @@ def _sample(stream: Stream, chosen: list[Correction], room: Memory, seed: int) -
     """What draws the images for the corrections; None where there are no corrections."""
     if not chosen:
         return None
-    most = _needed(chosen) + HELD_OUT
+    most = max(_needed(chosen) + HELD_OUT, AGAIN)
     if stream.length is not None:
         most = min(most, stream.length)
     return Sample(room.values((most, *stream.shape), np.uint8), seed, stream.counts)
@@ -128,8 +128,7 @@ def _sample(stream: Stream, chosen: list[Correction], room: Memory, seed: int) -
 
 def _needed(chosen: list[Correction]) -> int:
     """How many images are enough for every one of the corrections."""
-    again = AGAIN if any(correction.before_ranges for correction in chosen) else 0
-    return max(again, *(correction.most_images for correction in chosen))
+    return max(correction.most_images for correction in chosen)
 
 
 def _held_out(images: int, needed: int) -> int:

@@ -1,8 +1,8 @@
 """`matched`: the float model as a prepared model whose values are those of an artifact, number by number.
 
 An artifact does not hold the float model, but it says which recipe it was made by, so that capturing the model again gives
-the same nodes. Corrections may have scaled channels by powers of two (`algorithms.correction.channels`); the factors are found
-again from the artifact's multipliers, and the float model is scaled alike.
+the same nodes. Corrections may have scaled channels (`algorithms.correction.channels`); the factors are found again from the
+artifact's multipliers, and the float model is scaled alike.
 """
 
 import warnings
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from bitwright.algorithms.correction import corrections
-from bitwright.algorithms.correction.channels import is_depthwise, rescale, scaled_with
+from bitwright.algorithms.correction.channels import is_depthwise, nearest_step, rescale, scaled_with
 from bitwright.artifact import Artifact
 from bitwright.audit.witnesses import FEWEST, NEAR, by_bias, by_columns, common, overruled, whole
 from bitwright.capture import Captured
@@ -204,12 +204,12 @@ def _settle(prepared: PreparedModel, name: str, reader: Layer, unknown: npt.NDAr
 
 
 def _ratio(layer: Layer, integer: Node, x: Value, y: Value) -> Floats:
-    """The power of two by which each channel's multiplier differs from the one that its codes ask for; 0 or inf where lost."""
+    """The scale (`nearest_step`) by which each channel's multiplier differs from the one that its codes ask for; 0 or inf where lost."""
     groups = groups_of(integer)
     steps = weight_steps(integer.tensors["weight"], real_weight(layer, integer, x), groups)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.median((np.abs(stored_steps(layer, integer, x, y)) / steps).reshape(-1, groups), axis=1)
-    found: Floats = _power_of_two(ratio)
+    found: Floats = _step(ratio)
     return found
 
 
@@ -233,10 +233,10 @@ def _told_by(integer: Node, reader: Layer, known: npt.NDArray[np.bool_]) -> Floa
         a, b = stands_for[:, channel].reshape(-1), real[:, channel].reshape(-1)
         large = np.abs(a) >= np.abs(a).max(initial=0.0) / 2
         if (large & (a != 0)).any():
-            found[k] = _power_of_two(np.median(np.abs(b[large & (a != 0)] / a[large & (a != 0)])))
+            found[k] = _step(np.median(np.abs(b[large & (a != 0)] / a[large & (a != 0)])))
     return np.where(np.isfinite(found) & (found > 0), found, 1.0)
 
 
-def _power_of_two(ratio: Any) -> Any:
+def _step(ratio: Any) -> Any:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.exp2(np.rint(np.log2(ratio)))
+        return nearest_step(torch.as_tensor(ratio, dtype=torch.float64)).numpy()

@@ -1,6 +1,7 @@
 """Channels of one layer scaled up and the layers that read them scaled down: what `equalize` and `smooth` share.
 
-Scales are powers of two, so the float model stays as it was, to the bit; `Layer.equalized` remembers them.
+Scales are powers of 2**(1/4), so the float model stays what it was but for the last bit of its weights; `Layer.equalized`
+remembers them. Powers of two would leave every bit, and half of an octave of each channel's codes unused: 0.9 dB of MobileNetV2.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,6 +16,11 @@ from bitwright.prepared.layer import Layer
 
 LARGEST = 2.0**6
 """A channel that is quieter than that on all images keeps room: the greatest number that was seen is no bound."""
+
+STEPS = 4
+"""Scales an octave: as good as any number, and far enough apart for `audit` to tell a scale from an error of rounding."""
+NEAR = 2.0**-18
+"""How far, as a share, scaling and back may move a weight that nothing else has changed."""
 
 
 class Extremes:
@@ -108,11 +114,27 @@ def scaled_with(prepared: PreparedModel, name: str) -> list[Layer]:
     return [prepared.layer(reader.name) for reader in weighing] if alone else []
 
 
+def steps_down(scale: Tensor) -> Tensor:
+    """The greatest scale that is used and is not above each of these."""
+    return torch.exp2(torch.floor(STEPS * torch.log2(scale)) / STEPS)
+
+
+def nearest_step(scale: Tensor) -> Tensor:
+    """The nearest scale that is used."""
+    return torch.exp2(torch.round(STEPS * torch.log2(scale)) / STEPS)
+
+
 @torch.no_grad()
 def undo(prepared: PreparedModel) -> None:
-    """Give every channel the size that it had in the original model."""
+    """Give every channel the size that it had in the original model; a weight that was only scaled is what it was, to the bit."""
+    scaled = False
     for node in prepared.graph.nodes:
         layer = prepared.layer(node.name)
         equalized = getattr(layer, "equalized", None)
         if equalized is not None and bool((equalized != 1).any()):
             rescale(layer, scaled_with(prepared, node.name), torch.ones_like(equalized))
+            scaled = True
+    for node in prepared.graph.nodes if scaled else ():
+        for name, tensor in prepared.layer(node.name).tensors().items():
+            captured = torch.from_numpy(node.tensors[name]).to(tensor)
+            tensor.copy_(torch.where((tensor - captured).abs() <= NEAR * captured.abs(), captured, tensor))

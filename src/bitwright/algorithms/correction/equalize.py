@@ -1,11 +1,11 @@
 """`equalize`: give small channels more of the codes, by scaling a layer's channels up and the next layer's weights down.
 
-    y_A[c] *= s[c],  W_B[:, c] /= s[c],   s[c] = 2**floor(p * log2(max |y_A| / max |y_A[c]|))
+    y_A[c] *= s[c],  W_B[:, c] /= s[c],   s[c] = (max |y_A| / max |y_A[c]|)**p, down to a power of 2**(1/4)
 p is 1 where B is depthwise, whose scale per channel takes all of it, and 1/2 where B mixes channels, so that B's small
 columns keep half of their precision. Relu and clamps commute with s because a scaled channel stays below the greatest one.
 Layers that residual connections add up share s, and max |y_A[c]| is over all of them: the stream of a residual network has few
 large channels and many small ones, and every block reads it.
-Powers of two leave the float model as it was, to the bit; a second run starts from the first one's scales.
+A second run starts from the first one's scales.
 Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1, with the ranges
 of activations in place of those of weights (Meller et al. 2019, "Same, Same But Different").
 """
@@ -22,6 +22,7 @@ from bitwright.algorithms.correction.channels import (
     reading,
     rescale,
     scaled_with,
+    steps_down,
     weighs,
 )
 from bitwright.algorithms.correction.correction import Correction
@@ -93,6 +94,6 @@ def _equalize(prepared: PreparedModel, names: list[str], size: Tensor) -> None:
     readers = {name: scaled_with(prepared, name) for name in names}
     ratio = (size.max() / size.clamp_min(1e-20)).clamp(1, LARGEST)
     depthwise = all(is_depthwise(reader) for of_one in readers.values() for reader in of_one)
-    scale = torch.exp2(torch.floor(torch.log2(ratio) * (1.0 if depthwise else 0.5)))
+    scale = steps_down(ratio if depthwise else ratio.sqrt())
     for name in names:
         rescale(prepared.layer(name), readers[name], scale)

@@ -1,9 +1,9 @@
 """`smooth`: move what makes activations hard to round into the weights that read them, channel by channel.
 
-    y[c] *= s[c],  W[:, c] /= s[c]  in every reader,    s[c] = 2**round(log2 (max |w[:, c]|**(1 - p) / max |y[c]|**p)) * k
+    y[c] *= s[c],  W[:, c] /= s[c]  in every reader,    s[c] = max |w[:, c]|**(1 - p) / max |y[c]|**p * k
 where y comes from a convolution, linear layer or batch norm without a residual, which takes s into its own scale and shift,
-and w is W with each row divided by its greatest, since rows have scales of their own. p is 1/2, but 1 where all readers
-are depthwise. k lets the greatest channel keep its size. Behind a clamp at anything but zero, s is 1 or more and no channel
+and w is W with each row divided by its greatest, since rows have scales of their own; s is the nearest power of 2**(1/4).
+p is 1/2, but 1 where all readers are depthwise. k lets the greatest channel keep its size. Behind a clamp at anything but zero, s is 1 or more and no channel
 grows beyond the greatest, so that the clamp goes on clipping what it did. Unlike `equalize`, it weighs the weights, lets
 several layers read a value, shrinks channels too, and starts at norms. With both in a recipe, the later one's scales count.
 Xiao et al. 2023, "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models", equation 4.
@@ -13,7 +13,15 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.algorithms.correction.channels import LARGEST, commutes, is_depthwise, readers_of, rescale
+from bitwright.algorithms.correction.channels import (
+    LARGEST,
+    commutes,
+    is_depthwise,
+    nearest_step,
+    readers_of,
+    rescale,
+    steps_down,
+)
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.graph import Node
 from bitwright.ops import float_op, operand
@@ -61,9 +69,9 @@ def _smooth(layer: Layer, readers: list[Layer], size: Tensor) -> None:
     bound = original.max() / original
     scale = scale.clamp(1 / LARGEST, LARGEST)
     if any(layer.node.attrs.get("clamp", ())):  # bounds other than zero
-        rounded = torch.exp2(torch.floor(torch.log2(torch.minimum(scale, bound).clamp_min(1.0))))
+        rounded = steps_down(torch.minimum(scale, bound).clamp_min(1.0))
     else:
-        rounded = torch.exp2(torch.round(torch.log2(scale)))
+        rounded = nearest_step(scale)
     rescale(layer, readers, rounded)
 
 
