@@ -398,6 +398,6 @@ def test_class_names_may_be_a_file(tmp_path: Path) -> None:
 
 def test_all_images_that_no_correction_needs_judge_them() -> None:
     images = pictures(PREPROCESS, 200)
-    for algorithms, judges in ((("equalize", "bias_correct"), 136), (("equalize",), 200), (("gptq",), 64)):
+    for algorithms, judges in ((("equalize", "bias_correct"), 72), (("equalize",), 200), (("gptq",), 64)):
         record = calibrate(prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=algorithms)), images)
         assert record["judged_on"] == {"images": judges, "held_out": True}

@@ -35,7 +35,7 @@ LEAST_SLOPE = 1 / 16
 class BiasCorrect(Correction):
     name = "bias_correct"
     quick = True
-    most_images = 64  # a channel's mean is over every place of every image: few are enough
+    most_images = 128  # a channel's mean is over every place of every image: few are enough
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
