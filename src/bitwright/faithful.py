@@ -28,8 +28,8 @@ def expect_faithful(model: FloatModel, graph: Graph, shape: Shape, exact: bool =
     if not wrong <= (TOLERANCE if exact else COARSE):
         raise CaptureError(
             "the captured graph does not compute what the model does: on random images its logits are off by "
-            f"{100 * wrong:.2g} % of the largest one, so something in forward was understood wrongly, such as a change in place "
-            "of what is read again. Please report the model; a forward without operations in place may help"
+            f"{100 * wrong:.2g} % of the largest one, so something in forward was understood wrongly, such as a change in "
+            "place of what is read again. Please report the model; a forward without operations in place may help"
         )
 
 

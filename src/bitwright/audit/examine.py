@@ -189,7 +189,10 @@ class _Study:
             remedies.append(self.trials.remedy(change, self.subject.artifact))
             findings.append(Finding("names", None, names.fault.text, True, tuple(remedies)))
         layers = self._layers() if {"layers", "remedies", "screen"} & self.parts else ()
-        faults = [*([] if pixels is None else [pixels.fault]), *(layer_faults(layers) if layers else [])]
+        faults = [
+            *([] if pixels is None else [pixels.fault]),
+            *(layer_faults(layers, pixels is not None) if layers else []),
+        ]
         recipe = None
         if "remedies" in self.parts:
             findings += map(_finding, faults, self.trials.of_each(faults, layers, preprocess, not findings))

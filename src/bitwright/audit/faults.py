@@ -23,6 +23,7 @@ SATURATED_POINTS = 1.0
 STANDS_OUT_DB = 6.0
 """How far below the others' median a layer with fewer bits than most has to be."""
 WORST = 3
+OF_RANGES = ("clipped", "saturated")
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,11 @@ class Fault:
     is_fault: bool = True
 
 
-def layer_faults(layers: tuple[LayerAudit, ...]) -> list[Fault]:
+def layer_faults(layers: tuple[LayerAudit, ...], other_pixels: bool = False) -> list[Fault]:
     """At most one for each layer, faults before the rest, and among these first where most of the error enters.
 
     Every fault is judged by what a layer makes of the float model's values, so that it is never a consequence of another's.
+    With `other_pixels` the ranges were chosen on images of another preprocessing: that these do not fit is no fault of theirs.
     """
     if (other := _another_model(layers)) is not None:
         return [other]
@@ -46,6 +48,8 @@ def layer_faults(layers: tuple[LayerAudit, ...]) -> list[Fault]:
     middle = median([layer.enters[1] for layer in layers])
     faults = [(layer.enters[1], fault) for layer in layers if (fault := _fault(layer, layers[0], usual, middle))]
     faults.sort(key=lambda pair: pair[0])
+    if other_pixels:
+        faults = [(left, fault) for left, fault in faults if fault.kind not in OF_RANGES]
     named = {fault.layer for _, fault in faults}
     rest = [layer for layer in layers if layer.name not in named and layer.enters[0] != "nothing"]
     rest.sort(key=lambda layer: layer.enters[1])

@@ -204,7 +204,7 @@ def _settle(prepared: PreparedModel, name: str, reader: Layer, unknown: npt.NDAr
 
 
 def _ratio(layer: Layer, integer: Node, x: Value, y: Value) -> Floats:
-    """The scale (`nearest_step`) by which each channel's multiplier differs from the one that its codes ask for; 0 or inf where lost."""
+    """The scale by which each channel's multiplier differs from the one that its codes ask for; 0 or inf where lost."""
     groups = groups_of(integer)
     steps = weight_steps(integer.tensors["weight"], real_weight(layer, integer, x), groups)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -86,7 +86,9 @@ def test_the_layers_of_a_stream_share_scales_and_the_float_model_stays_as_it_was
     torch.testing.assert_close(quarters, quarters.round(), rtol=0, atol=1e-4)
     assert bool((quarters.round() % 4 != 0).any()), "scales are finer than octaves"
     images = torch.from_numpy(IMAGES)
-    torch.testing.assert_close(after.calibrator.observe(images), before.calibrator.observe(images), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        after.calibrator.observe(images), before.calibrator.observe(images), rtol=1e-5, atol=1e-5
+    )
     assert error(after) < 0.6 * error(before)
     assert_equal_codes(after, IMAGES[:4])
 

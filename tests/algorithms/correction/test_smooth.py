@@ -64,7 +64,9 @@ def scales(prepared: PreparedModel) -> Tensor:
 def test_the_float_model_stays_as_it_was(clamp: nn.Module, outlier: float) -> None:
     images = torch.from_numpy(IMAGES)
     before, after = made(clamp, outlier=outlier), made(clamp, "smooth", outlier=outlier)
-    torch.testing.assert_close(after.calibrator.observe(images), before.calibrator.observe(images), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        after.calibrator.observe(images), before.calibrator.observe(images), rtol=1e-5, atol=1e-5
+    )
     assert bool((scales(after) != 1).any()) != isinstance(clamp, Floor)
     assert_equal_codes(after, IMAGES[:4])
 

@@ -1,7 +1,7 @@
 """Channels of one layer scaled up and the layers that read them scaled down: what `equalize` and `smooth` share.
 
 Scales are powers of 2**(1/4), so the float model stays what it was but for the last bit of its weights; `Layer.equalized`
-remembers them. Powers of two would leave every bit, and half of an octave of each channel's codes unused: 0.9 dB of MobileNetV2.
+remembers them. Powers of two would leave every bit, but half an octave of a channel's codes unused: 0.9 dB of MobileNetV2.
 """
 
 from collections.abc import Collection, Iterable
@@ -126,7 +126,7 @@ def nearest_step(scale: Tensor) -> Tensor:
 
 @torch.no_grad()
 def undo(prepared: PreparedModel) -> None:
-    """Give every channel the size that it had in the original model; a weight that was only scaled is what it was, to the bit."""
+    """Give every channel the size that it had in the original model; weights that were only scaled become what they were."""
     scaled = False
     for node in prepared.graph.nodes:
         layer = prepared.layer(node.name)
