@@ -16,6 +16,8 @@ from bitwright.schemes import SCHEMES
 RANGES = ("minmax", "percentile", "octav", "mse")
 DAMAGE = ("weights", "dead_channel", "multiplier", "bias", "constant")
 """Faults of the file, for which no recipe is to blame."""
+RECIPES = ("few_bits",)
+"""Faults that quantizing again by the same recipe does not mend."""
 WIDEST = 8
 """Bits: no scheme of the file, and no kernel, has codes of more."""
 
@@ -38,22 +40,19 @@ class Change:
 def for_fault(
     fault: Fault, layer: LayerAudit | None, graph: Graph, recipe: Recipe
 ) -> tuple[list[Change], list[Change]]:
-    """What to try for a fault: first what is most likely to help, then the rest."""
-    first = again(fault, recipe) if fault.is_fault and fault.kind != "few_bits" else []
-    if layer is None:
-        return first, []
-    if not first:
-        first = [*more_bits(layer, recipe), *wide_residual(layer, graph, recipe)]
-    if fault.kind in DAMAGE:
-        return first, []  # the file is damaged: no recipe is to blame
-    return first, [*other_ranges(layer, recipe), *without_correction(layer, recipe)]
+    """What to try for a fault besides quantizing again: first what is most likely to help, then the rest."""
+    if layer is None or fault.kind in DAMAGE:
+        return [], []  # where the file is damaged, no recipe is to blame
+    likely = [*more_bits(layer, recipe), *wide_residual(layer, graph, recipe)]
+    rest = [*other_ranges(layer, recipe), *without_correction(layer, recipe)]
+    return ([], rest) if fault.is_fault and fault.kind not in RECIPES else (likely, rest)
 
 
-def again(fault: Fault, recipe: Recipe) -> list[Change]:
+def again(recipe: Recipe, is_preprocess: bool = False) -> Change:
     """Quantizing once more with the artifact's own recipe: what neither file nor recipe explains goes away."""
-    right = " with the right preprocessing" if fault.kind == "preprocess" else ""
-    kind = "preprocess" if fault.kind == "preprocess" else "requantize"
-    return [Change(kind, f"quantize the float model again{right}, by the recipe of the artifact", None, {}, recipe)]
+    right = " with the right preprocessing" if is_preprocess else ""
+    kind = "preprocess" if is_preprocess else "requantize"
+    return Change(kind, f"quantize the float model again{right}, by the recipe of the artifact", None, {}, recipe)
 
 
 def more_bits(layer: LayerAudit, recipe: Recipe) -> Iterator[Change]:

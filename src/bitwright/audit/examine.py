@@ -195,7 +195,10 @@ class _Study:
         ]
         recipe = None
         if "remedies" in self.parts:
-            findings += map(_finding, faults, self.trials.of_each(faults, layers, preprocess, not findings))
+            tried = self.trials.of_each(faults, layers, preprocess, not findings)
+            if not findings and (stale := self.trials.stale(faults)) is not None:
+                findings.append(stale)
+            findings += map(_finding, faults, tried)
             ranked = best_first(iter([*remedies, *self.trials.tried.values()]))
             recipe = self.trials.together(ranked, preprocess)
             ranked = best_first(iter([*remedies, *self.trials.tried.values()]))

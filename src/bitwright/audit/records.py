@@ -55,7 +55,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Remedy:
-    """Something that was tried on the integer model, and what it did.
+    """Something that was tried on the integer model, and what it did: beside the artifact as it is where it is of kind "names",
+    "preprocess" or "requantize", which quantizes again by the same recipe; the others beside that, which is part of each.
 
     Attributes:
         kind: "names", "preprocess", "requantize", "weights", "activations", "residual", "range", "correction" or
@@ -92,8 +93,8 @@ class Finding:
     """One thing that is wrong, or that costs most, with the remedies that were tried for it, best first.
 
     `kind` is "names", "preprocess", "model", "weights", "dead_channel", "multiplier", "bias", "constant", "clipped",
-    "saturated", "few_bits" or "noisy"; `layer` is None where it is of the whole model. `is_fault` tells what ought not to be
-    from what the recipe asked for.
+    "saturated", "few_bits", "stale" or "noisy"; `layer` is None where it is of the whole model. `is_fault` tells what ought
+    not to be from what the recipe asked for.
     """
 
     kind: str

@@ -1,18 +1,19 @@
 """`Trials`: remedies are tried on the integer model: the float model is quantized again with one thing changed, and measured.
 
-What a remedy is said to win is what its integers did on images that it was not fitted on, beside the artifact as it is.
+What a remedy is said to win is what its integers did on images that it was not fitted on, beside the float model quantized
+again by the artifact's own recipe: every remedy quantizes again, and what that alone wins back is not its own.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
 from bitwright.artifact import Artifact
-from bitwright.audit.changes import Change, applied, for_fault, whole
+from bitwright.audit.changes import DAMAGE, RECIPES, Change, again, applied, for_fault, whole
 from bitwright.audit.faults import Fault
 from bitwright.audit.matching import recipe_of
-from bitwright.audit.records import LayerAudit, Outcome, Remedy
+from bitwright.audit.records import Finding, LayerAudit, Outcome, Remedy
 from bitwright.audit.subject import Subject
 from bitwright.errors import BitwrightError
 from bitwright.images.preprocess import Preprocess
@@ -24,6 +25,8 @@ WORTH_POINTS = 1.0
 """A loss of accuracy below that is not told from chance by the usual number of images: agreement judges then."""
 GONE = 80.0
 """Percent of the loss that a remedy has to win back so that nothing more is tried for a fault."""
+STALE, STALE_DB = 50.0, 1.0
+"""Percent of the loss, and dB, from which on quantizing again is no matter of which images it is fitted on."""
 WORTH_DB = 0.5
 """What a remedy has to add to be part of the recipe."""
 
@@ -31,7 +34,7 @@ WORTH_DB = 0.5
 @dataclass
 class Trials:
     """Tries remedies for one subject until the deadline; `skipped` are those for which there was no time, `taken` the seconds
-    that each of the others took."""
+    that each of the others took; `baseline` is what quantizing again gives, as soon as it is known."""
 
     subject: Subject
     before: Outcome
@@ -43,28 +46,58 @@ class Trials:
     taken: list[float] = field(default_factory=list)
     made: dict[Recipe, Artifact] = field(default_factory=dict)
     tried: dict[tuple[str, str | None, str], Remedy] = field(default_factory=dict)
+    baseline: Outcome | None = None
 
     def of_each(
         self, faults: Sequence[Fault], layers: tuple[LayerAudit, ...], preprocess: Preprocess, is_sound: bool = True
     ) -> list[tuple[Remedy, ...]]:
         """The remedies for each of some faults, best first.
 
-        What is most likely to help is tried for all of them, then, where nothing is wrong, what may help the model as a
-        whole, then the rest: not for a fault that is gone already, nor for the other layers of a model that has a fault.
+        Quantizing again comes first: it is what all others are measured against. Then what is most likely to help is tried
+        for all faults; then what may help the model as a whole, and each layer, unless quantizing again leaves a fault.
         `is_sound` is False where one is known already.
         """
         recipe, graph = recipe_of(self.subject.artifact), self.subject.artifact.graph
         named = {layer.name: layer for layer in layers}
+        control = self.control(is_preprocess=any(fault.kind == "preprocess" for fault in faults), preprocess=preprocess)
         changes = [for_fault(fault, named.get(fault.layer or ""), graph, recipe) for fault in faults]
         found = [[self.attempt(change, preprocess) for change in first] for first, _ in changes]
         has_fault = not is_sound or any(fault.is_fault for fault in faults)
-        if not has_fault:
+        wrong = [fault.kind for fault in faults if fault.is_fault]
+        is_damage = bool(wrong) and all(kind in DAMAGE for kind in wrong)  # no new file has that
+        is_gone = control is not None and (is_damage or (control.won_back or 0) >= GONE)
+        if is_gone or not has_fault:
             self.everywhere(preprocess)
         for fault, remedies, (_, rest) in zip(faults, found, changes, strict=True):
-            is_gone = any(remedy is not None and (remedy.won_back or 0) >= GONE for remedy in remedies)
-            if fault.is_fault == has_fault and not is_gone:
+            is_file = fault.is_fault and fault.kind not in RECIPES
+            if is_file:
+                remedies.insert(0, control)
+            if not (is_file and is_gone) and (is_gone or fault.is_fault == has_fault):
                 remedies += [self.attempt(change, preprocess) for change in rest]
         return [best_first(iter(remedies)) for remedies in found]
+
+    def control(self, is_preprocess: bool, preprocess: Preprocess) -> Remedy | None:
+        """What quantizing once more with the artifact's own recipe does: what neither file nor recipe explains goes away.
+
+        Every other remedy quantizes again as well, so that only what it does beyond this is its own.
+        """
+        found = self.attempt(again(recipe_of(self.subject.artifact), is_preprocess), preprocess)
+        if found is not None:
+            self.baseline = found.after
+        return found
+
+    def stale(self, faults: Sequence[Fault]) -> Finding | None:
+        """The fault of an artifact without any other: quantizing again by its own recipe is much nearer to the float model."""
+        control = next((r for r in self.tried.values() if r.kind == "requantize"), None)
+        if control is None or any(fault.is_fault for fault in faults):
+            return None
+        if control.gain_db < STALE_DB or (control.won_back or 0) < STALE:
+            return None
+        text = (
+            f"quantizing again by the artifact's own recipe brings the logits {control.gain_db:.1f} dB nearer to the float "
+            "model: the artifact was calibrated on too few or other images, or something changed it"
+        )
+        return Finding("stale", None, text, True, (control,))
 
     def everywhere(self, preprocess: Preprocess) -> tuple[Remedy, ...]:
         """What can be tried for the model as a whole, best first: other ranges, each correction on or off."""
@@ -92,7 +125,7 @@ class Trials:
 
     def remedy(self, change: Change, artifact: Artifact) -> Remedy:
         """The record of what a change did."""
-        before, after = self.before, self.subject.outcome(artifact, self.timed)
+        before, after = self.baseline or self.before, self.subject.outcome(artifact, self.timed)
         by_labels = before.top1 is not None and after.top1 is not None
         gain = (after.top1 or 0) - (before.top1 or 0) if by_labels else after.agreement - before.agreement
         return Remedy(
@@ -112,14 +145,12 @@ class Trials:
     def together(self, remedies: tuple[Remedy, ...], preprocess: Preprocess) -> Recipe:
         """The recipe of all remedies that help, which is tried as well; or of the best alone, where that is better."""
         own = recipe = recipe_of(self.subject.artifact)
-        worth = [r for r in remedies if r.is_recipe and r.gain_db >= WORTH_DB and (r.won_back or 0) >= 0]
+        worth = compatible(
+            r for r in remedies if r.is_recipe and r.rule and r.gain_db >= WORTH_DB and (r.won_back or 0) >= 0
+        )
         if not worth:
             return own
-        seen: set[tuple[str, str | None]] = set()
         for remedy in worth:
-            if remedy.kind in ("range", "correction") and (remedy.kind, remedy.layer) in seen:
-                continue  # each of them alone: two may undo one another
-            seen.add((remedy.kind, remedy.layer))
             recipe = applied(recipe, remedy.rule)
         alone = applied(own, worth[0].rule)
         if recipe == alone:
@@ -132,12 +163,11 @@ class Trials:
         """What to say of the remedies for which there was no time, of so many seconds; None where all were tried."""
         if not self.skipped:
             return None
-        some = ", ".join(self.skipped[:3]) + (", ..." if len(self.skipped) > 3 else "")
         more = len(self.skipped) * max(self.taken, default=seconds)
         enough = 10 * math.ceil((seconds + more) / 10)
         return (
             f"{len(self.skipped)} remedies were not tried, and {len(self.tried)} were, as the {seconds:g} seconds were over: "
-            f"{some}; --seconds {enough} should be enough for all"
+            f"{', '.join(self.skipped)}; --seconds {enough} should be enough for all"
         )
 
     def _quantized(self, recipe: Recipe, preprocess: Preprocess) -> Artifact:
@@ -153,6 +183,17 @@ class Trials:
                 progress=Wordless(self.progress),
             )
         return self.made[recipe]
+
+
+def compatible(remedies: Iterable[Remedy]) -> list[Remedy]:
+    """Those that can be had together, of remedies best first: of several ranges for one layer, or lists of corrections, one."""
+    found, seen = list[Remedy](), set[tuple[str, str | None]]()
+    for remedy in remedies:
+        key = remedy.kind, remedy.layer
+        if remedy.kind not in ("range", "correction") or key not in seen:
+            found.append(remedy)
+            seen.add(key)
+    return found
 
 
 def won_back(before: Outcome, after: Outcome, float_top1: float | None) -> float | None:

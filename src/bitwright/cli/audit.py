@@ -166,7 +166,9 @@ def _write(found: "Audit", own: Recipe, recipe: Path | None, output: Path | None
         best = Recipe.from_json(cast(dict[str, Any], found.recipe))
         write_atomically(recipe, best.to_toml().encode())
         if best == own:
-            report("no change of the recipe helped: it is the artifact's own")
+            tried = sum(bool(remedy.rule) for remedy in found.remedies)
+            told = f"none of {tried} changes of the recipe helped" if tried else "no change of the recipe was tried"
+            report(f"{told}: it is the artifact's own")
         report(f"the recipe is written to {recipe}; quantize the float model with --recipe {recipe}")
     if output is not None:
         found.save(output)

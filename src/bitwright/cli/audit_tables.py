@@ -42,6 +42,8 @@ def print_audit(audit: Audit) -> None:
     if audit.remedies:
         click.echo()
         print_table(REMEDY_COLUMNS, map(_remedy_row, audit.remedies))
+        if any(remedy.rule for remedy in audit.remedies):
+            click.echo("(changes of the recipe are measured beside quantizing again without any)")
     if audit.layers:
         click.echo()
         print_table(LAYER_COLUMNS, map(_layer_row, audit.layers))
