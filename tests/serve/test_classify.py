@@ -35,7 +35,7 @@ def classes(answer) -> list[str | None]:
 @pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream", ""])
 def test_a_file_is_the_body(running: Running, models, kind, content_type):
     data = picture("blue", kind)
-    found = running.ask("POST", "/classify", data, content_type=content_type)
+    found = running.ask("POST", "/classify?model=colours", data, content_type=content_type)
     assert found.status == 200
     (prediction,) = bw.Classifier(models["colours"])(data)
     assert found.json["images"] == [prediction.to_json()]
@@ -45,7 +45,7 @@ def test_a_file_is_the_body(running: Running, models, kind, content_type):
 
 def test_a_form_has_many_files_and_a_bad_one_spoils_no_other(running):
     body, kind = form(("r.png", picture("red")), ("x.png", b"not a picture"), ("b.jpg", picture("blue", "JPEG")))
-    found = running.ask("POST", "/classify?top=2", body, content_type=kind)
+    found = running.ask("POST", "/classify?model=colours&top=2", body, content_type=kind)
     assert found.status == 200
     assert classes(found) == ["red", None, "blue"]
     assert [image["path"] for image in found.json["images"]] == ["r.png", "x.png", "b.jpg"]
@@ -63,14 +63,14 @@ def test_a_large_file_in_a_form_needs_no_disk(running, monkeypatch):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (800, 800, 3), dtype=np.uint8)).save(noise, "PNG")
     assert len(noise.getvalue()) > 3 * 2**19
     body, kind = form(("large.png", noise.getvalue()))
-    found = running.ask("POST", "/classify", body, content_type=kind)
+    found = running.ask("POST", "/classify?model=colours", body, content_type=kind)
     assert (found.status, len(classes(found))) == (200, 1)
 
 
 def test_more_files_than_a_thread_takes_at_once_keep_their_order(running):
     names = ["red", "green", "blue"] * 15
     body, kind = form(*((f"{i}.png", picture("lime" if name == "green" else name)) for i, name in enumerate(names)))
-    assert classes(running.ask("POST", "/classify", body, content_type=kind)) == names
+    assert classes(running.ask("POST", "/classify?model=colours", body, content_type=kind)) == names
 
 
 def test_base64_in_json(running):
@@ -83,7 +83,9 @@ def test_base64_in_json(running):
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x.png", "file:///etc/passwd", "https://example.org/x.png"])
 def test_a_url_is_never_fetched(running, url):
-    found = running.ask("POST", "/classify", json.dumps({"images": [url]}), content_type="application/json")
+    found = running.ask(
+        "POST", "/classify?model=colours", json.dumps({"images": [url]}), content_type="application/json"
+    )
     assert found.status == 400
     assert "is a URL, and this server fetches nothing" in found.json["error"]
 
@@ -107,14 +109,14 @@ def test_a_url_is_never_fetched(running, url):
     ids=lambda value: value.hex()[:16] if isinstance(value, bytes) else None,
 )
 def test_what_holds_no_image_is_refused(running, body, kind, says):
-    found = running.ask("POST", "/classify", body, content_type=kind)
+    found = running.ask("POST", "/classify?model=colours", body, content_type=kind)
     assert found.status == 400
     assert says in found.json["error"]
 
 
 @pytest.mark.parametrize("query", ["top=0", "top=x", "top=1001", "top=1e3"])
 def test_how_many_classes_is_a_small_number(running, query):
-    found = running.ask("POST", f"/classify?{query}", picture("red"))
+    found = running.ask("POST", f"/classify?model=colours&{query}", picture("red"))
     assert found.status == 400
     assert found.json["error"].startswith("top: ")
 
@@ -125,18 +127,31 @@ def test_a_model_that_is_not_there(running):
     assert "there are colours, bits" in found.json["error"]
 
 
+@pytest.mark.parametrize("path", ["/classify", "/classify?top=2", "/preview"])
+def test_of_several_models_one_has_to_be_named(running, path):
+    found = running.ask("POST", path, picture("red"))
+    assert found.status == 400
+    assert found.json["error"] == "2 models are served, colours, bits; say which, as in ?model=colours"
+
+
+def test_a_model_alone_needs_no_name_and_says_its_own(started, models):
+    server = started(paths={"bits": models["bits"]})
+    for path in ("/classify", "/classify?top=2"):
+        assert server.ask("POST", path, picture("red")).json["model"] == "bits"
+
+
 def test_too_many_files(running):
     body, kind = form(*(("a", b"x") for _ in range(300)))
-    assert running.ask("POST", "/classify", body, content_type=kind).status in (400, 413)
+    assert running.ask("POST", "/classify?model=colours", body, content_type=kind).status in (400, 413)
     images = json.dumps({"images": ["AA=="] * 300})
-    found = running.ask("POST", "/classify", images, content_type="application/json")
+    found = running.ask("POST", "/classify?model=colours", images, content_type="application/json")
     assert found.status == 413
     assert "at most 256" in found.json["error"]
 
 
 def test_pixels_have_a_limit(running, monkeypatch):
     monkeypatch.setenv(VARIABLE, "1000")
-    found = running.ask("POST", "/classify", picture("red", size=(100, 100)))
+    found = running.ask("POST", "/classify?model=colours", picture("red", size=(100, 100)))
     assert found.status == 400
     assert "10000 pixels, more than the limit of 1000" in found.json["error"]
 
@@ -166,4 +181,4 @@ def test_a_preview_shows_the_bits_of_a_model_that_reads_bits(running, models):
 
 
 def test_a_preview_of_no_picture_is_refused(running):
-    assert running.ask("POST", "/preview", b"nothing").status == 400
+    assert running.ask("POST", "/preview?model=colours", b"nothing").status == 400

@@ -64,18 +64,35 @@ def test_without_the_token_only_the_page_and_the_probes_answer(started):
             found = server.ask(method, path, **headers)
             assert found.status == 401
             assert found.headers["www-authenticate"] == "Bearer"
-        assert server.ask(method, path, authorization="Bearer s3cret").status != 401
+        for scheme in ("Bearer", "bearer", "BEARER "):
+            assert server.ask(method, path, authorization=f"{scheme} s3cret").status != 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/page.js", "/v2", "/v2/health/ready", "/v2/models/colours", "/metrics", "/openapi.json"]
+)
+def test_head_is_get_without_its_body(running, path):
+    head, get = running.ask("HEAD", path), running.ask("GET", path)
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    if path != "/metrics":  # which has counted the request before it
+        assert head.headers["content-length"] == str(len(get.body))
+
+
+def test_head_of_what_is_not_there_or_only_posted(running):
+    assert [running.ask("HEAD", path).status for path in ("/nix", "/classify")] == [404, 405]
+    assert 'route="/v2"' in running.ask("GET", "/metrics").body.decode()
 
 
 def test_a_body_has_a_size_declared_or_not(started):
     server = started(replace(QUICK, max_body=1000))
-    assert server.ask("POST", "/classify", bytes(1001)).status == 413
-    assert server.ask("POST", "/classify", picture("red")).status == 200
+    assert server.ask("POST", "/classify?model=colours", bytes(1001)).status == 413
+    assert server.ask("POST", "/classify?model=colours", picture("red")).status == 200
     chunk = b"1f4\r\n" + bytes(500) + b"\r\n"
-    found = server.raw(head("POST", "/classify", "Transfer-Encoding: chunked") + 3 * chunk)
+    found = server.raw(head("POST", "/classify?model=colours", "Transfer-Encoding: chunked") + 3 * chunk)
     assert found.startswith(b"HTTP/1.1 413")
     assert b"connection: close" in found
-    found = server.raw(head("POST", "/classify", "Content-Length: 99999999999999999999"))
+    found = server.raw(head("POST", "/classify?model=colours", "Content-Length: 99999999999999999999"))
     assert found[9:12] in (b"413", b"400")
 
 
@@ -85,7 +102,9 @@ def test_a_body_in_chunks_is_put_together(running):
         b"".join(b"%x\r\n%s\r\n" % (len(data[i : i + 7]), data[i : i + 7]) for i in range(0, len(data), 7))
         + b"0\r\n\r\n"
     )
-    found = running.raw(head("POST", "/classify", "Transfer-Encoding: chunked", "Connection: close") + body)
+    found = running.raw(
+        head("POST", "/classify?model=colours", "Transfer-Encoding: chunked", "Connection: close") + body
+    )
     assert found.startswith(b"HTTP/1.1 200")
     assert b'"blue"' in found
 
@@ -93,11 +112,11 @@ def test_a_body_in_chunks_is_put_together(running):
 def test_a_slow_body_is_given_up(started):
     server = started(replace(QUICK, body_seconds=0.2))
     begin = time.monotonic()
-    found = server.raw(head("POST", "/classify", "Content-Length: 100") + b"abc")
+    found = server.raw(head("POST", "/classify?model=colours", "Content-Length: 100") + b"abc")
     assert found.startswith(b"HTTP/1.1 408")
     assert time.monotonic() - begin < 5
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as drop_by_drop:
-        drop_by_drop.sendall(head("POST", "/classify", "Content-Length: 10000"))
+        drop_by_drop.sendall(head("POST", "/classify?model=colours", "Content-Length: 10000"))
         drops = 0
         with suppress(OSError):  # the server closes the connection, in one way or another
             while drops < 250:
@@ -110,13 +129,13 @@ def test_a_slow_body_is_given_up(started):
 def test_bodies_together_have_a_size(started):
     server = started(replace(QUICK, max_held=1500, max_body=1000, body_seconds=5))
     with socket.create_connection(("127.0.0.1", server.port)) as slow:
-        slow.sendall(head("POST", "/classify", "Content-Length: 900"))
+        slow.sendall(head("POST", "/classify?model=colours", "Content-Length: 900"))
         time.sleep(0.1)
-        found = server.ask("POST", "/classify", bytes(700))
+        found = server.ask("POST", "/classify?model=colours", bytes(700))
         assert found.status == 429
         assert found.headers["retry-after"] == "1"
     time.sleep(0.1)  # its memory is free again
-    assert server.ask("POST", "/classify", picture("red") + bytes(500)).status == 200
+    assert server.ask("POST", "/classify?model=colours", picture("red") + bytes(500)).status == 200
 
 
 def test_huge_headers_are_cut_off(running):
@@ -178,8 +197,8 @@ def test_metrics_count_by_route_and_never_by_what_a_client_sends(started):
 def test_a_request_is_one_line_of_json_in_the_log(started, capfd, monkeypatch):
     monkeypatch.setattr(logs, "_least", logs.LEVELS["info"])
     server = started()
-    server.ask("POST", "/classify", picture("red"), x_request_id="first")
-    server.ask("POST", "/classify", b'"\n', x_request_id="second")
+    server.ask("POST", "/classify?model=colours", picture("red"), x_request_id="first")
+    server.ask("POST", "/classify?model=colours", b'"\n', x_request_id="second")
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     first, second = (next(line for line in lines if line.get("id") == name) for name in ("first", "second"))
     assert first["event"] == "request"

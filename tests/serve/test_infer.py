@@ -46,6 +46,17 @@ def test_tritonclient_reads_metadata(client, models):
     assert [model["name"] for model in client.get_model_repository_index()] == ["colours", "bits"]
 
 
+def test_nobody_loads_or_unloads_a_model(client, tritonclient):
+    for call in (client.load_model, client.unload_model):
+        with pytest.raises(
+            tritonclient.InferenceServerException, match="colours was named when the server was started"
+        ):
+            call("colours")
+        with pytest.raises(tritonclient.InferenceServerException, match="there is no model 'nix'"):
+            call("nix")
+    assert client.is_model_ready("colours")
+
+
 @pytest.mark.parametrize("packed", [None, "gzip", "deflate"])
 @pytest.mark.parametrize("binary_output", [None, True, False])
 @pytest.mark.parametrize("binary_input", [True, False])

@@ -84,6 +84,15 @@ class Api:
         """All models, as the protocol's model repository extension lists them."""
         return json_response([_entry(served) for served in self.models.all])
 
+    def unchanged(self, model: str) -> Response:
+        """Refusal: clients do not say what is served; whoever started the server does, and files that change are taken."""
+        served = self.models.get(model)
+        raise Refusal(
+            403,
+            f"{served.name} was named when the server was started, and no client loads or unloads it; a changed file is taken "
+            "by itself",
+        )
+
     async def _body(self, scope: Scope) -> tuple[bytes, Headers]:
         headers = Headers(scope=scope)
         body: bytes = scope["state"]["body"]

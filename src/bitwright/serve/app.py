@@ -20,7 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bitwright import __version__
 from bitwright.serve import documents as d
@@ -43,14 +43,14 @@ PAGE_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-_SAYS = {400: "Refused", 401: "No token", 404: "No such model", 408: "Too slow", 413: "Too large"}
+_SAYS = {400: "Refused", 401: "No token", 403: "Not allowed", 404: "No such model", 408: "Too slow", 413: "Too large"}
 _SAYS |= {415: "Unknown Content-Encoding", 429: "Too busy: Retry-After says when", 500: "A fault of the server"}
 _CLASSIFY = "/classify"
 TOP = 5
 _INFER = "/v2/models/{model}/infer"
 _INFER_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 
-ModelName = Annotated[str | None, Query(description="Which model; else the first one.")]
+ModelName = Annotated[str | None, Query(description="Which model; not needed where there is one.")]
 Top = Annotated[int, Query(ge=1, le=MAX_TOP, description="How many classes of each image.")]
 
 
@@ -99,8 +99,20 @@ class Shortcut:
             scope["state"]["route"] = _CLASSIFY
             response = await self._api.classify(scope, None, TOP)
             await response(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._head(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What GET answers, without its body."""
+
+        async def bodiless(message: Message) -> None:
+            await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
+
+        inner = {**scope, "method": "GET"}
+        await self._app(inner, receive, bodiless)
+        scope["route"] = inner.get("route")
 
 
 def _is_plain_classify(scope: Scope) -> bool:
@@ -161,6 +173,19 @@ def _add_health(app: FastAPI, api: Api, state: State) -> None:
     async def index() -> Response:
         """All models."""
         return api.index()
+
+    for verb in ("load", "unload"):
+        _add_refused(app, api, verb)
+
+
+def _add_refused(app: FastAPI, api: Api, verb: str) -> None:
+    """What the extension `model_repository` offers, and this server allows nobody."""
+    path = f"/v2/repository/models/{{model}}/{verb}"
+
+    @app.post(path, name=f"{verb}_model", responses=_answers(403, 404, 408, 413, 429), status_code=403)
+    async def refused(model: str) -> Response:
+        """Not allowed: the server serves what it was started with."""
+        return api.unchanged(model)
 
 
 def _add_models(app: FastAPI, api: Api) -> None:

@@ -43,7 +43,7 @@ class Door:
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, state: State) -> None:
         self._app, self._settings, self._metrics, self._state = app, settings, metrics, state
         self._held = 0
-        self._token = None if settings.token is None else f"Bearer {settings.token}".encode()
+        self._token = None if settings.token is None else settings.token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -55,8 +55,8 @@ class Door:
         """Refusal, 401, where a token is due and another, or none, is sent; the comparison takes the same time for all."""
         if self._token is None or path in OPEN_PATHS:
             return
-        sent = headers.get("authorization", "").encode("latin-1")
-        if not hmac.compare_digest(sent, self._token):
+        scheme, _, sent = headers.get("authorization", "").partition(" ")  # a scheme's case means nothing (RFC 9110)
+        if not hmac.compare_digest(sent.lstrip(" ").encode("latin-1"), self._token) or scheme.lower() != "bearer":
             raise Refusal(
                 401,
                 "expected the header Authorization: Bearer TOKEN, with this server's token",

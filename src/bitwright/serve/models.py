@@ -146,7 +146,13 @@ class Models:
         return list(self._served.values())
 
     def get(self, name: str | None, version: str | None = None) -> ServedModel:
-        """The model of this name, None for the first one; Refusal, 404, where there is none, or not this version."""
+        """The model of this name; None stands for the only one.
+
+        Refusal: 404, where there is none, or not this version; 400, where nobody says which of several is meant.
+        """
+        if name is None and len(self._served) > 1:
+            some, known = next(iter(self._served)), ", ".join(self._served)
+            raise Refusal(400, f"{len(self._served)} models are served, {known}; say which, as in ?model={some}")
         served = self.all[0] if name is None else self._served.get(name)
         if served is None:
             raise Refusal(404, f"there is no model {name!r:.100}; there are {', '.join(self._served)}")
