@@ -108,7 +108,7 @@ class Shortcut:
         """What GET answers, without its body."""
 
         async def bodiless(message: Message) -> None:
-            await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
         inner = {**scope, "method": "GET"}
         await self._app(inner, receive, bodiless)
