@@ -23,6 +23,8 @@ def inductor(network: FloatNetwork, threads: int) -> Callable[[npt.NDArray[np.ui
         torch.set_num_threads(threads)
         try:
             run = _compiled(network, given)
+        except ImportError as error:
+            raise RefusedError(f"not measured, for this machine has no {error.name}") from error
         except Exception as error:
             raise RefusedError(f"{type(error).__name__}: {str(error).strip().splitlines()[0]:.120}") from error
 

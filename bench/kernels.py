@@ -6,13 +6,10 @@ kernel computes is checked against the reference first. The last line names kern
 """
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from bench.pointwise import MAPS, POINTWISE, Measured, Pointwise, measure_pointwise, time_layer
 from bitwright import _native
-from bitwright.engine.native import make_plan
-from bitwright.engine.reference import Reference
 from tests.conformance.ops.cases import GROW
 from tests.kernels.random_graph import RandomGraph
 
@@ -62,83 +59,11 @@ SHAPES = (
 )
 
 
-def moved_by(op: str, **attrs: Any) -> Callable[[RandomGraph, str, str], str]:
-    return lambda graph, x, y: graph.moved(op, x, **attrs)
+def of_op(op: str) -> Pointwise:
+    return lambda graph, x, y: GROW[op](graph, x)
 
 
-def every(step: int, axis: int) -> Callable[[RandomGraph, str, str], str]:
-    def sliced(graph: RandomGraph, x: str, y: str) -> str:
-        return graph.moved("slice", x, axis=axis, start=0, stop=graph.values[x].shape[axis], step=step)
-
-    return sliced
-
-
-def shuffled(graph: RandomGraph, x: str, y: str) -> str:
-    channels, height, width = graph.values[x].shape
-    x = graph.moved("reshape", x, shape=(2, channels // 2, height, width))
-    return graph.moved("reshape", graph.moved("permute", x, dims=(1, 0, 2, 3)), shape=(channels, height, width))
-
-
-def without_common_loops(graph: RandomGraph, x: str, y: str) -> str:
-    """[C, H, W] as [H, C, W] with C a multiple of 15, which H and W, 7 or a multiple of it, share no factor with."""
-    channels, side, _ = graph.values[x].shape
-    kept = graph.moved("slice", x, axis=0, start=0, stop=channels // 15 * 15, step=1)
-    return graph.moved("reshape", kept, shape=(side, channels // 15 * 15, side))
-
-
-MOVES: dict[str, Callable[[RandomGraph, str, str], str]] = {
-    "pad channels": moved_by("pad", padding=((0, 16), (0, 0), (0, 0))),
-    "pad planes": moved_by("pad", padding=((0, 0), (1, 1), (1, 1))),
-    "every second channel": every(2, axis=0),
-    "every third channel": every(3, axis=0),
-    "every second pixel": every(2, axis=2),
-    "channels shuffled": shuffled,
-    "rows and columns exchanged": moved_by("permute", dims=(0, 2, 1)),
-    "reshape, no common loops": without_common_loops,
-    "concat": lambda graph, x, y: graph.moved("concat", x, x, axis=0),
-}
-POINTWISE: dict[str, Callable[[RandomGraph, str, str], str]] = {
-    "add": lambda graph, x, y: graph.add(x, y),
-    "mul": lambda graph, x, y: graph.mul(x, y),
-    "mul by a factor a channel": lambda graph, x, y: graph.mul(x, graph.global_avg_pool2d(y)),
-    "batch_norm": lambda graph, x, y: graph.batch_norm(graph.max_pool2d(x, 1, 1)),
-    "group_norm": lambda graph, x, y: GROW["group_norm"](graph, x),
-    "layer_norm": lambda graph, x, y: GROW["layer_norm"](graph, x),
-    "max_pool2d 3x3": lambda graph, x, y: graph.max_pool2d(x, 3, 2, (1, 1, 1, 1)),
-    "avg_pool2d 3x3": lambda graph, x, y: graph.avg_pool2d(x, 3, 1, (1, 1, 1, 1)),
-    "global_avg_pool2d": lambda graph, x, y: graph.global_avg_pool2d(graph.add(x, y)),
-    "table": lambda graph, x, y: graph.table(x),
-    "table a channel": lambda graph, x, y: graph.table(x, per_channel=True),
-    "table of the image": lambda graph, x, y: graph.table("input", per_channel=True),
-    "quantize to bits": lambda graph, x, y: graph.quantize(x, "bit"),
-    **{f"move: {name}": move for name, move in MOVES.items()},
-}
-MAPS = ((16, 56), (64, 56), (240, 14), (512, 7))
-"""Channels and side."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    kernel: str
-    isa: str
-    macs: int
-    bytes: int
-    seconds: float
-    """The least of all rounds."""
-
-
-def time_layer(graph: RandomGraph, measured: str, rounds: int) -> Measured:
-    """The steps that write `measured`, once all logits are shown to be right."""
-    built, image = graph.build(), graph.images()
-    plan = make_plan(built, 1)
-    if plan.run(image).tobytes() != Reference(built).run(image).tobytes():
-        raise SystemExit(f"{measured}: native and reference differ")
-    runs = [plan.time_steps(image) for _ in range(rounds)]
-    index = max(i for i, step in enumerate(runs[0]) if step[0] == measured)  # after the packing of its input
-    name, op, kernel, isa, macs, _, _ = runs[0][index]
-    steps = [i for i, step in enumerate(runs[0]) if step[:2] == (name, op)]  # a move may take two
-    seconds = min(sum(run[i][6] for i in steps) for run in runs)
-    return Measured(kernel, isa, macs, sum(runs[0][i][5] for i in steps), seconds)
+ALL_POINTWISE = {**POINTWISE, **{op: of_op(op) for op in ("group_norm", "layer_norm")}}
 
 
 def measure(shape: Shape, rounds: int) -> Measured:
@@ -155,35 +80,12 @@ def measure(shape: Shape, rounds: int) -> Measured:
     return time_layer(graph, measured, rounds)
 
 
-def channels_first(graph: RandomGraph, x: str) -> str:
-    """Which no byte is moved for: in memory the channels are last, whichever axis they are."""
-    value = graph.values[x]
-    others = [axis for axis in range(len(value.shape)) if axis != value.channel]
-    return graph.moved("permute", x, dims=(value.channel, *others)) if value.channel else x
-
-
-def measure_pointwise(name: str, channels: int, side: int, rounds: int) -> Measured:
-    graph = RandomGraph((3, side, side))
-    x, y = (graph.conv2d("input", channels, 1) for _ in range(2))
-    measured = POINTWISE[name](graph, x, y)
-    if name == "quantize to bits":
-        after = graph.conv2d(measured, channels, 1, weights="binary")
-    elif name == "table of the image":
-        after = graph.conv2d(measured, channels, 1)
-    else:
-        after = channels_first(graph, measured)
-    sums = [
-        graph.global_avg_pool2d(graph.max_pool2d(v, 1, 1)) for v in (after, x, y)
-    ]  # x has other readers: nothing is fused
-    graph.linear(graph.flatten(graph.moved("concat", *sums, axis=0)), 10, to_float=True)
-    return time_layer(graph, measured, rounds)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--only", default="", help="schemes that have this in their names")
-    parser.add_argument("--pointwise", action="store_true", help="pointwise layers alone")
+    parser.add_argument(
+        "--only", default="", help="layers that have this in their schemes or names: int4, binary, move, pointwise ..."
+    )
     args = parser.parse_args()
     peak = max(_native.measured_peak() for _ in range(10))
     bit_peak = max(_native.measured_bit_peak() for _ in range(10))
@@ -193,8 +95,8 @@ def main() -> None:
     if bit_peak:
         print(f"1-bit multiply-adds by xor, popcount and add: peak {bit_peak / 1e9:.0f} GMAC/s")
     seen = set()
-    for shape in () if args.pointwise else SHAPES:
-        if args.only not in f"{shape.codes} {shape.weights}":
+    for shape in SHAPES:
+        if args.only not in f"{shape.name} {shape.codes} {shape.weights}":
             continue
         found = measure(shape, args.rounds)
         seen.add((found.kernel, found.isa))
@@ -204,12 +106,12 @@ def main() -> None:
         speed = f"{rate / 1e9:6.0f} GMAC/s {rate / clock:6.1f} MAC/cycle {100 * rate / top:5.1f} %"
         types = "" if shape.weights == "int8" else f", {shape.weights} x {shape.codes}"
         print_row(shape.name + types, size, found, speed)
-    for name in () if args.only else POINTWISE:
-        for channels, side in MAPS:
-            found = measure_pointwise(name, channels, side, args.rounds)
+    for name, build in ALL_POINTWISE.items():
+        for channels, side in MAPS if args.only in f"pointwise {name}" else ():
+            found = measure_pointwise(name, build, channels, side, args.rounds)
             seen.add((found.kernel, found.isa))
             print_row(name, f"{channels} of {side} x {side}", found, f"{found.bytes / found.seconds / 1e9:6.1f} GB/s")
-    if not (args.only or args.pointwise):
+    if not args.only:
         missed = [
             name for _, name, isa, _ in _native.kernels() if isa == _native.chosen_isa() and (name, isa) not in seen
         ]

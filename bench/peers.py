@@ -142,7 +142,7 @@ def table(results: list[dict[str, Any]]) -> str:
             f"| {result['network']} | {result['threads']} | {result['batch']} | {' | '.join(times)} | {ratio} | {least} |"
         )
     reasons = dict.fromkeys(
-        f"{name} does not take {result['network']}: {reason}"
+        f"{name} has no time for {result['network']}: {reason}"
         for result in results
         for name, reason in result["refused"].items()
     )

@@ -15,7 +15,7 @@ void run_runs(const MoveParams& p, const Buffers& at, int begin, int end) {
     for (int64_t r = 0; r < block.rows.extent; ++r) {
       const uint8_t* in = block.in + r * block.rows.in;
       uint8_t* out = block.out + r * block.rows.out;
-      if (count < 64) {
+      if (count < 64 || count >= kLongRun) {
         copy_run(in, out, count);
         continue;
       }

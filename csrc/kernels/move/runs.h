@@ -19,7 +19,10 @@ inline void copy_ends(const uint8_t* in, uint8_t* out, int64_t count) {
   __builtin_memcpy(out, &first, sizeof(Piece)), __builtin_memcpy(out + count - sizeof(Piece), &last, sizeof(Piece));
 }
 
+constexpr int64_t kLongRun = 1024;  // from which on the C library's way of copying is faster
+
 inline void copy_run(const uint8_t* in, uint8_t* out, int64_t count) {
+  if (count >= kLongRun) return static_cast<void>(__builtin_memcpy(out, in, static_cast<size_t>(count)));
   for (; count > 64; count -= 32, in += 32, out += 32)
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in)));
   if (count >= 32) return copy_ends<__m256i>(in, out, count);

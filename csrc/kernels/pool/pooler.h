@@ -137,7 +137,7 @@ class Pooler {
     Vec::store(codes, out + c, p_.out.lanes - c);
   }
 
-  const PoolParams& p_;
+  const PoolParams p_;  // a copy, which no store of a byte can change
   Vec::Table table_;
   bool look_up_;
   Vec::Floats out_zp_, hi_;

@@ -23,7 +23,7 @@ void run_pixels(const TableParams& p, const Buffers& at, int begin, int end) {
           int place = kPixels == 1 || x + i < p.out.w ? x + i : p.out.w - 1;  // the last is stored again
           from[i] = in + place * p.in.pixel + c, to[i] = out + place * p.out.pixel + c;
         });
-        Vec::store_parts<kPixels>(table.look_up(Vec::load_parts<kPixels>(from)), to, p.out.lanes - c);
+        Vec::store_parts<kPixels>(table.look_up_any(Vec::load_parts<kPixels>(from)), to, p.out.lanes - c);
       }
     }
 }
