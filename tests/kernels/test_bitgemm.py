@@ -38,6 +38,7 @@ SCHEMES = [
 KERNEL = {
     "scalar": "bitgemm",
     "avx2": "bitgemm, VPSHUFB",
+    "avx512": "bitgemm, VPSHUFB",
     "avx512vnni_novbmi": "bitgemm, VPSHUFB and VPDPBUSD",
     "avx512vnni": "bitgemm, VPOPCNTD",
 }

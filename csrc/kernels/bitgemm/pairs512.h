@@ -37,13 +37,22 @@ inline void add_popcount(__m512i& sum, __m512i bits) {
   __asm__("vpaddd %1, %0, %0" : "+v"(sum) : "v"(count));
 }
 #else
-// VPDPBUSD adds the four counts of an int32 to it.
+// The four counts of an int32, added to it.
+inline void add_bytes(__m512i& sum, __m512i bytes) {
+  const __m512i ones = _mm512_set1_epi8(1);
+#ifdef __AVX512VNNI__
+  sum = _mm512_dpbusd_epi32(sum, bytes, ones);
+#else
+  sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(bytes, ones), _mm512_set1_epi16(1)));
+#endif
+}
+
 inline void add_popcount(__m512i& sum, __m512i bits) {
   const __m512i counts = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
   const __m512i half = _mm512_set1_epi8(15);
   __m512i low = _mm512_shuffle_epi8(counts, _mm512_and_si512(bits, half));
   __m512i high = _mm512_shuffle_epi8(counts, _mm512_and_si512(_mm512_srli_epi16(bits, 4), half));
-  sum = _mm512_dpbusd_epi32(sum, _mm512_add_epi8(low, high), _mm512_set1_epi8(1));
+  add_bytes(sum, _mm512_add_epi8(low, high));
 }
 #endif
 

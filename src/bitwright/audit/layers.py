@@ -21,7 +21,7 @@ from bitwright.audit.records import MOST_DB, LayerAudit, WrongConstant
 from bitwright.audit.signals import Array, cosine, db_of
 from bitwright.audit.weights import Weights, as_float, weights_of
 from bitwright.engine import Engine
-from bitwright.engine.backend import PlanStep
+from bitwright.engine.backend import PlanStep, by_layer
 from bitwright.errors import EngineError
 from bitwright.graph import Node, Value
 from bitwright.ops import float_op, integer_op, source
@@ -62,7 +62,7 @@ def audit_layers(
 
 def _steps(engine: Engine) -> dict[str, PlanStep]:
     try:
-        return {step.name: step for step in engine.explain()}
+        return by_layer(engine.explain())
     except EngineError:  # the reference has no kernels
         return {}
 

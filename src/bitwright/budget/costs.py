@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bitwright.algorithms.ranges import range_algorithm
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
-from bitwright.engine.backend import PlanStep
+from bitwright.engine.backend import PlanStep, by_layer
 from bitwright.graph import Graph
 from bitwright.prepared import PreparedModel
 from bitwright.schemes import SCHEMES
@@ -77,7 +77,7 @@ def _kind(step: PlanStep) -> tuple[str, str, int]:
 def _steps(study: "Study", weights: int, activations: int) -> dict[str, PlanStep]:
     graph = _at(study.base().prepared, weights, activations)
     engine = Engine(Artifact(graph, study.prepared.preprocess), backend="native", threads=study.threads)
-    return {step.name: step for step in engine.explain()}
+    return by_layer(engine.explain())
 
 
 def _at(prepared: PreparedModel, weights: int, activations: int) -> Graph:

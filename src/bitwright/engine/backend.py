@@ -3,8 +3,8 @@
 import importlib
 import importlib.util
 import operator
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -46,6 +46,23 @@ class PlanStep:
     seconds: float
     share: float
     percent_of_peak: float
+
+
+def by_layer(steps: Iterable[PlanStep]) -> dict[str, PlanStep]:
+    """The steps of each node as one: a layer may also pack its bits, or copy by way of others.
+
+    Kernel and instruction set are those of the step that multiplies, else of the one that takes longest."""
+    found: dict[str, PlanStep] = {}
+    for step in sorted(steps, key=lambda step: (step.macs, step.seconds), reverse=True):
+        first = found.get(step.name)
+        found[step.name] = step if first is None else _together(first, step)
+    return found
+
+
+def _together(first: PlanStep, other: PlanStep) -> PlanStep:
+    sums = {key: getattr(first, key) + getattr(other, key) for key in ("macs", "bytes", "seconds", "share")}
+    work = sum(step.percent_of_peak * step.seconds for step in (first, other))
+    return replace(first, **sums, percent_of_peak=work / sums["seconds"] if sums["seconds"] else 0.0)
 
 
 class Backend(Protocol):
