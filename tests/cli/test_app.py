@@ -21,6 +21,7 @@ COMMANDS = [
     "compare",
     "completion",
     "evaluate",
+    "export",
     "inspect",
     "keygen",
     "quantize",

@@ -24,6 +24,7 @@ COMMANDS = (
     "compare",
     "completion",
     "evaluate",
+    "export",
     "inspect",
     "keygen",
     "quantize",

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from bitwright.artifact import load
+from bitwright.cli.compare_onnx import compare_onnx
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.output import (
@@ -46,8 +47,13 @@ def compare(
     """Compare two artifacts: bytes, the layers whose schemes differ, and latency, measured in turns in one run.
 
     With --data also accuracy, agreement, and McNemar's test of whether one is better. Every ratio and every drop is SECOND's to
-    FIRST's.
+    FIRST's. SECOND may be a .onnx file, such as bitwright export writes: how many labels change in ONNX Runtime, and where
+    the codes part.
     """
+    if second.suffix.lower() == ".onnx":
+        if data is None:
+            raise usage_error("give images with --data, to run both on")
+        return compare_onnx(first, second, data, limit, threads, as_json)
     if data is None and (limit is not None or naming.given is not None or naming.by != "name"):
         raise usage_error("--limit, --classes and --labels are for images; give them with --data")
     source = None if data is None else open_source(data)

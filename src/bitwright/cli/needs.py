@@ -16,6 +16,8 @@ EXTRAS = {
     "fastapi": "serve",
     "httptools": "serve",
     "jinja2": "report",
+    "onnx": "onnx",
+    "onnxruntime": "peers",
     "prometheus_client": "serve",
     "python_multipart": "serve",
     "scipy": "search",

@@ -1,0 +1,44 @@
+"""`bitwright export`: an artifact as a model that other runtimes read. Imports no torch."""
+
+from pathlib import Path
+
+import click
+
+from bitwright.artifact import load
+from bitwright.cli.needs import expect_modules, expect_outputs
+from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, usage_error
+from bitwright.files import write_atomically
+
+SUFFIX = ".onnx"
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the model goes, a .onnx file."
+)
+@click.option(
+    "--takes",
+    type=click.Choice(("pixels", "float")),
+    default="pixels",
+    show_default=True,
+    help="Its input: pixels, uint8 N x H x W x C; or normalised float32 N x C x H x W, as the float model has it.",
+)
+@json_option
+def export(artifact: Path, output: Path, takes: str, as_json: bool) -> None:
+    """Write an artifact as ONNX, with its own scales, zero points, weight codes and class names (QDQ).
+
+    Another runtime rounds in its own way: bitwright compare ARTIFACT OUTPUT --data SRC tells how far its answers are.
+    """
+    if output.suffix.lower() != SUFFIX:
+        raise usage_error(f"expected an output that ends in {SUFFIX}, found {output}")
+    expect_outputs(output)
+    expect_modules("onnx")
+    from bitwright.export import to_onnx
+
+    data = to_onnx(load(artifact), "pixels" if takes == "pixels" else "float").SerializeToString()
+    write_atomically(output, data)
+    if as_json:
+        print_json({"artifact": str(artifact), "output": str(output), "bytes": len(data), "takes": takes})
+        return
+    print_pairs([("written to", output), ("size", byte_count(len(data))), ("takes", takes)])

@@ -1,0 +1,5 @@
+"""From an artifact to formats that other runtimes read. Imports no torch."""
+
+from bitwright.export.qdq import to_onnx
+
+__all__ = ["to_onnx"]

@@ -1,0 +1,287 @@
+"""The table from the integer ops to ONNX: each as its real function between DequantizeLinear and QuantizeLinear.
+
+What is exact on codes (tables, moves) works on codes. Multipliers become scales: with `m = gain / s_y` an accumulator of weight
+codes stands for `m * s_y` a unit, which is `s_x` times the scale of the weight.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from onnx import TensorProto
+
+from bitwright.errors import GraphError
+from bitwright.export.draft import INT32, Array, Draft
+from bitwright.graph import Node, Value
+from bitwright.ops import integer_op
+from bitwright.ops.op import codes_of
+
+LARGEST = 2**30
+"""A bias of more units than this stays float32."""
+
+
+def unit_of(value: Value) -> float:
+    """What one code of a result stands for; 1 where it is float32."""
+    return 1.0 if value.type is None else value.type.one_unit
+
+
+def affine_of(d: Draft, node: Node) -> tuple[Array, Array]:
+    """(gain, shift) of the epilogue in real numbers: result = gain * acc + shift, float64 [O]; gain [O, G] with groups."""
+    value = d.graph.values[node.name]
+    unit = unit_of(value)
+    zero = 0.0 if value.type is None else value.type.one_shift
+    return node.tensors["m"].astype(np.float64) * unit, (node.tensors["b"].astype(np.float64) - zero) * unit
+
+
+def finish(d: Draft, node: Node, real: str) -> None:
+    """Add the residual where there is one, then store."""
+    if "m_r" in node.tensors:
+        real = d.emit("Add", [real, d.real(node.inputs[1])], f"{node.name}.sum")
+    d.store(real, node)
+
+
+def weight_of(d: Draft, node: Node, weight: Array, scale: Array, axis: int) -> str:
+    """A weight of codes as real numbers, with one scale for each entry of an axis; int4 where its scheme has no more bits."""
+    negative = scale < 0
+    shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
+    codes = np.where(negative.reshape(shape), -weight.astype(np.int16), weight).astype(np.int8)
+    scale = np.abs(scale).astype(np.float32)
+    codes, scale = np.where(scale.reshape(shape) > 0, codes, 0).astype(np.int8), np.where(scale > 0, scale, 1)
+    kind = TensorProto.INT4 if node.attrs["weights"] in ("int4", "int3", "int2", "ternary") else None
+    stored = d.constant(codes, f"{node.name}.weight", kind)
+    inputs = [stored, d.constant(scale.astype(np.float32), f"{node.name}.weight_scale")]
+    return d.emit("DequantizeLinear", inputs, f"{node.name}.weight_real", axis=axis)
+
+
+def bias_of(d: Draft, node: Node, shift: Array, unit: Array) -> str:
+    """The shift as int32 of units of the accumulator; as float32 where these are too small to hold it."""
+    unit = np.where(unit == 0, 1, np.abs(unit)).astype(np.float32)
+    codes = np.rint(shift / unit)
+    if np.abs(codes).max() > LARGEST:
+        return d.constant(shift.astype(np.float32), f"{node.name}.bias")
+    stored = d.constant(codes.astype(np.int32), f"{node.name}.bias")
+    return d.emit(
+        "DequantizeLinear", [stored, d.constant(unit, f"{node.name}.bias_scale")], f"{node.name}.bias_real", axis=0
+    )
+
+
+def conv2d(d: Draft, node: Node) -> None:
+    gain, shift = affine_of(d, node)
+    x = node.inputs[0]
+    scale = d.image_unit if x == d.graph.input else d.scale_of(x)
+    weight = weight_of(d, node, node.tensors["weight"], gain / scale, 0)
+    attributes = {
+        "strides": list(node.attrs["stride"]),
+        "pads": list(node.attrs["padding"]),
+        "dilations": list(node.attrs["dilation"]),
+        "group": node.attrs["groups"],
+        "kernel_shape": list(node.tensors["weight"].shape[2:]),
+    }
+    inputs = [d.real(x), weight, bias_of(d, node, shift, gain)]
+    finish(d, node, d.emit("Conv", inputs, f"{node.name}.acc", **attributes))
+
+
+def linear(d: Draft, node: Node) -> None:
+    gain, shift = affine_of(d, node)
+    x, weight = node.inputs[0], node.tensors["weight"]
+    scale = d.scale_of(x)
+    if gain.ndim == 2:
+        finish(d, node, _grouped(d, node, gain / scale, shift))
+        return
+    if len(d.graph.values[x].shape) == 1:
+        inputs = [d.real(x), weight_of(d, node, weight, gain / scale, 0), bias_of(d, node, shift, gain)]
+        finish(d, node, d.emit("Gemm", inputs, f"{node.name}.acc", transB=1))
+        return
+    product = d.emit("MatMul", [d.real(x), weight_of(d, node, weight.T, gain / scale, 1)], f"{node.name}.acc")
+    bias = d.constant(shift.astype(np.float32), f"{node.name}.bias")
+    finish(d, node, d.emit("Add", [product, bias], f"{node.name}.biased"))
+
+
+def _grouped(d: Draft, node: Node, scale: Array, shift: Array) -> str:
+    """A weight with scales for groups of inputs: blocks of DequantizeLinear along the inputs."""
+    weight = node.tensors["weight"].T
+    block = len(weight) // scale.shape[1]
+    stored = d.constant(weight, f"{node.name}.weight")
+    scales = d.constant(scale.T.astype(np.float32), f"{node.name}.weight_scale")
+    real = d.emit("DequantizeLinear", [stored, scales], f"{node.name}.weight_real", axis=0, block_size=block)
+    product = d.emit("MatMul", [d.real(node.inputs[0]), real], f"{node.name}.acc")
+    return d.emit("Add", [product, d.constant(shift.astype(np.float32), f"{node.name}.bias")], f"{node.name}.biased")
+
+
+def batch_norm(d: Draft, node: Node) -> None:
+    gain, shift = affine_of(d, node)
+    value, x = d.graph.values[node.name], node.inputs[0]
+    scale = d.image_unit if x == d.graph.input else d.scale_of(x)
+    scaled = d.emit("Mul", [d.real(x), d.column(gain / scale, value, f"{node.name}.gain")], f"{node.name}.scaled")
+    d.store(d.emit("Add", [scaled, d.column(shift, value, f"{node.name}.shift")], f"{node.name}.shifted"), node)
+
+
+def _normed(d: Draft, node: Node, normal: str) -> None:
+    """A gain and a shift per channel behind a norm."""
+    gain, shift = affine_of(d, node)
+    value = d.graph.values[node.name]
+    scaled = d.emit("Mul", [normal, d.column(gain, value, f"{node.name}.gain")], f"{node.name}.scaled")
+    d.store(d.emit("Add", [scaled, d.column(shift, value, f"{node.name}.shift")], f"{node.name}.shifted"), node)
+
+
+def group_norm(d: Draft, node: Node) -> None:
+    x, groups = node.inputs[0], node.attrs["groups"]
+    value = d.graph.values[x]
+    n = value.channels // groups * value.pixels
+    eps = float(node.tensors["e"][0]) * (d.scale_of(x) / n) ** 2
+    parted = d.emit("Reshape", [d.real(x), d.ints([0, groups, -1], "groups")], f"{node.name}.groups")
+    ones, zeros = (d.constant(np.full(groups, v, np.float32), f"{node.name}.{v}") for v in (1, 0))
+    normal = d.emit("InstanceNormalization", [parted, ones, zeros], f"{node.name}.normal", epsilon=eps)
+    shape = d.ints([0, *value.shape], "shape")
+    _normed(d, node, d.emit("Reshape", [normal, shape], f"{node.name}.planes"))
+
+
+def layer_norm(d: Draft, node: Node) -> None:
+    value = d.graph.values[node.name]
+    if value.channel != len(value.shape) - 1:
+        raise GraphError(f"node {node.name!r} (layer_norm): ONNX has layer norms over the last axis alone")
+    total = d.real(node.inputs[0])
+    for name in node.inputs[1:]:
+        total = d.emit("Add", [total, d.real(name)], f"{node.name}.sum")
+    unit = d.scale_of(node.inputs[0]) / (float(node.tensors["m_x"][0]) if "m_x" in node.tensors else 1.0)
+    eps = float(node.tensors["e"][0]) * (unit / value.channels) ** 2
+    ones = d.constant(np.ones(value.channels, np.float32), f"{node.name}.ones")
+    _normed(d, node, d.emit("LayerNormalization", [total, ones], f"{node.name}.normal", epsilon=eps, axis=-1))
+
+
+def attention(d: Draft, node: Node) -> None:
+    query, key, value = node.inputs
+    heads, t = node.attrs["heads"], node.tensors
+    scale = float(t["m_s"][0]) / (32 * d.scale_of(query) * d.scale_of(key))
+
+    def parted(name: str, perm: list[int]) -> str:
+        tokens, width = d.graph.values[name].shape
+        shape = d.ints([0, tokens, heads, width // heads], "heads")
+        split = d.emit("Reshape", [d.real(name), shape], f"{node.name}.heads")
+        return d.emit("Transpose", [split], f"{node.name}.turned", perm=perm)
+
+    scores = d.emit("MatMul", [parted(query, [0, 2, 1, 3]), parted(key, [0, 2, 3, 1])], f"{node.name}.scores")
+    scaled = d.emit("Mul", [scores, d.number(scale)], f"{node.name}.scaled")
+    weights = d.emit("Softmax", [scaled], f"{node.name}.weights", axis=-1)
+    mixed = d.emit("MatMul", [weights, parted(value, [0, 2, 1, 3])], f"{node.name}.mixed")
+    turned = d.emit("Transpose", [mixed], f"{node.name}.back", perm=[0, 2, 1, 3])
+    shape = d.ints([0, *d.graph.values[node.name].shape], "shape")
+    d.store(d.emit("Reshape", [turned, shape], f"{node.name}.tokens"), node)
+
+
+def add(d: Draft, node: Node) -> None:
+    d.store(d.emit("Add", [d.real(name) for name in node.inputs], f"{node.name}.sum"), node)
+
+
+def mul(d: Draft, node: Node) -> None:
+    d.store(d.emit("Mul", [d.real(name) for name in node.inputs], f"{node.name}.product"), node)
+
+
+def table(d: Draft, node: Node) -> None:
+    """Codes to codes, exactly; with a table for each channel, behind an offset that chooses it."""
+    given, x = node.tensors["table"], node.inputs[0]
+    value = d.graph.values[x]
+    index = d.emit("Cast", [d.pixels if x == d.graph.input else d.codes[x]], f"{node.name}.index", to=INT32)
+    if given.ndim == 2:
+        axes = len(value.shape) - value.channel - 1
+        starts = (np.arange(len(given), dtype=np.int32) * given.shape[1]).reshape(-1, *(1,) * axes)
+        index = d.emit("Add", [index, d.constant(starts, f"{node.name}.starts")], f"{node.name}.place")
+    entries = d.constant(given.reshape(-1), f"{node.name}.table")
+    d.codes[node.name] = d.emit("Gather", [entries, index], node.name, axis=0)
+
+
+def prelu(d: Draft, node: Node) -> None:
+    value = d.graph.values[node.name]
+    table(d, integer_op(node).simplest(node, d.graph.inputs_of(node), value))
+
+
+def max_pool2d(d: Draft, node: Node) -> None:
+    a = node.attrs
+    attributes = {"kernel_shape": list(a["kernel"]), "strides": list(a["stride"])}
+    attributes |= {"pads": list(a["padding"]), "dilations": list(a["dilation"])}
+    d.move(node, "MaxPool", **attributes)
+
+
+def avg_pool2d(d: Draft, node: Node) -> None:
+    a, value, m = node.attrs, d.graph.values[node.name], node.tensors["m"].astype(np.float64)
+    kernel = list(a["kernel"])
+    attributes = {"kernel_shape": kernel, "strides": list(a["stride"]), "pads": list(a["padding"])}
+    found = d.emit("AveragePool", [d.real(node.inputs[0])], f"{node.name}.mean", count_include_pad=1, **attributes)
+    _times(d, node, found, m * np.prod(kernel) * unit_of(value) / d.scale_of(node.inputs[0]))
+
+
+def global_avg_pool2d(d: Draft, node: Node) -> None:
+    x, value = node.inputs[0], d.graph.values[node.name]
+    found = d.emit("GlobalAveragePool", [d.real(x)], f"{node.name}.mean")
+    by = node.tensors["m"].astype(np.float64) * d.graph.values[x].pixels * unit_of(value) / d.scale_of(x)
+    _times(d, node, found, by)
+
+
+def _times(d: Draft, node: Node, real: str, by: Array) -> None:
+    """The means, times what they are not yet the mean of; nothing where that is 1 up to rounding."""
+    if not np.allclose(by, 1, rtol=1e-6):
+        by = by.reshape(-1)[0] if by.size == 1 else by[None]
+        real = d.emit("Mul", [real, d.constant(np.asarray(by, np.float32), f"{node.name}.taps")], f"{node.name}.means")
+    d.store(real, node)
+
+
+def constant(d: Draft, node: Node) -> None:
+    """The same codes for each image."""
+    shape = d.emit("Shape", [d.images], f"{node.name}.shape", start=0, end=1)
+    rest = d.ints(list(d.graph.values[node.name].shape), "shape")
+    whole = d.emit("Concat", [shape, rest], f"{node.name}.sizes", axis=0)
+    codes = d.constant(node.tensors["codes"][None], f"{node.name}.codes")
+    d.codes[node.name] = d.emit("Expand", [codes, whole], node.name)
+
+
+def concat(d: Draft, node: Node) -> None:
+    d.codes[node.name] = d.emit(
+        "Concat", [d.codes[name] for name in node.inputs], node.name, axis=node.attrs["axis"] + 1
+    )
+
+
+def slice_(d: Draft, node: Node) -> None:
+    parts = [d.ints([node.attrs[key]], key) for key in ("start", "stop")]
+    d.move(node, "Slice", [*parts, d.ints([node.attrs["axis"] + 1], "axis"), d.ints([node.attrs["step"]], "step")])
+
+
+def pad(d: Draft, node: Node) -> None:
+    sides = [(0, 0), *node.attrs["padding"]]
+    zero = codes_of(d.graph.values[node.inputs[0]]).one_zero_point
+    pads = d.ints([before for before, _ in sides] + [after for _, after in sides], f"{node.name}.pads")
+    d.move(node, "Pad", [pads, d.constant(np.array(zero, np.uint8), "zero_point")])
+
+
+def reshape(d: Draft, node: Node) -> None:
+    d.move(node, "Reshape", [d.ints([0, *node.attrs["shape"]], "shape")])
+
+
+def permute(d: Draft, node: Node) -> None:
+    d.move(node, "Transpose", perm=[0, *(dim + 1 for dim in node.attrs["dims"])])
+
+
+def dequantize(d: Draft, node: Node) -> None:
+    d.keep(node.name, d.real(node.inputs[0]))
+
+
+OPS: dict[str, Callable[[Draft, Node], None]] = {
+    "add": add,
+    "attention": attention,
+    "avg_pool2d": avg_pool2d,
+    "batch_norm": batch_norm,
+    "concat": concat,
+    "constant": constant,
+    "conv2d": conv2d,
+    "dequantize": dequantize,
+    "global_avg_pool2d": global_avg_pool2d,
+    "group_norm": group_norm,
+    "layer_norm": layer_norm,
+    "linear": linear,
+    "max_pool2d": max_pool2d,
+    "mul": mul,
+    "pad": pad,
+    "permute": permute,
+    "prelu": prelu,
+    "reshape": reshape,
+    "slice": slice_,
+    "table": table,
+}

@@ -1,0 +1,87 @@
+"""`to_onnx`: an artifact as an ONNX model of QuantizeLinear and DequantizeLinear, with the artifact's own codes and scales.
+
+Other runtimes compute the same real functions with roundings of their own, so that codes may differ by one; `bitwright compare`
+says where, and how many labels change.
+"""
+
+import json
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import ModelProto, helper
+
+from bitwright.artifact import Artifact
+from bitwright.errors import GraphError
+from bitwright.export.draft import FLOAT, UINT8, Draft, infos
+from bitwright.export.ops import OPS
+
+Contract = Literal["pixels", "float"]
+OPSET, NARROW_OPSET = 17, 21
+"""The opset of a model, and of one with weights of less than 8 bits or scales for groups of inputs."""
+IR_VERSION = {17: 8, 21: 10}
+PIXELS, IMAGES, LOGITS = "pixels", "images", "logits"
+
+
+def to_onnx(artifact: Artifact, takes: Contract = "pixels") -> ModelProto:
+    """The model, checked by `onnx.checker`.
+
+    Args:
+        artifact: any but one that reads an image as bits.
+        takes: `pixels`, uint8 [N, H, W, C] as the artifact's preprocessing makes them; `float`, what the float model takes,
+            normalised float32 [N, C, H, W].
+
+    Raises:
+        GraphError: ONNX has no form for something in it; says what.
+    """
+    graph, preprocess = artifact.graph, artifact.preprocess
+    if preprocess.encoder is not None:
+        raise GraphError(
+            f"the model reads its image as bits, by {preprocess.encoder}, which ONNX has no form for; "
+            "quantize it with pixels as its input to export it"
+        )
+    height, width, channels = preprocess.shape
+    d = Draft(graph, PIXELS if takes == "pixels" else IMAGES)
+    if takes == "pixels":
+        given = helper.make_tensor_value_info(PIXELS, UINT8, ["batch", height, width, channels])
+        d.begin(PIXELS, d.emit("Transpose", [PIXELS], "planes", perm=[0, 3, 1, 2]))
+    else:
+        given = helper.make_tensor_value_info(IMAGES, FLOAT, ["batch", channels, height, width])
+        d.begin(IMAGES, _pixels_of(d, artifact))
+    for node in graph.nodes:
+        if node.op not in OPS:
+            raise GraphError(f"node {node.name!r}: ONNX has no form for the op {node.op!r}")
+        OPS[node.op](d, node)
+    names = {LOGITS: graph.output, **graph.others}
+    outputs = [d.emit("Identity", [d.real(value)], name) for name, value in names.items()]
+    values = [graph.values[value] for value in names.values()]
+    made = helper.make_graph(d.nodes, "bitwright", [given], infos(outputs, values), d.initializers)
+    opset = NARROW_OPSET if _needs_narrow(d) else OPSET
+    opsets = [helper.make_opsetid("", opset)]
+    model = helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION[opset], producer_name="bitwright")
+    helper.set_model_props(model, _metadata(artifact, takes))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _pixels_of(d: Draft, artifact: Artifact) -> str:
+    """The pixels that normalised images were made of, uint8 [N, C, H, W]."""
+    gain, offset = artifact.preprocess.affine()
+    scale, shift = ((numbers).astype(np.float32).reshape(-1, 1, 1) for numbers in (1 / gain, -offset / gain))
+    scaled = d.emit("Mul", [IMAGES, d.constant(scale, "pixel_scale")], "scaled_images")
+    shifted = d.emit("Add", [scaled, d.constant(shift, "pixel_shift")], "shifted_images")
+    one, zero = d.constant(np.array(1, np.float32), "one"), d.constant(np.array(0, np.uint8), "zero")
+    return d.emit("QuantizeLinear", [shifted, one, zero], "planes")
+
+
+def _needs_narrow(d: Draft) -> bool:
+    blocks = any(attribute.name == "block_size" for node in d.nodes for attribute in node.attribute)
+    return blocks or any(tensor.data_type == onnx.TensorProto.INT4 for tensor in d.initializers)
+
+
+def _metadata(artifact: Artifact, takes: Contract) -> dict[str, str]:
+    """Class names, preprocessing and provenance, as JSON."""
+    found: dict[str, Any] = {"preprocess": artifact.preprocess.to_json(), "provenance": dict(artifact.provenance)}
+    if artifact.classes is not None:
+        found["classes"] = list(artifact.classes)
+    return {"takes": takes, **{key: json.dumps(value, default=str) for key, value in found.items()}}
