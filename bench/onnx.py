@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,8 @@ def compare(name: str, side: int, exporters: list[str]) -> Iterator[Row]:
 
 def quantized(model: Any, pixels: Any, preprocess: bw.Preprocess) -> bw.Artifact:
     with quiet():
-        return bw.quantize(model, pixels, preprocess=preprocess, recipe=bw.Recipe.parse("w8a8"), guard=False)
+        recipe = replace(bw.Recipe.parse("w8a8"), algorithms=())
+        return bw.quantize(model, pixels, preprocess=preprocess, recipe=recipe)
 
 
 def main() -> None:

@@ -34,31 +34,14 @@ class Draft:
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
         self.codes: dict[str, str] = {}
-        self.pixels, self.image_unit = "", 1.0
         self._reals: dict[str, str] = {}
         self._constants: dict[tuple[Any, ...], str] = {}
         self._names: set[str] = set()
 
     def begin(self, given: str, pixels: str) -> None:
-        """Begin with the image, uint8 planes [N, C, H, W].
-
-        One zero point is a type like any other, of `image_unit`. Several are subtracted, so that padding is real zero: the
-        result is in pixels, and so is what a layer reads, with the scales in its weights.
-        """
-        self.pixels = pixels
+        """Begin with the image, uint8 planes [N, C, H, W]."""
         self._names |= {given}
-        value = self.graph.values[self.graph.input]
-        zeros = np.array(codes_of(value).zero_point, np.uint8)
-        if (zeros == zeros[0]).all():
-            self.image_unit = 1 / 255
-            scale = self.constant(np.array(self.image_unit, np.float32), "image_scale")
-            inputs = [pixels, scale, self.constant(zeros[0], "image_zero_point")]
-            self._reals[self.graph.input] = self.emit("DequantizeLinear", inputs, "image")
-            return
-        self.image_unit = 1.0
-        plain = self.emit("Cast", [pixels], "image_cast", to=FLOAT)
-        column = self.constant(zeros.astype(np.float32).reshape(-1, 1, 1), "image_zero_points")
-        self._reals[self.graph.input] = self.emit("Sub", [plain, column], "image")
+        self.codes[self.graph.input] = pixels
 
     def emit(self, op: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         """Add a node, and return the name of what it computes: `name`, or one like it that is free."""
@@ -74,7 +57,7 @@ class Draft:
             return self._constants[key]
         made = self._free(name)
         if data_type is None:
-            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), made))
+            self.initializers.append(numpy_helper.from_array(np.array(array, order="C"), made))
         else:
             self.initializers.append(helper.make_tensor(made, data_type, array.shape, array.reshape(-1).tolist()))
         self._constants[key] = made
@@ -89,8 +72,7 @@ class Draft:
         numbers = np.asarray(numbers, np.float32).reshape(-1)
         if (numbers == numbers[0]).all():
             return self.number(float(numbers[0]))
-        axes = len(value.shape) - value.channel - 1
-        return self.constant(numbers.reshape(-1, *(1,) * axes), name)
+        return self.constant(numbers.reshape(-1, *(1,) * (len(value.shape) - value.channel - 1)), name)
 
     def real(self, name: str) -> str:
         """The real numbers of a value."""
@@ -101,13 +83,39 @@ class Draft:
         return self._reals[name]
 
     def _dequantized(self, name: str, type_: QType) -> str:
-        codes, scale = self.codes[name], np.array(type_.one_scale, np.float32)
+        codes = self.codes[name]
+        if isinstance(type_.zero_point, tuple) and len(set(type_.zero_point)) > 1:
+            zeros = self.constant(
+                np.array(type_.zero_point, np.float32).reshape(-1, *self._behind(name)), "zero_points"
+            )
+            return self.emit("Sub", [self.emit("Cast", [codes], f"{name}.cast", to=FLOAT), zeros], f"{name}.real")
         if type_.step == 1:
-            zero = self.constant(np.array(type_.one_zero_point, np.uint8), "zero_point")
-            return self.emit("DequantizeLinear", [codes, self.constant(scale, "scale"), zero], f"{name}.real")
+            zero = self.constant(np.array(np.atleast_1d(type_.zero_point)[0], np.uint8), "zero_point")
+            scale = self.constant(np.array(self.scale_of(name), np.float32), "scale")
+            return self.emit("DequantizeLinear", [codes, scale, zero], f"{name}.real")
         plain = self.emit("Cast", [codes], f"{name}.cast", to=FLOAT)
         twice = self.emit("Mul", [plain, self.number(type_.one_unit)], f"{name}.unit")
-        return self.emit("Sub", [twice, self.number(float(scale) * type_.one_zero_point)], f"{name}.real")
+        return self.emit("Sub", [twice, self.number(type_.one_scale * type_.one_zero_point)], f"{name}.real")
+
+    def _behind(self, name: str) -> tuple[int, ...]:
+        """Ones for the axes behind a value's channel."""
+        value = self.graph.values[name]
+        return (1,) * (len(value.shape) - value.channel - 1)
+
+    def scale_of(self, name: str) -> float:
+        """What one code stands for among the real numbers of a value.
+
+        The image's are pixels around their zero points, 1 or 1/255 each: what reads them has its scales in its weights. With
+        several zero points they are subtracted, so that what a convolution pads with is real zero.
+        """
+        type_ = codes_of(self.graph.values[name])
+        if isinstance(type_.zero_point, tuple):
+            return 1.0 if len(set(type_.zero_point)) > 1 else 1 / 255
+        return type_.one_scale
+
+    def times(self, real: str, factor: float, name: str) -> str:
+        """A real number times a factor, which is 1 up to rounding in all that was made of float models."""
+        return real if abs(factor - 1) < 1e-6 else self.emit("Mul", [real, self.number(factor)], f"{name}.times")
 
     def store(self, real: str, node: Node) -> None:
         """Make the codes of a node of its real result, within its bounds; or keep it where it is float32."""
@@ -141,9 +149,6 @@ class Draft:
 
     def ints(self, numbers: Sequence[int], name: str) -> str:
         return self.constant(np.array(numbers, np.int64), name)
-
-    def scale_of(self, name: str) -> float:
-        return codes_of(self.graph.values[name]).one_scale
 
     def _free(self, name: str) -> str:
         found, count = name, 0

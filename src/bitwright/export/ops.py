@@ -10,13 +10,17 @@ import numpy as np
 from onnx import TensorProto
 
 from bitwright.errors import GraphError
-from bitwright.export.draft import INT32, Array, Draft
+from bitwright.export.draft import FLOAT, INT32, Array, Draft
 from bitwright.graph import Node, Value
 from bitwright.ops import integer_op
 from bitwright.ops.op import codes_of
 
 LARGEST = 2**30
 """A bias of more units than this stays float32."""
+
+
+NOTHING = 1e-6
+"""The multiplier of a channel whose multiplier is 0: its weights move no code, and its bias keeps a unit."""
 
 
 def unit_of(value: Value) -> float:
@@ -29,13 +33,16 @@ def affine_of(d: Draft, node: Node) -> tuple[Array, Array]:
     value = d.graph.values[node.name]
     unit = unit_of(value)
     zero = 0.0 if value.type is None else value.type.one_shift
-    return node.tensors["m"].astype(np.float64) * unit, (node.tensors["b"].astype(np.float64) - zero) * unit
+    gain, shift = node.tensors["m"].astype(np.float64) * unit, (node.tensors["b"].astype(np.float64) - zero) * unit
+    return np.where(gain == 0, unit * NOTHING, gain), shift
 
 
 def finish(d: Draft, node: Node, real: str) -> None:
     """Add the residual where there is one, then store."""
     if "m_r" in node.tensors:
-        real = d.emit("Add", [real, d.real(node.inputs[1])], f"{node.name}.sum")
+        other = node.inputs[1]
+        factor = float(node.tensors["m_r"][0]) * unit_of(d.graph.values[node.name]) / d.scale_of(other)
+        real = d.emit("Add", [real, d.times(d.real(other), factor, node.name)], f"{node.name}.sum")
     d.store(real, node)
 
 
@@ -67,7 +74,7 @@ def bias_of(d: Draft, node: Node, shift: Array, unit: Array) -> str:
 def conv2d(d: Draft, node: Node) -> None:
     gain, shift = affine_of(d, node)
     x = node.inputs[0]
-    scale = d.image_unit if x == d.graph.input else d.scale_of(x)
+    scale = d.scale_of(x)
     weight = weight_of(d, node, node.tensors["weight"], gain / scale, 0)
     attributes = {
         "strides": list(node.attrs["stride"]),
@@ -97,12 +104,12 @@ def linear(d: Draft, node: Node) -> None:
 
 
 def _grouped(d: Draft, node: Node, scale: Array, shift: Array) -> str:
-    """A weight with scales for groups of inputs: blocks of DequantizeLinear along the inputs."""
-    weight = node.tensors["weight"].T
-    block = len(weight) // scale.shape[1]
-    stored = d.constant(weight, f"{node.name}.weight")
-    scales = d.constant(scale.T.astype(np.float32), f"{node.name}.weight_scale")
-    real = d.emit("DequantizeLinear", [stored, scales], f"{node.name}.weight_real", axis=0, block_size=block)
+    """A weight with scales for groups of inputs. (ONNX Runtime 1.32 fails on blocks of DequantizeLinear beside codes.)"""
+    weight, groups = node.tensors["weight"].T, scale.shape[1]
+    stored = d.constant(weight.reshape(groups, -1, weight.shape[1]), f"{node.name}.weight")
+    scales = d.constant(scale.T[:, None].astype(np.float32), f"{node.name}.weight_scale")
+    parts = d.emit("Mul", [d.emit("Cast", [stored], f"{node.name}.cast", to=FLOAT), scales], f"{node.name}.parts")
+    real = d.emit("Reshape", [parts, d.ints(weight.shape, "shape")], f"{node.name}.weight_real")
     product = d.emit("MatMul", [d.real(node.inputs[0]), real], f"{node.name}.acc")
     return d.emit("Add", [product, d.constant(shift.astype(np.float32), f"{node.name}.bias")], f"{node.name}.biased")
 
@@ -110,7 +117,7 @@ def _grouped(d: Draft, node: Node, scale: Array, shift: Array) -> str:
 def batch_norm(d: Draft, node: Node) -> None:
     gain, shift = affine_of(d, node)
     value, x = d.graph.values[node.name], node.inputs[0]
-    scale = d.image_unit if x == d.graph.input else d.scale_of(x)
+    scale = d.scale_of(x)
     scaled = d.emit("Mul", [d.real(x), d.column(gain / scale, value, f"{node.name}.gain")], f"{node.name}.scaled")
     d.store(d.emit("Add", [scaled, d.column(shift, value, f"{node.name}.shift")], f"{node.name}.shifted"), node)
 
@@ -137,20 +144,26 @@ def group_norm(d: Draft, node: Node) -> None:
 
 def layer_norm(d: Draft, node: Node) -> None:
     value = d.graph.values[node.name]
-    if value.channel != len(value.shape) - 1:
-        raise GraphError(f"node {node.name!r} (layer_norm): ONNX has layer norms over the last axis alone")
-    total = d.real(node.inputs[0])
-    for name in node.inputs[1:]:
-        total = d.emit("Add", [total, d.real(name)], f"{node.name}.sum")
-    unit = d.scale_of(node.inputs[0]) / (float(node.tensors["m_x"][0]) if "m_x" in node.tensors else 1.0)
+    total, m_x = d.real(node.inputs[0]), node.tensors.get("m_x", np.ones(1, np.float32))
+    unit = d.scale_of(node.inputs[0]) / float(m_x[0])
+    for name, m in zip(node.inputs[1:], m_x[1:], strict=True):
+        other = d.times(d.real(name), float(m) * unit / d.scale_of(name), node.name)
+        total = d.emit("Add", [total, other], f"{node.name}.sum")
     eps = float(node.tensors["e"][0]) * (unit / value.channels) ** 2
-    ones = d.constant(np.ones(value.channels, np.float32), f"{node.name}.ones")
-    _normed(d, node, d.emit("LayerNormalization", [total, ones], f"{node.name}.normal", epsilon=eps, axis=-1))
+    ones, last = d.constant(np.ones(value.channels, np.float32), f"{node.name}.ones"), len(value.shape)
+    turned = [axis for axis in range(last + 1) if axis != value.axis] + [value.axis]
+    moves = value.axis != last  # ONNX has layer norms over the last axis alone
+    total = d.emit("Transpose", [total], f"{node.name}.turned", perm=turned) if moves else total
+    normal = d.emit("LayerNormalization", [total, ones], f"{node.name}.normal", epsilon=eps, axis=-1)
+    back = [turned.index(axis) for axis in range(last + 1)]
+    _normed(d, node, d.emit("Transpose", [normal], f"{node.name}.back", perm=back) if moves else normal)
 
 
 def attention(d: Draft, node: Node) -> None:
     query, key, value = node.inputs
     heads, t = node.attrs["heads"], node.tensors
+    if not np.array_equal(t["exp"], np.rint(255 * np.exp(-np.arange(256) / 32))):
+        raise GraphError(f"node {node.name!r} (attention): its weights are no softmax, which is all that ONNX has")
     scale = float(t["m_s"][0]) / (32 * d.scale_of(query) * d.scale_of(key))
 
     def parted(name: str, perm: list[int]) -> str:
@@ -165,22 +178,31 @@ def attention(d: Draft, node: Node) -> None:
     mixed = d.emit("MatMul", [weights, parted(value, [0, 2, 1, 3])], f"{node.name}.mixed")
     turned = d.emit("Transpose", [mixed], f"{node.name}.back", perm=[0, 2, 1, 3])
     shape = d.ints([0, *d.graph.values[node.name].shape], "shape")
-    d.store(d.emit("Reshape", [turned, shape], f"{node.name}.tokens"), node)
+    factor = float(t["m"][0]) * unit_of(d.graph.values[node.name]) / d.scale_of(value)
+    d.store(d.times(d.emit("Reshape", [turned, shape], f"{node.name}.tokens"), factor, node.name), node)
 
 
 def add(d: Draft, node: Node) -> None:
-    d.store(d.emit("Add", [d.real(name) for name in node.inputs], f"{node.name}.sum"), node)
+    unit = unit_of(d.graph.values[node.name])
+    factors = [
+        float(node.tensors[m][0]) * unit / d.scale_of(name) for m, name in zip(("m_a", "m_b"), node.inputs, strict=True)
+    ]
+    parts = [d.times(d.real(name), factor, node.name) for name, factor in zip(node.inputs, factors, strict=True)]
+    d.store(d.emit("Add", parts, f"{node.name}.sum"), node)
 
 
 def mul(d: Draft, node: Node) -> None:
-    d.store(d.emit("Mul", [d.real(name) for name in node.inputs], f"{node.name}.product"), node)
+    a, b = node.inputs
+    factor = float(node.tensors["m"][0]) * unit_of(d.graph.values[node.name]) / (d.scale_of(a) * d.scale_of(b))
+    product = d.emit("Mul", [d.real(a), d.real(b)], f"{node.name}.product")
+    d.store(d.times(product, factor, node.name), node)
 
 
 def table(d: Draft, node: Node) -> None:
     """Codes to codes, exactly; with a table for each channel, behind an offset that chooses it."""
     given, x = node.tensors["table"], node.inputs[0]
     value = d.graph.values[x]
-    index = d.emit("Cast", [d.pixels if x == d.graph.input else d.codes[x]], f"{node.name}.index", to=INT32)
+    index = d.emit("Cast", [d.codes[x]], f"{node.name}.index", to=INT32)
     if given.ndim == 2:
         axes = len(value.shape) - value.channel - 1
         starts = (np.arange(len(given), dtype=np.int32) * given.shape[1]).reshape(-1, *(1,) * axes)
@@ -203,9 +225,12 @@ def max_pool2d(d: Draft, node: Node) -> None:
 
 def avg_pool2d(d: Draft, node: Node) -> None:
     a, value, m = node.attrs, d.graph.values[node.name], node.tensors["m"].astype(np.float64)
-    kernel = list(a["kernel"])
-    attributes = {"kernel_shape": kernel, "strides": list(a["stride"]), "pads": list(a["padding"])}
-    found = d.emit("AveragePool", [d.real(node.inputs[0])], f"{node.name}.mean", count_include_pad=1, **attributes)
+    kernel, sides, real = list(a["kernel"]), list(a["padding"]), d.real(node.inputs[0])
+    if any(side >= kernel[i % 2] for i, side in enumerate(sides)):  # which no pool of ONNX Runtime takes
+        pads = d.ints([0, 0, *sides[:2], 0, 0, *sides[2:]], f"{node.name}.pads")
+        real, sides = d.emit("Pad", [real, pads], f"{node.name}.padded"), [0, 0, 0, 0]
+    attributes = {"kernel_shape": kernel, "strides": list(a["stride"]), "pads": sides}
+    found = d.emit("AveragePool", [real], f"{node.name}.mean", count_include_pad=1, **attributes)
     _times(d, node, found, m * np.prod(kernel) * unit_of(value) / d.scale_of(node.inputs[0]))
 
 
@@ -260,7 +285,8 @@ def permute(d: Draft, node: Node) -> None:
 
 
 def dequantize(d: Draft, node: Node) -> None:
-    d.keep(node.name, d.real(node.inputs[0]))
+    factor = float(node.tensors["m"][0]) / d.scale_of(node.inputs[0])
+    d.keep(node.name, d.times(d.real(node.inputs[0]), factor, node.name))
 
 
 OPS: dict[str, Callable[[Draft, Node], None]] = {

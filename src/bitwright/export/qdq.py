@@ -15,10 +15,12 @@ from bitwright.artifact import Artifact
 from bitwright.errors import GraphError
 from bitwright.export.draft import FLOAT, UINT8, Draft, infos
 from bitwright.export.ops import OPS
+from bitwright.graph import Graph
+from bitwright.images.preprocess import Preprocess
 
 Contract = Literal["pixels", "float"]
 OPSET, NARROW_OPSET = 17, 21
-"""The opset of a model, and of one with weights of less than 8 bits or scales for groups of inputs."""
+"""The opset of a model, and of one with weights of 4 bits or less."""
 IR_VERSION = {17: 8, 21: 10}
 PIXELS, IMAGES, LOGITS = "pixels", "images", "logits"
 
@@ -34,20 +36,27 @@ def to_onnx(artifact: Artifact, takes: Contract = "pixels") -> ModelProto:
     Raises:
         GraphError: ONNX has no form for something in it; says what.
     """
-    graph, preprocess = artifact.graph, artifact.preprocess
-    if preprocess.encoder is not None:
+    if artifact.preprocess.encoder is not None:
         raise GraphError(
-            f"the model reads its image as bits, by {preprocess.encoder}, which ONNX has no form for; "
+            f"the model reads its image as bits, by {artifact.preprocess.encoder}, which ONNX has no form for; "
             "quantize it with pixels as its input to export it"
         )
-    height, width, channels = preprocess.shape
-    d = Draft(graph, PIXELS if takes == "pixels" else IMAGES)
-    if takes == "pixels":
+    model = exported(artifact.graph, artifact.preprocess if takes == "float" else None)
+    helper.set_model_props(model, _metadata(artifact, takes))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def exported(graph: Graph, preprocess: Preprocess | None = None) -> ModelProto:
+    """The model of an integer graph that reads pixels; or normalised images, where their preprocessing is given."""
+    channels, height, width = graph.values[graph.input].shape
+    d = Draft(graph, PIXELS if preprocess is None else IMAGES)
+    if preprocess is None:
         given = helper.make_tensor_value_info(PIXELS, UINT8, ["batch", height, width, channels])
         d.begin(PIXELS, d.emit("Transpose", [PIXELS], "planes", perm=[0, 3, 1, 2]))
     else:
         given = helper.make_tensor_value_info(IMAGES, FLOAT, ["batch", channels, height, width])
-        d.begin(IMAGES, _pixels_of(d, artifact))
+        d.begin(IMAGES, _pixels_of(d, preprocess))
     for node in graph.nodes:
         if node.op not in OPS:
             raise GraphError(f"node {node.name!r}: ONNX has no form for the op {node.op!r}")
@@ -58,16 +67,13 @@ def to_onnx(artifact: Artifact, takes: Contract = "pixels") -> ModelProto:
     made = helper.make_graph(d.nodes, "bitwright", [given], infos(outputs, values), d.initializers)
     opset = NARROW_OPSET if _needs_narrow(d) else OPSET
     opsets = [helper.make_opsetid("", opset)]
-    model = helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION[opset], producer_name="bitwright")
-    helper.set_model_props(model, _metadata(artifact, takes))
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION[opset], producer_name="bitwright")
 
 
-def _pixels_of(d: Draft, artifact: Artifact) -> str:
+def _pixels_of(d: Draft, preprocess: Preprocess) -> str:
     """The pixels that normalised images were made of, uint8 [N, C, H, W]."""
-    gain, offset = artifact.preprocess.affine()
-    scale, shift = ((numbers).astype(np.float32).reshape(-1, 1, 1) for numbers in (1 / gain, -offset / gain))
+    gain, offset = preprocess.affine()
+    scale, shift = (numbers.astype(np.float32).reshape(-1, 1, 1) for numbers in (1 / gain, -offset / gain))
     scaled = d.emit("Mul", [IMAGES, d.constant(scale, "pixel_scale")], "scaled_images")
     shifted = d.emit("Add", [scaled, d.constant(shift, "pixel_shift")], "shifted_images")
     one, zero = d.constant(np.array(1, np.float32), "one"), d.constant(np.array(0, np.uint8), "zero")
@@ -75,8 +81,7 @@ def _pixels_of(d: Draft, artifact: Artifact) -> str:
 
 
 def _needs_narrow(d: Draft) -> bool:
-    blocks = any(attribute.name == "block_size" for node in d.nodes for attribute in node.attribute)
-    return blocks or any(tensor.data_type == onnx.TensorProto.INT4 for tensor in d.initializers)
+    return any(tensor.data_type == onnx.TensorProto.INT4 for tensor in d.initializers)
 
 
 def _metadata(artifact: Artifact, takes: Contract) -> dict[str, str]:

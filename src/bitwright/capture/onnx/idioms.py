@@ -3,7 +3,7 @@
 The ops that are made here have names of their own, which `table.py` knows and no file can hold.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy.typing as npt
@@ -13,11 +13,15 @@ from onnxscript.optimizer import remove_unused_nodes
 LINEAR, CONV, NORM, ATTENTION = "_Linear", "_Conv", "_LayerNorm", "_Attention"
 
 
-def recognise(model: ir.Model) -> None:
-    """Replace every idiom in the graph by one node, and leave out biases of zeros, which torch.onnx adds to convolutions."""
+def recognise(model: ir.Model, stored: Collection[str]) -> None:
+    """Replace every idiom in the graph by one node.
+
+    Biases of zeros go that are not `stored` in the file: torch.onnx has them computed for convolutions without one.
+    """
     for node in model.graph:
-        bias = constant(node.inputs[2]) if node.op_type == "Conv" and len(node.inputs) > 2 else None
-        if bias is not None and not bias.any():
+        value = node.inputs[2] if node.op_type == "Conv" and len(node.inputs) > 2 else None
+        bias = constant(value)
+        if value is not None and bias is not None and not bias.any() and value.name not in stored:
             node.resize_inputs(2)
     for match in (_linear, _conv_bias, _layer_norm, _attention):
         _apply(model.graph, match)

@@ -43,7 +43,7 @@ def open_onnx(path: str) -> Opened:
     classes = _classes({entry.key: entry.value for entry in proto.metadata_props})
     model = simplified(proto, path)
     first = first_of(images_input(model, path))
-    recognise(model)
+    recognise(model, {tensor.name for tensor in proto.graph.initializer})
     network = OnnxNetwork(model, first, batch, path)
     if batch is not None and first.stem.size is not None:
         _free(network, first.stem.channels or 3, first.stem.size)

@@ -1,0 +1,130 @@
+"""The text-line classifier in ONNX, in and out: `python -m bench.textlines DATA [--recipe w8a8] [--no-timing]`.
+
+DATA is the folder with `onnx/textline-orientation.onnx` and the lists of text lines. Prints how far the float graph is from
+ONNX Runtime, how many labels w8a8 changes, how many of those the exported QDQ model changes again, and the median
+latency of an image beside ONNX Runtime in float32 and in its own int8, of the same images; all in turns.
+"""
+
+import argparse
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.version_converter
+import onnxruntime
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+import bitwright as bw
+from bitwright.engine import Engine
+from bitwright.export import to_onnx
+from bitwright.models import load_model
+
+PREPROCESS = bw.Preprocess(size=(48, 192), mean=0.5, std=0.5)
+LOGITS = "linear_1.tmp_1"
+"""What the file calls the numbers in front of its softmax."""
+ROUNDS = 300
+
+
+class Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Images one by one, for ONNX Runtime's calibration."""
+
+    def __init__(self, images: Any) -> None:
+        self._rest = iter(images)
+
+    def get_next(self) -> dict[str, Any] | None:
+        image = next(self._rest, None)
+        return None if image is None else {"x": image[None]}
+
+
+def pixels_of(path: Path) -> Any:
+    return np.concatenate([batch.images for batch in bw.open_source(path).batches(PREPROCESS, 64)])
+
+
+def session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def theirs(path: Path, calibration: Any) -> bytes:
+    """ONNX Runtime's own int8 of the file: QDQ, static, one scale a channel."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "int8.onnx"
+        prepared = Path(folder) / "prepared.onnx"
+        newer = Path(folder) / "newer.onnx"  # opset 11 has no scales a channel
+        onnx.save(onnx.version_converter.convert_version(onnx.load(path), 17), newer)
+        quant_pre_process(str(newer), str(prepared), skip_symbolic_shape=True)
+        quantize_static(
+            str(prepared), str(out), Reader(calibration), per_channel=True, weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+        )  # fmt: skip
+        return out.read_bytes()
+
+
+def medians(runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Milliseconds of each, in turns."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            found[name].append(time.perf_counter() - start)
+    return {name: 1000 * float(np.median(seconds)) for name, seconds in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--recipe", default="w8a8")
+    parser.add_argument("--artifact", type=Path, help="Take this one in place of a new one.")
+    parser.add_argument("--no-timing", action="store_true")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    path = given.data / "onnx" / "textline-orientation.onnx"
+    test, calibration = (pixels_of(given.data / f"text-lines-{part}.csv") for part in ("test", "calibrate"))
+    images = PREPROCESS.normalise(test)
+    model = load_model(path).float_model
+    captured = model.capture((3, 48, 192))
+    proto = onnx.load(path)
+    proto.graph.output.append(onnx.helper.make_tensor_value_info(LOGITS, onnx.TensorProto.FLOAT, None))
+    expected = session(proto.SerializeToString(), 1).run([LOGITS], {"x": images})[0]
+    logits, classes = bw.float_model(captured).predict(images), expected.argmax(1)
+    print(f"float labels equal to ONNX Runtime's: {int((logits.argmax(1) == classes).sum())} of {len(classes)}")
+    print(f"logits differ by {np.abs(logits - expected).max():.1e} at most")
+    artifact = bw.load(given.artifact) if given.artifact else bw.quantize(
+        captured, calibration, preprocess=PREPROCESS, recipe=given.recipe
+    )  # fmt: skip
+    engine, exported = Engine(artifact), to_onnx(artifact).SerializeToString()
+    ours, out = engine(test).argmax(1), session(exported, 1).run(None, {"pixels": test})[0].argmax(1)
+    other = theirs(path, PREPROCESS.normalise(calibration))
+    int8 = session(other, 1).run(None, {"x": images})[0].argmax(1)
+    print(
+        f"labels changed by {given.recipe}: {int((ours != classes).sum())}; by ONNX Runtime's int8: {int((int8 != classes).sum())}"
+    )
+    print(f"labels of the exported model that differ from the artifact's: {int((out != ours).sum())}")
+    if given.no_timing:
+        return
+    one = test[:1]
+    for threads in (1, 2):
+        fast = Engine(artifact, threads=threads)
+        float32, integer, qdq = (session(data, threads) for data in (path.read_bytes(), other, exported))
+        found = medians(
+            {
+                "bitwright": lambda fast=fast: fast(one),
+                "ONNX Runtime float32": lambda s=float32: s.run(None, {"x": images[:1]}),
+                "ONNX Runtime int8": lambda s=integer: s.run(None, {"x": images[:1]}),
+                "ONNX Runtime on the export": lambda s=qdq: s.run(None, {"pixels": one}),
+            }
+        )
+        for name, ms in found.items():
+            print(f"{threads} threads, {name}: {ms:.3f} ms, bitwright's is {found['bitwright'] / ms:.2f} of it")
+
+
+if __name__ == "__main__":
+    main()
