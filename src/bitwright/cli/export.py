@@ -6,7 +6,7 @@ import click
 
 from bitwright.artifact import load
 from bitwright.cli.needs import expect_modules, expect_outputs
-from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, usage_error
+from bitwright.cli.output import byte_count, print_pairs, usage_error
 from bitwright.files import write_atomically
 
 SUFFIX = ".onnx"
@@ -24,8 +24,7 @@ SUFFIX = ".onnx"
     show_default=True,
     help="Its input: pixels, uint8 N x H x W x C; or normalised float32 N x C x H x W, as the float model has it.",
 )
-@json_option
-def export(artifact: Path, output: Path, takes: str, as_json: bool) -> None:
+def export(artifact: Path, output: Path, takes: str) -> None:
     """Write an artifact as ONNX, with its own scales, zero points, weight codes and class names (QDQ).
 
     Another runtime rounds in its own way: bitwright compare ARTIFACT OUTPUT --data SRC tells how far its answers are.
@@ -38,7 +37,4 @@ def export(artifact: Path, output: Path, takes: str, as_json: bool) -> None:
 
     data = to_onnx(load(artifact), "pixels" if takes == "pixels" else "float").SerializeToString()
     write_atomically(output, data)
-    if as_json:
-        print_json({"artifact": str(artifact), "output": str(output), "bytes": len(data), "takes": takes})
-        return
     print_pairs([("written to", output), ("size", byte_count(len(data))), ("takes", takes)])
