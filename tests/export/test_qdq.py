@@ -14,6 +14,7 @@ from bitwright.artifact import Artifact
 from bitwright.engine.reference import Reference
 from bitwright.errors import GraphError
 from bitwright.export import to_onnx
+from bitwright.export.exact import NOT_EXACT
 from bitwright.export.ops import OPS
 from bitwright.export.qdq import exported
 from bitwright.graph import INPUT, Graph
@@ -38,10 +39,10 @@ def values_of(model: onnx.ModelProto, names: list[str], given: npt.NDArray[Any])
     return found
 
 
-def parted(graph: Graph, pixels: Pixels) -> dict[str, tuple[int, float]]:
+def parted(graph: Graph, pixels: Pixels, form: Any = "qdq") -> dict[str, tuple[int, float]]:
     """For every value of codes: by how many the two differ at most, and on which share of them."""
     ours = dict(Reference(graph).values(pixels))
-    model = exported(graph)
+    model = exported(graph, form=form)
     onnx.checker.check_model(model, full_check=True)
     names = [node.name for node in graph.nodes if graph.values[node.name].type is not None]
     found = dict(zip(names, values_of(model, names, pixels)[1:], strict=True))
@@ -66,6 +67,17 @@ def test_an_op_differs_by_one_code_at_most(case: Any) -> None:
     gaps = parted(graph, pixels.astype(np.uint8))
     most = 5 if case.node.op == "attention" else 1  # our weights are whole multiples of 1/255 of the greatest one
     assert max(largest for largest, _ in gaps.values()) <= most, gaps
+
+
+@pytest.mark.parametrize("case", OF_CODES.values(), ids=OF_CODES)
+def test_the_exact_form_gives_the_same_codes(case: Any) -> None:
+    if case.node.op in NOT_EXACT or (case.node.tensors.get("m", np.empty(0)).ndim == 2 and case.node.op == "linear"):
+        pytest.skip("computed in float32 in both forms")
+    graph = graph_of(case).build()
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (2, *graph.values[INPUT].shape[1:], graph.values[INPUT].shape[0])
+    )
+    assert {most for most, _ in parted(graph, pixels.astype(np.uint8), "exact").values()} == {0}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -110,6 +122,12 @@ def test_an_artifact_gives_its_own_logits(recipe: str, takes: Any) -> None:
     assert np.abs(found - expected).max() < 0.1 * spread
     kinds = {tensor.data_type for tensor in model.graph.initializer}
     assert (onnx.TensorProto.INT4 in kinds) == (recipe in ("w4a8", "w4a4", "w2a4", "wta8"))
+
+
+@pytest.mark.parametrize("recipe", ["w8a8", "w4a4", "w1a1"])
+def test_the_exact_form_gives_the_artifacts_logits(recipe: str) -> None:
+    made, pixels = artifact(recipe)
+    assert np.array_equal(values_of(to_onnx(made, form="exact"), [], pixels)[0], bw.Engine(made)(pixels))
 
 
 def test_weights_scales_and_names_are_the_artifacts() -> None:

@@ -1,6 +1,7 @@
 """`bitwright export`: an artifact as a model that other runtimes read. Imports no torch."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,8 +25,15 @@ SUFFIX = ".onnx"
     show_default=True,
     help="Its input: pixels, uint8 N x H x W x C; or normalised float32 N x C x H x W, as the float model has it.",
 )
-def export(artifact: Path, output: Path, takes: str) -> None:
-    """Write an artifact as ONNX, with its own scales, zero points, weight codes and class names (QDQ).
+@click.option(
+    "--form",
+    type=click.Choice(("qdq", "exact")),
+    default="qdq",
+    show_default=True,
+    help="qdq, which other tools read; or exact: integer ops that give the artifact's own integers.",
+)
+def export(artifact: Path, output: Path, takes: Any, form: Any) -> None:
+    """Write an artifact as ONNX, with its own scales, zero points, weight codes and class names.
 
     Another runtime rounds in its own way: bitwright compare ARTIFACT OUTPUT --data SRC tells how far its answers are.
     """
@@ -35,6 +43,6 @@ def export(artifact: Path, output: Path, takes: str) -> None:
     expect_modules("onnx")
     from bitwright.export import to_onnx
 
-    data = to_onnx(load(artifact), "pixels" if takes == "pixels" else "float").SerializeToString()
+    data = to_onnx(load(artifact), takes, form).SerializeToString()
     write_atomically(output, data)
-    print_pairs([("written to", output), ("size", byte_count(len(data))), ("takes", takes)])
+    print_pairs([("written to", output), ("size", byte_count(len(data))), ("takes", takes), ("form", form)])

@@ -5,6 +5,7 @@ codes stands for `m * s_y` a unit, which is `s_x` times the scale of the weight.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
@@ -71,20 +72,24 @@ def bias_of(d: Draft, node: Node, shift: Array, unit: Array) -> str:
     )
 
 
-def conv2d(d: Draft, node: Node) -> None:
-    gain, shift = affine_of(d, node)
-    x = node.inputs[0]
-    scale = d.scale_of(x)
-    weight = weight_of(d, node, node.tensors["weight"], gain / scale, 0)
-    attributes = {
+def window(node: Node) -> dict[str, Any]:
+    """The attributes of a convolution."""
+    return {
         "strides": list(node.attrs["stride"]),
         "pads": list(node.attrs["padding"]),
         "dilations": list(node.attrs["dilation"]),
         "group": node.attrs["groups"],
         "kernel_shape": list(node.tensors["weight"].shape[2:]),
     }
+
+
+def conv2d(d: Draft, node: Node) -> None:
+    gain, shift = affine_of(d, node)
+    x = node.inputs[0]
+    scale = d.scale_of(x)
+    weight = weight_of(d, node, node.tensors["weight"], gain / scale, 0)
     inputs = [d.real(x), weight, bias_of(d, node, shift, gain)]
-    finish(d, node, d.emit("Conv", inputs, f"{node.name}.acc", **attributes))
+    finish(d, node, d.emit("Conv", inputs, f"{node.name}.acc", **window(node)))
 
 
 def linear(d: Draft, node: Node) -> None:

@@ -1,7 +1,8 @@
-"""`to_onnx`: an artifact as an ONNX model of QuantizeLinear and DequantizeLinear, with the artifact's own codes and scales.
+"""`to_onnx`: an artifact as an ONNX model, with the artifact's own codes and scales.
 
-Other runtimes compute the same real functions with roundings of their own, so that codes may differ by one; `bitwright compare`
-says where, and how many labels change.
+The form that other tools read, `qdq`, is of QuantizeLinear and DequantizeLinear: runtimes compute the same real functions with
+roundings of their own, so that codes may differ. `exact` is of integer ops, and gives the artifact's own integers. `bitwright
+compare` says how far a runtime is from them, and how many labels change.
 """
 
 import json
@@ -13,25 +14,28 @@ from onnx import ModelProto, helper
 
 from bitwright.artifact import Artifact
 from bitwright.errors import GraphError
+from bitwright.export import exact, ops
 from bitwright.export.draft import FLOAT, UINT8, Draft, infos
-from bitwright.export.ops import OPS
 from bitwright.graph import Graph
 from bitwright.images.preprocess import Preprocess
 
 Contract = Literal["pixels", "float"]
+Form = Literal["qdq", "exact"]
+FORMS = {"qdq": ops.OPS, "exact": exact.OPS}
 OPSET, NARROW_OPSET = 17, 21
 """The opset of a model, and of one with weights of 4 bits or less."""
 IR_VERSION = {17: 8, 21: 10}
 PIXELS, IMAGES, LOGITS = "pixels", "images", "logits"
 
 
-def to_onnx(artifact: Artifact, takes: Contract = "pixels") -> ModelProto:
+def to_onnx(artifact: Artifact, takes: Contract = "pixels", form: Form = "qdq") -> ModelProto:
     """The model, checked by `onnx.checker`.
 
     Args:
         artifact: any but one that reads an image as bits.
         takes: `pixels`, uint8 [N, H, W, C] as the artifact's preprocessing makes them; `float`, what the float model takes,
             normalised float32 [N, C, H, W].
+        form: `qdq`, or `exact`: the artifact's integers to the bit, but for norms and attention.
 
     Raises:
         GraphError: ONNX has no form for something in it; says what.
@@ -41,13 +45,13 @@ def to_onnx(artifact: Artifact, takes: Contract = "pixels") -> ModelProto:
             f"the model reads its image as bits, by {artifact.preprocess.encoder}, which ONNX has no form for; "
             "quantize it with pixels as its input to export it"
         )
-    model = exported(artifact.graph, artifact.preprocess if takes == "float" else None)
+    model = exported(artifact.graph, artifact.preprocess if takes == "float" else None, form)
     helper.set_model_props(model, _metadata(artifact, takes))
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def exported(graph: Graph, preprocess: Preprocess | None = None) -> ModelProto:
+def exported(graph: Graph, preprocess: Preprocess | None = None, form: Form = "qdq") -> ModelProto:
     """The model of an integer graph that reads pixels; or normalised images, where their preprocessing is given."""
     channels, height, width = graph.values[graph.input].shape
     d = Draft(graph, PIXELS if preprocess is None else IMAGES)
@@ -58,9 +62,7 @@ def exported(graph: Graph, preprocess: Preprocess | None = None) -> ModelProto:
         given = helper.make_tensor_value_info(IMAGES, FLOAT, ["batch", channels, height, width])
         d.begin(IMAGES, _pixels_of(d, preprocess))
     for node in graph.nodes:
-        if node.op not in OPS:
-            raise GraphError(f"node {node.name!r}: ONNX has no form for the op {node.op!r}")
-        OPS[node.op](d, node)
+        FORMS[form][node.op](d, node)
     names = {LOGITS: graph.output, **graph.others}
     outputs = [d.emit("Identity", [d.real(value)], name) for name, value in names.items()]
     values = [graph.values[value] for value in names.values()]
