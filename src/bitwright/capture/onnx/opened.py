@@ -43,11 +43,20 @@ def open_onnx(path: str) -> Opened:
     classes = _classes({entry.key: entry.value for entry in proto.metadata_props})
     model = simplified(proto, path)
     first = first_of(images_input(model, path))
-    recognise(model, {tensor.name for tensor in proto.graph.initializer})
+    recognise(model, _stored(proto))
     network = OnnxNetwork(model, first, batch, path)
     if batch is not None and first.stem.size is not None:
         _free(network, first.stem.channels or 3, first.stem.size)
     return Opened(network, first.stem, classes)
+
+
+def _stored(model: ModelProto) -> set[str]:
+    """The tensors of the file; torch.onnx stores equal ones once, and the others as their `Identity`."""
+    found = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Identity" and set(node.input) <= found:
+            found.update(node.output)
+    return found
 
 
 def _batch(model: ModelProto) -> int | None:
