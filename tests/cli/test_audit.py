@@ -127,6 +127,28 @@ def test_the_screen_sees_weights_that_no_correction_rounds_to(run: Run, broken: 
     assert "only after rounding  nothing that appears only after rounding was found, which proves nothing" in sound
 
 
+def test_classes_may_be_named_by_a_file_as_for_other_commands(run: Run, project: Path):
+    nameless = replace(bw.load("m.bw.safetensors"), classes=None)
+    nameless.save("nameless.bw.safetensors")
+    (project / "names.txt").write_text("blue\ngreen\nred\n")
+    options = (*AUDIT[:2], "--data", "images", "--no-timing", "--parts", "decisions", "--json")
+    result = run("audit", "nameless.bw.safetensors", *options, "--classes", "names.txt")
+    found = Audit.from_json(json.loads(result.out))
+    assert found.decisions is not None
+    assert [each.name for each in found.decisions.classes] == ["blue", "green", "red"]
+    assert found.digest == nameless.digest
+    (project / "names.txt").write_text("blue\ngreen\n")
+    refused = run("audit", "nameless.bw.safetensors", *options, "--classes", "names.txt")
+    assert (refused.code, refused.out) == (1, "")
+    assert "names.txt" in refused.err
+
+
+def test_what_was_not_tried_did_not_fail_to_help(run: Run):
+    untried = run("audit", "m.bw.safetensors", *AUDIT, "--seconds", "0", "--apply", "r.toml")
+    assert "no change of the recipe was tried: it is the artifact's own" in untried.err
+    assert "were not tried, and 0 were, as the 0 seconds were over: quantize the float model again" in untried.err
+
+
 def test_another_model_is_refused(run: Run, project: Path):
     (project / "others.py").write_text(
         "from colours import *\ndef wide():\n    model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), "

@@ -1,6 +1,7 @@
 """`examine`: audits an artifact: what is wrong with its inputs, its layers and its decisions, and which remedies help."""
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
@@ -10,7 +11,7 @@ from bitwright.audit.changes import Change
 from bitwright.audit.decision_records import DecisionAudit, Robustness
 from bitwright.audit.decisions import decisions
 from bitwright.audit.faults import Fault, layer_faults
-from bitwright.audit.inputs import put_right, shuffled_names, wrong_pixels
+from bitwright.audit.inputs import other_pixels, put_right, shuffled_names, told_apart, wrong_pixels
 from bitwright.audit.layers import audit_layers, layer_images
 from bitwright.audit.matching import matched
 from bitwright.audit.records import USUAL_PARTS, Audit, Finding, LayerAudit, Remedy, expect_parts
@@ -29,6 +30,7 @@ from bitwright.audit.subject import (
     split,
 )
 from bitwright.chance import doubts
+from bitwright.classes import ClassNames
 from bitwright.errors import AuditError
 from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource
@@ -73,6 +75,7 @@ def examine(
     preprocess: Preprocess | None = None,
     calibration: ImageSource | None = None,
     labels: By = "name",
+    classes: ClassNames | str | os.PathLike[str] | Iterable[str] | None = None,
     parts: Collection[str] = USUAL_PARTS,
     effort: Effort | None = None,
     threads: int | None = None,
@@ -89,6 +92,7 @@ def examine(
         preprocess: what is known to be the float model's own; None: the artifact's is taken for it, unless labels say else.
         calibration: images to fit remedies on.
         labels: how labels are matched with the artifact's classes.
+        classes: what these are called, in its order or by the names that it has; None: as it says.
         parts: what to look at, of `records.PARTS`.
         effort: how many images, and how long.
         threads: of the engine.
@@ -98,16 +102,22 @@ def examine(
 
     Raises:
         ModelError: the artifact was not made of this model.
-        LabelError: the labels do not fit the artifact's classes.
+        LabelError: the labels do not fit the artifact's classes, or the names do not.
         SourceError: no image can be read.
     """
     begin, effort = monotonic(), effort or Effort()
     expect_parts(parts)
+    digest = artifact.digest
+    if classes is not None:
+        artifact = artifact.with_classes(classes)
     subject, remarks = _subject(
         artifact, model, source, preprocess, calibration, labels, parts, effort, threads, seed, progress
     )
     study = _Study(subject, effort, begin + effort.seconds, seed, frozenset(parts), progress)
+    remarks += [] if (changed := other_pixels(study.subject.artifact)) is None else [changed]
     found = study.run()
+    if not any(finding.kind == "preprocess" for finding in found["findings"]):
+        remarks += [] if (differs := told_apart(subject)) is None else [differs]
     right = study.subject  # as far as its inputs could be put right
     if right.labels is not None:
         doubt = doubts("the float model", right.labels.tolist(), right.float_classes.tolist(), artifact.outputs)
@@ -115,7 +125,7 @@ def examine(
     remarks += [] if (late := study.trials.late(effort.seconds)) is None else [late]
     return Audit(
         artifact=named[0],
-        digest=artifact.digest,
+        digest=digest,
         model=named[1],
         data=named[2] or source.where,
         images=len(subject.seen.pixels),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.artifact import Artifact
 from bitwright.audit.faults import Fault
 from bitwright.audit.subject import Subject
 from bitwright.chance import mcnemar
@@ -16,6 +17,7 @@ from bitwright.errors import BitwrightError
 from bitwright.evaluation import float_predictor
 from bitwright.images.preprocess import Preprocess
 from bitwright.prediction import class_count, classes_of
+from bitwright.prepared.image import image_type
 
 SURE = 1e-3
 """The p value below which a difference is no chance."""
@@ -132,6 +134,41 @@ def wrong_pixels(subject: Subject) -> WrongPixels | None:
     return best
 
 
+def told_apart(subject: Subject) -> str | None:
+    """What to say where the artifact's preprocessing is not what the model is known to have, whatever that costs; else None."""
+    artifact, own = (
+        subject.artifact.preprocess,
+        replace(subject.preprocess, encoder=subject.artifact.preprocess.encoder),
+    )
+    if not (differences := _differences(artifact, own)):
+        return None
+    count = min(PROBED, len(subject.seen.pixels))
+    with_own = classes_of(float_predictor(subject.model, own)(subject.pixels_for(own)[:count]))
+    changed = int((with_own != _with_artifacts(subject, count)).sum())
+    return (
+        f"the artifact's preprocessing is not the model's own: {differences}; on {count} images that changes {changed} of the "
+        "float model's answers"
+    )
+
+
+def other_pixels(artifact: Artifact) -> str | None:
+    """What to say where the integers were made for pixels that mean something else than the artifact's preprocessing says."""
+    found, expected = artifact.graph.values[artifact.graph.input].type, image_type(artifact.preprocess)
+    if found is None or (
+        found.zero_point == expected.zero_point and np.allclose(found.scale, expected.scale, rtol=1e-3)
+    ):
+        return None
+    return (
+        "the integers were made for another mean or std than the artifact's preprocessing says: a pixel's scale is "
+        f"{_some(found.scale)} and its zero point {_some(found.zero_point)}, where {_some(expected.scale)} and "
+        f"{_some(expected.zero_point)} belong to it; somebody changed one of the two"
+    )
+
+
+def _some(numbers: object) -> str:
+    return ", ".join(f"{number:.4g}" for number in np.ravel(np.array(numbers))[:3].tolist())
+
+
 def _is_better_at_a_glance(subject: Subject, other: Preprocess) -> bool:
     assert subject.labels is not None
     pixels, labels = subject.pixels_for(other)[:GLANCED], subject.labels[:GLANCED]
@@ -165,11 +202,7 @@ def _compare(subject: Subject, other: Preprocess, only_better: bool = False) -> 
     pixels = subject.pixels_for(other)[:count]
     with_own = classes_of(float_predictor(subject.model, other)(pixels))
     with_artifacts = _with_artifacts(subject, count)
-    differences = ", ".join(
-        f"{name} {getattr(artifact, name)} and not {getattr(other, name)}"
-        for name in ("size", "resize", "mean", "std", "scale", "mode", "interpolation", "background")
-        if getattr(artifact, name) != getattr(other, name)
-    )
+    differences = _differences(artifact, other)
     if subject.labels is None:
         changed = int((with_own != with_artifacts).sum())
         if changed <= 0.02 * count:
@@ -184,3 +217,12 @@ def _compare(subject: Subject, other: Preprocess, only_better: bool = False) -> 
         what = f"costs the float model itself {100 * (gained - lost) / count:.1f} points on {count} images"
     whose = "a usual one" if only_better else "its own"
     return Fault("preprocess", None, f"the artifact's preprocessing is not {whose}: {differences}; that {what}")
+
+
+def _differences(artifact: Preprocess, other: Preprocess) -> str:
+    """In which fields the artifact's preprocessing differs from another; empty where in none."""
+    return ", ".join(
+        f"{name} {getattr(artifact, name)} and not {getattr(other, name)}"
+        for name in ("size", "resize", "mean", "std", "scale", "mode", "interpolation", "background")
+        if getattr(artifact, name) != getattr(other, name)
+    )

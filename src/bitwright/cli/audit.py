@@ -13,6 +13,7 @@ from bitwright.cli.audit_tables import print_audit
 from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.inspect import THREADS
+from bitwright.cli.label_options import Naming, label_options
 from bitwright.cli.needs import expect_modules, expect_outputs
 from bitwright.cli.output import json_option, print_json, report, shown, usage_error
 from bitwright.cli.preprocess_line import tell
@@ -20,7 +21,6 @@ from bitwright.cli.preprocess_options import Parsed, preprocess_options, resolve
 from bitwright.errors import AuditError
 from bitwright.files import write_atomically
 from bitwright.images.sources import open_source
-from bitwright.labels import By
 from bitwright.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -72,13 +72,7 @@ def _count(name: str, default: int, help_: str) -> Callable[[F], F]:
 @click.option("--no-timing", is_flag=True, help="Measure no times.")
 @click.option("--threads", type=THREADS, help="Of the engine; else all that this process may use.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Draws the images.")
-@click.option(
-    "--labels",
-    type=click.Choice(("name", "index", "none")),
-    default="name",
-    show_default=True,
-    help="How labels are matched with classes: by name, by number or place, or not at all.",
-)
+@label_options
 @click.option(
     "--apply", "recipe", type=click.Path(path_type=Path), help="Write the best remedies as a recipe, a .toml file."
 )
@@ -100,7 +94,7 @@ def audit(
     no_timing: bool,
     threads: int | None,
     seed: int,
-    labels: By,
+    naming: Naming,
     recipe: Path | None,
     logits: tuple[str, ...] | None,
     as_json: bool,
@@ -131,7 +125,8 @@ def audit(
             source,
             preprocess=preprocess,
             calibration=other,
-            labels=labels,
+            labels=naming.by,
+            classes=naming.given,
             parts=parts,
             effort=Effort(images, calibrate, layer_images, seconds, not no_timing),
             threads=threads,
