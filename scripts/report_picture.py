@@ -1,4 +1,4 @@
-"""Draws docs/report.png, a page on a desktop and, dark, on a phone: `python -m scripts.report_picture report.html docs/report.png`.
+"""Draws docs/report.png, a page on a desktop and, dark, on a phone: `python -m scripts.report_picture PAGE docs/report.png`.
 
 It needs Chromium (`apt-get install chromium`), Playwright and Pillow.
 """
