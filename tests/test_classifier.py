@@ -156,3 +156,11 @@ def test_a_prediction_is_a_record(files):
     }
     with pytest.raises(FrozenInstanceError):
         found.error = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_thread_that_calls_by_itself_has_an_engine_of_one_thread(threads):
+    classifier = Classifier(ARTIFACT, threads=threads)
+    of_thread = classifier._engine_of_a_thread
+    assert of_thread._backend.threads == 1  # type: ignore[attr-defined]
+    assert (of_thread is classifier.engine) == (threads == 1), "an engine of one thread need not be made twice"

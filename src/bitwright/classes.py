@@ -102,24 +102,24 @@ def named_anew(own: ClassNames | None, given: ClassNames, count: int) -> ClassNa
 
     Class i is called what `given` calls its class i, unless that knows every one of the model's own names, in another order:
     then each class is called what `given` calls the class of that name. Own names remain as other names.
-    Raises LabelError where neither is possible, or where some own names are at other places and some are missing; gives a
+    Raises LabelError where neither is possible, or where some own names are at other indices and some are missing; gives a
     LabelWarning where names in another order change nothing.
     """
     where = given.where
-    places = [None if own is None else _place(own, given, i) for i in range(len(given))]
-    if own is not None and {*range(len(own))} <= {*places} and places != [*range(count)]:
-        return _joined(own, given, places)
-    missing = [] if own is None else [name for i, name in enumerate(own.names) if i not in places]
+    indices = [None if own is None else _own_index(own, given, i) for i in range(len(given))]
+    if own is not None and {*range(len(own))} <= {*indices} and indices != [*range(count)]:
+        return _joined(own, given, indices)
+    missing = [] if own is None else [name for i, name in enumerate(own.names) if i not in indices]
     if len(given) != count:
         unknown = f"; it has none for {some(missing)}" if 0 < len(missing) < count else ""
         raise LabelError(
             f"{where}: expected a name for each of the model's {count:,} classes, found {len(given):,} ({given.sample()})"
             + unknown
         )
-    moved = next((i for i, place in enumerate(places) if place not in (None, i)), None)
+    moved = next((i for i, own_index in enumerate(indices) if own_index not in (None, i)), None)
     if moved is not None:
         raise LabelError(
-            f"{where}: {given.names[moved]!r} is class {moved} here and class {places[moved]} of the model, whose "
+            f"{where}: {given.names[moved]!r} is class {moved} here and class {indices[moved]} of the model, whose "
             f"{some(missing)} this does not name; so it is neither the model's classes in another order nor new names. "
             "Name all of the model's classes, or take its own names away first: artifact.with_classes(None).with_classes(...)"
         )
@@ -128,7 +128,7 @@ def named_anew(own: ClassNames | None, given: ClassNames, count: int) -> ClassNa
     return ClassNames(given.names, others, where)
 
 
-def _place(own: ClassNames, given: ClassNames, i: int) -> int | None:
+def _own_index(own: ClassNames, given: ClassNames, i: int) -> int | None:
     """Which of the model's own classes the class i of `given` is."""
     for name in given._all(i):
         try:
@@ -140,12 +140,12 @@ def _place(own: ClassNames, given: ClassNames, i: int) -> int | None:
     return None
 
 
-def _joined(own: ClassNames, given: ClassNames, places: list[int | None]) -> ClassNames:
+def _joined(own: ClassNames, given: ClassNames, indices: list[int | None]) -> ClassNames:
     names, others = list(own.names), [list(own._all(i)) for i in range(len(own))]
-    for i, place in enumerate(places):
-        if place is not None:
-            names[place] = given.names[i]
-            others[place] += given._all(i)[1:]
+    for i, own_index in enumerate(indices):
+        if own_index is not None:
+            names[own_index] = given.names[i]
+            others[own_index] += given._all(i)[1:]
     if tuple(names) == own.names and all(set(found) == set(own._all(i)) for i, found in enumerate(others)):
         warnings.warn(
             f"{given.where}: these are the model's own class names in another order; each class keeps its name. To exchange "

@@ -33,7 +33,7 @@ class Prediction:
     """What a model says of one image, or why it could not say anything.
 
     Attributes:
-        image: the image's path, or its place in the file or list that holds it.
+        image: the image's path, or its number in the file or list that holds it.
         top: the most probable classes, the best one first; empty where there is an error.
         logits: float32 [classes], as the engine computed them; None where there is an error.
         error: why the image could not be classified; None where it was.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SUFFIX, PUBLIC_SUFFIX = ".sig", ".pub"
 MAX_BYTES = 2**20
-"""Of a signature or a file of keys."""
+"""The most bytes that a signature or a file of keys may have."""
 _BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _PAYLOAD = "application/vnd.in-toto+json"
 _STATEMENT = "https://in-toto.io/Statement/v1"

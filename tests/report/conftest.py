@@ -14,7 +14,7 @@ from bitwright.models.float_models import TorchModel
 from bitwright.quantization import quantize
 from bitwright.report import Report
 from bitwright.report.build import build
-from bitwright.report.front import read_front
+from bitwright.report.pareto_front import read_pareto_front
 from tests.cli.conftest import FACTORY
 from tests.report.files import audit_file, front_file
 
@@ -86,7 +86,7 @@ def report(artifact: Artifact, net: TorchModel, source: ImageSource, audit: Audi
         ),
         baseline=("old<br>.bw.safetensors", artifact),
         audit=audit,
-        front=read_front(front_file(tmp_path_factory.mktemp("front"), artifact)),
+        front=read_pareto_front(front_file(tmp_path_factory.mktemp("front"), artifact)),
         threads=1,
         command="bitwright report '<script>'",
     )

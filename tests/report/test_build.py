@@ -4,6 +4,7 @@ import base64
 import io
 import sys
 from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from bitwright.models.float_models import TorchModel
 from bitwright.report import Report, render
 from bitwright.report.build import build
 from bitwright.report.contenders import contenders_of, noise_remarks
-from bitwright.report.peers import open_peer
+from bitwright.report.peers import PEERS, open_peer
 from bitwright.summary import model_summary, plan_summary
 from tests.report.test_render import Parsed
 
@@ -174,6 +175,21 @@ def test_a_peer_that_is_not_installed_is_said(artifact: Artifact, net: TorchMode
 
 def test_a_picture_is_what_the_model_sees(report: Report, artifact: Artifact, source: ImageSource):
     sample = report.samples[0]
-    place = int(sample.name.split()[0])
+    index = int(sample.name.split()[0])
     with Image.open(io.BytesIO(base64.b64decode(sample.picture.partition(",")[2]))) as picture:
-        np.testing.assert_array_equal(np.asarray(picture), artifact.preprocess.apply(source.read(place)))
+        np.testing.assert_array_equal(np.asarray(picture), artifact.preprocess.apply(source.read(index)))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(RuntimeError("no such op\nand more"), "no such op"), (KeyError(), "KeyError")]
+)
+def test_a_peers_own_error_is_told_in_a_line(
+    artifact: Artifact, net: TorchModel, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+):
+    def refuses(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setitem(sys.modules, "onnx", sys)  # whatever is installed here
+    monkeypatch.setitem(PEERS, "other", ("json", refuses, "Other"))
+    with pytest.raises(ModelError, match=f"^other does not take this model: {said}$"):
+        open_peer("other", net, artifact.preprocess, 1)

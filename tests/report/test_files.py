@@ -9,7 +9,7 @@ from bitwright.artifact import Artifact
 from bitwright.audit.records import Audit
 from bitwright.errors import ArtifactError
 from bitwright.report.charts import layer_rows
-from bitwright.report.front import read_front
+from bitwright.report.pareto_front import read_pareto_front
 from bitwright.report.record import Report
 from tests.report.files import audit_file, front_file
 
@@ -31,7 +31,7 @@ def test_an_audit_of_another_format_is_refused(artifact: Artifact, tmp_path: Pat
 
 
 def test_a_front_is_what_the_search_wrote(artifact: Artifact, tmp_path: Path):
-    found = read_front(front_file(tmp_path, artifact))
+    found = read_pareto_front(front_file(tmp_path, artifact))
     assert (found.minimize, found.max_drop) == ("bytes", 0.5)
     assert [point.text for point in found.points] == [
         "int8 everywhere",
@@ -46,7 +46,7 @@ def test_a_front_is_what_the_search_wrote(artifact: Artifact, tmp_path: Path):
     assert found.points[1].interval[0] < 2 < found.points[1].interval[1]
 
 
-@pytest.mark.parametrize("read", [Audit.read, read_front])
+@pytest.mark.parametrize("read", [Audit.read, read_pareto_front])
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "3", '{"front": 1}', json.dumps({"minimize": "bytes", "float_bytes": 0})]
 )
@@ -57,7 +57,7 @@ def test_what_is_none_is_an_error_that_names_the_file(read, text: str, tmp_path:
         read(path)
 
 
-@pytest.mark.parametrize("read", [Audit.read, read_front])
+@pytest.mark.parametrize("read", [Audit.read, read_pareto_front])
 def test_a_file_that_is_not_there_is_an_error(read, tmp_path: Path):
     with pytest.raises(ArtifactError, match=r"cannot read .*none\.json: No such file"):
         read(tmp_path / "none.json")

@@ -89,7 +89,7 @@ def _measured(
     """The record of the page; what has to be known of the figures is said on stderr."""
     from bitwright.audit.records import Audit
     from bitwright.report.build import build
-    from bitwright.report.front import read_front
+    from bitwright.report.pareto_front import read_pareto_front
     from bitwright.report.peers import expect_peers
 
     expect_peers(options["peers"])
@@ -112,7 +112,7 @@ def _measured(
             preprocess=in_words(opened.preprocess),
             baseline=None if baseline is None else (str(baseline), load(baseline)),
             audit=found,
-            front=None if search is None else read_front(search),
+            front=None if search is None else read_pareto_front(search),
             signature=checked(content, artifact, trust),
             classes=naming.given,
             labels=naming.by,

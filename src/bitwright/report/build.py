@@ -24,7 +24,7 @@ from bitwright.models.float_models import TorchModel
 from bitwright.progress import SILENT, Progress
 from bitwright.report.contenders import class_rows, contenders_of, noise_remarks, reliability_of
 from bitwright.report.peers import Peer, open_peer, torch_run
-from bitwright.report.record import Front, Report
+from bitwright.report.record import ParetoFront, Report
 from bitwright.report.samples import samples_of
 from bitwright.signatures import Signature
 from bitwright.summary import model_summary, plan_summary
@@ -41,7 +41,7 @@ def build(
     gates: Gates | None = None,
     baseline: tuple[str, Artifact] | None = None,
     audit: Audit | None = None,
-    front: Front | None = None,
+    front: ParetoFront | None = None,
     signature: Signature | SignatureError | None = None,
     peers: Sequence[str] = (),
     classes: ClassNames | None = None,

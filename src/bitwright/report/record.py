@@ -72,7 +72,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class FrontPoint:
+class ParetoPoint:
     """A choice of widths that a search found: its cost, and what it was measured to lose where it was verified."""
 
     cost: float
@@ -85,14 +85,14 @@ class FrontPoint:
 
 
 @dataclass(frozen=True)
-class Front:
+class ParetoFront:
     """The Pareto front of a search; costs are in `unit`."""
 
     where: str
     minimize: str
     unit: str
     max_drop: float
-    points: tuple[FrontPoint, ...]
+    points: tuple[ParetoPoint, ...]
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Report:
     remarks: tuple[str, ...] = ()
     verdict: Verdict | None = None
     audit: Audit | None = None
-    front: Front | None = None
+    front: ParetoFront | None = None
     command: str = ""
     made: str = ""
 

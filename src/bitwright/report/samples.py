@@ -24,19 +24,19 @@ def samples_of(outcomes: Outcomes, preprocess: Preprocess, count: int) -> tuple[
 
 
 def _sample(outcomes: Outcomes, preprocess: Preprocess, i: int) -> Sample:
-    place, names = int(outcomes.indices[i]), outcomes.names
+    index, names = int(outcomes.indices[i]), outcomes.names
     integer, float_ = int(outcomes.integer.classes[i]), int(outcomes.float_.classes[i])
     label = None if outcomes.labels is None else int(outcomes.labels[i])
     kind = "lost" if label == float_ else "gained" if label == integer else "moved"
     return Sample(
-        name=outcomes.source.name(place),
+        name=outcomes.source.name(index),
         label=None if label is None else names[label],
         float_class=names[float_],
         float_confidence=100 * float(outcomes.float_.confidences[i]),
         integer_class=names[integer],
         integer_confidence=100 * float(outcomes.integer.confidences[i]),
         kind=kind,
-        picture=data_url(preprocess.apply(outcomes.source.read(place)), preprocess.mode),
+        picture=data_url(preprocess.apply(outcomes.source.read(index)), preprocess.mode),
     )
 
 

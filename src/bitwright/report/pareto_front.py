@@ -6,10 +6,10 @@ from typing import Any
 
 from bitwright.audit.plain import read_json
 from bitwright.errors import ArtifactError
-from bitwright.report.record import Front, FrontPoint
+from bitwright.report.record import ParetoFront, ParetoPoint
 
 
-def read_front(path: Path) -> Front:
+def read_pareto_front(path: Path) -> ParetoFront:
     """Read such a file. ArtifactError where it is none."""
     data = read_json(path)
     try:
@@ -19,17 +19,17 @@ def read_front(path: Path) -> Front:
         points = [_point(data["uniform"], unit, is_found=data["uniform"]["recipe"] == found, is_uniform=True)]
         points += [_point(p, unit, is_found=p["recipe"] == found, is_uniform=False) for p in data["front"]]
         label = "bytes of all weights, % of the float model" if in_bytes else "time of all layers with weights, µs"
-        return Front(str(path), str(data["minimize"]), label, float(data["max_drop"]), tuple(points))
+        return ParetoFront(str(path), str(data["minimize"]), label, float(data["max_drop"]), tuple(points))
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise ArtifactError(
             f"{path}: expected the NAME.front.json that `bitwright search` writes, found something else: {error!r:.200}"
         ) from error
 
 
-def _point(data: dict[str, Any], unit: float, *, is_found: bool, is_uniform: bool) -> FrontPoint:
+def _point(data: dict[str, Any], unit: float, *, is_found: bool, is_uniform: bool) -> ParetoPoint:
     verified = data["verified"]
     drop = None if verified is None else verified["drop"]
-    return FrontPoint(
+    return ParetoPoint(
         cost=unit * float(data["predicted_cost"]),
         predicted_loss=float(data["predicted_loss"]),
         text=_widths(data["recipe"]),
