@@ -1,7 +1,7 @@
 // The same algorithm for all targets; sums are of integers, so their order does not matter. With x the codes as they are
 // stored (zero points cancel), over the n channels of a pixel:
 //
-//   x  = rint(sum of m * (code - zp) over the summands, in float32, in order)      where there are several
+//   x  = rint(sum of m[c] * (code - zp) over the summands, in float32, in order)      where there are several
 //   S1 = sum x,  S2 = sum x^2        first pass
 //   r  = reciprocal_deviation(n, S1, S2, e)
 //   t  = f32(n * x - S1) * r;  t = t * m[c];  t = t + b[c]        second pass
@@ -37,8 +37,8 @@ struct Sums {
   const int32_t* numbers;
 };
 
-Vec::Floats term(const uint8_t* codes, int zp, float m) {
-  return Vec::floats(Vec::subtract(Vec::widened_ints(codes), Vec::splat_int(zp))) * Vec::splat_float(m);
+Vec::Floats term(const uint8_t* codes, int zp, const float* m) {
+  return Vec::floats(Vec::subtract(Vec::widened_ints(codes), Vec::splat_int(zp))) * Vec::load_floats(m);
 }
 
 // Lanes beyond the last channel hold anything.
@@ -47,11 +47,13 @@ Sums add_up(const LayerNormParams& p, const Buffers& at, int pixel) {
   for (int c = 0; c < p.in.c; c += Vec::kBytes) {
     Vec::Floats t[4];
     const uint8_t* codes = at.in + offset(p.in, pixel) + c;
-    unrolled<4>([&](auto v) BITWRIGHT_INLINE { t[v] = term(codes + Vec::kLanes * v, p.zp, p.m); });
+    unrolled<4>([&](auto v) BITWRIGHT_INLINE { t[v] = term(codes + Vec::kLanes * v, p.zp, p.m + c + Vec::kLanes * v); });
     for (int i = 0; i < p.count; ++i) {
       const Summand& of = p.summands[i];
       codes = at.summands[i] + offset(of.map, pixel) + c;
-      unrolled<4>([&](auto v) BITWRIGHT_INLINE { t[v] = t[v] + term(codes + Vec::kLanes * v, of.zp, of.m); });
+      unrolled<4>([&](auto v) BITWRIGHT_INLINE {
+        t[v] = t[v] + term(codes + Vec::kLanes * v, of.zp, of.m + c + Vec::kLanes * v);
+      });
     }
     unrolled<4>([&](auto v) BITWRIGHT_INLINE { Vec::store_ints(numbers + c + Vec::kLanes * v, Vec::rounded(t[v])); });
   }
@@ -124,10 +126,10 @@ void run(const LayerNormParams& p, const Buffers& at, int begin, int end) {
 int32_t number(const LayerNormParams& p, const Buffers& at, int pixel, int c) {
   int code = at.in[offset(p.in, pixel) + c];
   if (p.count == 0) return code;
-  float t = static_cast<float>(code - p.zp) * p.m;
+  float t = static_cast<float>(code - p.zp) * p.m[c];
   for (int i = 0; i < p.count; ++i) {
     const Summand& of = p.summands[i];
-    float term = static_cast<float>(at.summands[i][offset(of.map, pixel) + c] - of.zp) * of.m;
+    float term = static_cast<float>(at.summands[i][offset(of.map, pixel) + c] - of.zp) * of.m[c];
     t = t + term;
   }
   return static_cast<int32_t>(__builtin_rintf(t));

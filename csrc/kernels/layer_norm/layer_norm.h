@@ -6,17 +6,17 @@
 
 namespace bitwright {
 
-// A value that is added to what is read: its map, and m_x.
+// A value that is added to what is read: its map, and m_x of each channel, with zeros up to the next multiple of 64.
 struct Summand {
   Map map;
   int zp;
-  float m;
+  const float* m;
 };
 
 struct LayerNormParams {
   Map in, out;
   int zp;                   // of the input, and its m_x, where there are summands
-  float m;
+  const float* m;
   const Summand* summands;  // in this order
   int count;                // of these
   float e;  // added to the variance, as a multiple of its unit

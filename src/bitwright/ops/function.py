@@ -1,7 +1,8 @@
 """Any function of one number that is made of elementwise ones: elu(x), x / (1 + abs(x)). attrs: steps. Lowers to `table`.
 
 A step is a function by its ATen name, and its arguments: numbers, and the results of earlier steps. However many steps there
-are, the integer model rounds once.
+are, the integer model rounds once. Over tokens it has tensors `reads` and `writes` [C]: of each channel it is
+`writes * f(reads * x)`, and lowers to one table for each channel where these are not all 1.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.errors import GraphError
-from bitwright.graph import Node
+from bitwright.graph import Node, Shape, Value
 from bitwright.ops.functions import FUNCTIONS, NEVER_NEGATIVE
 from bitwright.ops.unary import Unary
 
@@ -45,12 +46,22 @@ def compute(steps: tuple[Step, ...], x: Any, call: Callable[..., Any]) -> Any:
 class Function(Unary):
     name = "function"
 
+    def factors(self, node: Node, output: Value) -> Mapping[str, Shape]:
+        """Over tokens alone: planes and features keep one table for all channels, which the kernel before it looks up."""
+        return {"reads": (output.channels,), "writes": (output.channels,)} if output.channel else {}
+
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
+        reads, writes = (np.asarray(node.tensors.get(key, 1.0), np.float64) for key in ("reads", "writes"))
+        if (reads == 1).all() and (writes == 1).all():
+            return self._shared(x, node)
+        return self._shared(x * reads[:, None], node) * writes[:, None]
+
+    def _shared(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
         with np.errstate(all="ignore"):
             found = compute(node.attrs["steps"], x, lambda name, *args, **kwargs: FUNCTIONS[name](*args, **kwargs))
         return _finite(np.broadcast_to(np.asarray(found, np.float64), x.shape), node)
 
-    def never_negative(self, node: Node) -> bool:
+    def never_negative(self, node: Node) -> bool:  # factors are positive
         return node.attrs["steps"][-1].name in NEVER_NEGATIVE
 
 

@@ -120,6 +120,11 @@ class FloatOp(Op):
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         """The integer node for this float node, with types of its inputs and its output known. All in float64."""
 
+    def factors(self, node: Node, output: Value) -> Mapping[str, Shape]:
+        """Tensors of ones, by name and shape, that a correction may change: one number for each channel, by which what is read
+        or written is multiplied. Most ops have none: theirs go into weights, gains and shifts."""
+        return {}
+
     def never_negative(self, node: Node) -> bool:
         """True where the result is known to be zero or more, whatever the inputs are."""
         return False

@@ -52,8 +52,8 @@ class Layer(nn.Module):
             self.quantizer = WeightQuantizer(weights, torch.from_numpy(scale), len(weight), groups)
             self.register_buffer("correction", torch.zeros(len(weight)))
             self.register_buffer("rounding", torch.zeros(()))
-        channels = node.tensors.get("weight", node.tensors.get("bn_weight"))
-        if float_op(node).smoothable and channels is not None:
+        channels = node.tensors.get("weight", node.tensors.get("bn_weight", node.tensors.get("writes")))
+        if channels is not None and (float_op(node).smoothable or "writes" in node.tensors):
             self.register_buffer("equalized", torch.ones(len(channels)))
 
     @property
@@ -64,7 +64,16 @@ class Layer(nn.Module):
     @property
     def gain_and_shift(self) -> tuple[str, str]:
         """Its tensors that multiply its result and are added to it, by name; not each layer has both."""
+        if "writes" in self.names:
+            return "writes", ""
         return ("bn_weight", "bn_bias") if "bn_weight" in self.names else ("weight", "bias")
+
+    @property
+    def scales_channels(self) -> bool:
+        """Whether it multiplies channels that it reads, or writes, by factors of their own."""
+        return any(
+            bool((getattr(self, name) != 1).any()) for name in ("factors", "reads", "writes") if name in self.names
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """The float node's tensors."""

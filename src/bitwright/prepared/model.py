@@ -6,7 +6,9 @@ differentiable fake quantization; in eval mode it computes the integers.
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -67,7 +69,10 @@ class PreparedModel(nn.Module):
             weights = recipe.schemes(node.name, **sides.of(node.name))[0] if op.weighted else None
             image = self.image if self.graph.input in node.inputs and op.folds_image else None
             groups = self._groups(node, weights, sides) if op.groups_inputs and weights is not None else 1
-            self.layers[_key(node.name)] = Layer(node, weights, image, groups, self.graph.values[node.name].axis)
+            value = self.graph.values[node.name]
+            ones = {name: np.ones(shape, np.float32) for name, shape in op.factors(node, value).items()}
+            whole = replace(node, tensors={**node.tensors, **ones})
+            self.layers[_key(node.name)] = Layer(whole, weights, image, groups, value.axis)
         for name in dict.fromkeys(self.owner.values()):
             self.quantizers[_key(name)] = ActivationQuantizer(name, typed.schemes[name])
         self.ruled_by = dict(typed.ruled_by)

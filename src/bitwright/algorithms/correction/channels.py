@@ -71,11 +71,28 @@ def rescale(layer: Layer, readers: Iterable[Layer], scale: Tensor) -> None:
         if name in tensors:
             tensors[name].mul_(factor.reshape(-1, *(1,) * (tensors[name].dim() - 1)))
     for reader in readers:
+        if takes_factors(reader):
+            _divide_factors(reader, layer.node.name, factor)
+            continue
         weight = reader.tensors()["weight"]
         if is_depthwise(reader):
             weight.div_(factor.repeat_interleave(len(weight) // len(factor)).reshape(-1, 1, 1, 1))
         else:
             weight.div_(factor.reshape(1, -1, *(1,) * (weight.dim() - 2)))
+
+
+def takes_factors(reader: Layer) -> bool:
+    """Whether it has a factor for each channel that it reads, apart from any weight: a norm of a sum, a function of tokens."""
+    return "factors" in reader.names or "reads" in reader.names
+
+
+def _divide_factors(reader: Layer, name: str, factor: Tensor) -> None:
+    """Divide the factors by which a layer multiplies the channels of the value of this name."""
+    if "reads" in reader.names:
+        reader.tensors()["reads"].div_(factor)
+    else:
+        rows = [i for i, value in enumerate(reader.node.inputs) if value == name]
+        reader.tensors()["factors"][rows] /= factor
 
 
 def reading(prepared: PreparedModel, name: str) -> list[tuple[Node, set[str]]]:
@@ -109,9 +126,13 @@ def scaled_with(prepared: PreparedModel, name: str) -> list[Layer]:
     """The layers that undo the scales of a value's channels, where residual connections may add it to what has the same ones;
     none if anything else reads it."""
     readers = reading(prepared, name)
-    weighing = [reader for reader, roles in readers if weighs(prepared, reader, roles)]
-    alone = all(reader in weighing or roles == {"residual"} for reader, roles in readers)
-    return [prepared.layer(reader.name) for reader in weighing] if alone else []
+    undoing = [
+        reader
+        for reader, roles in readers
+        if weighs(prepared, reader, roles) or takes_factors(prepared.layer(reader.name))
+    ]
+    alone = all(reader in undoing or roles == {"residual"} for reader, roles in readers)
+    return [prepared.layer(reader.name) for reader in undoing] if alone else []
 
 
 def steps_down(scale: Tensor) -> Tensor:

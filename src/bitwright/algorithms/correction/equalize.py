@@ -5,7 +5,7 @@ p is 1 where B is depthwise, whose scale per channel takes all of it, and 1/2 wh
 columns keep half of their precision. Relu and clamps commute with s because a scaled channel stays below the greatest one.
 Layers that residual connections add up share s, and max |y_A[c]| is over all of them: the stream of a residual network has few
 large channels and many small ones, and every block reads it.
-A second run starts from the first one's scales.
+A second run starts from the first one's scales. Channels of tokens have rules of their own: see `tokens.py`.
 Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1, with the ranges
 of activations in place of those of weights (Meller et al. 2019, "Same, Same But Different").
 """
@@ -13,7 +13,7 @@ of activations in place of those of weights (Meller et al. 2019, "Same, Same But
 import torch
 from torch import Tensor
 
-from bitwright.algorithms.correction import data_free
+from bitwright.algorithms.correction import data_free, tokens
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.channels import (
     LARGEST,
@@ -42,10 +42,13 @@ class Equalize(Correction):
         for names in _groups(prepared):
             sizes = torch.stack([calibration.largest[name] for name in names])
             _equalize(prepared, names, sizes.amax(0))
+        for move in tokens.moves(prepared):
+            tokens.apply(prepared, move, calibration.largest[move.name])
         calibration.progress(1.0)
 
     def watches(self, prepared: PreparedModel) -> list[str]:
-        return [name for names in _groups(prepared) for name in names]
+        groups = [name for names in _groups(prepared) for name in names]
+        return [*groups, *(move.name for move in tokens.moves(prepared))]
 
     @torch.no_grad()
     def apply_without_images(self, prepared: PreparedModel) -> None:

@@ -11,9 +11,11 @@ from bitwright.prepared.ops.op import FloatCall, TorchOp
 
 
 def float_function(call: FloatCall) -> Tensor:
-    x = call.xs[0]
+    x, scaled = call.xs[0], "reads" in call.tensors
+    if scaled:
+        x = x * call.column("reads")
     found: Tensor = compute(call.attrs["steps"], x, _aten).to(x.dtype)
-    return found
+    return found * call.column("writes") if scaled else found
 
 
 def _aten(name: str, *args: Any, **kwargs: Any) -> Any:

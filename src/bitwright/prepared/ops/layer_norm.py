@@ -5,11 +5,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitwright.prepared.ops.epilogue import finish
-from bitwright.prepared.ops.op import FloatCall, IntegerCall, TorchOp
+from bitwright.prepared.ops.op import FloatCall, IntegerCall, TorchOp, along
 
 
 def float_function(call: FloatCall) -> Tensor:
-    t, x = call.tensors, sum(call.xs[1:], call.xs[0]).movedim(call.axis, -1)
+    t, xs = call.tensors, call.xs
+    if "factors" in t:
+        xs = [x * along(factor, call.axis, x.dim()) for x, factor in zip(xs, t["factors"], strict=True)]
+    x = sum(xs[1:], xs[0]).movedim(call.axis, -1)
     y = F.layer_norm(x, x.shape[-1:], t["bn_weight"], t["bn_bias"], call.attrs["eps"])
     return finish(y.movedim(-1, call.axis), call)
 
@@ -18,7 +21,8 @@ def integer_function(call: IntegerCall) -> Tensor:
     """The norm of one value by the codes themselves: their zero point cancels."""
     count, step = call.output.channels, 1
     if len(call.xs) > 1:
-        terms = [call.centred(i) * m for i, m in enumerate(call.tensors["m_x"])]
+        column = call.output.column
+        terms = [call.centred(i) * (m.reshape(column) if m.dim() else m) for i, m in enumerate(call.tensors["m_x"])]
         number = terms[0]
         for term in terms[1:]:
             number = number + term
