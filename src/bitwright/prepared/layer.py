@@ -55,6 +55,8 @@ class Layer(nn.Module):
         channels = node.tensors.get("weight", node.tensors.get("bn_weight", node.tensors.get("writes")))
         if channels is not None and (float_op(node).smoothable or "writes" in node.tensors):
             self.register_buffer("equalized", torch.ones(len(channels)))
+        elif "value" in node.tensors:
+            self.register_buffer("equalized", torch.ones(node.tensors["value"].shape[axis - 1]))
 
     @property
     def has_batch_norm(self) -> bool:

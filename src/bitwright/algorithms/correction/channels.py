@@ -13,6 +13,7 @@ from bitwright.graph import Node
 from bitwright.ops import float_op, roles_of, source
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
+from bitwright.prepared.ops.op import along
 
 LARGEST = 2.0**6
 """A channel that is quieter than that on all images keeps room: the greatest number that was seen is no bound."""
@@ -37,6 +38,10 @@ class Extremes:
             lo, hi = y.amin(axes), y.amax(axes)
             before = self._found.get(name, (lo, hi))
             self._found[name] = torch.minimum(lo, before[0]), torch.maximum(hi, before[1])
+
+    def knows(self, name: str) -> bool:
+        """Whether a value's numbers were seen."""
+        return name in self._found
 
     def largest(self) -> dict[str, Tensor]:
         """The greatest |y| of each channel, [C]."""
@@ -65,14 +70,31 @@ def is_depthwise(reader: Layer) -> bool:
 def rescale(layer: Layer, readers: Iterable[Layer], scale: Tensor) -> None:
     """Let the channels of `layer` be `scale` [C] times those of the original model, and undo it in the readers."""
     factor = scale / layer.equalized
+    multiply(layer, factor)
     layer.equalized.copy_(scale)
+    divide(readers, layer.node.name, factor)
+
+
+def multiply(layer: Layer, factor: Tensor) -> None:
+    """Multiply the channels that a layer writes by `factor` [C]."""
     tensors = layer.tensors()
+    if "value" in tensors:
+        value = tensors["value"]
+        value.mul_(along(factor, layer.axis - 1, value.dim()))
     for name in layer.gain_and_shift:
         if name in tensors:
             tensors[name].mul_(factor.reshape(-1, *(1,) * (tensors[name].dim() - 1)))
+
+
+def divide(readers: Iterable[Layer], name: str, factor: Tensor) -> None:
+    """Let these layers divide the channels of the value called `name`, which they read, by `factor` [C]."""
     for reader in readers:
-        if takes_factors(reader):
-            _divide_factors(reader, layer.node.name, factor)
+        if "reads" in reader.names:
+            reader.tensors()["reads"].div_(factor)
+            continue
+        if "factors" in reader.names:
+            rows = [i for i, value in enumerate(reader.node.inputs) if value == name]
+            reader.tensors()["factors"][rows] /= factor
             continue
         weight = reader.tensors()["weight"]
         if is_depthwise(reader):
@@ -84,15 +106,6 @@ def rescale(layer: Layer, readers: Iterable[Layer], scale: Tensor) -> None:
 def takes_factors(reader: Layer) -> bool:
     """Whether it has a factor for each channel that it reads, apart from any weight: a norm of a sum, a function of tokens."""
     return "factors" in reader.names or "reads" in reader.names
-
-
-def _divide_factors(reader: Layer, name: str, factor: Tensor) -> None:
-    """Divide the factors by which a layer multiplies the channels of the value of this name."""
-    if "reads" in reader.names:
-        reader.tensors()["reads"].div_(factor)
-    else:
-        rows = [i for i, value in enumerate(reader.node.inputs) if value == name]
-        reader.tensors()["factors"][rows] /= factor
 
 
 def reading(prepared: PreparedModel, name: str) -> list[tuple[Node, set[str]]]:
@@ -157,5 +170,8 @@ def undo(prepared: PreparedModel) -> None:
             scaled = True
     for node in prepared.graph.nodes if scaled else ():
         for name, tensor in prepared.layer(node.name).tensors().items():
+            if name not in node.tensors:
+                tensor.sign_()  # factors, all of them 1 in the original model
+                continue
             captured = torch.from_numpy(node.tensors[name]).to(tensor)
             tensor.copy_(torch.where((tensor - captured).abs() <= NEAR * captured.abs(), captured, tensor))

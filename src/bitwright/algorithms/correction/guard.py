@@ -269,8 +269,9 @@ class Corrector:
             prepared.calibrator.observe(images.to(prepared.image_scale.device), quantizers=quantizers)
         for name, source in scaled.items():
             quantizer = prepared.quantizer(name)
-            if quantizer is not None:
-                quantizer.histogram.extend(*self.extremes.ends(source, prepared.layer(source).equalized))
+            seen = name if self.extremes.knows(name) else source
+            if quantizer is not None and self.extremes.knows(seen):
+                quantizer.histogram.extend(*self.extremes.ends(seen, prepared.layer(source).equalized))
         prepared.calibrator.choose_ranges(self.algorithm, quantizers=quantizers, layers=before.changed("weight"))
 
 

@@ -4,11 +4,12 @@
 
 | y | undone in | p |
 | --- | --- | --- |
-| what a linear layer adds to a stream that norms read | the norms' factors for that summand | 1 |
+| what a layer or a constant adds to a stream that norms read | the norms' factors for that summand | 1 |
 | what a linear layer writes for a function of one number (GELU) | the function, then one table for each channel | 1 |
 | such a function | the columns of the linear layers that read it | 1/2 |
 | a layer norm | the columns of the linear layers that read it | 1 |
 
+A summand may reach the norms through moves, as a class token beside patches does; then all that is moved there shares s.
 Factors cost a stream and a table no precision, so they take all of s, and s need not be a power of two; an eighth of an octave
 leaves hardly anything of 8 bits unused. Columns of weights lose what activations gain. A norm's channels differ by its gain,
 which rows of weights see anyway, so that here the columns become alike; RepQ-ViT does that, too.
@@ -24,15 +25,16 @@ from torch import Tensor
 from bitwright.algorithms.correction.channels import (
     LARGEST,
     commutes,
+    divide,
+    multiply,
     reading,
-    rescale,
-    scaled_with,
     takes_factors,
     weighs,
 )
-from bitwright.graph import Node
+from bitwright.graph import Node, Value
 from bitwright.ops import float_op
 from bitwright.prepared import PreparedModel
+from bitwright.prepared.ops.op import along
 
 STEPS = 8
 """Scales in an octave."""
@@ -40,9 +42,10 @@ STEPS = 8
 
 @dataclass(frozen=True)
 class Move:
-    """A value whose channels can be scaled, and how much of what they differ by."""
+    """A value whose channels can be scaled, the layers that write them, and how much of what they differ by."""
 
     name: str
+    writers: tuple[str, ...]
     share: float
 
 
@@ -52,21 +55,46 @@ def moves(prepared: PreparedModel) -> Iterator[Move]:
         if not prepared.graph.values[node.name].channel or node.name in prepared.graph.outputs:
             continue
         readers = reading(prepared, node.name)
-        if not readers or not commutes(node):
+        if not readers:
             continue
         weighing = all(weighs(prepared, *reader) for reader in readers)
-        absorbing = all(takes_factors(prepared.layer(r.name)) and node.name in r.inputs for r, _ in readers)
-        if absorbing and _is_linear(node):
-            yield Move(node.name, 1.0)
-        elif weighing and "writes" in prepared.layer(node.name).names:
-            yield Move(node.name, 0.5)
-        elif weighing and float_op(node).smoothable and not float_op(node).weighted:
-            yield Move(node.name, 1.0)
+        if all(takes_factors(prepared.layer(reader.name)) and node.name in reader.inputs for reader, _ in readers):
+            if writers := _writers(prepared, node):
+                yield Move(node.name, writers, 1.0)
+        elif weighing and commutes(node) and "writes" in prepared.layer(node.name).names:
+            yield Move(node.name, (node.name,), 0.5)
+        elif weighing and commutes(node) and float_op(node).smoothable and not float_op(node).weighted:
+            yield Move(node.name, (node.name,), 1.0)
 
 
-def _is_linear(node: Node) -> bool:
-    """Whether it has a weight and adds nothing else, so that its rows can be scaled."""
-    return float_op(node).weighted and len(node.inputs) == 1
+def _writers(prepared: PreparedModel, node: Node) -> tuple[str, ...]:
+    """The layers and constants that write the channels of a value, behind any moves; none where one of them cannot scale its."""
+    op, graph = float_op(node), prepared.graph
+    if not node.inputs or (op.weighted and len(node.inputs) == 1 and not node.attrs.get("constant") and commutes(node)):
+        return (node.name,)
+    if not op.moves or not _keeps_channels(prepared, node):
+        return ()
+    found: list[str] = []
+    for name in node.inputs:
+        if name in graph.inputs or name in graph.outputs or len(graph.consumers()[name]) > 1:
+            return ()
+        writers = _writers(prepared, graph[name])
+        if not writers:
+            return ()
+        found += writers
+    return tuple(found)
+
+
+def _keeps_channels(prepared: PreparedModel, node: Node) -> bool:
+    """Whether a move leaves every number in its channel: found by moving the numbers of the channels."""
+
+    def numbers(value: Value) -> Tensor:
+        of_channels = torch.arange(1.0, value.channels + 1)
+        return along(of_channels, value.axis, len(value.shape) + 1).expand(1, *value.shape)
+
+    graph = prepared.graph
+    moved = prepared.layer(node.name)([numbers(value) for value in graph.inputs_of(node)], quantized=False)
+    return bool(torch.equal(moved, numbers(graph.values[node.name])))
 
 
 @torch.no_grad()
@@ -74,4 +102,9 @@ def apply(prepared: PreparedModel, move: Move, size: Tensor) -> None:
     """Scale the channels of a value, given the greatest |y| of each channel in the original model."""
     ratio = (size.max() / size.clamp_min(1e-20)).clamp(1, LARGEST)
     scale = torch.exp2(torch.floor(torch.log2(ratio) * move.share * STEPS) / STEPS)
-    rescale(prepared.layer(move.name), scaled_with(prepared, move.name), scale)
+    writers = [prepared.layer(name) for name in move.writers]
+    factor = scale / writers[0].equalized
+    for writer in writers:
+        multiply(writer, factor)
+        writer.equalized.copy_(scale)
+    divide([prepared.layer(reader.name) for reader, _ in reading(prepared, move.name)], move.name, factor)
