@@ -73,7 +73,13 @@ def test_a_sum_that_could_be_too_large_is_refused() -> None:
     larger = case.with_tensors(m_x=case.node.tensors["m_x"] * np.float32(1.001))
     refuse(larger, "a sum could exceed 4194048")
     refuse(case.with_tensors(m_x=f32(1, 1, 1)), "m_x must be")
-    for wrong in (larger, case.with_tensors(m_x=f32(1, 1, 1))):
+    one_channel = np.outer(case.node.tensors["m_x"], np.ones(130)).astype(np.float32)
+    case.with_tensors(m_x=one_channel).validate()
+    one_channel[:, 77] *= np.float32(1.001)
+    refuse(case.with_tensors(m_x=one_channel), "a sum could exceed 4194048")
+    refuse(case.with_tensors(m_x=one_channel[:, :129]), "m_x must be")
+    wrongs = ({"m_x": f32(1, 1, 1)}, {"m_x": one_channel}, {"m_x": one_channel[:, :129]}, {"m_x": one_channel[:1]})
+    for wrong in (larger, *(case.with_tensors(**tensors) for tensors in wrongs)):
         constants = [Node(f"x{i}", "constant", (), {}, {"codes": x[0]}) for i, x in enumerate(case.xs)]
         image = Value((1, 1, 1), QType("uint8", (1.0,), (0,), (0.0,)))
         values = {INPUT: image, "it": case.output, **{f"x{i}": value for i, value in enumerate(case.inputs)}}

@@ -51,9 +51,8 @@ Sums add_up(const LayerNormParams& p, const Buffers& at, int pixel) {
     for (int i = 0; i < p.count; ++i) {
       const Summand& of = p.summands[i];
       codes = at.summands[i] + offset(of.map, pixel) + c;
-      unrolled<4>([&](auto v) BITWRIGHT_INLINE {
-        t[v] = t[v] + term(codes + Vec::kLanes * v, of.zp, of.m + c + Vec::kLanes * v);
-      });
+      unrolled<4>([&](auto v)
+                      BITWRIGHT_INLINE { t[v] = t[v] + term(codes + Vec::kLanes * v, of.zp, of.m + c + Vec::kLanes * v); });
     }
     unrolled<4>([&](auto v) BITWRIGHT_INLINE { Vec::store_ints(numbers + c + Vec::kLanes * v, Vec::rounded(t[v])); });
   }

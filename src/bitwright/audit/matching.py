@@ -15,7 +15,10 @@ import torch
 
 from bitwright.algorithms.correction import corrections
 from bitwright.algorithms.correction.channels import is_depthwise, nearest_step, rescale, scaled_with
+from bitwright.algorithms.correction.tokens import moves
 from bitwright.artifact import Artifact
+from bitwright.audit.token_scales import scale_tokens_alike
+from bitwright.audit.weight_steps import Floats, weight_steps
 from bitwright.audit.witnesses import FEWEST, NEAR, by_bias, by_columns, common, overruled, whole
 from bitwright.capture import Captured
 from bitwright.errors import CaptureWarning, ModelError, RecipeError
@@ -30,7 +33,6 @@ from bitwright.quantization import prepare
 from bitwright.recipe import Recipe
 from bitwright.schemes import SCHEMES
 
-Floats = npt.NDArray[np.float64]
 ALIKE = 0.6
 """The cosine of a channel's codes and its float weights, at least, where they belong together: one bit leaves about 0.8."""
 
@@ -70,6 +72,7 @@ def matched(captured: Captured, artifact: Artifact) -> PreparedModel:
                 "model, and the outputs, that it was quantized from"
             )
     if _may_be_scaled(recipe, artifact):
+        scale_tokens_alike(prepared, artifact)
         _scale_alike(prepared, artifact)
     return prepared
 
@@ -80,19 +83,6 @@ def _may_be_scaled(recipe: Recipe, artifact: Artifact) -> bool:
     verdicts = calibration.get("corrections", ()) if isinstance(calibration, Mapping) else ()
     undone = {verdict["name"] for verdict in verdicts if not verdict["kept"]}
     return any(c.before_ranges and c.name not in undone for c in corrections(recipe.algorithms))
-
-
-def weight_steps(codes: npt.NDArray[np.int8], real: Floats, groups: int) -> Floats:
-    """What one code is worth in each channel and group [O * groups], as most of the large weights have it."""
-    rows, numbers = codes.reshape(codes.shape[0] * groups, -1).astype(float), real.reshape(len(codes) * groups, -1)
-    large = np.abs(rows) >= np.maximum(1, np.abs(rows).max(axis=1, keepdims=True) / 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(large & (numbers != 0), numbers / rows, np.nan)
-    count, ordered = (~np.isnan(ratio)).sum(axis=1), np.sort(ratio, axis=1)  # what is no number comes last
-    middle = np.maximum(np.stack([(count - 1) // 2, count // 2], axis=1), 0)
-    medians = np.take_along_axis(ordered, middle, axis=1).mean(axis=1)
-    steps: Floats = np.abs(np.where(count > 0, medians, 0.0))
-    return steps
 
 
 def real_weight(layer: Layer, node: Node, x: Value) -> Floats:
@@ -128,9 +118,12 @@ def stored_steps(layer: Layer, node: Node, x: Value, y: Value) -> Floats:
 def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
     nodes: dict[str, Any] = {node.name: node for node in artifact.graph.nodes}
     unknown: dict[str, npt.NDArray[np.bool_]] = {}
+    done = {writer for move in moves(prepared) for writer in move.writers}
     for node in prepared.graph.nodes:
         layer, op = prepared.layer(node.name), float_op(node)
-        if not (op.weighted and hasattr(layer, "equalized") and "weight" in nodes[node.name].tensors):
+        if node.name in done or not (
+            op.weighted and hasattr(layer, "equalized") and "weight" in nodes[node.name].tensors
+        ):
             continue
         x, y = artifact.graph.values[source(node)], artifact.graph.values[node.name]
         readers = scaled_with(prepared, node.name)

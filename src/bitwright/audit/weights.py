@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitwright.audit.matching import Floats, gain_and_shift, groups_of, real_weight, stored_steps, weight_steps
+from bitwright.audit.matching import gain_and_shift, groups_of, real_weight, stored_steps
 from bitwright.audit.records import WeightAudit
 from bitwright.audit.signals import db_of
+from bitwright.audit.weight_steps import Floats, weight_steps
 from bitwright.graph import Node, Value
 from bitwright.ops.conv2d import image_scale, per_input
 from bitwright.ops.epilogue import out_unit

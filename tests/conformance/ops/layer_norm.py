@@ -28,7 +28,7 @@ def layer_norm_cases(rng) -> Iterator[tuple[str, Case]]:
             "e": f32(e),
         }
         inputs = [Value(shape, type_, channel) for type_ in (x, *(others or (x,) * (len(m_x) - 1)))]
-        tensors |= {"m_x": f32(*m_x)} if m_x else {}
+        tensors |= {"m_x": np.array(m_x, np.float32)} if len(m_x) else {}
         return case(rng, "layer_norm", inputs, Value(shape, y, channel), bounds, tensors)
 
     yield "tokens", make((6, 24))
@@ -66,6 +66,10 @@ def layer_norm_cases(rng) -> Iterator[tuple[str, Case]]:
             m_x=(40.0, 9.0, 0.7, 1.9),
         ),
     )
+    yield "sum-of-scaled-channels", make((6, 24), m_x=rng.uniform(-9, 9, (3, 24)), e=1e4)
+    yield "sum-of-scaled-planes", make((70, 3, 2), channel=0, m_x=rng.uniform(-9, 9, (2, 70)), e=1e4)
+    yield "sum-of-scaled-odd", make((5, 131), m_x=rng.uniform(-9, 9, (4, 131)), e=1e4)
+    yield "sum-of-two-in-two-channels", make((5, 2), m_x=rng.uniform(-9, 9, (2, 2)), e=1e4)
     yield "sum-in-float32", make((6, 20), y=None, m_x=(3.7, -1.3))
     for i in range(8):
         yield (
@@ -81,7 +85,8 @@ def slow_layer_norm(case: Case, index) -> Any:
         place = (*index[:axis], channel, *index[axis + 1 :])
         if len(case.inputs) == 1:
             return real_code(case, 0, place)
-        terms = [np.float32(real_code(case, i, place)) * m for i, m in enumerate(tensors["m_x"])]
+        multipliers = [m if m.ndim == 0 else m[channel] for m in tensors["m_x"]]
+        terms = [np.float32(real_code(case, i, place)) * m for i, m in enumerate(multipliers)]
         total = terms[0]
         for term in terms[1:]:
             total = total + term
@@ -104,6 +109,8 @@ def float_layer_norm(rng) -> Iterator[tuple[str, FloatCase]]:
         ("planes", (8, 4, 5), 0, None, Y),
         ("binary", (6, 20), 1, None, Y),
         ("sum", (6, 20), 1, None, Y, QType("uint8", 0.3, 7), QType("uint5", 0.01, 20)),
+        ("scaled-sum", (6, 20), 1, None, Y, QType("uint8", 0.3, 7), QType("uint5", 0.01, 20)),
+        ("scaled-planes", (8, 4, 5), 0, None, Y, QType("uint8", 0.3, 7)),
         ("float32", (4, 9), 1, None, None),
     ):
         size = shape[channel]
@@ -112,9 +119,13 @@ def float_layer_norm(rng) -> Iterator[tuple[str, FloatCase]]:
             "bn_bias": rng.normal(size=size).astype(np.float32),
         }
         attrs = {"eps": 1e-2} | ({"clamp": clamp} if clamp else {})
+        if label.startswith("scaled"):
+            tensors["factors"] = signs(rng, (1 + len(others)) * size, 1.0).reshape(-1, size)
 
         def function(*xs, axis=channel + 1, clamp=clamp, t=tensors):
-            v = sum(xs)
+            ones = np.ones((len(xs), xs[0].shape[axis]))
+            columns = [[-1 if i == axis else 1 for i in range(x.ndim)] for x in xs]
+            v = sum(x * f.reshape(c) for x, f, c in zip(xs, t.get("factors", ones), columns, strict=True))
             column = [-1 if i == axis else 1 for i in range(v.ndim)]
             gain = 1 / np.sqrt(v.var(axis=axis, keepdims=True) + 1e-2)
             found = (v - v.mean(axis=axis, keepdims=True)) * gain * t["bn_weight"].reshape(column)
@@ -130,7 +141,10 @@ def float_layer_norm(rng) -> Iterator[tuple[str, FloatCase]]:
 def grown(g: RandomGraph, x: str) -> str:
     """Of one value and of three, in turn."""
     channels = g.values[x].channels
-    several = {"m_x": f32(3, 0.7, -11)} if g.rng.random() < 0.5 else {}
+    several, draw = {}, g.rng.random()
+    if draw < 0.5:
+        m_x = f32(3, 0.7, -11)
+        several = {"m_x": m_x if draw < 0.25 else np.outer(m_x, np.linspace(0.1, 1, channels)).astype(np.float32)}
     xs = (x, g.table(x), g.table(x, zp=3)) if several else (x,)
     m, b = signs(g.rng, channels, 40.0), g.rng.uniform(90, 160, channels).astype(np.float32)
     return g.node("layer_norm", xs, FULL, {**several, "m": m, "b": b, "e": f32(50)}, U8)

@@ -1,6 +1,6 @@
 """Scales for the channels of tokens: the part of `equalize` that is for transformers.
 
-    y[c] *= s[c], undone in every reader,    s[c] = 2**(floor(8 * p * log2(max |y| / max |y[c]|)) / 8)
+    y[c] *= s[c], undone in every reader,    s[c] = 2**(floor(4 * p * log2(max |y| / max |y[c]|)) / 4)
 
 | y | undone in | p |
 | --- | --- | --- |
@@ -10,9 +10,8 @@
 | a layer norm | the columns of the linear layers that read it | 1 |
 
 A summand may reach the norms through moves, as a class token beside patches does; then all that is moved there shares s.
-Factors cost a stream and a table no precision, so they take all of s, and s need not be a power of two; an eighth of an octave
-leaves hardly anything of 8 bits unused. Columns of weights lose what activations gain. A norm's channels differ by its gain,
-which rows of weights see anyway, so that here the columns become alike; RepQ-ViT does that, too.
+Factors cost a stream and a table no precision, so they take all of s. Columns of weights lose what activations gain. A norm's
+channels differ by its gain, which rows of weights see anyway, so that here the columns become alike; RepQ-ViT does that, too.
 Li et al. 2023, "RepQ-ViT: Scale Reparameterization for Post-Training Quantization of Vision Transformers".
 """
 
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from bitwright.algorithms.correction.channels import (
     LARGEST,
+    STEPS,
     commutes,
     divide,
     multiply,
@@ -32,12 +32,9 @@ from bitwright.algorithms.correction.channels import (
     weighs,
 )
 from bitwright.graph import Node, Value
-from bitwright.ops import float_op
+from bitwright.ops import float_op, operand
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.ops.op import along
-
-STEPS = 8
-"""Scales in an octave."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +65,10 @@ def moves(prepared: PreparedModel) -> Iterator[Move]:
 
 
 def _writers(prepared: PreparedModel, node: Node) -> tuple[str, ...]:
-    """The layers and constants that write the channels of a value, behind any moves; none where one of them cannot scale its."""
+    """The layers and constants that write a value's channels, behind any moves; none where one of them cannot be scaled."""
     op, graph = float_op(node), prepared.graph
-    if not node.inputs or (op.weighted and len(node.inputs) == 1 and not node.attrs.get("constant") and commutes(node)):
+    scales = op.weighted and operand(node, "residual") is None and not node.attrs.get("constant") and commutes(node)
+    if not node.inputs or scales:
         return (node.name,)
     if not op.moves or not _keeps_channels(prepared, node):
         return ()
@@ -97,11 +95,15 @@ def _keeps_channels(prepared: PreparedModel, node: Node) -> bool:
     return bool(torch.equal(moved, numbers(graph.values[node.name])))
 
 
-@torch.no_grad()
 def apply(prepared: PreparedModel, move: Move, size: Tensor) -> None:
     """Scale the channels of a value, given the greatest |y| of each channel in the original model."""
     ratio = (size.max() / size.clamp_min(1e-20)).clamp(1, LARGEST)
-    scale = torch.exp2(torch.floor(torch.log2(ratio) * move.share * STEPS) / STEPS)
+    scale_channels(prepared, move, torch.exp2(torch.floor(torch.log2(ratio) * move.share * STEPS) / STEPS))
+
+
+@torch.no_grad()
+def scale_channels(prepared: PreparedModel, move: Move, scale: Tensor) -> None:
+    """Let a value's channels be `scale` [C] times those of the original model, and undo it in its readers."""
     writers = [prepared.layer(name) for name in move.writers]
     factor = scale / writers[0].equalized
     for writer in writers:
