@@ -2,7 +2,7 @@
 
 An artifact does not hold the float model, but it says which recipe it was made by, so that capturing the model again gives
 the same nodes. Corrections may have scaled channels (`algorithms.correction.channels`); the factors are found again from the
-artifact's multipliers, and the float model is scaled alike.
+artifact's multipliers, and the float model is scaled alike; those of tokens are others (`token_scales.py`).
 """
 
 import warnings

@@ -144,7 +144,7 @@ def grown(g: RandomGraph, x: str) -> str:
     several, draw = {}, g.rng.random()
     if draw < 0.5:
         m_x = f32(3, 0.7, -11)
-        several = {"m_x": m_x if draw < 0.25 else np.outer(m_x, np.linspace(0.1, 1, channels)).astype(np.float32)}
+        several = {"m_x": m_x if draw > 0.25 else np.outer(m_x, np.linspace(0.8, 1, channels)).astype(np.float32)}
     xs = (x, g.table(x), g.table(x, zp=3)) if several else (x,)
     m, b = signs(g.rng, channels, 40.0), g.rng.uniform(90, 160, channels).astype(np.float32)
     return g.node("layer_norm", xs, FULL, {**several, "m": m, "b": b, "e": f32(50)}, U8)
