@@ -173,5 +173,5 @@ def undo(prepared: PreparedModel) -> None:
             if name not in node.tensors:
                 tensor.sign_()  # factors, all of them 1 in the original model
                 continue
-            captured = torch.from_numpy(node.tensors[name]).to(tensor)
+            captured = torch.from_numpy(node.tensors[name].copy()).to(tensor)
             tensor.copy_(torch.where((tensor - captured).abs() <= NEAR * captured.abs(), captured, tensor))
