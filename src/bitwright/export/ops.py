@@ -150,9 +150,17 @@ def group_norm(d: Draft, node: Node) -> None:
 def layer_norm(d: Draft, node: Node) -> None:
     value = d.graph.values[node.name]
     total, m_x = d.real(node.inputs[0]), node.tensors.get("m_x", np.ones(1, np.float32))
-    unit = d.scale_of(node.inputs[0]) / float(m_x[0])
-    for name, m in zip(node.inputs[1:], m_x[1:], strict=True):
-        other = d.times(d.real(name), float(m) * unit / d.scale_of(name), node.name)
+    if m_x.ndim == 2:  # the sum of the numbers that the integer norm adds up: no channel's scale is all of the value's
+        unit, terms = 1.0, []
+        for i, (name, m) in enumerate(zip(node.inputs, m_x, strict=True)):
+            column = d.column(m / d.scale_of(name), value, f"{node.name}.m_{i}")
+            terms.append(d.emit("Mul", [d.real(name), column], f"{node.name}.term"))
+        total, *others = terms
+    else:
+        unit = d.scale_of(node.inputs[0]) / float(m_x[0])
+        further = zip(node.inputs[1:], m_x[1:], strict=True)
+        others = [d.times(d.real(name), float(m) * unit / d.scale_of(name), node.name) for name, m in further]
+    for other in others:
         total = d.emit("Add", [total, other], f"{node.name}.sum")
     eps = float(node.tensors["e"][0]) * (unit / value.channels) ** 2
     ones, last = d.constant(np.ones(value.channels, np.float32), f"{node.name}.ones"), len(value.shape)
