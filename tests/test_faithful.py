@@ -63,3 +63,57 @@ def test_a_small_difference_is_one() -> None:
     with pytest.raises(CaptureError):
         expect_faithful(TorchModel(other), graph, SHAPE)
     expect_faithful(TorchModel(other), graph, SHAPE, exact=False)
+
+
+def test_a_small_difference_behind_a_softmax_is_one() -> None:
+    model, other = Logits(lambda y: (y / 100).softmax(1)), Logits(lambda y: (y / 100).softmax(1))
+    graph = TorchModel(model).capture(SHAPE).graph
+    with torch.no_grad():
+        other.fc.bias[3] += 0.05
+    expect_faithful(TorchModel(model), graph, SHAPE)
+    with pytest.raises(CaptureError):
+        expect_faithful(TorchModel(other), graph, SHAPE)
+
+
+@pytest.mark.parametrize("change", [lambda x: x.sub_(0.5), lambda x: x.mul_(2).div_(3), F.relu_])
+def test_what_a_model_does_to_its_images_in_place_is_done_to_a_copy(change: Any) -> None:
+    class Changing(Logits):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(change(x))
+
+    images = torch.randn(2, *SHAPE)
+    before = images.clone()
+    TorchModel(Changing()).predict(images.numpy())
+    assert torch.equal(images, before)
+    prepare(Changing(), preprocess=PREPROCESS)
+
+
+@pytest.mark.parametrize("end", [torch.sigmoid, F.logsigmoid])
+@pytest.mark.parametrize("offset", [-200.0, -40.0, -9.0, 12.0, 16.0, 40.0])
+@pytest.mark.filterwarnings("ignore::bitwright.errors.CaptureWarning")
+def test_a_single_probability_that_is_almost_certain_is_taken(end: Any, offset: float) -> None:
+    prepare(Logits(lambda y: end(y[:, :1] + offset)), preprocess=PREPROCESS)
+
+
+class Deep(nn.Sequential):
+    """So many layers that 16 bits are not enough to tell what the model computes."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        layers = [(nn.Linear(64, 64), nn.LayerNorm(64), nn.ReLU()) for _ in range(30)]
+        super().__init__(
+            nn.Flatten(), nn.Linear(192, 64), *(part for layer in layers for part in layer), nn.Linear(64, 5)
+        )
+
+
+@pytest.mark.filterwarnings("ignore::bitwright.errors.CaptureWarning")
+def test_a_deep_model_of_few_digits_is_asked_in_float32() -> None:
+    model = Deep().bfloat16()
+    graph = TorchModel(model).capture(SHAPE).graph
+    expect_faithful(TorchModel(model), graph, SHAPE, exact=False)
+    with pytest.raises(CaptureError):
+        expect_faithful(TorchModel(model), graph, SHAPE)  # far enough off that its own type does not say
+    with torch.no_grad():
+        next(reversed(list(model.parameters())))[3] += 1
+    with pytest.raises(CaptureError):
+        expect_faithful(TorchModel(model), graph, SHAPE, exact=False)

@@ -39,6 +39,8 @@ class Captured:
     notes: tuple[str, ...] = ()
     foreign: tuple[Foreign, ...] = ()
     """The mappings that are not ours."""
+    in_float32: bool = True
+    """Whether the model computes in float32 throughout, as the graph does."""
 
 
 def classifier(graph: Graph) -> Graph:
@@ -84,7 +86,8 @@ def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outp
             program.env[node] = _mapped(program, elementwise, node)
         except (Unmapped, GraphError, TypeError, ValueError, KeyError, IndexError) as error:
             raise CaptureError(f"cannot map the op {node.target}: {error}{located(node)}") from error
-    return Captured(classifier(program.finish()), tuple(_notes(exported, live, tail)), tuple(program.foreign))
+    others = _other_types(exported, live)
+    return Captured(classifier(program.finish()), tuple(_notes(tail, others)), tuple(program.foreign), not others)
 
 
 def left_out(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> tuple[str, ...]:
@@ -112,16 +115,19 @@ def _tail(program: Program, live: list[torch.fx.Node]) -> list[torch.fx.Node]:
     return find_tail(next(iter(program.outputs.values())), live) if len(program.outputs) == 1 else []
 
 
-def _notes(
-    exported: torch.export.ExportedProgram, live: list[torch.fx.Node], tail: list[torch.fx.Node]
-) -> Iterator[str]:
-    if tail:
-        names = " and ".join(map(op_name, reversed(tail)))
-        yield f"the final {names} is left out: the logits in front of it have the same classes"
+def _other_types(exported: torch.export.ExportedProgram, live: list[torch.fx.Node]) -> list[str]:
+    """The floating-point types other than float32 that the model computes in."""
     inputs = [node for node in exported.graph.nodes if node.op == "placeholder"]
     values = [node.meta.get("val") for node in (*inputs, *live)]
     types = {value.dtype for value in values if isinstance(value, torch.Tensor) and value.is_floating_point()}
-    if others := sorted(str(dtype) for dtype in types - {torch.float32}):
+    return sorted(str(dtype) for dtype in types - {torch.float32})
+
+
+def _notes(tail: list[torch.fx.Node], others: list[str]) -> Iterator[str]:
+    if tail:
+        names = " and ".join(map(op_name, reversed(tail)))
+        yield f"the final {names} is left out: the logits in front of it have the same classes"
+    if others:
         yield f"the model computes in {', '.join(others)}; it is captured in torch.float32"
 
 

@@ -104,8 +104,9 @@ class TorchModel:
         """The logits of normalised images, float32, in the mode and on the device that the module is in.
 
         A single output that is a probability, or its logarithm, becomes its logit: the sign of a logit tells the class.
+        The images stay as they are, whatever the module does to its input in place.
         """
-        found = logits_in(self.module(x.to(self._first.dtype)), len(x), self.output).float()
+        found = logits_in(self.module(x.to(self._first.dtype, copy=True)), len(x), self.output).float()
         if found.shape[1] > 1 or not bool((found <= 1).all()):
             return found
         return one_logit(found, self._left_out(tuple(x.shape[1:])))
