@@ -16,7 +16,7 @@ from bitwright.errors import CaptureError, MissingExtraError, ModelError
 from bitwright.graph import Graph
 from bitwright.models import LoadedModel, load_model, onnx_file
 from bitwright.training import prepare_qat
-from tests.onnx_models import Array, images, model, op, reference, saved, weights
+from tests.onnx_models import FLOAT, Array, images, model, op, reference, saved, weights
 
 SHAPE = (3, 8, 8)
 
@@ -344,3 +344,45 @@ def test_text_lines_are_told_as_by_onnxruntime(data_dir: Path) -> None:
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     expected = session.run(None, {"x": x})[0]
     assert np.abs(load_model(path).float_model.predict(x) - expected).max() < 1e-5
+
+
+INTEGERS = {
+    "difference": ([op("Sub", "x k", "i"), op("Cast", "i", "a", to=FLOAT)], TensorProto.UINT8),
+    "product": ([op("Mul", "x k", "i"), op("Cast", "i", "a", to=FLOAT)], TensorProto.UINT8),
+    "quotient": ([op("Div", "x k", "i"), op("Cast", "i", "a", to=FLOAT)], TensorProto.UINT8),
+    "signed": ([op("Cast", "x", "i", to=TensorProto.INT8), op("Cast", "i", "a", to=FLOAT)], TensorProto.UINT8),
+    "true": ([op("Cast", "x", "i", to=TensorProto.BOOL), op("Cast", "i", "a", to=FLOAT)], TensorProto.UINT8),
+    "cut off": ([op("Cast", "x", "i", to=TensorProto.INT32), op("Cast", "i", "a", to=FLOAT)], FLOAT),
+}
+
+
+@pytest.mark.parametrize("case", INTEGERS)
+def test_integers_that_wrap_around_or_cut_off_are_refused(case: str, tmp_path: Path) -> None:
+    before, kind = INTEGERS[case]
+    nodes, tensors = small("a")
+    made = model([*before, *nodes], {**tensors, "k": np.array(100, np.uint8)}, kind=kind)
+    with pytest.raises((ModelError, CaptureError), match=r"computes in UINT8|a conversion to (INT8|BOOL|INT32)"):
+        loaded(made, tmp_path).float_model.capture(SHAPE)
+
+
+def test_wide_integers_are_real_numbers(tmp_path: Path) -> None:
+    nodes, tensors = small("a")
+    before = [op("Cast", "x", "w", to=TensorProto.INT32), op("Sub", "w k", "i"), op("Cast", "i", "a", to=FLOAT)]
+    found = loaded(
+        model([*before, *nodes], {**tensors, "k": np.array(128, np.int32)}, kind=TensorProto.UINT8), tmp_path
+    )
+    assert found.preprocess == bw.Preprocess(size=8, scale=1, mean=128, std=1)
+
+
+def test_a_dropout_that_is_always_on_is_refused(tmp_path: Path) -> None:
+    nodes, tensors = small("d")
+    for on in (True, False):
+        made = model(
+            [op("Dropout", "x ratio on", "d"), *nodes],
+            {**tensors, "ratio": np.array(0.5, np.float32), "on": np.array(on)},
+        )
+        if on:
+            with pytest.raises(CaptureError, match="always on"):
+                loaded(made, tmp_path).float_model.capture(SHAPE)
+        else:
+            loaded(made, tmp_path).float_model.capture(SHAPE)

@@ -12,9 +12,12 @@ import onnx_ir as ir
 
 from bitwright.capture.onnx.idioms import constant
 from bitwright.capture.stem import Stem
+from bitwright.errors import ModelError
 
 Numbers = npt.NDArray[np.float64]
 CHANNELS = (1, 3)
+WIDE = (ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64)
+"""Integers that hold every pixel, and what is added to or multiplied with it."""
 TO_PLANES = [0, 3, 1, 2]
 
 
@@ -39,13 +42,19 @@ def first_of(image: ir.Value) -> First:
         size = None if height is None or width is None else (height, width)
         return Stem(size, channels, tuple(gain.tolist()), tuple(shift.tolist()), integer)
 
-    value, found = image, First(image, stem(), planes)
+    value, found, kind = image, First(image, stem(), planes), image.dtype
     while (node := _reader(value)) is not None:
         if node.op_type == "Transpose" and not planes:
             if list(node.attributes["perm"].value) != TO_PLANES:
                 break
             planes = True
-        elif node.op_type not in ("Cast", "Identity"):
+        elif node.op_type == "Cast":
+            to = ir.DataType(node.attributes["to"].value)
+            if not (to.is_floating_point() or (to in WIDE and kind is not None and kind.is_integer())):
+                break  # it cuts off, or wraps around: the network says that it has no word for that
+            kind = to
+        elif node.op_type != "Identity":
+            _expect_real(node, kind)
             changed = _changed(node, value, gain, shift, planes, channels)
             if changed is None:
                 break
@@ -53,6 +62,16 @@ def first_of(image: ir.Value) -> First:
         value = node.outputs[0]
         found = First(value, stem(), True) if planes else found
     return found
+
+
+def _expect_real(node: ir.Node, kind: ir.DataType | None) -> None:
+    """ModelError for arithmetic of integers that is not that of real numbers."""
+    if kind is None or not kind.is_integer() or (kind in WIDE and node.op_type != "Div"):
+        return
+    raise ModelError(
+        f"the node {node.name!r} ({node.op_type}) computes in {kind.name}, which wraps around or cuts off; "
+        "expected a Cast to FLOAT in front of it"
+    )
 
 
 def _reader(value: ir.Value) -> ir.Node | None:

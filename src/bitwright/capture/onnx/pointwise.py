@@ -133,6 +133,14 @@ def same(call: Call) -> Tensor:
     return call.tensor(0)
 
 
+def dropout(call: Call) -> Tensor:
+    """Its input, unless it is switched on for good."""
+    training = call.optional(2)
+    if training is not None and bool(training.any()):
+        raise Unread("a dropout that is always on (training_mode is true); export the model in eval mode")
+    return call.tensor(0)
+
+
 FUNCTIONS: dict[str, Function] = {
     **{name: of_one(getattr(torch, name.lower())) for name in ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Log")},
     **{name: of_one(getattr(torch, name.lower())) for name in ("Neg", "Reciprocal", "Round", "Sigmoid", "Sign")},

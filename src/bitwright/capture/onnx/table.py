@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from bitwright.capture.onnx import layers, moves
 from bitwright.capture.onnx.call import Function
 from bitwright.capture.onnx.idioms import ATTENTION, CONV, LINEAR, NORM
-from bitwright.capture.onnx.pointwise import FUNCTIONS, same
+from bitwright.capture.onnx.pointwise import FUNCTIONS, dropout
 from bitwright.capture.onnx.sizes import shape
 
 OPS: dict[str, Function] = {
@@ -21,7 +21,7 @@ OPS: dict[str, Function] = {
     "Concat": moves.concat,
     "Conv": layers.conv,
     "DepthToSpace": moves.depth_to_space,
-    "Dropout": same,
+    "Dropout": dropout,
     "Expand": moves.expand,
     "Flatten": moves.flatten,
     "Gather": moves.gather,
