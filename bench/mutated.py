@@ -1,7 +1,7 @@
 """Mutated ONNX files, against the reader: `python -m bench.mutated [--count 100000] [--seed 0] [--file MODEL.onnx]`.
 
-Each must load, or be refused by an error of ours, within SECONDS. Bytes are changed, removed, doubled and cut off; fields
-of the protobuf are drawn anew. Prints what became of them, and how much more memory the process had than in the beginning.
+Each must load, or be refused by an error of ours, within SECONDS of the processor. Bytes are changed, removed, doubled and
+cut off; fields of the protobuf are drawn anew. Prints what became of them, and how much the memory grew.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def _field(model: ModelProto, rng: random.Random) -> None:
 def tried(data: bytes, path: Path) -> str:
     """What became of a file: empty where it was read, else the error's kind; with ! in front where that is a fault of ours."""
     path.write_bytes(data)
-    start = time.monotonic()
+    start = time.process_time()
     try:
         load_model(path)
         found = ""
@@ -90,7 +90,7 @@ def tried(data: bytes, path: Path) -> str:
         found = type(error).__name__
     except Exception as error:  # noqa: BLE001 - the fault that is looked for
         found = f"!{type(error).__name__}: {error}"
-    seconds = time.monotonic() - start
+    seconds = time.process_time() - start
     return f"!took {seconds:.1f} s" if seconds > SECONDS else found
 
 
@@ -104,7 +104,10 @@ def main() -> None:
     found: Counter[str] = Counter()
     with TemporaryDirectory() as folder:
         path = Path(folder) / "m.onnx"
-        tried(whole, path)
+        for batch in (0, 1):  # a first file of either kind imports what all others use
+            model = ModelProto.FromString(whole)
+            model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+            tried(model.SerializeToString(), path)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for i in range(given.count):
             outcome = tried(mutated(whole, rng), path)

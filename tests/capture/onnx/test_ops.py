@@ -140,6 +140,14 @@ case(
 case("Split", [op("Split", "x s", "a b", axis=1), op("Concat", "b a", "y", axis=1)], {"s": np.array([1, 2])})
 case("Split of opset 11", [op("Split", "x", "a b", axis=2), op("Concat", "b a", "y", axis=2)], opset=11)
 case("Split of opset 18", [op("Split", "x", "a b", axis=2, num_outputs=2), op("Concat", "b a", "y", axis=2)], opset=18)
+case(
+    "SplitToSequence",
+    [
+        *(op("SplitToSequence", "x s", "q", axis=2), op("SequenceAt", "q i", "a"), op("SequenceAt", "q j", "b")),
+        op("Concat", "b a", "y", axis=2),
+    ],
+    {"s": np.array(4), "i": np.array(0), "j": np.array(1)},
+)
 case("Gather", op("Gather", "x i", "y", axis=1), {"i": np.array([2, 0, -2])})
 case("Gather of one", op("Gather", "x i", "y", axis=2), {"i": np.array(-1)})
 case("Pad", op("Pad", "x p", "y"), {"p": np.array([0, 0, 1, 0, 0, 0, 0, 2])})

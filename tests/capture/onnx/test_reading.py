@@ -64,6 +64,11 @@ def huge(made: ModelProto) -> None:
     made.graph.initializer[0].dims[:] = [2**40, 2**40]
 
 
+def no_text(made: ModelProto) -> None:
+    """An attribute that is text by its name, and numbers by its type."""
+    made.graph.node[0].attribute.append(helper.make_attribute("auto_pad", 3))
+
+
 WRONG: dict[str, tuple[ModelProto, str]] = {
     "no nodes": (ModelProto(), "no nodes"),
     "an old opset": (good(9), "expected a model of opset 11 to"),
@@ -83,6 +88,11 @@ WRONG: dict[str, tuple[ModelProto, str]] = {
     "strings as weights": (changed(lambda m: m.graph.initializer[0].__setattr__("data_type", 8)), "of the type 8"),
     "a function that calls itself": (changed(calls_itself), "calls itself"),
     "functions that are a trillion nodes": (changed(calls_many), "expected at most 200000 nodes"),
+    "text that is a number": (changed(no_text), "onnx.checker refuses it|contradicts itself"),
+    "huge images": (
+        changed(lambda m: m.graph.input[0].type.tensor_type.shape.dim[2].__setattr__("dim_value", 2**40)),
+        "at most",
+    ),
     "two inputs": (
         changed(lambda m: m.graph.input.append(helper.make_tensor_value_info("z", 1, [1]))),
         "expected one input",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 Sizes = npt.NDArray[Any]
-Operand = Tensor | Sizes | None
+Operand = Tensor | Sizes | list[Tensor] | None
 
 
 class Unread(Exception):
@@ -59,6 +59,8 @@ class Call:
             if found.dtype == object:
                 raise Unread("it computes with the size of the batch")
             return torch.from_numpy(np.array(found))
+        if isinstance(found, list):
+            raise Unread("a sequence, where a tensor is expected")
         return found
 
     def number(self, index: int) -> Any:

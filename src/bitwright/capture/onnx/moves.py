@@ -111,6 +111,22 @@ def split(call: Call) -> tuple[Tensor, ...]:
     return found
 
 
+def split_to_sequence(call: Call) -> list[Tensor]:
+    """torch.onnx's `chunk`: a list, of which `SequenceAt` takes one."""
+    x, sizes = call.tensor(0), call.sizes(1)
+    if sizes is None or not call.attr("keepdims", 1):
+        raise Unread("a sequence of slices without their axis")
+    (axis,) = rank_of(x, [call.attr("axis", 0)])
+    return list(x.split(sizes[0] if call.operand(1).ndim == 0 else sizes, axis))  # type: ignore[union-attr]
+
+
+def sequence_at(call: Call) -> Tensor:
+    parts, index = call.operand(0), call.number(1)
+    if not isinstance(parts, list) or not isinstance(index, int):
+        raise Unread("expected a sequence, and a position in it")
+    return parts[index]
+
+
 def gather(call: Call) -> Tensor:
     x, index = call.tensor(0), call.operand(1)
     (axis,) = rank_of(x, [call.attr("axis", 0)])

@@ -13,11 +13,11 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from bitwright.capture.onnx.first import first_of
 from bitwright.capture.onnx.idioms import recognise
 from bitwright.capture.onnx.network import OnnxNetwork
-from bitwright.capture.onnx.reading import read
+from bitwright.capture.onnx.reading import first_line, read
 from bitwright.capture.onnx.simplify import images_input, simplified
 from bitwright.capture.quiet import quiet
 from bitwright.capture.stem import Stem
-from bitwright.errors import BitwrightError, CaptureError
+from bitwright.errors import BitwrightError, CaptureError, ModelError
 
 NAMES = ("classes", "names", "class_names", "labels", "id2label")
 """Where files keep the names of their classes, in their metadata."""
@@ -36,8 +36,17 @@ def open_onnx(path: str) -> Opened:
     """Open a file.
 
     Raises:
-        ModelError: see `reading.read`; or a node is of an op that is not known.
+        ModelError: see `reading.read`; or a node is of an op that is not known, or the graph contradicts itself.
     """
+    try:
+        return _opened(path)
+    except BitwrightError:
+        raise
+    except Exception as error:  # onnx_ir, NumPy and torch raise what they like for sizes and types that make no sense
+        raise ModelError(f"{path}: the graph contradicts itself: {first_line(error)}") from error
+
+
+def _opened(path: str) -> Opened:
     proto = read(path)
     batch = _batch(proto)
     classes = _classes({entry.key: entry.value for entry in proto.metadata_props})

@@ -13,6 +13,8 @@ from bitwright.errors import ModelError
 
 MAX_FOLDED = 2**18
 """How many numbers a folded constant has at most: what is larger is computed when the graph is captured."""
+MOST = 2**26
+"""How many numbers an image has at most."""
 _OF_SIZES = ("Shape", "Size", "Gather", "Concat", "Slice", "Unsqueeze", "Squeeze", "Cast", "Identity", "If")
 """Ops that never make much of little, so that they are folded even where the size of the result is unknown."""
 
@@ -46,6 +48,9 @@ def images_input(model: ir.Model, name: str) -> ir.Value:
     shape = found[0].shape
     if shape is None or len(shape) != 4:
         raise ModelError(f"{name}: expected images, 4 axes, as its input {found[0].name!r}; found {shape}")
+    numbers = math.prod(size for size in shape[1:] if isinstance(size, int))
+    if numbers > MOST:
+        raise ModelError(f"{name}: expected images of at most {MOST} numbers, found {shape}")
     return found[0]
 
 

@@ -53,8 +53,7 @@ def _squeeze(call: Call, x: Sizes) -> Sizes:
 
 def _divided(call: Call, x: Sizes, other: Sizes) -> Sizes:
     whole = all(part.dtype == object or np.issubdtype(part.dtype, np.integer) for part in (x, other))
-    found: Sizes = x // other if whole else x / other
-    return found
+    return np.asarray(x // other if whole else x / other)
 
 
 def _constant_of_shape(call: Call, x: Sizes) -> Sizes:
