@@ -57,7 +57,7 @@ class OnnxNetwork(Part):
         self._axes: dict[str, list[int]] = {}
         self._steps = [(node, self._place(path_of(node))) for node in _live(model.graph, first.value)]
         for node, _ in self._steps:
-            if node.op_type not in OPS:
+            if node.op_type not in OPS and node.op_type not in SIZES:
                 raise ModelError(_unknown(node, name))
             for index, value in enumerate(node.inputs):
                 if value is not None and value.const_value is not None and value not in self._constants:
@@ -136,6 +136,8 @@ def _run(call: Call) -> Any:
     try:
         if node.op_type in SIZES and all(isinstance(operand, np.ndarray) for operand in arrays):
             return SIZES[node.op_type](call, *arrays)
+        if node.op_type not in OPS:
+            raise Unread("known of numbers that belong to shapes alone, not of what is computed from the image")
         found = OPS[node.op_type](call)
         for tensor in found if isinstance(found, tuple) else (found,):
             size = (
