@@ -163,11 +163,11 @@ case("SpaceToDepth", op("SpaceToDepth", "x", "y", blocksize=2))
 case(
     "padding that is computed, as torch.onnx's older exporter writes it",
     [
-        *(op("Shape", "x", "s"), op("Gather", "s two", "h"), op("Mod", "h three", "m"), op("Unsqueeze", "m zero", "u")),
+        *(op("Shape", "x", "s"), op("Gather", "s first", "h"), op("Mod", "h by", "m"), op("Unsqueeze", "m zero", "u")),
         *(op("ConstantOfShape", "six", "zeros", value=onnx.helper.make_tensor("v", 7, [1], [0])),),
         *(op("Concat", "zeros u zero", "pads", axis=0), op("Pad", "x pads", "y")),
     ],
-    {"two": np.array(2), "three": np.array(3), "zero": np.array([0]), "six": np.array([6])},
+    {"first": np.array(0), "by": np.array(2), "zero": np.array([0]), "six": np.array([6])},
 )
 case(
     "a shape that is computed",
