@@ -35,6 +35,8 @@ def mutated(whole: bytes, rng: random.Random) -> bytes:
 
 def _bytes(data: bytearray, rng: random.Random) -> bytes:
     for _ in range(rng.randint(1, 8)):
+        if not data:
+            break
         place = rng.randrange(len(data))
         kind = rng.randrange(5)
         if kind == 0:
