@@ -245,6 +245,22 @@ def test_attention_and_layer_norm_that_are_spelled_out_are_found(name: str, tmp_
     assert not {"batch_norm", "function", "mul"} & set(ops_of(graph))
 
 
+def test_a_scale_that_is_computed_of_a_width_is_a_number(tmp_path: Path) -> None:
+    """1 / sqrt(D), out of a shape that has the batch in it, as torch.onnx writes attention."""
+    score = [
+        *(
+            op("Shape", "q", "size"),
+            op("Gather", "size last", "width"),
+            op("Cast", "width", "wide", to=1),
+            op("Sqrt", "wide", "root"),
+        ),
+        *(op("MatMul", "q k", "s0"), op("Div", "s0 root", "s")),
+    ]
+    made = attention(score, {"last": np.array(3)})
+    found = loaded(made, tmp_path).float_model.predict(images())
+    np.testing.assert_allclose(found, reference(made, images()), rtol=1e-4, atol=1e-5)
+
+
 class Net(nn.Module):
     """A little of what networks have."""
 

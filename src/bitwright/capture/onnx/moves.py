@@ -90,7 +90,11 @@ def slice_(call: Call) -> Tensor:
     axes = rank_of(x, call.sizes(3, default=list(range(len(starts)))))
     steps = call.sizes(4, default=[1] * len(starts))
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        if step < 0 and (start, step) == (-1, -1) and end < -int(x.shape[axis]):
+        if axis == 0 and isinstance(x.shape[0], int) and (step, end - start) == (1, 1):
+            x = x.select(0, start).unsqueeze(
+                0
+            )  # one of queries, keys and values, which capture knows in front of a batch
+        elif step < 0 and (start, step) == (-1, -1) and end < -int(x.shape[axis]):
             x = x.flip(axis)
         elif step < 1:
             raise Unread(f"a slice with the step {step}")
@@ -107,6 +111,8 @@ def split(call: Call) -> tuple[Tensor, ...]:
     if sizes is None:
         count = call.attr("num_outputs") or len(call.node.outputs)
         sizes = -(-int(x.shape[axis]) // count)
+    if axis == 0 and isinstance(x.shape[0], int) and (sizes == 1 or sizes == [1] * x.shape[0]):
+        return tuple(part.unsqueeze(0) for part in x.unbind(0))
     found: tuple[Tensor, ...] = x.split(sizes, axis)
     return found
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bitwright.capture.onnx.call import Call, Operand, Unread
 from bitwright.capture.onnx.first import First
 from bitwright.capture.onnx.names import path_of
-from bitwright.capture.onnx.sizes import SIZES
+from bitwright.capture.onnx.sizes import SIZES, plain
 from bitwright.capture.onnx.table import OPS
 from bitwright.errors import CaptureError, ModelError
 
@@ -135,7 +135,7 @@ def _run(call: Call) -> Any:
     arrays = [operand for operand in call.operands if operand is not None]
     try:
         if node.op_type in SIZES and all(isinstance(operand, np.ndarray) for operand in arrays):
-            return SIZES[node.op_type](call, *arrays)
+            return plain(SIZES[node.op_type](call, *arrays))
         if node.op_type not in OPS:
             raise Unread("known of numbers that belong to shapes alone, not of what is computed from the image")
         found = OPS[node.op_type](call)

@@ -28,6 +28,12 @@ def _objects(sizes: list[Any]) -> Sizes:
     return found
 
 
+def plain(found: Sizes) -> Sizes:
+    """The same numbers, as NumPy's own where none of them is a symbol any more."""
+    known = found.dtype == object and all(isinstance(size, int) for size in found.reshape(-1))
+    return found.astype(np.int64) if known else found
+
+
 def _cast(call: Call, x: Sizes) -> Sizes:
     kind = onnx.helper.tensor_dtype_to_np_dtype(call.attr("to"))
     return x if x.dtype == object else x.astype(np.float32 if np.issubdtype(kind, np.floating) else kind)
