@@ -23,6 +23,7 @@ from bitwright.algorithms.correction.channels import Extremes
 from bitwright.algorithms.correction.channels import undo as undo_scales
 from bitwright.algorithms.correction.data_free import expect_norms, observe_noise
 from bitwright.algorithms.correction.guard import Corrector, Yardstick
+from bitwright.algorithms.correction.large import candidates, observe_again, split_large
 from bitwright.algorithms.correction.sample import Picked, Sample
 from bitwright.algorithms.correction.stream import Images, Stream
 from bitwright.algorithms.correction.values import Memory
@@ -91,9 +92,10 @@ def calibrate(
     if images is None:
         return _calibrate_without_images(prepared.train(training), algorithm, chosen, seed)
     stream = Stream.of(images, prepared.preprocess)
-    extremes = Extremes(prepared, [name for correction in chosen for name in correction.watches(prepared)])
+    watched = candidates(prepared)
+    extremes = Extremes(prepared, [*watched, *(name for algorithm in chosen for name in algorithm.watches(prepared))])
     room = Memory(memory)
-    sample = _sample(stream, chosen, room, seed)
+    sample = _sample(stream, chosen, room, seed, again=bool(watched))
     digest, count, seen = hashlib.sha256(), 0, Seen()
     for batch, labels in stream:
         digest.update(batch.data)
@@ -105,9 +107,11 @@ def calibrate(
         progress.at("calibrating", count, stream.length or count)
     if not count:
         raise CalibrationError("there are no images to calibrate on")
+    if sample is not None and (parts := split_large(prepared, extremes)):
+        observe_again(prepared, parts, Picked(sample.images, sample.order()[:AGAIN]), extremes)
     prepared.calibrator.choose_ranges(algorithm)
     record: dict[str, Any] = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
-    if sample is not None:
+    if sample is not None and chosen:
         record |= _correct(prepared, chosen, sample, extremes, room, seed, guard, algorithm, progress)
     prepared.train(training)
     found = seen.findings()
@@ -116,11 +120,11 @@ def calibrate(
     return {**record, **({"bad": stream.bad} if stream.bad else {}), **({"warnings": found} if found else {})}
 
 
-def _sample(stream: Stream, chosen: list[Correction], room: Memory, seed: int) -> Sample | None:
-    """What draws the images for the corrections; None where there are no corrections."""
-    if not chosen:
+def _sample(stream: Stream, chosen: list[Correction], room: Memory, seed: int, again: bool) -> Sample | None:
+    """What draws the images that are looked at again, and those for the corrections; None where there are neither."""
+    if not chosen and not again:
         return None
-    most = max(_needed(chosen) + HELD_OUT, AGAIN)
+    most = max(_needed(chosen) + HELD_OUT, AGAIN) if chosen else AGAIN
     if stream.length is not None:
         most = min(most, stream.length)
     return Sample(room.values((most, *stream.shape), np.uint8), seed, stream.counts)

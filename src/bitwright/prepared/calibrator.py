@@ -83,6 +83,8 @@ class Calibrator:
 
     def range_for_codes(self, owner: str, usual: Range) -> Range:
         """That for the codes of a type, by the name of the value that owns it: the rule of the layer that writes them."""
+        if owner in self._model.parts.values():
+            return range_algorithm("minmax")  # the other part holds what rounding leaves, and not what clipping does
         ruled_by = self._model.ruled_by
         while owner not in ruled_by:  # a change of scheme in front of a layer: as the value that it changes
             owner = self._model.owner[source(self._model.graph[owner])]

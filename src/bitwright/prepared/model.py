@@ -72,10 +72,12 @@ class PreparedModel(nn.Module):
             value = self.graph.values[node.name]
             ones = {name: np.ones(shape, np.float32) for name, shape in op.factors(node, value).items()}
             whole = replace(node, tensors={**node.tensors, **ones})
-            self.layers[_key(node.name)] = Layer(whole, weights, image, groups, value.axis)
+            self.layers[key_of(node.name)] = Layer(whole, weights, image, groups, value.axis)
         for name in dict.fromkeys(self.owner.values()):
-            self.quantizers[_key(name)] = ActivationQuantizer(name, typed.schemes[name])
+            self.quantizers[key_of(name)] = ActivationQuantizer(name, typed.schemes[name])
         self.ruled_by = dict(typed.ruled_by)
+        self.parts: dict[str, str] = {}
+        """Values that are written in two parts, by the name of the part that holds their large channels (`prepared.parts`)."""
         self._settled: Integers | None = None
         self._revision: Revision | None = None
         """What the settled integers were made of."""
@@ -92,7 +94,7 @@ class PreparedModel(nn.Module):
 
     def layer(self, name: str) -> Layer:
         """The layer of the node called `name`."""
-        found = self.layers[_key(name)]
+        found = self.layers[key_of(name)]
         assert isinstance(found, Layer)
         return found
 
@@ -100,7 +102,7 @@ class PreparedModel(nn.Module):
         """The quantizer that a value's codes belong to; None where the value is float32."""
         if value not in self.owner:
             return None
-        found = self.quantizers[_key(self.owner[value])]
+        found = self.quantizers[key_of(self.owner[value])]
         assert isinstance(found, ActivationQuantizer)
         return found
 
@@ -222,6 +224,6 @@ class PreparedModel(nn.Module):
                 raise CalibrationError("the model has no ranges yet; call bitwright.calibrate(prepared, images) first")
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
     """A node's name as a key of a ModuleDict, which knows neither dots nor names like `values`."""
     return "/" + name.replace(".", "/")

@@ -24,6 +24,10 @@ NEAR = 2.0**-18
 """How far, as a share, scaling and back may move a weight that nothing else has changed."""
 
 
+ROOM = 1.25
+"""How much larger than any number that was seen the large channels of a value may be."""
+
+
 class Extremes:
     """The least and the greatest number of each channel of the float values of these names, over all images that were seen."""
 
@@ -42,6 +46,15 @@ class Extremes:
     def knows(self, name: str) -> bool:
         """Whether a value's numbers were seen."""
         return name in self._found
+
+    def split(self, name: str, part: str, channels: Tensor) -> None:
+        """Take these channels [C] (bool) of a value for its part's, with room; what is left of them is a step of it at most."""
+        lo, hi = self._found[name]
+        ends = torch.where(channels, lo, 0) * ROOM, torch.where(channels, hi, 0) * ROOM
+        step = (ends[1].max() - ends[0].min()) / 255
+        self._axes[part] = self._axes[name]
+        self._found[part] = -ends[1], -ends[0]
+        self._found[name] = torch.where(channels, -step, lo), torch.where(channels, step, hi)
 
     def largest(self) -> dict[str, Tensor]:
         """The greatest |y| of each channel, [C]."""

@@ -67,7 +67,10 @@ def moves(prepared: PreparedModel) -> Iterator[Move]:
 def _writers(prepared: PreparedModel, node: Node) -> tuple[str, ...]:
     """The layers and constants that write a value's channels, behind any moves; none where one of them cannot be scaled."""
     op, graph = float_op(node), prepared.graph
-    scales = op.weighted and operand(node, "residual") is None and not node.attrs.get("constant") and commutes(node)
+    part = operand(node, "residual")
+    if part is not None and prepared.parts.get(node.name) == part:
+        return node.name, part
+    scales = op.weighted and part is None and not node.attrs.get("constant") and commutes(node)
     if not node.inputs or scales:
         return (node.name,)
     if not op.moves or not _keeps_channels(prepared, node):
@@ -109,4 +112,6 @@ def scale_channels(prepared: PreparedModel, move: Move, scale: Tensor) -> None:
     for writer in writers:
         multiply(writer, factor)
         writer.equalized.copy_(scale)
-    divide([prepared.layer(reader.name) for reader, _ in reading(prepared, move.name)], move.name, factor)
+    readers = [reader for reader, _ in reading(prepared, move.name)]
+    for name in dict.fromkeys((move.name, *move.writers)):  # a part is read where the value is
+        divide([prepared.layer(reader.name) for reader in readers if name in reader.inputs], name, factor)
