@@ -3,9 +3,9 @@
     part = -(the layer's channels in question, 0 elsewhere)       y = layer + part       y - part in every norm that reads y
 
 `part` is one more linear layer, whose rows are those of the layer or 0. The layer adds it as its residual, so that it writes
-what rounding to the part's steps has left of these channels; and norms, which read sums, subtract it again. All of it is made of
-ops that are there. A few tokens of a transformer hold numbers in one or two channels that are hundreds of times the rest (Sun et
-al. 2024, "Massive Activations in Large Language Models"), and no step of one size is right for both.
+what rounding to the part's steps has left of these channels; and norms, which read sums, subtract it again. All of it is made
+of ops that are there. A few tokens of a transformer hold numbers in one or two channels that are hundreds of times the rest
+(Sun et al. 2024, "Massive Activations in Large Language Models"), and no step of one size is right for both.
 """
 
 from dataclasses import replace
