@@ -68,7 +68,7 @@ class LayerNorm(FloatOp, IntegerOp):
         scales = _scales(node, inputs)
         scale = float(scales.reshape(-1)[0])
         if len(inputs) > 1:
-            scale = _reach(scales, inputs) / (most_sum(len(gain)) - 1)
+            scale = _reach(np.abs(scales), inputs) / (most_sum(len(gain)) - 1)
         e = node.attrs["eps"] * (len(gain) / scale) ** 2
         tensors = {"e": float32(max(e, LEAST_E)), **epilogue.multipliers(gain, shift, output)}
         if len(inputs) > 1:
