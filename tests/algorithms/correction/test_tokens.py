@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bitwright.algorithms.correction import tokens
+from bitwright.algorithms.correction import large, tokens
 from bitwright.images.preprocess import Preprocess
 from bitwright.prepared import PreparedModel
 from bitwright.quantization import calibrate, prepare
@@ -137,4 +137,37 @@ def test_a_move_that_turns_channels_round_is_left_alone() -> None:
     prepared = prepare(Turned().eval(), preprocess=PREPROCESS, recipe=Recipe(algorithms=("equalize",)))
     calibrate(prepared, IMAGES[:32], guard=False)
     assert bool((prepared.layer("other").equalized == 1).all())
+    assert_equal_codes(prepared, IMAGES[:2])
+
+
+def with_a_sink() -> PreparedModel:
+    """One whose first MLP writes a channel that is large at few tokens."""
+    model = encoder(0.5)
+    with torch.no_grad():
+        layer = next(module for name, module in model.named_modules() if name == "mlps.0.2")
+        assert isinstance(layer, nn.Linear)
+        layer.weight[5] *= 400
+    prepared = prepare(model, preprocess=PREPROCESS, recipe=Recipe(algorithms=("equalize",)))
+    calibrate(prepared, IMAGES[:32], guard=False)
+    return prepared
+
+
+def test_a_large_channel_is_written_in_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = with_a_sink()
+    assert prepared.parts == {"mlps.0.2": "mlps.0.2.large"}
+    assert_equal_codes(prepared, IMAGES[:3])
+    monkeypatch.setattr(large, "RATIO", 1e9)
+    whole = with_a_sink()
+    assert not whole.parts
+    with torch.no_grad():
+        real = whole.real_input(torch.from_numpy(IMAGES))
+        assert torch.allclose(prepared.float_logits(real), whole.float_logits(real), rtol=1e-3, atol=1e-3)
+    assert sqnr(prepared) > sqnr(whole) + 3
+
+
+def test_parts_are_made_once() -> None:
+    prepared = with_a_sink()
+    names = [node.name for node in prepared.graph.nodes]
+    calibrate(prepared, IMAGES[:32], guard=False)
+    assert [node.name for node in prepared.graph.nodes] == names
     assert_equal_codes(prepared, IMAGES[:2])
