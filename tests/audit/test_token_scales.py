@@ -6,7 +6,7 @@ import torch
 from bitwright.audit.matching import matched
 from bitwright.capture import captured
 from bitwright.quantization import convert
-from tests.algorithms.correction.test_tokens import PREPROCESS, encoder, prepared_with
+from tests.algorithms.correction.test_tokens import PREPROCESS, encoder, prepared_with, sinking, with_a_sink
 
 
 def test_every_scale_is_found_again() -> None:
@@ -30,3 +30,13 @@ def test_a_damaged_multiplier_of_a_summand_is_not_taken_for_a_scale() -> None:
     node.tensors["m"][3] *= np.float32(4)
     found = matched(captured(encoder(), (3, *PREPROCESS.shape[:2])), artifact)
     assert torch.allclose(found.layer("mlps.0.2").equalized, prepared.layer("mlps.0.2").equalized)
+
+
+def test_parts_are_found_again() -> None:
+    prepared = with_a_sink()
+    found = matched(captured(sinking(), (3, *PREPROCESS.shape[:2])), convert(prepared))
+    assert found.parts == prepared.parts
+    for node in prepared.graph.nodes:
+        for name, tensor in prepared.layer(node.name).tensors().items():
+            again = found.layer(node.name).tensors()[name]
+            assert torch.allclose(tensor, again, rtol=1e-5, atol=1e-6), (node.name, name)

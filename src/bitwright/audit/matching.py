@@ -29,6 +29,7 @@ from bitwright.ops.conv2d import image_scale
 from bitwright.ops.epilogue import channel_affine, out_unit
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
+from bitwright.prepared.parts import SUFFIX, split
 from bitwright.quantization import prepare
 from bitwright.recipe import Recipe
 from bitwright.schemes import SCHEMES
@@ -62,6 +63,7 @@ def matched(captured: Captured, artifact: Artifact) -> PreparedModel:
     """
     recipe = recipe_of(artifact)
     prepared = prepared_quietly(captured, artifact.preprocess, recipe)
+    _split_alike(prepared, artifact)
     found = {node.name: artifact.graph.values[node.name] for node in artifact.graph.nodes}
     for node in prepared.graph.nodes:
         value = found.get(node.name)
@@ -75,6 +77,15 @@ def matched(captured: Captured, artifact: Artifact) -> PreparedModel:
         scale_tokens_alike(prepared, artifact)
         _scale_alike(prepared, artifact)
     return prepared
+
+
+def _split_alike(prepared: PreparedModel, artifact: Artifact) -> None:
+    """Write the values in two parts that the artifact has in two."""
+    weights = {node.name: node.tensors.get("weight") for node in artifact.graph.nodes}
+    for node in prepared.graph.nodes:
+        part = weights.get(f"{node.name}{SUFFIX}")
+        if part is not None and len(part) == prepared.graph.values[node.name].channels:
+            split(prepared, node.name, torch.from_numpy((part != 0).any(axis=1)))
 
 
 def _may_be_scaled(recipe: Recipe, artifact: Artifact) -> bool:

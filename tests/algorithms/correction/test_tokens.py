@@ -140,14 +140,36 @@ def test_a_move_that_turns_channels_round_is_left_alone() -> None:
     assert_equal_codes(prepared, IMAGES[:2])
 
 
-def with_a_sink() -> PreparedModel:
-    """One whose first MLP writes a channel that is large at few tokens."""
-    model = encoder(0.5)
+class Pooled(Encoder):
+    """The mean of all tokens in front of the head, so that every token counts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2) + self.places[:, 1:]
+        for norm, mlp in zip(self.norms, self.mlps, strict=True):
+            x = x + mlp(norm(x))
+        logits: Tensor = self.head(self.norm(x).mean(1))
+        return logits
+
+
+def sinking() -> nn.Module:
+    """One whose first MLP writes a very large number to one channel, at the one token that half of its hidden units know."""
+    torch.manual_seed(0)
+    model = Pooled()
+    first, last = (m for name, m in model.named_modules() if name in ("mlps.0.0", "mlps.0.2"))
+    assert isinstance(first, nn.Linear)
+    assert isinstance(last, nn.Linear)
     with torch.no_grad():
-        layer = next(module for name, module in model.named_modules() if name == "mlps.0.2")
-        assert isinstance(layer, nn.Linear)
-        layer.weight[5] *= 400
-    prepared = prepare(model, preprocess=PREPROCESS, recipe=Recipe(algorithms=("equalize",)))
+        model.places[0, 3] = 3 * torch.randn(WIDTH)
+        known = model.norms[0](model.places[0, 3])
+        first.weight[:20] = 5 * known / known.norm()
+        first.bias[:20] = -20.0
+        last.weight[:, :20] = 0
+        last.weight[5, :20] = 3
+    return model.eval()
+
+
+def with_a_sink() -> PreparedModel:
+    prepared = prepare(sinking(), preprocess=PREPROCESS, recipe=Recipe(algorithms=("equalize",)))
     calibrate(prepared, IMAGES[:32], guard=False)
     return prepared
 
