@@ -16,6 +16,7 @@ from bitwright.audit.faults import layer_faults
 from bitwright.audit.layers import audit_layers
 from bitwright.audit.matching import matched
 from bitwright.audit.records import LayerAudit
+from bitwright.audit.weights import weights_of
 from bitwright.capture import captured
 from tests.audit import faults
 
@@ -124,3 +125,20 @@ def test_what_is_changed_is_found_where_it_was_changed(name: str, sound: Artifac
     if tensor in ("m", "b"):
         assert wrong[0].channels == channels
     assert f"{wrong[0].found:.4g} and not {wrong[0].expected:.4g}" in fault.text
+
+
+@pytest.mark.parametrize(("scheme", "tells"), [("int4", False), ("int8", True)])
+def test_few_bits_do_not_tell_a_quarter_of_an_octave_and_that_is_no_damage(scheme: str, tells: bool) -> None:
+    """`equalize` scales channels by so little; whose scale was read off four bits may be off by that."""
+    recipe = bw.Recipe(weights=scheme, algorithms=("equalize",))
+    artifact = quantized(recipe)
+    weight = artifact.graph["a"].tensors["weight"].copy()
+    moved = np.abs(weight) == 6
+    weight[moved] += np.sign(weight[moved])  # to their neighbour, as a correction may round them
+    artifact = faults.with_node(artifact, "a", weight=weight)
+    prepared = matched(captured(block(), (3, 8, 8)), artifact)
+    layer, node, values = prepared.layer("a"), artifact.graph["a"], artifact.graph.values
+    with torch.no_grad():
+        layer.tensors()["weight"][:, ::2] *= 2**-0.25
+    weights = weights_of(layer, node, values[node.inputs[0]], values["a"], recipe)
+    assert bool(weights.audit().beyond) == tells

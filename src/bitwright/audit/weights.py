@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.algorithms.correction import corrections
 from bitwright.audit.matching import gain_and_shift, groups_of, real_weight, stored_steps
 from bitwright.audit.records import WeightAudit
 from bitwright.audit.signals import db_of
@@ -27,6 +28,8 @@ ROW_FITS, LAYER_FITS = (1.1, 1.9), (1.1, 0.6)
 of all; few bits tell it badly. In sound models of 2 to 8 bits b was at most 1.5, and 0.4, with a = 1."""
 LOOSE = 1.5
 """Times that where codes make up for the errors of others, or scales are trained."""
+FEW, QUARTER = 7, 2**0.25 - 1
+"""Of weights with no greater code it cannot be told to a quarter of an octave by what a channel was scaled."""
 IN_TURN = {"gptq", "reconstruct", "finetune_scales", "bn_restat"}
 
 
@@ -148,6 +151,9 @@ def weights_of(layer: Layer, node: Node, x: Value, y: Value, recipe: Recipe) -> 
         found = found - gain * stored * (codes * pixel).sum(axis=(1, 2, 3))
     in_turn = bool(IN_TURN & set(recipe.algorithms))
     explained = EXPLAINED_IN_TURN if in_turn else EXPLAINED
+    greatest = SCHEMES[node.attrs["weights"]].hi
+    if greatest <= FEW and any(correction.before_ranges for correction in corrections(recipe.algorithms)):
+        explained += QUARTER * greatest
     loose = LOOSE if in_turn or recipe.training is not None else 1.0
     step = weight_steps(codes, real, groups_of(node))
     return Weights(node, real, step, stored, found, shift, explained, loose)
