@@ -19,10 +19,10 @@ def changed(node: Node, tensors: dict[str, Any]) -> Node:
     return replace(node, tensors={**node.tensors, **tensors})
 
 
-def damaged(artifact: Artifact, layer: str) -> Artifact:
+def damaged(artifact: Artifact, layer: str, channels: slice = slice(3, 6)) -> Artifact:
     """A block of a layer's weights has other bytes: three whole output channels."""
     weight = artifact.graph[layer].tensors["weight"].copy()
-    weight[3:6] = np.random.default_rng(0).integers(-127, 128, weight[3:6].shape)
+    weight[channels] = np.random.default_rng(0).integers(-127, 128, weight[channels].shape)
     return with_node(artifact, layer, weight=weight)
 
 

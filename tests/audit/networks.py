@@ -124,8 +124,22 @@ def mobilenet_v2(data: Path, folder: Path) -> Network:
     return Network(Once(loaded.float_model, (3, 128, 128)), loaded.preprocess, fit, test, _effort(len(test), 32))
 
 
-def _effort(images: int, fit: int) -> Effort:
-    return Effort(images=images, fit=fit, layer_images=6, timed=False)
+def vit_tiny(data: Path, folder: Path) -> Network:
+    """ViT-Tiny on a picture of each of 40 classes of ImageNet: attention, norms of sums, tables of functions."""
+    loaded = load_model("timm:vit_tiny_patch16_224", data / "models/imagenet-vit_tiny.safetensors")
+    assert loaded.preprocess is not None
+    pictures = bw.open_source(data / "imagenet-samples/sample1000.csv")
+    test = replace(pictures.subset(np.arange(0, 1000, 25)), classes=tuple(f"class {i}" for i in range(1000)))
+    fit = pictures.subset(np.arange(7, 1000, 100))
+    return Network(Once(loaded.float_model, (3, 224, 224)), loaded.preprocess, fit, test, _effort(40, 10, 2))
 
 
-NETWORKS: dict[str, Callable[[Path, Path], Network]] = {"resnet20": resnet20, "mobilenet_v2": mobilenet_v2}
+def _effort(images: int, fit: int, layer_images: int = 6) -> Effort:
+    return Effort(images=images, fit=fit, layer_images=layer_images, timed=False)
+
+
+NETWORKS: dict[str, Callable[[Path, Path], Network]] = {
+    "resnet20": resnet20,
+    "mobilenet_v2": mobilenet_v2,
+    "vit_tiny": vit_tiny,
+}

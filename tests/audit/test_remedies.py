@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -17,13 +18,13 @@ from bitwright.audit.examine import Effort, examine
 from bitwright.audit.faults import Fault
 from bitwright.audit.matching import recipe_of
 from bitwright.audit.records import Audit, Remedy
-from bitwright.audit.remedies import compatible
+from bitwright.audit.remedies import Trials, compatible
 from bitwright.audit.subject import model_bytes
 from bitwright.errors import AuditError
 from bitwright.images.sources import ImageSource
 from bitwright.images.sources.readers import ArrayReader
 from tests.audit import faults
-from tests.audit.sample import LAYER, REMEDY
+from tests.audit.sample import BEFORE, LAYER, REMEDY
 from tests.progress import Heard
 
 PREPROCESS = bw.Preprocess(size=8, mean=0.5, std=0.25)
@@ -103,7 +104,15 @@ def test_of_a_layer_bits_come_first_then_ranges_and_corrections(narrow: bw.Artif
         assert for_fault(Fault(kind, "b", ""), layer, narrow.graph, recipe_of(narrow)) == ([], [])
 
 
-def test_when_the_time_is_over_it_is_said_what_was_left_out_and_what_would_be_enough(narrow: bw.Artifact) -> None:
+def test_how_long_the_rest_will_take_is_told_by_what_one_took() -> None:
+    trials = Trials(cast(Any, None), BEFORE, deadline=0.0)
+    assert trials.late(20) is None
+    trials.skipped += ["with equalize", "ranges by octav"]
+    trials.taken += [4.0, 11.0]
+    assert (trials.late(20) or "").endswith(": with equalize, ranges by octav; --seconds 50 should be enough for all")
+
+
+def test_when_the_time_is_over_it_is_said_what_was_left_out(narrow: bw.Artifact) -> None:
     effort = Effort(images=40, fit=20, layer_images=4, seconds=0, timed=False)
     found = examine(narrow, Residual().eval(), source(60), parts=("layers", "remedies"), effort=effort)
     (said,) = [remark for remark in found.remarks if "remedies" in remark]
@@ -111,7 +120,7 @@ def test_when_the_time_is_over_it_is_said_what_was_left_out_and_what_would_be_en
         r"\d+ remedies were not tried, and 0 were, as the 0 seconds were over: quantize the float model again", said
     )
     assert "8 bits for the weights of a" in said
-    assert re.search(r"; --seconds \d+ should be enough for all$", said)
+    assert said.endswith("; give more --seconds")
     assert found.remedies == ()
 
 

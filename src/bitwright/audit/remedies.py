@@ -163,12 +163,14 @@ class Trials:
         """What to say of the remedies for which there was no time, of so many seconds; None where all were tried."""
         if not self.skipped:
             return None
-        more = len(self.skipped) * max(self.taken, default=seconds)
-        enough = 10 * math.ceil((seconds + more) / 10)
-        return (
+        told = (
             f"{len(self.skipped)} remedies were not tried, and {len(self.tried)} were, as the {seconds:g} seconds were over: "
-            f"{', '.join(self.skipped)}; --seconds {enough} should be enough for all"
+            f"{', '.join(self.skipped)}"
         )
+        if not self.taken:
+            return f"{told}; give more --seconds"  # nobody knows how long one takes
+        enough = 10 * math.ceil((seconds + len(self.skipped) * max(self.taken)) / 10)
+        return f"{told}; --seconds {enough} should be enough for all"
 
     def _quantized(self, recipe: Recipe, preprocess: Preprocess) -> Artifact:
         if recipe not in self.made:
