@@ -11,8 +11,8 @@ import bitwright
 from bitwright.ops import OPS
 
 SOURCES = Path(bitwright.__file__).parent
-ROOMS = ("ops/", "prepared/ops/", "capture/aten/")
-"""Where an op may be called by its name."""
+ROOMS = ("ops/", "prepared/ops/", "capture/aten/", "capture/onnx/", "export/")
+"""Where an op may be called by its name: its own places, and what turns it into the ops of another language or back."""
 ALLOWED = {
     "capture/channel_order.py": 1,  # finds the slices that it wrote itself: no trait says which positions a node reads
 }
