@@ -54,7 +54,7 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -name 
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bitwright needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet -c constraints.txt torch torchvision
-	$(PIP) install --quiet -c constraints.txt -e '.[torch,torchvision,timm,digits,report,peers,serve,signing,dev,docs]'
+	$(PIP) install --quiet -c constraints.txt -e '.[torch,torchvision,timm,onnx,digits,report,peers,serve,signing,dev,docs]'
 	$(BIN)/python scripts/notice_torchvision.py
 	touch $@
 

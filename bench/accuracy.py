@@ -84,6 +84,11 @@ ROWS = (
         "bench.models:efficientnet_lite0 --weights models/imagenet-efficientnet_lite0.safetensors "
         "--data 'imagenet-samples/sample1000.csv[::4]' --test 'imagenet-samples/sample1000.csv[!::4]'",
     ),
+    Row(
+        "vit-tiny",
+        "bench.models:vit_tiny --weights models/imagenet-vit_tiny.safetensors "
+        "--data 'imagenet-samples/sample1000.csv[::10]' --test 'imagenet-samples/sample1000.csv[!::10]'",
+    ),
 )
 
 

@@ -24,6 +24,15 @@ def efficientnet_lite0() -> nn.Module:
     return model
 
 
+@preprocessed(Preprocess(size=224, resize=256, mean=0.5, std=0.5))
+def vit_tiny() -> nn.Module:
+    """timm's ViT-Tiny with patches of 16 x 16."""
+    from timm import create_model
+
+    model: nn.Module = create_model("vit_tiny_patch16_224")
+    return model
+
+
 @preprocessed(Preprocess(size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)))
 def cifar_shufflenet_v2_x0_5() -> nn.Module:
     """torchvision's ShuffleNetV2 x0.5 with 10 classes, for small images: its stem has no stride, and no pool behind it."""
