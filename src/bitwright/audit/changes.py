@@ -130,7 +130,7 @@ def whole(recipe: Recipe) -> Iterator[Change]:
     for name in ("equalize", "bias_correct"):
         if name not in recipe.algorithms:
             yield _changed("correction", f"with {name}", {"algorithms": (*recipe.algorithms, name)}, recipe)
-    for name in RANGES[:3]:
+    for name in RANGES:
         if name != recipe.range:
             yield _changed("range", f"ranges by {name}", {"range": name}, recipe)
 
