@@ -1,4 +1,4 @@
-"""`race` and `take_turns`: whose turn it is, what a disturbance moves, and what an interval of a median holds."""
+"""`race` and `run_in_turns`: whose turn it is, what a disturbance moves, and what an interval of a median holds."""
 
 import math
 import time
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bitwright.budget import race as module
-from bitwright.budget.race import median_interval, take_turns, undisturbed_turns
+from bitwright.budget.race import median_interval, run_in_turns, undisturbed_turns
 
 LATENCY = module._latency
 
@@ -35,7 +35,7 @@ def test_all_have_a_turn_in_each_round_and_each_begins_as_often(monkeypatch: pyt
 
         return run
 
-    take_turns([runner(name) for name in "abc"], rounds=6)
+    run_in_turns([runner(name) for name in "abc"], rounds=6)
     turns = [ran[0], *(after for before, after in pairwise(ran) if before != after)]
     assert "".join(turns[3:]) == "abcbcacababcbcacab"
     assert {name: ran.count(name) for name in "abc"} == dict.fromkeys("abc", 3 + 6 * (1 + 5))
@@ -48,7 +48,7 @@ def test_one_call_that_is_interrupted_moves_nothing(monkeypatch: pytest.MonkeyPa
         calls[0] += 1
         clock.pass_(0.5 if calls[0] % 10 == 0 else 0.001)
 
-    first, second = take_turns([lambda: clock.pass_(0.002), quick])
+    first, second = run_in_turns([lambda: clock.pass_(0.002), quick])
     assert first.median_ms == pytest.approx(2)
     assert first.ratio == 1
     assert [second.median_ms, second.least_ms] == pytest.approx([1, 1])
@@ -62,7 +62,7 @@ def test_what_disturbs_a_round_disturbs_all_and_no_ratio(monkeypatch: pytest.Mon
     def slowed(seconds: float):
         return lambda: clock.pass_(seconds * (1 + int(clock.now) % 3))
 
-    first, second = take_turns([slowed(0.001), slowed(0.003)])
+    first, second = run_in_turns([slowed(0.001), slowed(0.003)])
     assert second.ratio == pytest.approx(3, rel=0.1)
     assert first.least_ms == pytest.approx(1)
 
@@ -93,7 +93,7 @@ def test_what_was_disturbed_is_timed_again(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_real_race_finds_the_faster_one():
-    first, second = take_turns([lambda: time.sleep(0.002), lambda: time.sleep(0.006)], rounds=6)
+    first, second = run_in_turns([lambda: time.sleep(0.002), lambda: time.sleep(0.006)], rounds=6)
     assert 1.5 < second.ratio_interval[0] <= second.ratio <= second.ratio_interval[1]
     assert first.median_ms < second.median_ms
 

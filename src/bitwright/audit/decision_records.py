@@ -136,7 +136,8 @@ class Attacked:
     """Both models on images that an attack changed by at most `epsilon` of 255 in each pixel.
 
     `through` says whose gradient it followed: "float" (transferred to the integer model) or "prepared" (straight-through
-    estimates through the prepared model, transferred to its integers). Accuracies are of the images' labels, or of the float model's classes where there are none.
+    estimates through the prepared model, transferred to its integers). Accuracies are of the images' labels, or of the
+    float model's classes where there are none.
     """
 
     attack: str

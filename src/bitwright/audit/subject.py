@@ -13,7 +13,7 @@ from bitwright.artifact import Artifact
 from bitwright.artifact_file.writing import written
 from bitwright.audit.records import Outcome
 from bitwright.audit.signals import db_of
-from bitwright.budget.race import take_turns
+from bitwright.budget.race import run_in_turns
 from bitwright.capture import Captured
 from bitwright.engine import Engine
 from bitwright.errors import ModelError, SourceError
@@ -108,7 +108,7 @@ class Subject:
     def slower(self, artifact: Artifact) -> float | None:
         """How many microseconds more than the artifact of the subject another one takes for an image, both timed in turn; None
         where that is not certain: the interval of their ratio holds 1."""
-        own, its = take_turns([_one_image(Engine(a, threads=self.threads)) for a in (self.artifact, artifact)])
+        own, its = run_in_turns([_one_image(Engine(a, threads=self.threads)) for a in (self.artifact, artifact)])
         least, most = its.ratio_interval
         return None if least <= 1 <= most else 1e3 * own.median_ms * (its.ratio - 1)
 

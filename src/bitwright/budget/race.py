@@ -45,7 +45,7 @@ class Latency:
 
 def race(artifacts: Sequence[Artifact], threads: int | None = None) -> list[Latency]:
     """Time each on one random image, in turns. EngineError where the native engine was not built."""
-    return take_turns([engine_call(artifact, threads) for artifact in artifacts])
+    return run_in_turns([engine_call(artifact, threads) for artifact in artifacts])
 
 
 def engine_call(artifact: Artifact, threads: int | None = None) -> Callable[[], object]:
@@ -55,7 +55,7 @@ def engine_call(artifact: Artifact, threads: int | None = None) -> Callable[[], 
     return lambda: engine(image)
 
 
-def take_turns(runs: Sequence[Callable[[], object]], rounds: int = ROUNDS, rest: float = REST) -> list[Latency]:
+def run_in_turns(runs: Sequence[Callable[[], object]], rounds: int = ROUNDS, rest: float = REST) -> list[Latency]:
     """Time each in every round, for about as long as each other; ratios are to the first, round by round.
 
     A round gives the median of its calls, which a call that was interrupted does not move. Who begins changes from round to
@@ -73,12 +73,12 @@ def take_turns(runs: Sequence[Callable[[], object]], rounds: int = ROUNDS, rest:
 
 
 def undisturbed_turns(runs: Sequence[Callable[[], object]], tries: int = TRIES) -> list[Latency]:
-    """As `take_turns`, up to so many times until none is disturbed; of these the one in which the worst was disturbed least."""
-    best = take_turns(runs)
+    """As `run_in_turns`, up to so many times until none is disturbed; of these the one whose worst was disturbed least."""
+    best = run_in_turns(runs)
     for _ in range(tries - 1):
         if not any(latency.is_disturbed for latency in best):
             break
-        best = min(best, take_turns(runs), key=lambda found: max(each.median_ms / each.least_ms for each in found))
+        best = min(best, run_in_turns(runs), key=lambda found: max(each.median_ms / each.least_ms for each in found))
     return best
 
 

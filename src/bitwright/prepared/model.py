@@ -116,20 +116,17 @@ class PreparedModel(nn.Module):
             raise EngineError(f"expected images of [N, {channels}, {height}, {width}], found {list(x.shape)}")
         with without_autocast(x):
             pixels = ((x.float() - self.image_offset) / self.image_scale).round().clamp(0, 255)
-        return self._of_pixels(pixels)
+        return self.of_pixels(pixels)
 
     def forward_pixels(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of uint8 images [N, H, W, C]: what `forward` says of them, normalised. It raises the same."""
         if images.dtype != torch.uint8 or images.dim() != 4 or tuple(images.shape[1:]) != self.preprocess.shape:
             shape = ", ".join(map(str, self.preprocess.shape))
             raise EngineError(f"expected uint8 images of [N, {shape}], found {images.dtype} {list(images.shape)}")
-        return self._of_pixels(images.permute(0, 3, 1, 2).float().contiguous())
+        return self.of_pixels(images.permute(0, 3, 1, 2).float().contiguous())
 
     def of_pixels(self, pixels: Tensor) -> Tensor:
         """Logits [N, classes] of pixels, float32 [N, C, H, W] in 0..255: in train mode differentiable in them, too."""
-        return self._of_pixels(pixels)
-
-    def _of_pixels(self, pixels: Tensor) -> Tensor:
         if not self.training:
             return self.run_integers(pixels)
         self._expect_calibrated()
