@@ -1,6 +1,7 @@
 """Draws docs/report.png, a page on a desktop and, dark, on a phone: `python -m scripts.report_picture PAGE docs/report.png`.
 
-It needs Chromium (`apt-get install chromium`), Playwright and Pillow.
+It fails where the page asks for anything but itself, or writes an error. It needs Chromium (`apt-get install chromium`),
+Playwright and Pillow.
 """
 
 import io
@@ -30,11 +31,16 @@ def main(page: Path, output: Path) -> None:
 
 def _shot(browser: Browser, page: Path, width: int, colours: str) -> Image.Image:
     context = browser.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme=colours)  # type: ignore[arg-type]
-    tab = context.new_page()
+    tab, faults = context.new_page(), list[str]()
+    tab.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
+    tab.on("pageerror", lambda error: faults.append(str(error)))
+    tab.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else faults.append(asked.url))
     tab.goto(page.resolve().as_uri())
     tab.wait_for_load_state("networkidle")
     found = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
     context.close()
+    if faults:
+        raise SystemExit(f"{page}: {'; '.join(faults)}")
     return found
 
 
