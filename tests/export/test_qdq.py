@@ -119,7 +119,7 @@ def test_an_artifact_gives_its_own_logits(recipe: str, takes: Any) -> None:
     (found,) = values_of(model, [], given)
     expected = bw.Engine(made)(pixels)
     spread = float(np.abs(expected - expected.mean(0)).max())
-    assert np.abs(found - expected).max() < 0.1 * spread
+    assert np.abs(found - expected).max() < 2 / 15 * spread  # a code of 4 bits, in two layers
     kinds = {tensor.data_type for tensor in model.graph.initializer}
     assert (onnx.TensorProto.INT4 in kinds) == (recipe in ("w4a8", "w4a4", "w2a4", "wta8"))
 
