@@ -152,5 +152,3 @@ OPS: dict[str, Callable[[Draft, Node], None]] = {
     "linear": linear,
     "mul": mul,
 }
-NOT_EXACT = frozenset({"attention", "group_norm", "layer_norm"})
-"""What ONNX's own float ops compute here as well."""
