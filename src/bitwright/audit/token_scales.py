@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from bitwright.algorithms.correction import tokens
-from bitwright.algorithms.correction.channels import STEPS, reading
+from bitwright.algorithms.correction.channels import nearest_step, reading
 from bitwright.artifact import Artifact
 from bitwright.audit.weight_steps import Floats, weight_steps
 from bitwright.graph import Node, Value
@@ -30,8 +30,7 @@ def scale_tokens_alike(prepared: PreparedModel, artifact: Artifact) -> None:
         usable = np.isfinite(scale) & (scale > 0)
         if usable.any():
             scale = np.where(usable, scale / scale[usable].min(), 1.0)
-            found = np.exp2(np.rint(np.log2(scale) * STEPS) / STEPS)
-            tokens.scale_channels(prepared, move, torch.from_numpy(found).float())
+            tokens.scale_channels(prepared, move, nearest_step(torch.from_numpy(scale)).float())
 
 
 def _scale(prepared: PreparedModel, move: tokens.Move, nodes: dict[str, Node], artifact: Artifact) -> Floats:

@@ -13,6 +13,7 @@ from bitwright.artifact import Artifact
 from bitwright.engine import Engine
 from bitwright.errors import MissingExtraError, ModelError
 from bitwright.images.sources import ImageSource
+from bitwright.prediction import classes_of
 from bitwright.progress import SILENT, Progress
 
 BATCH, TRACED = 32, 16
@@ -74,7 +75,7 @@ def beside(
         ours, theirs = engine(pixels), session.run(pixels)[0]
         if ours.shape != theirs.shape:
             raise ModelError(f"{path}: expected logits of {list(ours.shape)}, found {list(theirs.shape)}")
-        changed += int((_classes(ours) != _classes(theirs)).sum())
+        changed += int((classes_of(ours) != classes_of(theirs)).sum())
         images += len(ours)
         largest = max(largest, float(np.abs(ours - theirs).max()))
         first = pixels[:TRACED] if first is None else first
@@ -83,11 +84,6 @@ def beside(
             break
     layers = () if first is None else tuple(_layers(artifact, engine, path, first, threads))
     return Beside(images, changed, largest, layers)
-
-
-def _classes(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    found: npt.NDArray[np.int64] = logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).astype(np.int64)
-    return found
 
 
 def _layers(artifact: Artifact, engine: Engine, path: Path, pixels: Pixels, threads: int | None) -> Iterator[LayerGap]:

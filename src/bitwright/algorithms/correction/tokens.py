@@ -1,6 +1,6 @@
 """Scales for the channels of tokens: the part of `equalize` that is for transformers.
 
-    y[c] *= s[c], undone in every reader,    s[c] = 2**(floor(4 * p * log2(max |y| / max |y[c]|)) / 4)
+    y[c] *= s[c], undone in every reader,    s[c] = (max |y| / max |y[c]|)**p, down to a power of 2**(1/4)
 
 | y | undone in | p |
 | --- | --- | --- |
@@ -23,11 +23,11 @@ from torch import Tensor
 
 from bitwright.algorithms.correction.channels import (
     LARGEST,
-    STEPS,
     commutes,
     divide,
     multiply,
     reading,
+    steps_down,
     takes_factors,
     weighs,
 )
@@ -101,7 +101,7 @@ def _keeps_channels(prepared: PreparedModel, node: Node) -> bool:
 def apply(prepared: PreparedModel, move: Move, size: Tensor) -> None:
     """Scale the channels of a value, given the greatest |y| of each channel in the original model."""
     ratio = (size.max() / size.clamp_min(1e-20)).clamp(1, LARGEST)
-    scale_channels(prepared, move, torch.exp2(torch.floor(torch.log2(ratio) * move.share * STEPS) / STEPS))
+    scale_channels(prepared, move, steps_down(ratio**move.share))
 
 
 @torch.no_grad()
