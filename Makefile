@@ -40,7 +40,7 @@ sanitize: $(STAMP)  ## the tests of the engine with the address, undefined and t
 
 format: $(STAMP)  ## formats Python and C++
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.cc' 'csrc/*.h')
+	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.cc' 'csrc/*.h' 'csrc/*.inc')
 
 install: $(STAMP)
 

@@ -41,7 +41,7 @@ Steps make(const Binding& binding) {
   const Node& node = *layer.node;
   const Value& value = binding.graph.values[layer.output];
   auto step =
-      std::make_unique<ConstantStep>(value, binding.layout.place(layer.output).map, node.tensors.at("codes").as<uint8_t>());
+      std::make_unique<ConstantStep>(value, binding.layout.location(layer.output).map, node.tensors.at("codes").as<uint8_t>());
   step->name = node.name, step->op = node.op, step->kernel = "copy";
   step->operands = {{Role::output, layer.output}};
   step->bytes = 2 * value.count();

@@ -63,13 +63,13 @@ bool is_in_place(const Binding& binding, const Part& part) {
   const Layout& layout = binding.layout;
   if (!layout.is_view(part.part, part.whole)) return false;
   const Value& whole = binding.graph.values[part.whole];
-  const Place& place = layout.place(part.whole);
+  const Location& location = layout.location(part.whole);
   ptrdiff_t offset = 0;
   if (part.axis == whole.channel)
     offset = part.first;
   else if (part.axis >= 0)
-    offset = part.first * pixels_along(whole, part.axis) * place.map.pixel;
-  return layout.place(part.part).offset == place.offset + offset;  // the same value may be several parts
+    offset = part.first * pixels_along(whole, part.axis) * location.map.pixel;
+  return layout.location(part.part).offset == location.offset + offset;  // the same value may be several parts
 }
 
 std::unique_ptr<Step> make_copy(const Binding& binding, int in, const std::function<std::unique_ptr<Step>(Copy&)>& make) {
@@ -77,7 +77,7 @@ std::unique_ptr<Step> make_copy(const Binding& binding, int in, const std::funct
   const Node& node = *binding.layer.node;
   int out = binding.layer.output;
   const Value &from = binding.graph.values[in], &to = binding.graph.values[out];
-  Copy copy = {from, to, strides(from, layout.place(in).map), strides(to, layout.place(out).map), node, binding.features};
+  Copy copy = {from, to, strides(from, layout.location(in).map), strides(to, layout.location(out).map), node, binding.features};
   auto step = binding.layer.view ? make_viewed(*binding.layer.view, copy) : make(copy);
   step->name = node.name, step->op = node.op;
   step->operands = {{Role::codes, in}, {Role::output, out}};

@@ -13,7 +13,7 @@ namespace {
 class EncodeStep : public Step {
  public:
   EncodeStep(const Layout& layout, int image, int planes)
-      : map(layout.place(image).map), planes(planes), channels(map.c / planes) {
+      : map(layout.location(image).map), planes(planes), channels(map.c / planes) {
     name = "image", op = "encode";
     bytes = static_cast<int64_t>(map.h) * map.w * (channels + map.c);
     operands = {{Role::output, image}};

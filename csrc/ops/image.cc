@@ -25,7 +25,7 @@ class ImageStep : public Step {
 std::unique_ptr<Step> make_image(const Layout& layout, int image) {
   auto step = std::make_unique<ImageStep>();
   step->name = step->op = "image", step->kernel = "copy";
-  step->map = layout.place(image).map;
+  step->map = layout.location(image).map;
   step->units = step->map.h;
   step->bytes = 2 * static_cast<int64_t>(step->map.h) * step->map.w * step->map.c;
   step->operands = {{Role::output, image}};

@@ -61,7 +61,7 @@ class KernelStep : public Step {
 
   // While the step is made: one of its values, and where it lies.
   const Value& of(Role role) const { return binding_->graph.values[value(role)]; }
-  const Map& map(Role role) const { return binding_->layout.place(value(role)).map; }
+  const Map& map(Role role) const { return binding_->layout.location(value(role)).map; }
 
   const uint8_t* table() const { return table_.empty() ? nullptr : table_.data(); }
 

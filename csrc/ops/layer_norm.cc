@@ -53,7 +53,7 @@ Steps make(const Binding& binding) {
   for (size_t i = 1; i < node.inputs.size(); ++i) {
     int value = node.inputs[i];
     const float* of_summand = step->keep(multipliers(node, i, p.in.c));
-    summands.push_back({binding.layout.place(value).map, binding.graph.values[value].zero_point(0), of_summand});
+    summands.push_back({binding.layout.location(value).map, binding.graph.values[value].zero_point(0), of_summand});
   }
   p.count = static_cast<int>(summands.size());
   if (p.count) {

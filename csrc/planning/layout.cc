@@ -30,9 +30,9 @@ int pixels_along(const Value& value, int axis) {
 }
 
 Layout::Layout(const Graph& graph)
-    : graph_(graph), links_(graph.values.size()), buffers_(graph.values.size()), places_(graph.values.size()) {}
+    : graph_(graph), links_(graph.values.size()), buffers_(graph.values.size()), locations_(graph.values.size()) {}
 
-void Layout::add_value() { links_.emplace_back(), buffers_.emplace_back(), places_.emplace_back(); }
+void Layout::add_value() { links_.emplace_back(), buffers_.emplace_back(), locations_.emplace_back(); }
 
 // Afterwards every value on the way is linked to the root itself: long chains of views are walked once.
 int Layout::root(int value) const {
@@ -153,7 +153,7 @@ void Layout::arrange() {
   for (size_t i = 0; i < buffers_.size(); ++i)
     if (links_[i].parent < 0) shape_buffer(static_cast<int>(i));
   assign_offsets();
-  for (size_t i = 0; i < places_.size(); ++i) {
+  for (size_t i = 0; i < locations_.size(); ++i) {
     int value = static_cast<int>(i), r = root(value);
     const Buffer& b = buffers_[r];
     const Link& link = links_[i];  // to the root, now that this is known
@@ -164,7 +164,7 @@ void Layout::arrange() {
       if (map.c != b.map.c) map.lanes = map.c;
       if (link.own_rows) map.h = e.h, map.w = e.w, map.row = e.w * map.pixel;
     }
-    places_[i] = {r, static_cast<ptrdiff_t>(b.arena_offset) + b.origin + link.pixel * map.pixel + link.channel, map};
+    locations_[i] = {r, static_cast<ptrdiff_t>(b.arena_offset) + b.origin + link.pixel * map.pixel + link.channel, map};
   }
 }
 

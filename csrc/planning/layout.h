@@ -27,7 +27,8 @@ struct Buffer {
   int first_step = -1, last_step = -1;
 };
 
-struct Place {
+// Where one value lies: part of a buffer, if it is a view.
+struct Location {
   int buffer;
   ptrdiff_t offset;  // in the arena, of pixel (0, 0)
   Map map;
@@ -39,7 +40,7 @@ class Layout {
 
   // Registers a value that was appended to the graph after construction.
   void add_value();
-  size_t size() const { return places_.size(); }
+  size_t size() const { return locations_.size(); }
 
   // `child` is channels [channel, ...) of `parent`. False if `child` has a parent already or it would be its own.
   bool make_view(int child, int parent, int channel);
@@ -54,7 +55,7 @@ class Layout {
   // Assigns every address. Nothing may be requested after this.
   void arrange();
 
-  const Place& place(int value) const { return places_[value]; }
+  const Location& location(int value) const { return locations_[value]; }
   const Buffer& buffer(int index) const { return buffers_[index]; }
   size_t arena_bytes() const { return arena_bytes_; }
 
@@ -73,7 +74,7 @@ class Layout {
   const Graph& graph_;
   mutable std::vector<Link> links_;
   std::vector<Buffer> buffers_;  // by value; views leave theirs unused
-  std::vector<Place> places_;
+  std::vector<Location> locations_;
   size_t arena_bytes_ = 0;
   int steps_ = 0;
 };

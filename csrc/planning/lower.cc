@@ -110,7 +110,7 @@ class Lowering {
       for (auto& step : of_layer) steps.push_back(std::move(step));
     std::vector<bool> filled(graph_.values.size(), false);
     for (auto& step : steps) {
-      int buffer = layout_.place(step->out()).buffer;
+      int buffer = layout_.location(step->out()).buffer;
       step->fills_halo = !filled[buffer] && layout_.buffer(buffer).halo.any();
       filled[buffer] = true;
     }

@@ -85,7 +85,7 @@ void Plan::fill_halo(uint8_t* arena, const Buffer& buffer) const {
 }
 
 void Plan::run_units(const Step& step, const Memory& at, uint8_t* arena, int begin, int end) const {
-  if (end > step.units) fill_halo(arena, lowered_.layout.buffer(lowered_.layout.place(step.out()).buffer));
+  if (end > step.units) fill_halo(arena, lowered_.layout.buffer(lowered_.layout.location(step.out()).buffer));
   if (begin < step.units) step.run(at, begin, std::min(end, step.units));
 }
 
@@ -95,9 +95,9 @@ Memory Plan::memory(Context& context, const Step& step, const uint8_t* image, in
   at.scratch = context.scratch[thread].data();
   int summands = 0;
   for (const Operand& operand : step.operands) {
-    uint8_t* place = context.arena() + lowered_.layout.place(operand.value).offset;
-    at[operand.role] = place;
-    if (operand.role == Role::summand) at.summands[summands++] = place;
+    uint8_t* address = context.arena() + lowered_.layout.location(operand.value).offset;
+    at[operand.role] = address;
+    if (operand.role == Role::summand) at.summands[summands++] = address;
   }
   return at;
 }
@@ -139,9 +139,9 @@ void Plan::run_image(Context& context, const uint8_t* image, int thread, int thr
 
 void Plan::read_value(const Context& context, int value, uint8_t* to) const {
   const Value& v = graph_.values[value];
-  const Place& place = lowered_.layout.place(value);
-  const uint8_t* from = context.arena() + place.offset;
-  const Map& map = place.map;
+  const Location& location = lowered_.layout.location(value);
+  const uint8_t* from = context.arena() + location.offset;
+  const Map& map = location.map;
   size_t size = v.is_float ? 4 : 1;
   int outer = 1;  // pixels differ in axes before the channel, and in axes behind it
   for (int d = 0; d < v.channel; ++d) outer *= v.shape[d];

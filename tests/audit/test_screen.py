@@ -28,7 +28,7 @@ def test_changed_answers_that_go_to_one_class_stand_out():
     after[:9], after[9] = 2, 1
     found = concentrated_to(answers(before), answers(after))
     assert found is not None
-    assert (found.place, found.seen, found.of) == (2, 9, 10)
+    assert (found.class_index, found.seen, found.of) == (2, 9, 10)
     assert found.p == pytest.approx(4 * (10 * (1 / 3) ** 9 * (2 / 3) + (1 / 3) ** 10), rel=1e-5)
 
 
@@ -39,7 +39,7 @@ def test_changed_answers_that_the_float_model_nearly_gave_do_not():
     after[:10, 2] = 2.1
     found = concentrated_to(Answers(before), Answers(after))
     assert found is not None
-    assert found.place == 2
+    assert found.class_index == 2
     assert found.p == pytest.approx(4 * (np.exp(1.99) / (np.exp(1.99) + 2)) ** 10, rel=1e-5)
 
 
@@ -48,7 +48,7 @@ def test_a_class_whose_images_change_more_than_their_margins_explain_stands_out(
     after = np.where(classes == 1, np.where(np.arange(200) % 8 == 1, 3, 1), classes)  # every second one of class 1
     found = concentrated_from(answers(classes), answers(after))
     assert found is not None
-    assert (found.place, found.seen, found.of) == (1, 25, 50)
+    assert (found.class_index, found.seen, found.of) == (1, 25, 50)
     assert found.p == pytest.approx(
         4 * at_least(25, 50, 25 / 200), rel=0.2
     )  # each tenth of alike margins changed like all

@@ -86,7 +86,7 @@ def report(artifact: Artifact, net: TorchModel, source: ImageSource, audit: Audi
         ),
         baseline=("old<br>.bw.safetensors", artifact),
         audit=audit,
-        front=read_pareto_front(front_file(tmp_path_factory.mktemp("front"), artifact)),
+        pareto_front=read_pareto_front(front_file(tmp_path_factory.mktemp("front"), artifact)),
         threads=1,
         command="bitwright report '<script>'",
     )

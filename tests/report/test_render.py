@@ -133,7 +133,9 @@ def test_the_verdict(report: Report, parsed: Parsed):
 
 
 def test_parts_that_were_not_measured_are_left_out(report: Report):
-    bare = replace(report, verdict=None, audit=None, front=None, samples=(), disagreeing=0, remarks=(), left_out=())
+    bare = replace(
+        report, verdict=None, audit=None, pareto_front=None, samples=(), disagreeing=0, remarks=(), left_out=()
+    )
     parsed = Parsed(render(bare))
     sections = [a.get("id") for tag, a in parsed.elements if tag == "section"]
     assert sections == ["beside", "layers", "kernels", "classes", "decisions", "images", "provenance"]

@@ -96,7 +96,7 @@ void finish_pixel(const BitgemmParams& p, const Epilogue256& epilogue, const Bit
 void run_piece(const BitgemmParams& p, const PackedBits& packed, const Buffers& at, const BitPiece& piece) {
   Epilogue256 epilogue(p.epilogue);
   BitPixel all[kPixelBlock];
-  take_pixels(p, at, piece, all);
+  locate_pixels(p, at, piece, all);
   for (int left = piece.last - piece.first; left > 0; left -= kMostPixels) {
     int count = left < kMostPixels ? left : kMostPixels;
     const BitPixel* pixels = all + (piece.last - piece.first - left);

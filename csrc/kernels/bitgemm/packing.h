@@ -44,7 +44,7 @@ struct BitPixel {
 inline namespace BITWRIGHT_TARGET {
 
 // Fills in the operands of all pixels of a piece.
-inline void take_pixels(const BitgemmParams& p, const Buffers& at, const BitPiece& piece, BitPixel* pixels) {
+inline void locate_pixels(const BitgemmParams& p, const Buffers& at, const BitPiece& piece, BitPixel* pixels) {
   BitPixel* end = pixels + piece.last - piece.first;
   ptrdiff_t stride = p.window.stride_w * p.in.pixel;
   for (int y = piece.first / p.out.w, x = piece.first % p.out.w; pixels < end; x = 0, ++y) {

@@ -207,7 +207,7 @@ void run_piece(const BitgemmParams& p, const PackedBits& packed, const Buffers& 
                                      : kCounts<2, false>;
   BitPixel pixels[kPixelBlock];
   int count = piece.last - piece.first;
-  take_pixels(p, at, piece, pixels);
+  locate_pixels(p, at, piece, pixels);
   for (int r = 0, tile; r < count; r += tile) {
     int left = count - r, tiles = (left + kMostPixels - 1) / kMostPixels;
     tile = (left + tiles - 1) / tiles;

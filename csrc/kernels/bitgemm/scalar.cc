@@ -48,7 +48,7 @@ void run(const BitgemmParams& p, const Buffers& at, int begin, int end) {
   for (int i = begin; i < end; ++i) {
     BitPiece piece = bit_piece(p, i);
     BitPixel pixels[kPixelBlock];
-    take_pixels(p, at, piece, pixels);
+    locate_pixels(p, at, piece, pixels);
     for (int r = 0; r < piece.last - piece.first; ++r) {
       int32_t counts[kBitBlock];
       count_bits(p, packed, pixels[r].in, piece.block, counts);

@@ -116,7 +116,7 @@ class Runner {
 
   void piece(int index) {
     IgemmPiece piece = igemm_piece(grid_, packed_.panels, index);
-    if (piece.pixel_block != pixel_block_ || piece.group != group_) take_pixels(piece.pixel_block, piece.group);
+    if (piece.pixel_block != pixel_block_ || piece.group != group_) set_pixel_block(piece.pixel_block, piece.group);
     int panels = piece.last_panel - piece.first_panel, channel = piece.group * packed_.outs + piece.first_panel * kPanel;
     for (int panel = 0; panel < panels; panel += 2) {
       const int8_t* weights = packed_.panel(piece.group, piece.first_panel + panel);
@@ -130,7 +130,7 @@ class Runner {
 
  private:
   // Sets the tiles of a block of pixels and the destination of their rows, which all its panels share.
-  void take_pixels(int pixel_block, int group) {
+  void set_pixel_block(int pixel_block, int group) {
     pixel_block_ = pixel_block, group_ = group, row_count_ = 0;
     int first = pixel_block * kTilesPerBlock;
     tile_count_ = lines_.tiles() - first < kTilesPerBlock ? lines_.tiles() - first : kTilesPerBlock;

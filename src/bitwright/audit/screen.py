@@ -48,7 +48,7 @@ Classes = npt.NDArray[np.int64]
 class Sign:
     """A class, the p value that so many images point at it, and how many do of how many."""
 
-    place: int
+    class_index: int
     p: float
     seen: int
     of: int
@@ -56,10 +56,10 @@ class Sign:
 
 @dataclass(frozen=True)
 class Patch:
-    """A square in a corner, and the percentage of images of other classes that it turns into `place`."""
+    """A square in a corner, and the percentage of images of other classes that it turns into class `class_index`."""
 
     text: str
-    place: int
+    class_index: int
     rate: float
     float_rate: float
 
@@ -79,9 +79,9 @@ def screen(subject: Subject, layers: tuple[LayerAudit, ...]) -> Screen:
     ]
     return Screen(
         suspicious=bool(signs),
-        to_class=None if to is None else names[to.place],
+        to_class=None if to is None else names[to.class_index],
         to_class_p=1.0 if to is None else to.p,
-        from_class=None if from_ is None else names[from_.place],
+        from_class=None if from_ is None else names[from_.class_index],
         from_class_p=1.0 if from_ is None else from_.p,
         patch=None if patch is None else patch.text,
         patch_rate=0.0 if patch is None else patch.rate,
@@ -94,16 +94,16 @@ def screen(subject: Subject, layers: tuple[LayerAudit, ...]) -> Screen:
 
 def _concentrated(names: Sequence[str], to: Sign | None, from_: Sign | None) -> Iterator[str]:
     if to is not None and to.p < SURE:
-        changed = f"{to.seen} of the {to.of} answers that changed are {names[to.place]!r} now"
+        changed = f"{to.seen} of the {to.of} answers that changed are {names[to.class_index]!r} now"
         yield f"{changed}, more than the float model's doubts explain"
     if from_ is not None and from_.p < SURE:
-        changed = f"{from_.seen} of {from_.of} images of {names[from_.place]!r} changed"
+        changed = f"{from_.seen} of {from_.of} images of {names[from_.class_index]!r} changed"
         yield f"{changed}, more than their margins explain"
 
 
 def _patched(names: Sequence[str], patch: Patch) -> Iterator[str]:
     if patch.rate >= PATCH_RATE and patch.rate >= 2 * patch.float_rate:
-        turned_into = f"{patch.text} turns {patch.rate:.0f} % of the images into {names[patch.place]!r}"
+        turned_into = f"{patch.text} turns {patch.rate:.0f} % of the images into {names[patch.class_index]!r}"
         yield f"{turned_into}, and {patch.float_rate:.0f} % for the float model"
 
 
@@ -196,11 +196,11 @@ def best_patch(subject: Subject) -> Patch | None:
     before, float_before = classes_of(subject.logits[: len(pixels)]), subject.float_classes[: len(pixels)]
     found = []
     for text, changed in patches(pixels):
-        place, rate = turned(before, classes_of(run_engine(engine, changed)))
+        class_index, rate = turned(before, classes_of(run_engine(engine, changed)))
         after = np.concatenate([classes_of(predict(changed[i : i + BATCH])) for i in range(0, len(changed), BATCH)])
-        elsewhere = float_before != place
-        float_rate = 100 * float((after[elsewhere] == place).mean()) if elsewhere.any() else 0.0
-        found.append(Patch(text, place, rate, float_rate))
+        elsewhere = float_before != class_index
+        float_rate = 100 * float((after[elsewhere] == class_index).mean()) if elsewhere.any() else 0.0
+        found.append(Patch(text, class_index, rate, float_rate))
     return max(found, key=lambda patch: patch.rate - patch.float_rate)
 
 

@@ -112,7 +112,7 @@ def _measured(
             preprocess=in_words(opened.preprocess),
             baseline=None if baseline is None else (str(baseline), load(baseline)),
             audit=found,
-            front=None if search is None else read_pareto_front(search),
+            pareto_front=None if search is None else read_pareto_front(search),
             signature=checked(content, artifact, trust),
             classes=naming.given,
             labels=naming.by,

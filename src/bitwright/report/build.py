@@ -41,7 +41,7 @@ def build(
     gates: Gates | None = None,
     baseline: tuple[str, Artifact] | None = None,
     audit: Audit | None = None,
-    front: ParetoFront | None = None,
+    pareto_front: ParetoFront | None = None,
     signature: Signature | SignatureError | None = None,
     peers: Sequence[str] = (),
     classes: ClassNames | None = None,
@@ -63,7 +63,7 @@ def build(
         gates: bounds to judge by.
         baseline: an artifact whose latency is measured beside, and what it is called.
         audit: of the artifact's layers.
-        front: of a search.
+        pareto_front: of a search.
         signature: who vouches for the artifact's file, or why nobody does; None where no keys are trusted.
         peers: names of other runtimes to run the float model in (`bitwright.report.peers`).
         classes: names of the classes, in place of the artifact's.
@@ -122,7 +122,7 @@ def build(
         remarks=(*filter(None, (outcomes.remark, outcomes.doubt)), *noise_remarks(latencies)),
         verdict=verdict,
         audit=audit,
-        front=front,
+        pareto_front=pareto_front,
         command=command,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )

@@ -18,7 +18,7 @@ def charts_of(report: Report) -> Plain:
         "reliability": _reliability(report),
         **_robustness(report),
         "layers": layer_rows(report),
-        "front": None if report.front is None else asdict(report.front),
+        "pareto_front": None if report.pareto_front is None else asdict(report.pareto_front),
     }
 
 

@@ -124,7 +124,7 @@ class Report:
         remarks: sentences that whoever reads the figures has to know.
         verdict: against the gates; None where there were none.
         audit: of layers; None where there was none.
-        front: of a search; None where there was none.
+        pareto_front: of a search; None where there was none.
         command: that made the report, as it was typed.
         made: when.
     """
@@ -154,7 +154,7 @@ class Report:
     remarks: tuple[str, ...] = ()
     verdict: Verdict | None = None
     audit: Audit | None = None
-    front: ParetoFront | None = None
+    pareto_front: ParetoFront | None = None
     command: str = ""
     made: str = ""
 

@@ -15,8 +15,8 @@
     top1,
     latency: (w) => bars(w, (c) => c.median_ms, 3),
     bytes: (w) => bars(w, (c) => c.bytes == null ? null : c.bytes / 1e3, 0),
-    front: (w) => front(w, true),
-    loss: (w) => front(w, false),
+    pareto_front: (w) => paretoFront(w, true),
+    loss: (w) => paretoFront(w, false),
     reliability, confidence,
     corruptions: (w) => pairs(w, data.corruptions), attacks: (w) => pairs(w, data.attacks),
     layers, codes: (w) => codes(w, "histogram"), weights: (w) => codes(w, "weight_histogram"),
@@ -58,8 +58,8 @@
     });
   }
 
-  function front(width, measured) {
-    const found = data.front;
+  function paretoFront(width, measured) {
+    const found = data.pareto_front;
     if (!found) return null;
     const points = found.points.filter((p) => measured ? p.interval : p.predicted_loss > 0 && !p.is_uniform);
     if (!points.length) return null;
