@@ -119,11 +119,14 @@ class PreparedModel(nn.Module):
         return self.of_pixels(pixels)
 
     def forward_pixels(self, images: Tensor) -> Tensor:
-        """Logits [N, classes] of uint8 images [N, H, W, C]: what `forward` says of them, normalised. It raises the same."""
+        """Logits [N, classes] of uint8 images [N, H, W, C]: what `forward` says of them, normalised. It raises the same.
+
+        The layers run on channels_last tensors, for that is how images lie in memory.
+        """
         if images.dtype != torch.uint8 or images.dim() != 4 or tuple(images.shape[1:]) != self.preprocess.shape:
             shape = ", ".join(map(str, self.preprocess.shape))
             raise EngineError(f"expected uint8 images of [N, {shape}], found {images.dtype} {list(images.shape)}")
-        return self.of_pixels(images.permute(0, 3, 1, 2).float().contiguous())
+        return self.of_pixels(images.contiguous().permute(0, 3, 1, 2).float())
 
     def of_pixels(self, pixels: Tensor) -> Tensor:
         """Logits [N, classes] of pixels, float32 [N, C, H, W] in 0..255: in train mode differentiable in them, too."""

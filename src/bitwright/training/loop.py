@@ -124,13 +124,12 @@ class Loop:
         images, labels = self._batch(stage, step)
         generator = torch.Generator().manual_seed(self._seed(stage, step))
         mixed = augment(images, labels, self.options.augment, generator)
-        x = _channels_last(prepared.normalised(mixed.images))
         with self._autocast():
-            logits, loss = loss_of(x, mixed.labels, mixed.others, mixed.lam)
+            logits, loss = loss_of(mixed)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return float(loss.detach()), int((logits.detach().argmax(1) == mixed.labels).sum()), len(x)
+        return float(loss.detach()), int((logits.detach().argmax(1) == mixed.labels).sum()), len(labels)
 
     def _batch(self, stage: int, step: int) -> tuple[Tensor, Tensor]:
         """The images of a step: those at its place in the orders of all epochs, one behind the other."""
@@ -184,7 +183,7 @@ class Loop:
             names = tuple(name for name in self.options.augment if name in ("crop", "flip"))
             mixed = augment(images, labels, names, torch.Generator().manual_seed(self._seed(self.stages, i)))
             with self._autocast():
-                prepared(_channels_last(prepared.normalised(mixed.images)))
+                prepared.forward_pixels(mixed.images)
 
     def _settings(self) -> dict[str, Any]:
         settings = {**asdict(self.options), "images": len(self.pixels), "stages": self.names}
@@ -208,7 +207,3 @@ class Loop:
 
 def _layers(prepared: PreparedModel) -> list[Layer]:
     return [layer for layer in prepared.layers.values() if isinstance(layer, Layer)]
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from bitwright.errors import TrainingError
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.class_logits import class_logits
+from bitwright.training.augmentation import Mixed
 from bitwright.training.distillation import Features, distance, divergence
 from bitwright.training.options import Options
 from bitwright.training.teacher import Teacher
@@ -30,14 +31,15 @@ class Loss:
         self.teacher = teacher
         self.watched = [Features(m) for m in (prepared, self.own) if m is not None and options.features]
 
-    def __call__(self, x: Tensor, labels: Tensor, others: Tensor, lam: float) -> tuple[Tensor, Tensor]:
-        logits = class_logits(self.prepared(x).float())
+    def __call__(self, batch: Mixed) -> tuple[Tensor, Tensor]:
+        """The student's logits [N, classes] of a batch, and the loss. It reads pixels; only a teacher reads them normalised."""
+        logits = class_logits(self.prepared.forward_pixels(batch.images).float())
         smoothing = self.options.label_smoothing
-        loss = lam * F.cross_entropy(logits, labels, label_smoothing=smoothing)
-        if lam < 1:
-            loss = loss + (1 - lam) * F.cross_entropy(logits, others, label_smoothing=smoothing)
+        loss = batch.lam * F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
+        if batch.lam < 1:
+            loss = loss + (1 - batch.lam) * F.cross_entropy(logits, batch.others, label_smoothing=smoothing)
         with torch.no_grad():
-            target = self._target(x)
+            target = self._target(batch.images)
         if target is not None and self.options.distill:
             share = self.options.distill
             loss = (1 - share) * loss + share * divergence(logits, target.float(), self.options.temperature)
@@ -46,7 +48,8 @@ class Loss:
             loss = loss + self.options.features * distance(student, taught)
         return logits, loss
 
-    def _target(self, x: Tensor) -> Tensor | None:
-        if self.teacher is not None:
-            return self.teacher(x)
-        return None if self.own is None else self.own.float_logits(x)
+    def _target(self, images: Tensor) -> Tensor | None:
+        taught = self.teacher if self.own is None else self.own.float_logits
+        if taught is None:
+            return None
+        return taught(self.prepared.normalised(images).contiguous(memory_format=torch.channels_last))
