@@ -29,8 +29,9 @@ def model(
     opset: int = 17,
     kind: int = FLOAT,
     metadata: Mapping[str, str] | None = None,
+    domains: Sequence[str] = (),
 ) -> ModelProto:
-    """A model from `x` to what the last node computes."""
+    """A model from `x` to what the last node computes; `domains` are those of its nodes that are not of ONNX."""
     output = nodes[-1].output[0]
     graph = helper.make_graph(
         list(nodes),
@@ -39,7 +40,8 @@ def model(
         [helper.make_tensor_value_info(output, FLOAT, None)],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in (tensors or {}).items()],
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     helper.set_model_props(made, dict(metadata or {}))
     made = onnx.shape_inference.infer_shapes(made)
     if not made.graph.output[0].type.tensor_type.HasField("shape"):  # of a function, whose shapes onnx does not infer

@@ -46,6 +46,13 @@ class Foreign:
             record |= {"distribution": self.distribution, "version": self.version}
         return record
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Foreign":
+        """What `to_json` wrote. TypeError or KeyError where it is something else."""
+        kind, name, module = (str(data[key]) for key in ("kind", "name", "module"))
+        found = {key: str(data[key]) for key in ("distribution", "version") if key in data}
+        return cls(kind, name, module, **found)
+
 
 class Registry(Mapping[str, T], Generic[T]):
     """A table of one kind; what iterates over it sees ours, then those registered by call, then entry points.

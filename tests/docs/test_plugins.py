@@ -5,7 +5,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
+import bitwright as bw
 from bitwright.plugins import TABLES, table
 from tests.conftest import REPOSITORY
 
@@ -19,9 +21,9 @@ def blocks(language: str) -> list[str]:
 def test_the_example_prints_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for kind in ("scheme", "range"):
+    for kind in ("scheme", "range", "onnx_op"):
         monkeypatch.setattr(table(kind), "_added", {})
-    module, call, use = blocks("python")
+    module, call, use, onnx_op = blocks("python")
     (tmp_path / "acme_docs.py").write_text(module)
     monkeypatch.syspath_prepend(tmp_path)
     code = "import numpy as np\n" + call.replace("acme_quant", "acme_docs") + use
@@ -29,6 +31,8 @@ def test_the_example_prints_what_it_says(
     printed = re.findall(r"^print\(.*  # (.*)$", use, re.MULTILINE)
     assert len(printed) == 3
     assert capsys.readouterr().out.splitlines() == printed
+    exec(compile(onnx_op, "docs/plugins.md", "exec"), {"bw": bw, "torch": torch})
+    assert table("onnx_op")["com.acme.Saturate"].__name__ == "saturate"
 
 
 def test_the_entry_points_name_what_the_example_defines() -> None:

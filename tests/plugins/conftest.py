@@ -124,6 +124,10 @@ def saturate_mapping(program, fx):
     return program.builder.clamp(program.operand(fx.args[0]), 0, 2)
 
 
+def saturate_onnx(call):
+    return torch.clamp(call.tensor(0), 0, call.attr("most", 2.0))
+
+
 class Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -143,6 +147,7 @@ THINGS = {
     ("encoder", "quarters"): "Quarters",
     ("source", "noise"): "noise",
     ("mapping", "acme.saturate.default"): "saturate_mapping",
+    ("onnx_op", "com.acme.Saturate"): "saturate_onnx",
 }
 METADATA = "Metadata-Version: 2.1\nName: acme-quant\nVersion: 1.2\n"
 
@@ -186,7 +191,7 @@ def module(library: Path, tables: None, monkeypatch: pytest.MonkeyPatch) -> obje
 def called(module: object) -> object:
     """The module, with all that it has registered by calls."""
     for (kind, name), attribute in THINGS.items():
-        bw.register(kind, getattr(module, attribute), name if kind == "mapping" else None)
+        bw.register(kind, getattr(module, attribute), name if kind in ("mapping", "onnx_op") else None)
     return module
 
 

@@ -1,5 +1,6 @@
 """A plugin of each kind goes from `quantize` to the engine, and is not needed there."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 import bitwright as bw
 from bitwright.artifact import from_bytes
 from bitwright.cli import main
+from bitwright.errors import TrainingError
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops import integer_op
 from bitwright.ops.op import codes_of
 from bitwright.recipe import Recipe
+from bitwright.training import checkpoint
 from bitwright.training.options import Options
 from tests.networks import assert_equal_codes
 from tests.plugins.conftest import THINGS
@@ -39,7 +43,7 @@ def test_one_of_each_kind_goes_through_to_the_engine(acme: Any, request: pytest.
     preprocess = Preprocess(size=8, encoder="quarters")
     source = bw.open_source("noise:24")
     artifact = bw.quantize(net(acme), source, preprocess=preprocess, recipe=Recipe.from_json(RECIPE), guard=False)
-    assert foreign(artifact) == {key for key in THINGS if key[0] != "training"}
+    assert foreign(artifact) == {key for key in THINGS if key[0] not in ("training", "onnx_op")}
     native, reference = (bw.Engine(artifact, backend=backend)(IMAGES) for backend in ("native", "reference"))
     assert native.tobytes() == reference.tobytes()
     installed = "installed" in request.node.name
@@ -108,6 +112,40 @@ def test_what_had_a_part_in_an_earlier_stage_of_training_is_named(called: Any, t
     assert foreign(artifact) == {("scheme", "quinary"), ("training", "gentle"), ("mapping", "acme.saturate.default")}
 
 
+def test_what_had_a_part_in_the_run_that_another_starts_from_is_named(called: Any, tmp_path: Path) -> None:
+    """Also where that run itself was started from another, and where it was interrupted and goes on without that."""
+    np.savez(tmp_path / "some.npz", images=IMAGES, labels=np.arange(len(IMAGES)) % 4)
+
+    def trained(recipe: Recipe, start: str | None, saved: str) -> bw.Artifact:
+        began = None if start is None else tmp_path / start
+        source, options = tmp_path / "some.npz", Options(epochs=1, batch=8, augment=())
+        return bw.train(
+            net(called),
+            source,
+            preprocess=PREPROCESS,
+            recipe=recipe,
+            options=options,
+            start=began,
+            resume=tmp_path / saved,
+        )
+
+    plain = Recipe.parse("w8a8")
+    expected = {("scheme", "quinary"), ("training", "gentle"), ("mapping", "acme.saturate.default")}
+    assert foreign(trained(replace(plain, weights="quinary", training="gentle"), None, "first")) == expected
+    second = trained(plain, "first", "second")
+    assert foreign(second) == foreign(trained(plain, "second", "third")) == expected
+    assert trained(plain, None, "second").provenance["foreign"] == second.provenance["foreign"]
+    assert foreign(trained(plain, None, "fresh")) == {("mapping", "acme.saturate.default")}
+
+
+@pytest.mark.parametrize("damaged", [[3], [{"kind": "range"}], 5])
+def test_a_damaged_record_of_plugins_is_said(damaged: object, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    save_file({"x": np.zeros(1)}, path, {"training": json.dumps({"foreign": damaged})})
+    with pytest.raises(TrainingError, match=f"{path}: its record of plugins is damaged"):
+        checkpoint.foreign(path)
+
+
 def test_an_artifact_needs_no_plugin_and_runs_none_of_its_code(called: Any, tmp_path: Path) -> None:
     artifact = bw.quantize(
         net(called), IMAGES, preprocess=Preprocess(size=8, encoder="quarters"), recipe=Recipe.from_json(RECIPE)
@@ -146,7 +184,7 @@ def test_the_command_line_knows_them(
     quantize = ("quantize", "acme_quant:Net", *options, "--algorithms", "nudge")
     assert main([*quantize, "--encoder", "quarters", "--range", "most"]) == 0
     artifact = bw.load("m.bw.safetensors")
-    assert foreign(artifact) == {key for key in THINGS if key[0] != "training"}
+    assert foreign(artifact) == {key for key in THINGS if key[0] not in ("training", "onnx_op")}
     told = capsys.readouterr()
     assert "encoder        quarters\n" in told.out
     assert "as bits by quarters" in told.err

@@ -92,6 +92,10 @@ class Other(MinMax):
         ("mapping", 5, "acme.op.default", "expected a function of a Program and an fx node, found 5"),
         ("mapping", len, "aten.conv2d.default", "'aten.conv2d.default' is one of bitwright's own"),
         ("mapping", len, "aten.silu.default", "bitwright has this function of one number"),
+        ("onnx_op", 5, "com.acme.Op", "expected a function of a Call, found 5"),
+        ("onnx_op", len, "Conv", "'Conv' is one of bitwright's own"),
+        ("onnx_op", len, "Convolution", "has no such op; call one of another domain DOMAIN.OP"),
+        ("onnx_op", len, None, "expected a name of letters"),
     ],
 )
 def test_what_is_none_of_the_kind_is_refused(kind: str, thing: object, name: str | None, message: str) -> None:

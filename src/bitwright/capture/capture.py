@@ -24,6 +24,7 @@ from bitwright.capture.outputs import Output
 from bitwright.capture.program import Program
 from bitwright.capture.quiet import quiet
 from bitwright.capture.tail import find_squeeze, find_tail, op_name
+from bitwright.capture.translated import foreign_in
 from bitwright.capture.unwrap import unwrap
 from bitwright.errors import CaptureError, CaptureWarning, GraphError
 from bitwright.graph import Graph, Shape
@@ -38,7 +39,7 @@ class Captured:
     graph: Graph
     notes: tuple[str, ...] = ()
     foreign: tuple[Foreign, ...] = ()
-    """The mappings that are not ours."""
+    """The mappings of ops that are not ours."""
     in_float32: bool = True
     """Whether the model computes in float32 throughout, as the graph does."""
 
@@ -87,7 +88,12 @@ def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outp
         except (Unmapped, GraphError, TypeError, ValueError, KeyError, IndexError) as error:
             raise CaptureError(f"cannot map the op {node.target}: {error}{located(node)}") from error
     others = _other_types(exported, live)
-    return Captured(classifier(program.finish()), tuple(_notes(tail, others)), tuple(program.foreign), not others)
+    return Captured(
+        classifier(program.finish()),
+        tuple(_notes(tail, others)),
+        (*foreign_in(unwrap(model)), *program.foreign),
+        not others,
+    )
 
 
 def left_out(model: nn.Module | torch.export.ExportedProgram, shape: Shape, output: Output = None) -> tuple[str, ...]:

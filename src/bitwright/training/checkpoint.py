@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bitwright.errors import TrainingError
 from bitwright.files import write_atomically
+from bitwright.registry import Foreign
 
 Tensors = dict[str, Tensor]
 
@@ -67,6 +68,14 @@ def learned(path: Path) -> Tensors:
     read_record(path)
     tensors = _tensors(path)
     return _part(tensors, "model:") | _part(tensors, "average:")
+
+
+def foreign(path: Path) -> set[Foreign]:
+    """What of other distributions had a part in the run, and in those that it started from. TrainingError: no checkpoint."""
+    try:
+        return {Foreign.from_json(found) for found in read_record(path).get("foreign", ())}
+    except (TypeError, KeyError) as error:
+        raise TrainingError(f"cannot go on from {path}: its record of plugins is damaged ({error!r:.100})") from error
 
 
 def _tensors(path: Path) -> Tensors:

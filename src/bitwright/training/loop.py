@@ -11,8 +11,10 @@ from torch import Tensor
 
 from bitwright.errors import TrainingError
 from bitwright.prepared import PreparedModel
+from bitwright.prepared.foreign import foreign_schemes
 from bitwright.prepared.layer import Layer
 from bitwright.progress import Progress
+from bitwright.registry import Foreign
 from bitwright.training import checkpoint
 from bitwright.training.augmentation import augment
 from bitwright.training.loss import Loss
@@ -57,6 +59,8 @@ class Loop:
         self.options, self.pixels, self.device, self.saved, self.progress = options, pixels, device, saved, progress
         self.teacher = teacher
         self.float_model: PreparedModel | None = None
+        self.foreign: set[Foreign] = set()
+        """What of other distributions had a part in what the next stage begins with."""
         self.names, self.stages = names, len(names)
         self.steps = max(1, round(options.epochs * len(pixels) / options.batch / len(names)))
         self.elapsed_s, self.seen = 0.0, 0
@@ -202,6 +206,10 @@ class Loop:
         record = {"options": self._settings(), "stage": stage, "step": step, "share": share}
         record |= {"shares": [group["share"] for group in optimizer.param_groups]}
         record |= {"elapsed_s": self.elapsed_s, "seen": self.seen}
+        foreign = self.foreign | prepared.foreign | foreign_schemes(prepared)
+        record |= {
+            "foreign": sorted((found.to_json() for found in foreign), key=lambda json: (json["kind"], json["name"]))
+        }
         checkpoint.save(self.saved, prepared, optimizer, average, record)
 
 

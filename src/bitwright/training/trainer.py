@@ -98,7 +98,10 @@ def train(
     names = tuple(Recipe.parse(spec).name for spec in recipes)
     loop = Loop(run, pixels, where, taught_by, saved, progress, names)
     prepared: PreparedModel | None = None
-    foreign = set() if source.opened_by is None else {source.opened_by}
+    loop.foreign |= set() if source.opened_by is None else {source.opened_by}
+    for path in (start, resume):
+        if path is not None and Path(path).exists():
+            loop.foreign |= checkpoint.foreign(Path(path))
     learned: dict[str, Tensor] = {}
     for stage, spec in enumerate(recipes):
         following = prepare_qat(model, preprocess=preprocess, recipe=spec, training=training) if stage else first
@@ -115,9 +118,9 @@ def train(
         if start is not None and not stage and checkpoint.recipe(Path(start)) == names[0]:
             _carry(learned, following, scales=True)
         prepared = loop.run(following.to(where), stage)
-        foreign |= prepared.foreign | foreign_schemes(prepared)
+        loop.foreign |= prepared.foreign | foreign_schemes(prepared)
     assert prepared is not None
-    prepared.foreign |= foreign  # whatever had a part in an earlier stage had one in the result
+    prepared.foreign |= loop.foreign  # whatever had a part in an earlier stage had one in the result
     record = {
         "options": asdict(run),
         "algorithm": prepared.recipe.training,

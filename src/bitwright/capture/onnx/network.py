@@ -14,6 +14,7 @@ from bitwright.capture.onnx.first import First
 from bitwright.capture.onnx.names import path_of
 from bitwright.capture.onnx.sizes import SIZES, plain
 from bitwright.capture.onnx.table import OPS
+from bitwright.capture.translated import Translated
 from bitwright.errors import CaptureError, ModelError
 
 WEIGHTS = {
@@ -42,7 +43,7 @@ class Part(nn.Module):
         return run()
 
 
-class OnnxNetwork(Part):
+class OnnxNetwork(Part, Translated):
     """float32 [N, C, H, W] to the outputs of the graph: a tensor, or several by their names.
 
     Raises ModelError where a node has no meaning here; when it runs, CaptureError names the node that cannot.
@@ -59,6 +60,9 @@ class OnnxNetwork(Part):
         for node, _ in self._steps:
             if node.op_type not in OPS and node.op_type not in SIZES:
                 raise ModelError(_unknown(node, name))
+            origin = OPS.origin(node.op_type) if node.op_type in OPS else None
+            if origin is not None and origin not in self.foreign:
+                self.foreign.append(origin)
             for index, value in enumerate(node.inputs):
                 if value is not None and value.const_value is not None and value not in self._constants:
                     self._keep(value, node, index)
@@ -74,7 +78,7 @@ class OnnxNetwork(Part):
             operands = tuple(None if value is None else values[value] for value in node.inputs)
             call = Call(node, operands, self._opset, self._batch, self._axes)
             found = self.get_submodule(path)(lambda call=call: _run(call))
-            values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=False))
+            values.update(zip(node.outputs, _several(found), strict=False))
         if len(self._outputs) == 1:
             return values[self._outputs[0]]
         return {str(value.name): values[value] for value in self._outputs}
@@ -139,7 +143,11 @@ def _run(call: Call) -> Any:
         if node.op_type not in OPS:
             raise Unread("known of numbers that belong to shapes alone, not of what is computed from the image")
         found = OPS[node.op_type](call)
-        for tensor in found if isinstance(found, tuple) else (found,):
+        if node.op_type not in OPS.ours and not all(isinstance(x, Tensor) for x in _several(found)):
+            raise Unread(
+                f"{OPS.origin(node.op_type)} returned {found!r:.100}, expected a tensor, or a tuple of tensors"
+            )
+        for tensor in _several(found):
             size = (
                 math.prod(int(n) for n in tensor.shape[1:] if isinstance(n, int)) if isinstance(tensor, Tensor) else 0
             )
@@ -159,6 +167,10 @@ def _run(call: Call) -> Any:
         raise CaptureError(f"the node {where(node)}: {error}") from error
     except RuntimeError as error:  # PyTorch's, for shapes that do not fit
         raise CaptureError(f"the node {where(node)}: {str(error).splitlines()[0]}") from error
+
+
+def _several(found: Any) -> tuple[Any, ...]:
+    return found if isinstance(found, tuple) else (found,)
 
 
 def where(node: ir.Node) -> str:

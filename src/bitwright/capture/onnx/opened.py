@@ -13,7 +13,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from bitwright.capture.onnx.first import first_of
 from bitwright.capture.onnx.idioms import recognise
 from bitwright.capture.onnx.network import OnnxNetwork
-from bitwright.capture.onnx.reading import first_line, read
+from bitwright.capture.onnx.reading import DOMAINS, first_line, read
 from bitwright.capture.onnx.simplify import images_input, simplified
 from bitwright.capture.quiet import quiet
 from bitwright.capture.stem import Stem
@@ -63,7 +63,7 @@ def _stored(model: ModelProto) -> set[str]:
     """The tensors of the file; torch.onnx stores equal ones once, and the others as their `Identity`."""
     found = {tensor.name for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "Identity" and set(node.input) <= found:
+        if node.op_type == "Identity" and node.domain in DOMAINS and set(node.input) <= found:
             found.update(node.output)
     return found
 

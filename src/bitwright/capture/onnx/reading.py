@@ -1,7 +1,8 @@
 """`read`: an ONNX file as a protobuf that has been checked. Nothing in the file is trusted.
 
 Each tensor holds as many bytes as its sizes say; data outside the file lies in the file's own folder, in plain files, and is
-bounded by what is there; operators are of ONNX itself. Only then does `onnx.checker` see it.
+bounded by what is there; operators are of ONNX itself, or of a domain that a plugin knows. Only then does `onnx.checker`
+see it.
 """
 
 import math
@@ -13,6 +14,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
+from bitwright.capture.onnx.table import OPS
 from bitwright.errors import ModelError
 
 OPSETS = (11, onnx.defs.onnx_opset_version())
@@ -95,10 +97,13 @@ def _check_opsets(model: ModelProto, file: Path) -> None:
         )
     local = {(function.domain, function.name) for function in model.functions}
     for node in _nodes(model):
-        if node.domain not in DOMAINS and (node.domain, node.op_type) not in local:
+        if node.domain in DOMAINS or (node.domain, node.op_type) in local:
+            continue
+        if (name := f"{node.domain}.{node.op_type}") not in OPS:
             raise ModelError(
                 f"{file}: the node {node.name or list(node.output)!r} is of the op {node.op_type!r} of the domain "
-                f"{node.domain!r}; only ops of ONNX itself are known: export the model without that optimizer or extension"
+                f"{node.domain!r}; only ops of ONNX itself are known: export the model without that optimizer or extension, "
+                f"or register an onnx_op {name!r} (docs/plugins.md)"
             )
 
 

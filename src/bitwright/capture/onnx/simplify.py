@@ -7,7 +7,7 @@ from onnx import ModelProto
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
-from bitwright.capture.onnx.reading import first_line
+from bitwright.capture.onnx.reading import DOMAINS, first_line
 from bitwright.capture.quiet import quiet
 from bitwright.errors import ModelError
 
@@ -34,6 +34,7 @@ def simplified(model: ModelProto, name: str) -> ir.Model:
             remove_unused_nodes(found)
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(found)
             common.TopologicalSortPass()(found)
+            _name_domains(found)
     except Exception as error:  # onnx_ir raises what it likes for a graph that is inconsistent
         raise ModelError(f"{name}: cannot be simplified: {first_line(error)}") from error
     return found
@@ -62,6 +63,13 @@ def _free_batch(model: ir.Model) -> None:
     for node in model.graph:
         for output in node.outputs:
             output.shape = None
+
+
+def _name_domains(model: ir.Model) -> None:
+    """Put the domain into the name of an op that is not ONNX's own: what comes behind asks for ops by their names."""
+    for node in model.graph:
+        if node.domain not in DOMAINS:
+            node.op_type = f"{node.domain}.{node.op_type}"
 
 
 def _is_small(node: ir.Node) -> bool | None:

@@ -1,5 +1,8 @@
 """The table from ONNX's ops to functions of PyTorch: what ATen's table knows, in ONNX's words."""
 
+from typing import Any
+
+import onnx
 import torch
 from torch.nn import functional as F
 
@@ -8,8 +11,10 @@ from bitwright.capture.onnx.call import Function
 from bitwright.capture.onnx.idioms import ATTENTION, CONV, LINEAR, NORM
 from bitwright.capture.onnx.pointwise import FUNCTIONS, dropout
 from bitwright.capture.onnx.sizes import shape
+from bitwright.errors import PluginError
+from bitwright.registry import Registry
 
-OPS: dict[str, Function] = {
+OURS: dict[str, Function] = {
     **FUNCTIONS,
     "Attention": layers.attention,
     ATTENTION: layers.found_attention,
@@ -48,3 +53,18 @@ OPS: dict[str, Function] = {
     "Transpose": moves.transpose,
     "Unsqueeze": moves.unsqueeze,
 }
+
+
+def _check(name: str, thing: Any) -> Function:
+    """A function from outside, for an op of ONNX that has none here, or for one of another domain."""
+    if not callable(thing):
+        raise PluginError(f"the onnx_op {name!r}: expected a function of a Call, found {thing!r:.100}")
+    if "." not in name and not onnx.defs.has(name):
+        raise PluginError(
+            f"the onnx_op {name!r}: ONNX {onnx.__version__} has no such op; call one of another domain DOMAIN.OP"
+        )
+    return thing  # type: ignore[no-any-return]
+
+
+OPS: Registry[Function] = Registry("onnx_op", OURS, _check)
+"""The table: by op, with its domain in front where that is not ONNX's own, as in `com.acme.Saturate`."""
