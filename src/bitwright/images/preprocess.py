@@ -4,10 +4,9 @@ It is part of the artifact, so that training, evaluation and the engine can't di
 PIL's and the sizes are torchvision's, so that a model trained behind torchvision's transforms sees what it was trained on.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +16,17 @@ from PIL import Image
 from bitwright.errors import ImageError, PreprocessError
 from bitwright.images.colour import WHITE, Colour, Mode, to_mode
 from bitwright.images.encoders import Encoder, encoder
-from bitwright.images.image_limits import MAX_PIXELS, check_pixels, pixel_limit
+from bitwright.images.image_limits import check_pixels, pixel_limit
+from bitwright.images.preprocess_fields import (
+    check_choice,
+    check_covers,
+    colour,
+    finite,
+    pair,
+    per_channel,
+    positive,
+    text,
+)
 from bitwright.images.resize import INTERPOLATIONS, resized
 
 Order = Literal["RGB", "BGR", "L"]
@@ -65,21 +74,21 @@ class Preprocess:
     encoder: str | None = None
 
     def __post_init__(self) -> None:
-        _check_choice("mode", self.mode, CHANNELS)
-        _check_choice("interpolation", self.interpolation, INTERPOLATIONS)
-        size = _pair("size", self.size)
+        check_choice("mode", self.mode, CHANNELS)
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        size = pair("size", self.size)
         resize = self.resize
         if resize is not None:
-            resize = _positive("resize", resize) if isinstance(resize, Integral) else _pair("resize", resize)
-            _check_covers(resize, size)
-        mean, std = (_per_channel(name, getattr(self, name), CHANNELS[self.mode]) for name in ("mean", "std"))
-        scale = _finite("scale", self.scale)
+            resize = positive("resize", resize) if isinstance(resize, Integral) else pair("resize", resize)
+            check_covers(resize, size)
+        mean, std = (per_channel(name, getattr(self, name), CHANNELS[self.mode]) for name in ("mean", "std"))
+        scale = finite("scale", self.scale)
         for name, number in (("std", min(std)), ("scale", scale)):
             if number <= 0:
                 raise PreprocessError(f"preprocess: {name} must be above 0; found {number}")
-        bits = None if self.encoder is None else str(encoder(_text("encoder", self.encoder)))
+        bits = None if self.encoder is None else str(encoder(text("encoder", self.encoder)))
         normal = {"size": size, "resize": resize, "mean": mean, "std": std, "scale": scale}
-        for name, value in (*normal.items(), ("background", _colour(self.background)), ("encoder", bits)):
+        for name, value in (*normal.items(), ("background", colour(self.background)), ("encoder", bits)):
             object.__setattr__(self, name, value)  # the one way to set a field of a frozen record
         if not np.isfinite(self._reals()).all():
             raise PreprocessError(
@@ -111,7 +120,7 @@ class Preprocess:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(H, W, C) of what `apply` returns."""
-        return (*_pair("size", self.size), self.channels)
+        return (*pair("size", self.size), self.channels)
 
     def apply(self, image: Image.Image | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the pixels that the model sees, uint8 [H, W, C].
@@ -191,7 +200,7 @@ class Preprocess:
                 f"preprocess: missing keys {sorted(missing)}, unknown keys {sorted(map(str, unknown))}"
             )
         if "encoder" in data:
-            _text("encoder", data["encoder"])
+            text("encoder", data["encoder"])
         for name in ("size", "mean", "std", "background"):
             if not isinstance(data[name], list):
                 raise PreprocessError(f"preprocess: {name} must be a list; found {data[name]!r}")
@@ -236,69 +245,3 @@ def expect_preprocess(found: object) -> None:
         raise PreprocessError(
             f"expected a Preprocess, found {type(found).__name__}; make one: bitwright.Preprocess(size=224, mean=..., std=...)"
         )
-
-
-def _check_choice(name: str, value: object, choices: Mapping[str, object]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        raise PreprocessError(f"preprocess: {name} must be one of {', '.join(choices)}; found {value!r}")
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise PreprocessError(f"preprocess: {name} must be text; found {value!r:.100}")
-    return value
-
-
-def _check_covers(resize: int | tuple[int, int], size: tuple[int, int]) -> None:
-    """Check that nothing is missing from a crop of `size`, whatever the shape of the picture was."""
-    covered = resize if isinstance(resize, tuple) else (resize, resize)
-    smallest = size if isinstance(resize, tuple) else (max(size), max(size))
-    if covered[0] < smallest[0] or covered[1] < smallest[1]:
-        raise PreprocessError(
-            f"preprocess: resize {resize} is smaller than size {size}, so the crop would have no pixels at its border; "
-            "raise resize, or leave it out to let the picture just cover size"
-        )
-
-
-def _positive(name: str, value: object) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) <= 0:
-        raise PreprocessError(f"preprocess: {name} must be a whole number above 0, or two of them; found {value!r}")
-    return int(value)
-
-
-def _pair(name: str, value: object) -> tuple[int, int]:
-    if isinstance(value, (tuple, list)) and len(value) == 2:
-        pair = _positive(name, value[0]), _positive(name, value[1])
-    else:
-        pair = (_positive(name, value),) * 2
-    if pair[0] * pair[1] > MAX_PIXELS:
-        raise PreprocessError(f"preprocess: {name} must have at most {MAX_PIXELS} pixels; found {pair[0]} x {pair[1]}")
-    return pair
-
-
-def _finite(name: str, value: object) -> float:
-    try:
-        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise PreprocessError(f"preprocess: {name} must be finite, a number; found {value!r}")
-    return number
-
-
-def _per_channel(name: str, value: object, channels: int) -> tuple[float, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return (_finite(name, value),) * channels
-    if len(value) != channels:
-        raise PreprocessError(
-            f"preprocess: {name} must be one number or {channels}, one per channel; found {len(value)}: {value!r}"
-        )
-    return tuple(_finite(name, number) for number in value)
-
-
-def _colour(value: object) -> Colour:
-    levels = value if isinstance(value, (tuple, list)) else ()
-    if len(levels) != 3 or not all(isinstance(level, Integral) and 0 <= int(level) <= 255 for level in levels):
-        raise PreprocessError(f"preprocess: background must be three whole numbers in 0..255; found {value!r}")
-    red, green, blue = levels
-    return int(red), int(green), int(blue)

@@ -1,6 +1,5 @@
 """Whole networks: batches, layouts and preprocessing as exporters leave them, and what is recognised on the way."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,48 +10,11 @@ from onnx import ModelProto, TensorProto
 from torch import Tensor, nn
 
 import bitwright as bw
-from bitwright.capture import fuse
 from bitwright.errors import CaptureError, MissingExtraError, ModelError
-from bitwright.graph import Graph
-from bitwright.models import LoadedModel, load_model, onnx_file
+from bitwright.models import load_model, onnx_file
 from bitwright.training import prepare_qat
-from tests.onnx_models import FLOAT, Array, images, model, op, reference, saved, weights
-
-SHAPE = (3, 8, 8)
-
-
-def head(value: str, **more: Array) -> tuple[list[Any], dict[str, Array]]:
-    """The end of a classifier of 4 channels: their means, and a linear layer."""
-    nodes = [op("GlobalAveragePool", value, "p"), op("Flatten", "p", "f"), op("Gemm", "f fc__w fc__b", "y", transB=1)]
-    return nodes, {**weights(fc__w=(5, 4), fc__b=(5,)), **more}
-
-
-def small(before: str = "x") -> tuple[list[Any], dict[str, Array]]:
-    nodes, tensors = head("r")
-    conv = [op("Conv", f"{before} stem__w stem__b", "c", pads=[1, 1, 1, 1]), op("Relu", "c", "r")]
-    for node in (*conv, *nodes):
-        node.input[:] = [name.replace("__", ".") for name in node.input]
-    return [*conv, *nodes], tensors | weights(stem__w=(4, 3, 3, 3), stem__b=(4,))
-
-
-def loaded(made: ModelProto, folder: Path) -> LoadedModel:
-    return load_model(saved(made, folder))
-
-
-def captured(found: LoadedModel) -> Graph:
-    return fuse(found.float_model.capture(SHAPE).graph)
-
-
-def ops_of(graph: Graph) -> list[str]:
-    return [node.op for node in graph.nodes]
-
-
-def expect_equal(found: LoadedModel, made: ModelProto, x: Array) -> None:
-    """The module and its graph compute what ONNX's own evaluator does."""
-    expected = reference(made, x)
-    np.testing.assert_allclose(found.float_model.predict(x), expected, rtol=1e-4, atol=1e-5)
-    by_graph = bw.float_model(found.float_model.capture(SHAPE)).predict(x)
-    np.testing.assert_allclose(by_graph, expected, rtol=1e-4, atol=1e-5)
+from tests.onnx_models import FLOAT, images, model, op, reference, saved, weights
+from tests.onnx_networks import SHAPE, captured, expect_equal, loaded, ops_of, small
 
 
 def test_a_network_is_captured_with_its_names(tmp_path: Path) -> None:
@@ -164,101 +126,6 @@ def test_images_with_their_channels_last_are_turned(tmp_path: Path) -> None:
     expected = reference(made, x.transpose(0, 2, 3, 1))
     np.testing.assert_allclose(found.float_model.predict(x), expected, rtol=1e-4, atol=1e-5)
     assert "conv2d" in ops_of(captured(found))
-
-
-HARD_SWISH = [
-    *(op("Add", "c three", "a"), op("Clip", "a zero six", "b"), op("Mul", "c b", "d"), op("Div", "d six", "r")),
-]  # fmt: skip
-GELU = [
-    *(op("Div", "c root", "a"), op("Erf", "a", "b"), op("Add", "b one", "d"), op("Mul", "c d", "e"), op("Mul", "e half", "r")),
-]  # fmt: skip
-NUMBERS = {"three": 3, "zero": 0, "six": 6, "root": 2**0.5, "one": 1, "half": 0.5}
-
-
-@pytest.mark.parametrize("spelled", [HARD_SWISH, GELU])
-def test_functions_that_are_spelled_out_are_one_table(spelled: list[Any], tmp_path: Path) -> None:
-    nodes, tensors = small()
-    nodes[1:2] = spelled
-    used = {name for node in spelled for name in node.input}
-    numbers = {name: np.array(value, np.float32) for name, value in NUMBERS.items() if name in used}
-    made = model(nodes, tensors | numbers)
-    found = loaded(made, tmp_path)
-    expect_equal(found, made, images())
-    assert ops_of(captured(found)) == ["conv2d", "function", "global_avg_pool2d", "reshape", "linear"]
-
-
-def test_squeeze_and_excite_is_three_layers(tmp_path: Path) -> None:
-    nodes, tensors = small()
-    nodes[2:2] = [
-        *(
-            op("GlobalAveragePool", "r", "q"),
-            op("Conv", "q u", "u1"),
-            op("Add", "u1 v", "u2"),
-            op("HardSigmoid", "u2", "u3"),
-        ),
-        op("Mul", "r u3", "scaled"),
-    ]
-    nodes[7].input[0] = "scaled"
-    made = model(nodes, tensors | weights(u=(4, 4, 1, 1), v=(1, 4, 1, 1)))
-    found = loaded(made, tmp_path)
-    expect_equal(found, made, images())
-    expected = ["conv2d", "global_avg_pool2d", "conv2d", "mul", "global_avg_pool2d", "reshape", "linear"]
-    assert ops_of(captured(found)) == expected
-
-
-def attention(score: list[Any], numbers: Mapping[str, Array]) -> ModelProto:
-    """Patches, one block of attention of two heads behind a layer norm in its old spelling, and the mean of the tokens."""
-    nodes = [
-        *(op("Conv", "x patch", "c", strides=[2, 2]), op("Reshape", "c tokens", "flat")),
-        *(op("Transpose", "flat", "t", perm=[0, 2, 1]), op("ReduceMean", "t", "m", axes=[-1]), op("Sub", "t m", "d")),
-        *(op("Pow", "d two", "sq"), op("ReduceMean", "sq", "var", axes=[-1]), op("Add", "var eps", "ve")),
-        *(op("Sqrt", "ve", "rt"), op("Div", "d rt", "n0"), op("Mul", "n0 g", "n1"), op("Add", "n1 b", "n")),
-        *(op("MatMul", "n wq", "q0"), op("Add", "q0 bq", "q1"), op("Reshape", "q1 heads", "q2")),
-        *(op("MatMul", "n wk", "k0"), op("Reshape", "k0 heads", "k2"), op("Transpose", "k2", "k", perm=[0, 2, 3, 1])),
-        *(op("MatMul", "n wv", "v0"), op("Reshape", "v0 heads", "v2"), op("Transpose", "v2", "v", perm=[0, 2, 1, 3])),
-        op("Transpose", "q2", "q", perm=[0, 2, 1, 3]),
-        *(*score, op("Softmax", "s", "p", axis=-1), op("MatMul", "p v", "o0"), op("Transpose", "o0", "o1", perm=[0, 2, 1, 3])),
-        *(op("Reshape", "o1 back", "o"), op("Add", "o t", "sum"), op("ReduceMean", "sum", "pooled", axes=[1], keepdims=0)),
-        op("MatMul", "pooled w", "y"),
-    ]  # fmt: skip
-    made = weights(patch=(8, 3, 2, 2), wq=(8, 8), bq=(8,), wk=(8, 8), wv=(8, 8), w=(8, 5), b=(8,), g=(8,))
-    sizes = {"tokens": np.array([0, 8, 16]), "heads": np.array([0, 16, 2, 4]), "back": np.array([0, 16, 8])}
-    return model(
-        nodes, made | sizes | {"two": np.array(2.0, np.float32), "eps": np.array(1e-6, np.float32), **numbers}, opset=13
-    )
-
-
-SCORES = {
-    "scaled behind": [op("MatMul", "q k", "s0"), op("Mul", "s0 half", "s")],
-    "divided behind": [op("MatMul", "q k", "s0"), op("Div", "s0 half", "s")],
-    "scaled before": [op("Mul", "q half", "qh"), op("Mul", "k half", "kh"), op("MatMul", "qh kh", "s")],
-}
-
-
-@pytest.mark.parametrize("name", SCORES)
-def test_attention_and_layer_norm_that_are_spelled_out_are_found(name: str, tmp_path: Path) -> None:
-    made = attention(SCORES[name], {"half": np.array(0.5, np.float32)})
-    found = loaded(made, tmp_path)
-    expect_equal(found, made, images())
-    graph = captured(found)
-    assert {"attention", "layer_norm"} <= set(ops_of(graph))
-    assert not {"batch_norm", "function", "mul"} & set(ops_of(graph))
-
-
-def test_a_scale_that_is_computed_of_a_width_is_a_number(tmp_path: Path) -> None:
-    """1 / sqrt(D), out of a shape that has the batch in it, as torch.onnx writes attention."""
-    score = [
-        *(
-            op("Shape", "q", "size"),
-            op("Gather", "size last", "width"),
-            op("Cast", "width", "wide", to=1),
-            op("Sqrt", "wide", "root"),
-        ),
-        *(op("MatMul", "q k", "s0"), op("Div", "s0 root", "s")),
-    ]
-    made = attention(score, {"last": np.array(3)})
-    found = loaded(made, tmp_path).float_model.predict(images())
-    np.testing.assert_allclose(found, reference(made, images()), rtol=1e-4, atol=1e-5)
 
 
 class Net(nn.Module):
