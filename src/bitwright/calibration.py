@@ -19,9 +19,9 @@ except ImportError as error:
 
 from bitwright.algorithms.correction import CORRECTIONS, Correction, corrections
 from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.algorithms.correction.channels import Extremes
 from bitwright.algorithms.correction.channels import undo as undo_scales
 from bitwright.algorithms.correction.data_free import expect_norms, observe_noise
+from bitwright.algorithms.correction.extremes import Extremes
 from bitwright.algorithms.correction.guard import Corrector, Yardstick
 from bitwright.algorithms.correction.large import candidates, observe_again, split_large
 from bitwright.algorithms.correction.sample import Picked, Sample
@@ -157,7 +157,7 @@ def _correct(
     held = _held_out(len(order), _needed(chosen)) if guard else 0
     fitted, judged = Picked(sample.images, order[held:]), Picked(sample.images, order[: held or None])
     yardstick = Yardstick(judged, logits[: held or None]) if guard else None
-    calibration = Calibration(fitted, room, seed, largest=extremes.largest())
+    calibration = Calibration(fitted, room, seed, largest=extremes.largest(), growth=extremes.growth())
     again = Picked(sample.images, order[:AGAIN])
     corrector = Corrector(prepared, calibration, algorithm, extremes, again, yardstick, progress)
     verdicts = corrector.run(chosen)

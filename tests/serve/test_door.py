@@ -194,14 +194,24 @@ def test_metrics_count_by_route_and_never_by_what_a_client_sends(started):
     assert "another" not in text
 
 
+def logged(capfd, *wanted: tuple[str, str]) -> list[dict]:
+    """The log's line of each (event, request id); a request is logged after its answer has left, so they are waited for."""
+    found: dict[tuple[str, str], dict] = {}
+    until = time.monotonic() + 20
+    while not found.keys() >= set(wanted):
+        assert time.monotonic() < until, (wanted, found)
+        lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+        found |= {(line["event"], line.get("id")): line for line in lines}
+        time.sleep(0.005)
+    return [found[name] for name in wanted]
+
+
 def test_a_request_is_one_line_of_json_in_the_log(started, capfd, monkeypatch):
     monkeypatch.setattr(logs, "_least", logs.LEVELS["info"])
     server = started()
     server.ask("POST", "/classify?model=colours", picture("red"), x_request_id="first")
     server.ask("POST", "/classify?model=colours", b'"\n', x_request_id="second")
-    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-    first, second = (next(line for line in lines if line.get("id") == name) for name in ("first", "second"))
-    assert first["event"] == "request"
+    first, second = logged(capfd, ("request", "first"), ("request", "second"))
     assert (first["method"], first["path"], first["status"]) == ("POST", "/classify", 200)
     assert first["bytes_in"] == len(picture("red"))
     assert first["ms"] > 0
@@ -216,6 +226,5 @@ def test_a_fault_is_told_to_the_log_and_not_to_the_client(started, capfd, monkey
     assert found.status == 500
     assert "request id here" in found.json["error"]
     assert "division" not in found.json["error"]
-    fault = next(json.loads(line) for line in capfd.readouterr().err.splitlines() if '"fault"' in line)
+    (fault,) = logged(capfd, ("fault", "here"))
     assert "ZeroDivisionError" in fault["traceback"]
-    assert fault["id"] == "here"

@@ -23,7 +23,8 @@ class Calibration:
     """`images` are uint8 [N, H, W, C], drawn at random from those that the ranges are chosen from.
 
     `largest` has the greatest |y| of each channel [C] of the values that a correction watches, over all images, in the float
-    model as it came. `progress` is called with the share of an algorithm's work that is done.
+    model as it came, and `growth` what more images would multiply it by. `progress` is called with the share of an
+    algorithm's work that is done.
     """
 
     images: Values | Picked
@@ -31,6 +32,7 @@ class Calibration:
     seed: int = 0
     progress: Callable[[float], None] = lambda share: None
     largest: Mapping[str, Tensor] = field(default_factory=dict)
+    growth: Mapping[str, Tensor] = field(default_factory=dict)
 
     def rows(self, most: int) -> list[slice]:
         """The first `most` images at most, in batches; half as large as for ranges, as two models keep values here."""

@@ -4,7 +4,7 @@ Scales are powers of 2**(1/4), so the float model stays what it was but for the 
 remembers them. Powers of two would leave every bit, but half an octave of a channel's codes unused: 0.9 dB of MobileNetV2.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -22,48 +22,6 @@ STEPS = 4
 """Scales an octave: as good as any number, and far enough apart for `audit` to tell a scale from an error of rounding."""
 NEAR = 2.0**-18
 """How far, as a share, scaling and back may move a weight that nothing else has changed."""
-
-
-ROOM = 1.25
-"""How much larger than any number that was seen the large channels of a value may be."""
-
-
-class Extremes:
-    """The least and the greatest number of each channel of the float values of these names, over all images that were seen."""
-
-    def __init__(self, prepared: PreparedModel, names: Collection[str]) -> None:
-        self._axes = {name: prepared.layer(name).axis for name in names}
-        self._found: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def see(self, name: str, y: Tensor) -> None:
-        """Take a value's numbers into account, if it is one of these."""
-        if name in self._axes:
-            axes = [axis for axis in range(y.dim()) if axis != self._axes[name]]
-            lo, hi = y.amin(axes), y.amax(axes)
-            before = self._found.get(name, (lo, hi))
-            self._found[name] = torch.minimum(lo, before[0]), torch.maximum(hi, before[1])
-
-    def knows(self, name: str) -> bool:
-        """Whether a value's numbers were seen."""
-        return name in self._found
-
-    def split(self, name: str, part: str, channels: Tensor) -> None:
-        """Take these channels [C] (bool) of a value for its part's, with room; what is left of them is a step of it at most."""
-        lo, hi = self._found[name]
-        ends = torch.where(channels, lo, 0) * ROOM, torch.where(channels, hi, 0) * ROOM
-        step = (ends[1].max() - ends[0].min()) / 255
-        self._axes[part] = self._axes[name]
-        self._found[part] = -ends[1], -ends[0]
-        self._found[name] = torch.where(channels, -step, lo), torch.where(channels, step, hi)
-
-    def largest(self) -> dict[str, Tensor]:
-        """The greatest |y| of each channel, [C]."""
-        return {name: torch.maximum(lo.abs(), hi.abs()) for name, (lo, hi) in self._found.items()}
-
-    def ends(self, name: str, scale: Tensor) -> tuple[float, float]:
-        """The least and the greatest number of a value, its channels multiplied by `scale` [C]."""
-        lo, hi = self._found[name]
-        return float((lo * scale).min()), float((hi * scale).max())
 
 
 def commutes(node: Node) -> bool:

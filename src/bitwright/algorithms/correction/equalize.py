@@ -1,8 +1,9 @@
 """`equalize`: give small channels more of the codes, by scaling a layer's channels up and the next layer's weights down.
 
-    y_A[c] *= s[c],  W_B[:, c] /= s[c],   s[c] = (max |y_A| / max |y_A[c]|)**p, down to a power of 2**(1/4)
+    y_A[c] *= s[c],  W_B[:, c] /= s[c],   s[c] = (max |y_A| / grown |y_A[c]|)**p, at least 1, down to a power of 2**(1/4)
 p is 1 where B is depthwise, whose scale per channel takes all of it, and 1/2 where B mixes channels, so that B's small
-columns keep half of their precision. Relu and clamps commute with s because a scaled channel stays below the greatest one.
+columns keep half of their precision; `grown` is what |y_A[c]| may be on more images than were seen (`extremes.py`). Relu
+and clamps commute with s because a scaled channel stays below the greatest one.
 Layers that residual connections add up share s, and max |y_A[c]| is over all of them: the stream of a residual network has few
 large channels and many small ones, and every block reads it.
 A second run starts from the first one's scales. Channels of tokens have rules of their own: see `tokens.py`.
@@ -41,7 +42,8 @@ class Equalize(Correction):
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
         for names in _groups(prepared):
             sizes = torch.stack([calibration.largest[name] for name in names])
-            _equalize(prepared, names, sizes.amax(0))
+            grown = torch.stack([calibration.largest[name] * calibration.growth[name] for name in names])
+            _equalize(prepared, names, sizes.amax(0), grown.amax(0))
         for move in tokens.moves(prepared):
             tokens.apply(prepared, move, calibration.largest[move.name])
         calibration.progress(1.0)
@@ -56,7 +58,8 @@ class Equalize(Correction):
             layer = prepared.layer(name)
             size = None if others else data_free.largest(layer)
             if size is not None:
-                _equalize(prepared, [name], size / layer.equalized)
+                size = size / layer.equalized
+                _equalize(prepared, [name], size, size)
 
 
 def _groups(prepared: PreparedModel) -> list[list[str]]:
@@ -91,11 +94,11 @@ def _scales(prepared: PreparedModel, name: str, group: list[str], readers: list[
     )
 
 
-def _equalize(prepared: PreparedModel, names: list[str], size: Tensor) -> None:
+def _equalize(prepared: PreparedModel, names: list[str], size: Tensor, grown: Tensor) -> None:
     """Scale the channels of these layers and undo it in their readers; `size`: the greatest |y| of each channel in the
-    original model, in any of the layers."""
+    original model, in any of the layers, and `grown`: what it may be on other images."""
     readers = {name: scaled_with(prepared, name) for name in names}
-    ratio = (size.max() / size.clamp_min(1e-20)).clamp(1, LARGEST)
+    ratio = (size.max() / grown.clamp_min(1e-20)).clamp(1, LARGEST)
     depthwise = all(is_depthwise(reader) for of_one in readers.values() for reader in of_one)
     scale = steps_down(ratio if depthwise else ratio.sqrt())
     for name in names:

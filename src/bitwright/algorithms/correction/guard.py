@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitwright.algorithms.correction.calibration import Calibration, batch_of
-from bitwright.algorithms.correction.channels import Extremes
 from bitwright.algorithms.correction.correction import Correction
+from bitwright.algorithms.correction.extremes import Extremes
 from bitwright.algorithms.correction.sample import Picked
 from bitwright.algorithms.ranges import Range
 from bitwright.artifact import Artifact

@@ -9,7 +9,8 @@ import torch
 
 from bitwright.algorithms.correction import tokens
 from bitwright.algorithms.correction.calibration import batch_of
-from bitwright.algorithms.correction.channels import Extremes, reading
+from bitwright.algorithms.correction.channels import reading
+from bitwright.algorithms.correction.extremes import Extremes
 from bitwright.algorithms.correction.sample import Picked
 from bitwright.ops import float_op
 from bitwright.prepared import PreparedModel
