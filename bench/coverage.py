@@ -1,114 +1,122 @@
-"""Which of PyTorch's own quantization test models can be captured: `python -m bench.coverage torch`.
+"""Which networks can be captured, and whether their integers are the same everywhere: `python -m bench.coverage LIBRARY`.
 
-The models are the modules of `torch.testing._internal.common_quantization` that take one float input and leave the batch axis
-where it is, each behind a stem (a convolution) and in front of a head (a linear layer), so that it is a classifier.
+LIBRARY is torchvision, timm, transformers (`bench.families` says which networks), or torch, whose models for testing
+quantization are captured and nothing more (`bench.torch_models`). Of each network, in a process of its own with a limit of time
+and of memory: it is captured, quantized to w8a8 on a few images (no corrections), run by the engine (the instructions that this
+machine has, and plain ones; one thread and two) and compared with the reference to the byte; and the SQNR of its logits,
+    SQNR = 10 log10 (sum y**2 / sum (y - y_q)**2) dB,  y the float model's logits
+What was found is kept in the file `--kept`, so that an interrupted run goes on where it stood; `--only` and `--refused` measure
+anew. `--write` puts the library's table into docs/coverage.md.
 """
 
-import inspect
+import argparse
+import json
 import sys
-import types
-import unittest
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from bench.coverage_of_one import in_a_process
+from bench.families import cases, out_of_scope
+from bitwright.files import write_atomically
 
-from bitwright.capture import captured, fuse
-from bitwright.errors import BitwrightError
-
-SHAPES = ((5,), (1,), (2,), (12,), (20,), (3, 5, 5), (3, 10, 10), (2, 5, 5), (3, 1, 19))
-"""Inputs that are tried in turn: features and planes."""
-ARGUMENTS = {"qengine": "fbgemm"}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A model between its stem and its head, and the pictures that it takes, (C, H, W)."""
-
-    name: str
-    model: nn.Module
-    shape: tuple[int, int, int]
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "coverage.md"
+LIBRARIES = ("torchvision", "timm", "transformers")
+STAGES = {
+    "none": "not made",
+    "made": "not captured",
+    "captured": "not quantized",
+    "quantized": "not equal",
+    "equal": "",
+}
+"""By what was reached: what was not."""
 
 
-class Between(nn.Module):
-    """A model of features or planes as a classifier of pictures."""
-
-    def __init__(self, body: nn.Module, channels: int, outputs: int, planes: bool) -> None:
-        super().__init__()
-        self.stem, self.body, self.head = nn.Conv2d(3, channels, 3, padding=1), body, nn.Linear(outputs, 4)
-        self.planes = planes
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        logits: Tensor = self.head(self.body(x if self.planes else x.mean((2, 3))).flatten(1))
-        return logits
+def is_covered(record: dict[str, Any]) -> bool:
+    """Whether all that was asked of a network was reached."""
+    return bool(record["reached"] == ("equal" if record["in_full"] else "captured"))
 
 
-def torch_cases() -> Iterator[Case]:
-    """Every model of torch's quantization tests that fits, with weights from a fixed seed."""
-    for name, kind in list(vars(_test_models()).items()):
-        if not (
-            inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__.endswith("common_quantization")
-        ):
+def table(library: str, records: dict[str, dict[str, Any]]) -> str:
+    """The section of docs/coverage.md: what is covered, and what is not and why."""
+    measured = {name: record for name, record in records.items() if "outside" not in record}
+    covered = sum(map(is_covered, measured.values()))
+    lines = [f"## {library}", f"**{covered} of {len(measured)}.**", ""]
+    lines += [
+        "| family | network | image | nodes | capture, s | SQNR, dB | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, record in sorted(measured.items(), key=lambda item: (item[1]["family"], item[0])):
+        cells = (record.get(key, "") for key in ("side", "nodes", "capture_s", "sqnr_db"))
+        if is_covered(record):
+            end = "engine = reference" if record["in_full"] else "captured"
+        else:
+            end = f"{STAGES[record['reached']]}: {record['why']}"
+        lines.append(f"| {record['family']} | {name} | {' | '.join(map(str, cells))} | {end.replace('|', '/')} |")
+    outside = [f"{name} ({record['outside']})" for name, record in sorted(records.items()) if "outside" in record]
+    lines += ["", f"Out of scope: {'; '.join(outside)}."] if outside else []
+    return "\n".join(lines) + "\n"
+
+
+def write(library: str, text: str) -> None:
+    """Put a library's section into the page, between its marks."""
+    begin, end = (f"<!-- bench.coverage {library}: {mark} -->\n" for mark in ("begin", "end"))
+    before, _, rest = PAGE.read_text("utf-8").partition(begin)
+    PAGE.write_text(f"{before}{begin}{text}{end}{rest.partition(end)[2]}", "utf-8")
+
+
+def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The records of a library by network; what was measured before is taken from `--kept`."""
+    kept: dict[str, dict[str, Any]] = json.loads(args.kept.read_text()) if args.kept.exists() else {}
+    every = list(cases(args.library))
+    if unknown := set(args.only or ()) - {case.name for case in every}:
+        sys.exit(f"unknown: {', '.join(sorted(unknown))}; expected some of {', '.join(case.name for case in every)}")
+    for number, case in enumerate(every, 1):
+        before = kept.get(case.name)
+        again = args.refused and before is not None and not ("outside" in before or is_covered(before))
+        if not (case.name in args.only if args.only else before is None or again):
             continue
-        required = [p.name for p in list(inspect.signature(kind).parameters.values()) if p.default is p.empty]
-        if not set(required) <= set(ARGUMENTS):
-            continue
-        torch.manual_seed(0)
-        body = kind(*(ARGUMENTS[argument] for argument in required)).eval()
-        for shape in SHAPES:
-            outputs = _outputs(body, shape)
-            if outputs is not None:
-                size = shape[1:] if len(shape) == 3 else (8, 8)
-                yield Case(name, Between(body, shape[0], outputs, len(shape) == 3).eval(), (3, size[0], size[1]))
-                break
+        if reason := out_of_scope(case):
+            kept[case.name] = {"outside": reason}
+        else:
+            found = in_a_process(case, args.seconds, args.gigabytes)
+            kept[case.name] = {**found, "family": case.family, "in_full": case.in_full}
+        shown = {key: value for key, value in kept[case.name].items() if key != "whole"}
+        print(f"{number}/{len(every)} {case.name}: {shown}", file=sys.stderr, flush=True)
+        write_atomically(args.kept, json.dumps(kept, indent=1).encode())
+    return {case.name: kept[case.name] for case in every if case.name in kept}
 
 
-def _test_models() -> Any:
-    """torch's module, which imports a library for tests of its own that nothing here needs."""
-    if "expecttest" not in sys.modules:
-        stand_in: Any = types.ModuleType("expecttest")
-        stand_in.TestCase = unittest.TestCase
-        sys.modules["expecttest"] = stand_in
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from torch.testing._internal import common_quantization
-    return common_quantization
-
-
-def _outputs(body: nn.Module, shape: tuple[int, ...]) -> int | None:
-    """How many numbers the model makes of one input of this shape; None where it takes none or mixes the batch."""
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            two, three = (body(torch.rand(n, *shape)) for n in (2, 3))
-    except Exception:  # noqa: BLE001 - a model that wants something else says so in its own way
-        return None
-    fits = isinstance(two, Tensor) and (len(two), len(three)) == (2, 3) and two.shape[1:] == three.shape[1:]
-    return two[0].numel() if fits else None
-
-
-def why_not(case: Case) -> str:
-    """Why a model can't be captured, in one line; empty where it can."""
-    try:
-        fuse(captured(case.model, case.shape).graph)
-    except BitwrightError as error:
-        return str(error).splitlines()[0]
-    return ""
-
-
-def main() -> None:
-    if sys.argv[1:] != ["torch"]:
-        sys.exit("usage: python -m bench.coverage torch")
-    import bench.with_torchvision  # noqa: F401 - torch's module imports torchvision, which may need help
+def of_torch() -> None:
+    """Print which of torch's own test models can be captured."""
+    from bench.torch_models import torch_cases, why_not
 
     found = {case.name: why_not(case) for case in torch_cases()}
     for name, reason in found.items():
         print(f"{name:40} {reason or 'captured'}")
     print(f"{sum(not reason for reason in found.values())} of {len(found)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("library", choices=("torch", *LIBRARIES))
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="measure these networks anew, and no others")
+    parser.add_argument("--refused", action="store_true", help="measure anew what was not covered")
+    parser.add_argument("--kept", type=Path, help="the file of what was measured; LIBRARY.json")
+    parser.add_argument("--seconds", type=float, default=600, help="what one network may take")
+    parser.add_argument("--gigabytes", type=float, default=12, help="the memory that it may have")
+    parser.add_argument("--json", action="store_true", help="print the records in place of the table")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/coverage.md")
+    args = parser.parse_args()
+    if args.library == "torch":
+        of_torch()
+        return
+    args.kept = args.kept or Path(f"{args.library}.json")
+    records = run(args)
+    text = table(args.library, records)
+    print(json.dumps(records, indent=1) if args.json else text)
+    if args.write:
+        write(args.library, text)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,16 @@ constexpr int kMost = 1 << 15;  // keys, and channels of a head: sums of 255^2 o
 
 int reach(const Value& value) { return std::max(value.zero_points[0], value.max_stored() - value.zero_points[0]); }
 
+// Whole numbers that no sum and no difference of scores can leave int32 with.
+void check_bias(const NodeCheck& of, int heads, int width) {
+  const Tensor* found = of.find("score_bias");
+  if (!found) return;
+  of.expect(found->shape.size() == 3 && found->shape[0] > 0 && heads % found->shape[0] == 0, "score_bias does not fit its heads");
+  const double least = -std::max(double{INT32_MAX} - 2.0 * width * 255 * 255, 0.0);
+  auto bias = of.tensor("score_bias", Type::float32, {found->shape[0], of.in(0).shape[0], of.in(1).shape[0]}).as<float>();
+  for (float b : bias) of.expect(b <= 0 && b >= least && b == std::rint(b), "score_bias is no whole number, or is out of range");
+}
+
 void check(const NodeCheck& of) {
   of.inputs(3, 3), of.range();
   of.expect(!of.out.is_float, "expected codes as output");
@@ -28,6 +38,7 @@ void check(const NodeCheck& of) {
   of.expect(of.tensor("exp", Type::uint8, {256}).as<uint8_t>()[0] > 0, "the first entry of exp is 0");
   of.expect(of.tensor("m_s", Type::float32, {1}).as<float>()[0] >= 0, "m_s is negative");
   of.tensor("m", Type::float32, {1});
+  check_bias(of, heads, query[1] / heads);
 }
 
 Steps make(const Binding& binding) {
@@ -41,6 +52,11 @@ Steps make(const Binding& binding) {
   p.out_zp = binding.graph.values[node.output].shift();
   p.exp = step->keep(std::vector<uint8_t>(exp.begin(), exp.end()));
   p.m_s = floats(node, "m_s")[0], p.m = floats(node, "m")[0];
+  if (node.tensors.contains("score_bias")) {
+    std::vector<float> bias = floats(node, "score_bias");
+    p.bias = step->keep(std::vector<int32_t>(bias.begin(), bias.end()));
+    p.biases = static_cast<int>(node.tensors.at("score_bias").shape[0]);
+  }
   p.epilogue = step->store();
   step->macs = int64_t{query.shape[0]} * key.shape[0] * (query.channels() + value.channels());
   step->bytes += key.count() + value.count();

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from bench.coverage import torch_cases, why_not
+from bench.torch_models import torch_cases, why_not
 
 
 def test_all_but_those_with_ops_that_there_are_not(torchvision: ModuleType) -> None:

@@ -11,6 +11,8 @@ struct AttentionParams {
   int heads;                   // neighbouring channels belong to one
   int zp, third_zp;            // of queries and values; that of keys cancels
   const uint8_t* exp;          // [256]
+  const int32_t* bias;         // [biases][queries][keys] that is added to scores; null where there is none
+  int biases;                  // heads have them in turn
   float m_s, m;                // of differences of scores, and of weighted means
   float out_zp;
   Epilogue epilogue;  // only how codes are stored

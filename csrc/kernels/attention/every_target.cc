@@ -1,6 +1,7 @@
 // The same algorithm for all targets; sums are of integers, so their order does not matter. For each query of a head:
 //
 //   s[j] = sum over d of (q[d] - zp) * k[j][d]      and something that all j share
+//   s[j] = s[j] + bias[j]                           where there is one
 //   e[j] = exp[min(rint(f32(max s - s[j]) * m_s), 255)]
 //   t[d] = f32(sum over j of e[j] * (v[j][d] - third_zp)) * (m / f32(sum of e))
 //
@@ -22,6 +23,12 @@ constexpr int kUnitQueries = 32;
 int tokens(const Map& map) { return map.h * map.w; }
 int blocks(const AttentionParams& p) { return (tokens(p.in) + kUnitQueries - 1) / kUnitQueries; }
 int units(const AttentionParams& p) { return p.heads * blocks(p); }
+
+// What is added to the scores of a query; null where nothing is.
+const int32_t* bias(const AttentionParams& p, int head, int query) {
+  if (!p.bias) return nullptr;
+  return p.bias + (static_cast<ptrdiff_t>(head % p.biases) * tokens(p.in) + query) * tokens(p.second);
+}
 
 #ifdef __AVX2__
 
@@ -91,7 +98,7 @@ class Heads {
       }
       multiply_all<kQueries>(keys_, queries_, keys_.groups, starts_, scores_, row_);
       int32_t total[kQueries];
-      for (int r = 0; r < kQueries; ++r) total[r] = weigh(r);
+      for (int r = 0; r < kQueries; ++r) total[r] = weigh(r, bias(p_, head_, token[r]));
       multiply_all<kQueries>(values_, reinterpret_cast<const int32_t*>(weights_), row_ / kGroup, nullptr, sums_, width_);
       for (int r = 0; r < kQueries; ++r) store(r, total[r], at_.out + offset(p_.out, token[r]) + head_ * values_.columns);
     }
@@ -107,8 +114,10 @@ class Heads {
   }
 
   // The weights of a query's scores, and their sum.
-  int32_t weigh(int r) {
-    const int32_t* scores = scores_ + r * row_;
+  int32_t weigh(int r, const int32_t* bias) {
+    int32_t* scores = scores_ + r * row_;
+    if (bias)
+      for (int j = 0; j < keys_.columns; ++j) scores[j] += bias[j];
     Vec::Ints most = Vec::load_ints(scores);
     for (int j = Vec::kLanes; j < row_; j += Vec::kLanes) most = Vec::max_ints(most, Vec::load_ints(scores + j));
     most = Vec::splat_int(Vec::largest_int(most));
@@ -181,11 +190,13 @@ void attend(const AttentionParams& p, const Buffers& at, int head, int query) {
   auto* scores = reinterpret_cast<int32_t*>(at.scratch);
   uint8_t* weights = at.scratch + 4 * static_cast<size_t>(keys);
   const uint8_t* q = at.in + offset(p.in, query) + head * depth;
+  const int32_t* added = bias(p, head, query);
   int32_t most = INT32_MIN, total = 0;
   for (int j = 0; j < keys; ++j) {
     const uint8_t* k = at.second + offset(p.second, j) + head * depth;
     scores[j] = 0;
     for (int d = 0; d < depth; ++d) scores[j] += (q[d] - p.zp) * k[d];
+    if (added) scores[j] += added[j];
     if (scores[j] > most) most = scores[j];
   }
   for (int j = 0; j < keys; ++j) {

@@ -187,6 +187,10 @@ def attention(d: Draft, node: Node) -> None:
 
     scores = d.emit("MatMul", [parted(query, [0, 2, 1, 3]), parted(key, [0, 2, 3, 1])], f"{node.name}.scores")
     scaled = d.emit("Mul", [scores, d.number(scale)], f"{node.name}.scaled")
+    if "score_bias" in t:
+        real = t["score_bias"].astype(np.float64) * scale * d.scale_of(query) * d.scale_of(key)
+        bias = np.tile(real, (heads // len(real), 1, 1)).astype(np.float32)
+        scaled = d.emit("Add", [scaled, d.constant(bias, f"{node.name}.bias")], f"{node.name}.biased")
     weights = d.emit("Softmax", [scaled], f"{node.name}.weights", axis=-1)
     mixed = d.emit("MatMul", [weights, parted(value, [0, 2, 1, 3])], f"{node.name}.mixed")
     turned = d.emit("Transpose", [mixed], f"{node.name}.back", perm=[0, 2, 1, 3])

@@ -1,6 +1,7 @@
 """Attention of several heads: each token of the result is a mean of values, weighted by how well keys fit its query.
 
     s[i, j] = sum over d of q[i, d] * k[j, d]                    exact in int32, of each head; q, k, v centred
+    s[i, j] = s[i, j] + score_bias[h mod B, i, j]                exact in int32, where there is a bias
     n[i, j] = max over j of s[i, j] - s[i, j]                    exact in int32, 0 or more
     e[i, j] = exp[min(rint(f32(n[i, j]) * m_s), 255)]            one rounding to float32; exp uint8 [256]
     a[i, d] = sum over j of e[i, j] * v[j, d]                    exact in int32
@@ -11,7 +12,8 @@ Scores are never rounded to codes, and weights only as multiples of the greatest
 makes exp[i] = rint(255 * exp(-i / 32)), whose last entry is 0, and m_s = 32 * scale * s_q * s_k, m = s_v / (s_y * y_step).
 
 Queries are tokens [T, D], keys [S, D], values [S, E]; head h has the channels h * D / heads up to (h + 1) * D / heads, and of
-the values and the result those of E. Vaswani et al. 2017, "Attention Is All You Need"; a table for exp as in Lin et al. 2022,
+the values and the result those of E. A bias of the float op, score_bias [B, T, S] for heads in turn, becomes whole numbers of 0
+or less: what all keys of a query share changes no weight. Vaswani et al. 2017, "Attention Is All You Need"; a table for exp as in Lin et al. 2022,
 "FQ-ViT", and Li & Gu 2023, "I-ViT: Integer-only Quantization for Efficient Vision Transformer Inference", both of which
 round the quotient instead.
 """
@@ -38,6 +40,8 @@ STEPS = 32
 """Entries of the table for each factor of e."""
 MOST = 2**15
 """Keys, and channels of a head: sums of 255 * 255 times so many stay within int32."""
+ROUNDED = 128
+"""What rounding the least bias to float32 may take off it."""
 
 
 class Attention(FloatOp, IntegerOp):
@@ -60,6 +64,17 @@ class Attention(FloatOp, IntegerOp):
             raise GraphError(
                 f"sums over {key.shape[0]} keys or {width} channels could overflow int32; expected at most {MOST}"
             )
+        bias = node.tensors.get("score_bias")
+        if bias is not None and (
+            bias.ndim != 3
+            or bias.shape[1:] != (query.shape[0], key.shape[0])
+            or not len(bias)
+            or node.attrs["heads"] % len(bias)
+        ):
+            raise GraphError(
+                f"a bias of {bias.shape} does not fit {node.attrs['heads']} heads of {_listed(inputs)}; expected [B, T, S], "
+                "where B divides the heads"
+            )
         return Value((query.shape[0], value.shape[1]), channel=1)
 
     def channel_of(self, shape: Shape) -> int | None:
@@ -73,10 +88,17 @@ class Attention(FloatOp, IntegerOp):
             "m": float32(s_v / epilogue.out_unit(output)),
         }
         attrs = {"heads": node.attrs["heads"], **epilogue.bounds(node, output)}
+        if "score_bias" in node.tensors:
+            bias = np.asarray(node.tensors["score_bias"], np.float64) / (node.attrs["scale"] * s_q * s_k)
+            below = np.rint(bias - bias.max(axis=2, keepdims=True))
+            tensors["score_bias"] = np.maximum(below, -_most_bias(inputs[0].channels // node.attrs["heads"]))
+            tensors["score_bias"] = tensors["score_bias"].astype(np.float32)
         return Node(node.name, self.name, node.inputs, attrs, tensors, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
-        expect_tensors(node, where, {"exp": ("uint8", (256,)), "m_s": ("float32", (1,)), "m": ("float32", (1,))})
+        bias = node.tensors.get("score_bias")
+        expected: dict[str, tuple[str, Shape]] = {"exp": ("uint8", (256,)), "m_s": ("float32", (1,)), "m": ("float32", (1,))}
+        expect_tensors(node, where, expected if bias is None else {**expected, "score_bias": ("float32", bias.shape)})
         if output.type is None:
             raise GraphError(f"{where}: the result must be codes")
         if node.tensors["m_s"][0] < 0:
@@ -90,6 +112,9 @@ class Attention(FloatOp, IntegerOp):
                 f"{where}: scores of heads of {width} channels may be {most} apart, past int32's {INT32_MAX}; "
                 "use fewer bits for queries or keys, or more heads"
             )
+        least = -float(_most_bias(width)) - ROUNDED
+        if bias is not None and not ((bias == np.rint(bias)) & (bias <= 0) & (bias >= least)).all():
+            raise GraphError(f"{where}: expected a score_bias of whole numbers from {least:.0f} to 0")
         epilogue.check_bounds(node, output, where)
 
     def run(self, node: Node, xs: Sequence[Array], inputs: Sequence[Value], output: Value) -> Array:
@@ -98,12 +123,20 @@ class Attention(FloatOp, IntegerOp):
             for x, value in zip(xs, inputs, strict=True)
         )
         scores = q @ k.swapaxes(2, 3)
+        if "score_bias" in node.tensors:
+            bias = node.tensors["score_bias"].astype(np.float64)
+            scores = scores + np.tile(bias, (node.attrs["heads"] // len(bias), 1, 1))
         below = (scores.max(axis=3, keepdims=True) - scores).astype(np.float32) * node.tensors["m_s"]
         e = node.tensors["exp"][np.minimum(np.rint(below), 255).astype(np.int64)].astype(np.float64)
         each = node.tensors["m"] / e.sum(axis=3, keepdims=True).astype(np.float32)
         t = (e @ v + 0.0).astype(np.float32) * each
         t = t.swapaxes(1, 2).reshape(len(t), *output.shape)
         return epilogue.store(epilogue.with_zero_point(t, output), node, output)
+
+
+def _most_bias(width: int) -> int:
+    """How far below 0 a bias of heads this wide may be: with scores of any codes, no sum and no difference leaves int32."""
+    return max(INT32_MAX - 2 * width * 255**2 - ROUNDED, 0)
 
 
 def _heads(x: Array, heads: int) -> Array:

@@ -23,10 +23,12 @@ WEIGHTS: dict[tuple[int, int, int, int], tuple[Case, list[int]]] = {}
 
 
 def attention_cases(rng) -> Iterator[tuple[str, Case]]:
-    def make(queries, keys, depth, width, heads=1, *, types=(U8, U8, U8), y=U8, bounds=FULL, m_s=0.003, m=1.3, exp=EXP):
+    def make(queries, keys, depth, width, heads=1, *, types=(U8, U8, U8), y=U8, bounds=FULL, m_s=0.003, m=1.3, exp=EXP, bias=None):
         shapes = (queries, heads * depth), (keys, heads * depth), (keys, heads * width)
         inputs = [Value(shape, type_, 1) for shape, type_ in zip(shapes, types, strict=True)]
         attrs, tensors = {"heads": heads, **bounds}, {"exp": exp, "m_s": f32(m_s), "m": f32(m)}
+        if bias is not None:
+            tensors["score_bias"] = -np.abs(np.rint(bias)).astype(np.float32)
         return case(rng, "attention", inputs, Value((queries, heads * width), y, 1), attrs, tensors)
 
     def u8(zero_point):
@@ -58,6 +60,11 @@ def attention_cases(rng) -> Iterator[tuple[str, Case]]:
     yield "ties-of-the-index", make(4, 9, 4, 4, m_s=0.5)
     yield "any-table", make(4, 40, 4, 4, exp=np.concatenate([[1], rng.integers(0, 256, 255)]).astype(np.uint8))
     yield "a-negative-multiplier", make(4, 9, 4, 4, m=-1.0)
+    yield "bias", make(5, 7, 4, 6, 2, bias=rng.normal(0, 30000, (2, 5, 7)))
+    yield "bias-of-heads-in-turn", make(35, 70, 3, 2, 6, bias=rng.normal(0, 30000, (3, 35, 70)))
+    yield "bias-of-all-heads", make(3, 9, 4, 5, 3, bias=rng.normal(0, 30000, (1, 3, 9)))
+    yield "mask", make(5, 40, 4, 6, 2, bias=(rng.random((2, 5, 40)) < 0.5) * 2_146_000_000.0)
+    yield "mask-of-all-keys", make(5, 7, 4, 6, 2, types=(u8(0), u8(255), U8), bias=np.full((1, 5, 7), 2_146_000_000.0))
     for i in range(6):
         queries, keys, depth, width, heads = (int(rng.integers(1, most)) for most in (90, 90, 40, 40, 5))
         yield f"random-{i}", make(queries, keys, depth, width, heads)
@@ -72,6 +79,9 @@ def weights_of(case: Case, n: int, query: int, head: int) -> list[int]:
             sum(real_code(case, 0, (n, query, d)) * real_code(case, 1, (n, j, d)) for d in channels)
             for j in range(case.inputs[1].shape[0])
         ]
+        if "score_bias" in case.node.tensors:
+            bias = case.node.tensors["score_bias"]
+            scores = [s + int(bias[head % len(bias), query, j]) for j, s in enumerate(scores)]
         below = [np.float32(np.int32(max(scores) - s)) * case.node.tensors["m_s"][0] for s in scores]
         WEIGHTS[key] = case, [int(case.node.tensors["exp"][int(min(np.rint(b), 255))]) for b in below]
     return WEIGHTS[key][1]
@@ -88,19 +98,25 @@ def slow_attention(case: Case, index) -> Any:
 
 def float_attention(rng) -> Iterator[tuple[str, FloatCase]]:
     y = QType("uint8", 0.1, 100)
-    for label, heads, clamp in (("heads", 3, None), ("one head", 1, None), ("relu", 2, (0, None))):
+    for label, heads, clamp, biases in (
+        *(("heads", 3, None, 0), ("one head", 1, None, 0), ("relu", 2, (0, None), 0)),
+        *(("bias", 2, None, 2), ("one bias", 2, None, 1)),
+    ):
+        bias = rng.normal(0, 2, (biases, 5, 7)).astype(np.float32)
+        bias[:, :, 2] = -1e9
         shapes = (5, 6 * heads), (7, 6 * heads), (7, 4 * heads)
         attrs = {"heads": heads, "scale": 0.3} | ({"clamp": clamp} if clamp else {})
 
-        def function(q, k, v, heads=heads, clamp=clamp):
+        def function(q, k, v, heads=heads, clamp=clamp, bias=bias):
             q, k, v = (x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2) for x in (q, k, v))
-            e = np.exp(0.3 * q @ k.swapaxes(2, 3))
+            added = np.tile(bias, (heads // len(bias), 1, 1)) if len(bias) else 0.0
+            e = np.exp(0.3 * q @ k.swapaxes(2, 3) + added)
             found = (e / e.sum(3, keepdims=True) @ v).swapaxes(1, 2)
             found = found.reshape(*found.shape[:2], -1)
             return np.clip(found, *clamp) if clamp else found
 
         inputs = tuple(Value(shape, X, 1) for shape in shapes)
-        node = Node("it", "attention", ("x0", "x1", "x2"), attrs, {})
+        node = Node("it", "attention", ("x0", "x1", "x2"), attrs, {"score_bias": bias} if biases else {})
         yield label, FloatCase(node, inputs, Value((5, 4 * heads), y, 1), function, steps=0.9)
 
 
@@ -110,6 +126,10 @@ def grown(g: RandomGraph, x: str) -> str:
     queries = g.tokens(x)
     keys = g.table(queries, zp=int(g.rng.integers(256)))
     tensors = {"exp": EXP, "m_s": f32(STEPS / 60**2 / np.sqrt(channels / heads)), "m": f32(1.5)}
+    if g.rng.random() < 0.5:
+        biases = int(g.rng.choice([d for d in range(1, heads + 1) if heads % d == 0]))
+        count = g.values[queries].shape[0]
+        tensors["score_bias"] = -np.rint(g.rng.exponential(4000, (biases, count, count))).astype(np.float32)
     y = g.node("attention", (queries, keys, g.table(queries)), {"heads": heads, **FULL}, tensors, U8)
     return g.planes(y, height)
 
