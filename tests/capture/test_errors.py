@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from bitwright.capture import capture
 from bitwright.errors import CaptureError
+from bitwright.prepared.float_graph import FloatGraph
 
 SHAPE = (3, 8, 8)
 
@@ -58,17 +59,14 @@ def assert_located(message: str) -> None:
 
 
 UNMAPPED = {
+    "matmul": lambda x: x @ x.mT,
+    "sort": lambda x: x.sort(3)[0],
+    "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, 3),
+    "scaled_dot_product_attention": lambda x: F.scaled_dot_product_attention(x, x, x, scale=-1.0),
     "cumsum": lambda x: x.cumsum(1),
     "fft_fft2": lambda x: torch.fft.fft2(x).real,
-    "flip": lambda x: x.flip(3),
-    "softmax": lambda x: torch.softmax(x, 1),
     "native_dropout": lambda x: F.dropout(x, 0.5, True),
-    "roll": lambda x: torch.roll(x, 1, 2),
-    "mean": lambda x: x.mean(2, keepdim=True),
-    "div": lambda x: x / (1 + F.max_pool2d(x, 3, 1, 1)),
     "maximum": lambda x: torch.maximum(x, F.max_pool2d(x, 3, 1, 1)),
-    "pad": lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
-    "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, 3),
 }
 
 
@@ -85,15 +83,16 @@ def test_an_op_inside_a_module_of_torch_is_located_in_the_users_code() -> None:
     class Outer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.gate = nn.Softmax(1)
-            self.fc = nn.Linear(192, 5)
+            self.pool = nn.AdaptiveMaxPool2d(3)
+            self.fc = nn.Linear(27, 5)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.gate(self.fc(x.flatten(1))) + 1
+            y: Tensor = self.fc(self.pool(x).flatten(1))
+            return y
 
     message = refused(Outer())
-    assert "aten.softmax" in message
-    assert "in module: gate" in message
+    assert "aten.adaptive_max_pool2d" in message
+    assert "in module: pool" in message
     assert f"at {line_of(Outer.forward, 1)}" in message
 
 
@@ -104,11 +103,10 @@ def test_an_op_inside_a_module_of_torch_is_located_in_the_users_code() -> None:
         lambda x: x[:1] * x,
         lambda x: x - x.mean(0, keepdim=True),
         lambda x: x.permute(1, 0, 2, 3).softmax(1).permute(1, 0, 2, 3),
-        lambda x: (x.transpose(0, 1) + 1).transpose(0, 1),
         lambda x: x.select(0, 0).unsqueeze(0) * x,
         lambda x: x + x.flip(0),
     ],
-    ids=["cat", "slice", "mean", "permute", "transpose", "select", "flip"],
+    ids=["cat", "slice", "mean", "permute", "select", "flip"],
 )
 def test_an_op_along_the_batch_is_located(function: Callable[[Tensor], Tensor]) -> None:
     assert_located(refused(Net(function)))
@@ -132,7 +130,7 @@ def test_one_sided_clamps_are_captured_or_refused_by_name(bound: str) -> None:
         assert clamps == [(0.25, None) if bound == "clamp_min" else (None, 0.25)]
 
 
-def test_a_constant_that_widens_its_value_is_refused() -> None:
+def test_a_constant_that_widens_the_image_repeats_it() -> None:
     class Widen(nn.Module):
         gain: Tensor
 
@@ -145,7 +143,8 @@ def test_a_constant_that_widens_its_value_is_refused() -> None:
             y: Tensor = self.fc((x * self.gain).flatten(1))
             return y
 
-    assert "aten.mul" in refused(Widen(), (1, 8, 8))
+    model, images = Widen().eval(), torch.randn(2, 1, 8, 8)
+    assert torch.allclose(FloatGraph(capture(model, (1, 8, 8)))(images), model(images), atol=1e-5)
 
 
 # --- control flow, inputs, outputs, dtypes ----------------------------------------------------------------------------

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.capture.draft import Array, Constant, Operand, Unmapped, as_constant, as_value
-from bitwright.capture.moves import Moves
+from bitwright.capture.gathers import Gathers
 from bitwright.graph import Shape, Value
 from bitwright.ops.function import Step
 
 
-class Arithmetic(Moves):
+class Arithmetic(Gathers):
     """One method for each meaning. Each adds nodes and returns the name of the value that they compute."""
 
     def affine(self, x: Operand, gain: Operand, shift: Operand) -> str:
@@ -27,7 +27,8 @@ class Arithmetic(Moves):
         shape = self.values[name].shape
         given = {"bn_weight": as_constant(gain), "bn_bias": as_constant(shift)}
         for part in given.values():
-            _expect_no_wider(part.array, shape)
+            shape = _widened(part.array, shape)
+        name = self.broadcast(name, shape)
         varies = [axis for part in given.values() for axis in _varies_along(part.array, shape)]
         if len(set(varies)) > 1:
             return self._with_constants(name, gain, shift)
@@ -50,7 +51,7 @@ class Arithmetic(Moves):
     def add(self, x: Operand, other: Operand) -> str:
         """x + other, of which one at least is a value."""
         if isinstance(x, str) and isinstance(other, str):
-            return self.emit("add", self._aligned(x, other))
+            return self.emit("add", self._aligned(x, other, one_a_channel=False))
         return self.affine(x, 1, other) if isinstance(x, str) else self.affine(other, 1, x)
 
     def sub(self, x: Operand, other: Operand) -> str:
@@ -66,20 +67,30 @@ class Arithmetic(Moves):
         """x * other, of which one at least is a value."""
         if isinstance(x, str) and isinstance(other, str):
             names = sorted([x, other], key=lambda name: -math.prod(self.values[name].shape))
-            return self.emit("mul", self._aligned(*names))
+            return self.emit("mul", self._aligned(names[0], names[1], one_a_channel=True))
         return self.affine(x, other, 0) if isinstance(x, str) else self.affine(other, x, 0)
 
     def div(self, x: Operand, other: Operand) -> str:
-        """x / other, where other is a constant."""
-        if not isinstance(x, str) or isinstance(other, str):
-            raise Unmapped("a quotient whose divisor is not a constant")
+        """x / other, of which one at least is a value: x times the inverse of other."""
+        if isinstance(other, str):
+            return self.mul(x, self.function(other, [Step("reciprocal")]))
         return self.affine(x, Constant(1 / as_constant(other).array.astype(np.float64)), 0)
 
-    def _aligned(self, x: str, other: str) -> list[str]:
-        """Two values, the second one with the axis of the first one as its channel."""
-        first, second = self.values[x], self.values[other]
-        alike = len(first.shape) == len(second.shape)  # what is not has no meaning, and is refused
-        return [x, self.with_channel(other, first.channel if alike else None)]
+    def _aligned(self, x: str, other: str, *, one_a_channel: bool) -> list[str]:
+        """Two values of one shape and channel, each repeated where it has to be; the second may be one number a channel."""
+        shapes = self.values[x].shape, self.values[other].shape
+        try:
+            shape = tuple(np.broadcast_shapes(*shapes))
+        except ValueError:
+            raise Unmapped(f"values of {shapes[0]} and {shapes[1]}, which do not fit") from None
+        x = self.broadcast(x, shape)
+        second = (1,) * (len(shape) - len(shapes[1])) + shapes[1]
+        varies = [axis for axis, size in enumerate(second) if size > 1]
+        if one_a_channel and second != shape and len(varies) <= 1:
+            channel = varies[0] if varies else next((a for a, size in enumerate(shape) if size == 1), None)
+            if channel is not None:
+                return [self.with_channel(x, channel), self.with_channel(self.reshape(other, second), channel)]
+        return [x, self.with_channel(self.broadcast(other, shape), self.values[x].channel)]
 
     def clamp(self, x: Operand, lo: float | None, hi: float | None) -> str:
         """x between these bounds; None where there is none."""
@@ -130,14 +141,15 @@ def _value_and_number(x: Operand, other: Operand) -> tuple[str, float]:
     return as_value(name), float(as_constant(number).array.item())
 
 
-def _expect_no_wider(array: Array, shape: Shape) -> None:
-    """Unmapped where an array cannot be broadcast against a batch of this shape, or makes it larger."""
+def _widened(array: Array, shape: Shape) -> Shape:
+    """What broadcasting an array against a batch of this shape gives; Unmapped where that can't be."""
     try:
         found = np.broadcast_shapes((1, *shape), array.shape)
     except ValueError:
         raise Unmapped(f"a constant of {array.shape}, which does not fit {shape}") from None
-    if found != (1, *shape):
-        raise Unmapped(f"a constant that widens {shape} to {found[1:]}")
+    if found[0] != 1:
+        raise Unmapped(f"a constant of {array.shape}, which has several images")
+    return tuple(found[1:])
 
 
 def _varies_along(array: Array, shape: Shape) -> list[int]:

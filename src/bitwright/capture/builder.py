@@ -6,19 +6,19 @@ words for is `Unmapped`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from bitwright.capture import windows
-from bitwright.capture.arithmetic import Arithmetic
 from bitwright.capture.draft import Array, Constant, Operand, Unmapped, as_constant, as_value
+from bitwright.capture.reductions import Reductions
 from bitwright.capture.windows import NO_PADDING, Pair, Sides
 from bitwright.graph import Shape
 from bitwright.ops.window import output_size
 
 
-class Builder(Arithmetic):
+class Builder(Reductions):
     """One method for each meaning. Each adds nodes and returns the name of the value that they compute."""
 
     # layers with weights
@@ -38,16 +38,80 @@ class Builder(Arithmetic):
         attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         return self.emit("conv2d", [as_value(x)], attrs, _weight_and_bias(weight, bias))
 
+    def conv1d(
+        self, x: Operand, weight: Operand, bias: Operand | None, stride: int, padding: Pair, dilation: int, groups: int
+    ) -> str:
+        """A convolution along one axis, of [C, L], weight [O, I / groups, k]: that of planes of one row."""
+        channels, length = self.values[as_value(x)].shape
+        given = as_constant(weight)
+        kernel = Constant(given.array[:, :, None], given.name, given.learned)
+        found = self.conv2d(
+            self.reshape(x, (channels, 1, length)),
+            kernel,
+            bias,
+            stride=(1, stride),
+            padding=(0, padding[0], 0, padding[1]),
+            dilation=(1, dilation),
+            groups=groups,
+        )
+        rows, _, columns = self.values[found].shape
+        return self.reshape(found, (rows, columns))
+
+    def conv_transpose2d(
+        self,
+        x: Operand,
+        weight: Operand,
+        bias: Operand | None,
+        *,
+        stride: Pair,
+        padding: Pair,
+        more: Pair,
+        dilation: Pair,
+        groups: int,
+    ) -> str:
+        """A transposed convolution, weight [I, O / groups, kh, kw]: a convolution of pixels with zeros between them.
+
+        `more` is how many further rows and columns there are at the end.
+        """
+        name, given = as_value(x), as_constant(weight)
+        for axis in (1, 2):
+            step, size = stride[axis - 1], self.size_of(name, axis)
+            if step > 1:
+                shape = self.values[name].shape
+                apart = self.reshape(name, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
+                spread = self.pad(apart, [(0, step - 1), *((0, 0),) * (2 - axis)])
+                spread = self.reshape(spread, (*shape[:axis], size * step, *shape[axis + 1 :]))
+                name = self.slice(spread, axis, 0, (size - 1) * step + 1)
+        inputs, outputs, *kernel = given.array.shape
+        parted = given.array.reshape(groups, inputs // groups, outputs, *kernel).swapaxes(1, 2)
+        turned = parted.reshape(groups * outputs, inputs // groups, *kernel)[:, :, ::-1, ::-1]
+        before = [dilation[i] * (kernel[i] - 1) - padding[i] for i in (0, 1)]
+        name = self.padded(name, [(before[i], before[i] + more[i]) for i in (0, 1)], "constant", 0)
+        return self.conv2d(
+            name,
+            Constant(np.ascontiguousarray(turned), given.name, given.learned),
+            bias,
+            dilation=dilation,
+            groups=groups,
+        )
+
     def linear(self, x: Operand, weight: Operand, bias: Operand | None = None) -> str:
         """x W^T + bias over the last axis, weight [O, I] and bias [O]."""
         return self.emit("linear", [as_value(x)], {}, _weight_and_bias(weight, bias))
 
     def batch_norm(
-        self, x: Operand, weight: Operand | None, bias: Operand | None, mean: Operand, var: Operand, eps: float
+        self,
+        x: Operand,
+        weight: Operand | None,
+        bias: Operand | None,
+        mean: Operand,
+        var: Operand,
+        eps: float,
+        axis: int = 0,
     ) -> str:
-        """(x - mean) / sqrt(var + eps) * weight + bias over the first axis, whatever comes behind it; all of them [C]."""
+        """(x - mean) / sqrt(var + eps) * weight + bias for each entry of an axis, the first one; all of them [C]."""
         channels = as_constant(mean).array.shape
-        name = self.with_channel(as_value(x), 0)
+        name = self.with_channel(as_value(x), axis)
         statistics = {"bn_mean": as_constant(mean), "bn_var": as_constant(var)}
         tensors: dict[str, Constant | Array] = {**_gain_and_shift(channels, weight, bias), **statistics}
         spread = as_constant(var).array
@@ -64,41 +128,89 @@ class Builder(Arithmetic):
         """Each group of channels with mean 0 and variance 1, times weight [C] plus bias [C]; None: each channel by itself."""
         name = as_value(x)
         shape = self.values[name].shape
-        if len(shape) != 3:
-            raise Unmapped(f"a norm of the groups of {shape}; expected planes, C, H, W")
         attrs = {"groups": shape[0] if groups is None else groups, "eps": eps}
-        return self.emit("group_norm", [name], attrs, _gain_and_shift(shape[:1], weight, bias))
+        planes = name if len(shape) == 3 else self.reshape(name, (shape[0], math.prod(shape[1:]), 1))
+        return self.reshape(self.emit("group_norm", [planes], attrs, _gain_and_shift(shape[:1], weight, bias)), shape)
 
     def layer_norm(self, x: Operand, axes: int, weight: Operand | None, bias: Operand | None, eps: float) -> str:
         """The numbers along the last axis with mean 0 and variance 1, times weight plus bias, both as long as that axis."""
-        name = as_value(x)
-        shape = self.values[name].shape
+        shape = self.values[as_value(x)].shape
         if axes != 1:
             raise Unmapped(f"a layer norm over the last {axes} axes of {shape}; only one over the last axis is mapped")
-        name = self.with_channel(name, len(shape) - 1)
-        return self.emit("layer_norm", [name], {"eps": eps}, _gain_and_shift(shape[-1:], weight, bias))
+        return self.layer_norm_along(x, len(shape) - 1, weight, bias, eps)
 
-    def attention(self, query: Operand, key: Operand, value: Operand, scale: float | None) -> str:
-        """softmax(scale * query key^T) value, of tokens [..., T, D]: axes in front of them are heads. None: 1 / sqrt(D)."""
+    def layer_norm_along(self, x: Operand, axis: int, weight: Operand | None, bias: Operand | None, eps: float) -> str:
+        """The same along any axis."""
+        name = self.with_channel(as_value(x), axis)
+        size = self.values[name].shape[axis]
+        return self.emit("layer_norm", [name], {"eps": eps}, _gain_and_shift((size,), weight, bias))
+
+    def attention(
+        self, query: Operand, key: Operand, value: Operand, scale: float | None, bias: Array | None = None
+    ) -> str:
+        """softmax(scale * query key^T + bias) value, of tokens [..., T, D]: axes in front of them are heads.
+
+        No scale: 1 / sqrt(D). A bias is [B, T, S], for heads in turn; minus infinity hides a key.
+        """
         names = [as_value(x) for x in (query, key, value)]
         shapes = [self.values[name].shape for name in names]
-        if any(len(shape) < 2 or shape[:-2] != shapes[0][:-2] for shape in shapes):
+        if any(len(shape) < 2 or len(shape) != len(shapes[0]) for shape in shapes):
             raise Unmapped(f"an attention of {shapes}; expected tokens [..., T, D] with the same heads")
+        heads = tuple(np.broadcast_shapes(*(shape[:-2] for shape in shapes)))
+        names = [self.broadcast(name, (*heads, *shape[-2:])) for name, shape in zip(names, shapes, strict=True)]
         scale = shapes[0][-1] ** -0.5 if scale is None else scale
         if scale <= 0:
             raise Unmapped(f"an attention with scores times {scale}; expected a factor above 0")
-        heads = math.prod(shapes[0][:-2])
-        tokens = [self._side_by_side(name, heads) for name in names]
-        found = self.emit("attention", tokens, {"heads": heads, "scale": float(scale)})
         count, width = shapes[0][-2], shapes[2][-1]
-        parted = self.permute(self.reshape(found, (count, heads, width)), (1, 0, 2))
-        return self.reshape(parted, (*shapes[0][:-1], width))
+        tokens = [self._side_by_side(name, math.prod(heads)) for name in names]
+        tensors = {} if bias is None or not bias.any() else {"score_bias": hidden(bias)}
+        found = self.emit("attention", tokens, {"heads": math.prod(heads), "scale": float(scale)}, tensors)
+        parted = self.permute(self.reshape(found, (count, math.prod(heads), width)), (1, 0, 2))
+        return self.reshape(parted, (*heads, count, width))
+
+    def softmax(self, x: Operand, axis: int) -> str:
+        """exp(x) over its sum along an axis: attention, with x as queries, and keys and values that name each number."""
+        name = as_value(x)
+        last = len(self.values[name].shape) - 1
+        size = self.size_of(name, axis)
+        if size > MOST_SOFTMAX:
+            raise Unmapped(f"a softmax of {size} numbers outside an attention; expected at most {MOST_SOFTMAX}")
+        moved = name if axis == last else self.transpose(name, axis, last)
+        shape = self.values[moved].shape
+        rows = self.reshape(moved, (math.prod(shape) // size, size))
+        each = self.constant_value(Constant(np.eye(size, dtype=np.float32)[None]), (size, size), 1)
+        attrs = {"heads": 1, "scale": 1.0}
+        found = self.reshape(self.emit("attention", [rows, each, each], attrs, label="softmax"), shape)
+        return found if axis == last else self.transpose(found, axis, last)
 
     def _side_by_side(self, name: str, heads: int) -> str:
         """Tokens of heads, [..., T, D], as tokens with the channels of all heads, [T, heads * D]."""
         *_, count, width = self.values[name].shape
         parted = self.permute(self.reshape(name, (heads, count, width)), (1, 0, 2))
         return self.reshape(parted, (count, heads * width))
+
+    def folded(self, x: Operand, size: Pair, kernel: Pair, dilation: Pair, padding: Pair, stride: Pair) -> str:
+        """Columns [C * kh * kw, windows] as planes [C, H, W]: windows lie where they were, and add up where they overlap."""
+        rows, _ = self.values[as_value(x)].shape
+        out = [(size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
+        taps = kernel[0] * kernel[1]
+        covered = all(out[i] * kernel[i] == size[i] for i in (0, 1))
+        if stride == kernel and dilation == (1, 1) and padding == (0, 0) and covered:
+            parted = self.permute(self.reshape(x, (rows // taps, *kernel, *out)), (0, 3, 1, 4, 2))
+            return self.reshape(parted, (rows // taps, *size))
+        weight = np.tile(np.eye(taps, dtype=np.float32).reshape(taps, 1, *kernel), (rows // taps, 1, 1, 1))
+        reach = [(out[i] - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 - 2 * padding[i] for i in (0, 1)]
+        more = (size[0] - reach[0], size[1] - reach[1])
+        return self.conv_transpose2d(
+            self.reshape(x, (rows, out[0], out[1])),
+            Constant(weight),
+            None,
+            stride=stride,
+            padding=padding,
+            more=more,
+            dilation=dilation,
+            groups=rows // taps,
+        )
 
     # pools
 
@@ -137,6 +249,8 @@ class Builder(Arithmetic):
         if kernel == size and not any(padding) and not divisor:
             return self.global_avg_pool2d(name)
         counted = padding if count_padding else NO_PADDING
+        if ceil and not any(padding) and kernel[0] >= size[0] and kernel[1] >= size[1] and kernel == stride:
+            return self.global_avg_pool2d(name)
         if ceil:
             padding = windows.rounded_up(size, kernel, stride, padding)
         out = output_size(planes, kernel, stride, padding)
@@ -153,7 +267,7 @@ class Builder(Arithmetic):
         if out == size:
             return name
         if any(s % o for s, o in zip(size, out, strict=True)):
-            raise Unmapped(f"an adaptive average of {list(size)} to {list(out)}, whose windows differ in size")
+            return self.uneven_avg_pool2d(name, size, out)
         kernel = (size[0] // out[0], size[1] // out[1])
         return self.avg_pool2d(name, kernel, kernel, divisor=kernel[0] * kernel[1])
 
@@ -161,21 +275,16 @@ class Builder(Arithmetic):
         """The mean of each plane, [C, 1, 1]."""
         return self.emit("global_avg_pool2d", [as_value(x)])
 
-    def mean(self, x: Operand, axes: Sequence[int], *, keep: bool = False) -> str:
-        """The mean over all axes but one, the channel; with `keep`, those axes stay, one long."""
-        name = as_value(x)
-        shape, over = self.values[name].shape, sorted(axes)
-        kept = [axis for axis in range(len(shape)) if axis not in over]
-        if len(kept) != 1 or not over or over[0] < 0:
-            counted = [axis + 1 for axis in axes]
-            raise Unmapped(f"a mean over the axes {counted}; only a mean over all axes but one, the channel, is")
-        channel = kept[0]
-        if channel != 0:
-            name = self.permute(name, (channel, *over))
-        if len(shape) != 3:
-            name = self.emit("reshape", [name], {"shape": (shape[channel], math.prod(shape) // shape[channel], 1)})
-        left = tuple(size if axis == channel else 1 for axis, size in enumerate(shape) if keep or axis == channel)
-        return self.reshape(self.global_avg_pool2d(name), left)
+
+MOST_SOFTMAX = 512
+"""Numbers that a softmax is taken of, since it multiplies by a matrix of so many rows and columns."""
+HIDDEN = -1e9
+"""What is added to the score of a key that is hidden: as good as minus infinity, and a number."""
+
+
+def hidden(bias: Array) -> Array:
+    """A bias without infinite numbers."""
+    return np.maximum(bias, HIDDEN).astype(np.float32)
 
 
 def _gain_and_shift(channels: Shape, weight: Operand | None, bias: Operand | None) -> dict[str, Constant | Array]:

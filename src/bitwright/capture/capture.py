@@ -16,12 +16,14 @@ from torch import nn
 
 from bitwright.capture.aliases import decompositions
 from bitwright.capture.aten import ATEN, ON_CONSTANTS
+from bitwright.capture.aten.displaced import within
 from bitwright.capture.aten.functional import made_functional
+from bitwright.capture.aten.idioms import recognised
 from bitwright.capture.constants import fold, is_foldable
 from bitwright.capture.draft import Unmapped
 from bitwright.capture.one_number import Elementwise
 from bitwright.capture.outputs import Output
-from bitwright.capture.program import Program
+from bitwright.capture.program import Displaced, Program
 from bitwright.capture.quiet import quiet
 from bitwright.capture.tail import find_squeeze, find_tail, op_name
 from bitwright.capture.translated import foreign_in
@@ -83,10 +85,7 @@ def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outp
         if node in tail or node in squeezed:
             program.env[node] = program.env[node.all_input_nodes[0]]
             continue
-        try:
-            program.env[node] = _mapped(program, elementwise, node)
-        except (Unmapped, GraphError, TypeError, ValueError, KeyError, IndexError) as error:
-            raise CaptureError(f"cannot map the op {node.target}: {error}{located(node)}") from error
+        program.env[node] = _mapped_or_why_not(program, elementwise, node)
     others = _other_types(exported, live)
     return Captured(
         classifier(program.finish()),
@@ -160,6 +159,27 @@ def _expect_no_randomness(node: torch.fx.Node) -> None:
         f"the model draws random numbers each time it runs, in eval mode too, by the op {node.target} "
         f"(a dropout that is always on?); {advice}{located(node)}"
     )
+
+
+def _mapped_or_why_not(program: Program, elementwise: Elementwise, node: torch.fx.Node) -> Any:
+    """What an fx node stands for, or the error: of the first op that can't be mapped. Some idioms need none of their parts."""
+    whole = recognised(program, node)
+    failed = [error for read in node.all_input_nodes if isinstance(error := program.env.get(read), CaptureError)]
+    if failed and whole is None:
+        return failed[0]
+    try:
+        if whole is not None:
+            program.begin(node)
+            return whole()
+        if any(isinstance(program.env.get(read), Displaced) for read in node.all_input_nodes):
+            return within(program, node, lambda p, fx: _mapped(p, elementwise, fx))
+        return _mapped(program, elementwise, node)
+    except CaptureError as error:
+        return error
+    except (Unmapped, GraphError, TypeError, ValueError, KeyError, IndexError) as error:
+        found = CaptureError(f"cannot map the op {node.target}: {error}{located(node)}")
+        found.__cause__ = error
+        return found
 
 
 def _mapped(program: Program, elementwise: Elementwise, node: torch.fx.Node) -> Any:

@@ -28,15 +28,18 @@ class Displaced:
 
 
 class Program:
-    """`env` holds for every fx node that was mapped the name of a value, a `Constant`, `Displaced`, or a tuple of these.
+    """`env` holds for every fx node that was mapped the name of a value, a `Constant`, `Displaced`, or a tuple of these; or why
+    it can't be mapped, which is an error where something reads it.
 
-    `foreign` has the mappings that are not ours, `batch` is the size of a batch, a symbol.
+    `displaced` is how the batch lies in what is mapped just now, where it is not the first axis; `foreign` has the mappings
+    that are not ours, `batch` is the size of a batch, a symbol.
     """
 
     def __init__(self, exported: torch.export.ExportedProgram, shape: Shape, output: Output = None) -> None:
         self.builder = Builder(shape)
         self.env: dict[Fx, Any] = {}
         self.foreign: list[Foreign] = []
+        self.displaced: Displaced | None = None
         signature = exported.graph_signature
         state = {**dict(exported.named_parameters()), **dict(exported.named_buffers()), **exported.constants}
         names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
@@ -70,6 +73,9 @@ class Program:
     def shape(self, node: Fx) -> Shape:
         """The shape per image of what an fx node computes; Unmapped where its first axis is not the batch."""
         shape = node.meta["val"].shape
+        if self.displaced is not None:
+            share = self.displaced.outer * self.displaced.inner
+            return tuple(int(size) if isinstance(size, int) else share for size in shape)
         if not shape or isinstance(shape[0], int):
             raise Unmapped(f"a tensor of {tuple(shape)}, whose first axis is not the free batch axis")
         return tuple(int(size) for size in shape[1:])
@@ -79,6 +85,8 @@ class Program:
         if isinstance(arg, int | float):
             return arg
         found = self.env.get(arg) if isinstance(arg, Fx) else None
+        if isinstance(found, CaptureError):
+            raise found
         if isinstance(found, Displaced):
             raise Unmapped("a tensor whose batch axis is not the first one, or only a part of it")
         if not isinstance(found, str | Constant):
@@ -100,9 +108,11 @@ class Program:
     def axis(self, node: Fx, dim: int) -> int:
         """The axis per image that `dim` of what an fx node computes stands for; Unmapped where it is the batch."""
         found = node.meta["val"]
-        rank = (found[0] if isinstance(found, list | tuple) else found).dim()
-        axis = int(dim % rank)
-        if axis == 0:
+        shape = (found[0] if isinstance(found, list | tuple) else found).shape
+        axis = int(dim % len(shape))
+        if self.displaced is not None and isinstance(shape[axis], int):
+            return axis
+        if axis == 0 or self.displaced is not None:
             raise Unmapped("an operation along the batch axis")
         return axis - 1
 
@@ -117,7 +127,11 @@ class Program:
 
     def finish(self) -> Graph:
         """The graph of the outputs; CaptureError where one is not computed from the image."""
-        return self.builder.finish({name: self.env.get(node) for name, node in self.outputs.items()})
+        found = {name: self.env.get(node) for name, node in self.outputs.items()}
+        for output in found.values():
+            if isinstance(output, CaptureError):
+                raise output
+        return self.builder.finish(found)
 
 
 def in_full(constant: Constant, shape: Shape) -> Constant:

@@ -13,9 +13,9 @@ makes exp[i] = rint(255 * exp(-i / 32)), whose last entry is 0, and m_s = 32 * s
 
 Queries are tokens [T, D], keys [S, D], values [S, E]; head h has the channels h * D / heads up to (h + 1) * D / heads, and of
 the values and the result those of E. A bias of the float op, score_bias [B, T, S] for heads in turn, becomes whole numbers of 0
-or less: what all keys of a query share changes no weight. Vaswani et al. 2017, "Attention Is All You Need"; a table for exp as in Lin et al. 2022,
-"FQ-ViT", and Li & Gu 2023, "I-ViT: Integer-only Quantization for Efficient Vision Transformer Inference", both of which
-round the quotient instead.
+or less: what all keys of a query share changes no weight. Vaswani et al. 2017, "Attention Is All You Need"; a table for exp as
+in Lin et al. 2022, "FQ-ViT", and Li & Gu 2023, "I-ViT: Integer-only Quantization for Efficient Vision Transformer Inference",
+both of which round the quotient instead.
 """
 
 from collections.abc import Sequence
@@ -97,7 +97,11 @@ class Attention(FloatOp, IntegerOp):
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
         bias = node.tensors.get("score_bias")
-        expected: dict[str, tuple[str, Shape]] = {"exp": ("uint8", (256,)), "m_s": ("float32", (1,)), "m": ("float32", (1,))}
+        expected: dict[str, tuple[str, Shape]] = {
+            "exp": ("uint8", (256,)),
+            "m_s": ("float32", (1,)),
+            "m": ("float32", (1,)),
+        }
         expect_tensors(node, where, expected if bias is None else {**expected, "score_bias": ("float32", bias.shape)})
         if output.type is None:
             raise GraphError(f"{where}: the result must be codes")

@@ -23,7 +23,21 @@ WEIGHTS: dict[tuple[int, int, int, int], tuple[Case, list[int]]] = {}
 
 
 def attention_cases(rng) -> Iterator[tuple[str, Case]]:
-    def make(queries, keys, depth, width, heads=1, *, types=(U8, U8, U8), y=U8, bounds=FULL, m_s=0.003, m=1.3, exp=EXP, bias=None):
+    def make(
+        queries,
+        keys,
+        depth,
+        width,
+        heads=1,
+        *,
+        types=(U8, U8, U8),
+        y=U8,
+        bounds=FULL,
+        m_s=0.003,
+        m=1.3,
+        exp=EXP,
+        bias=None,
+    ):
         shapes = (queries, heads * depth), (keys, heads * depth), (keys, heads * width)
         inputs = [Value(shape, type_, 1) for shape, type_ in zip(shapes, types, strict=True)]
         attrs, tensors = {"heads": heads, **bounds}, {"exp": exp, "m_s": f32(m_s), "m": f32(m)}

@@ -7,39 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from bitwright.capture.aten import displaced
+from bitwright.capture.aten import displaced, layers, moves
 from bitwright.capture.aten.arguments import Mapping, args
 from bitwright.capture.aten.displaced import anywhere
-from bitwright.capture.aten.layers import (
-    adaptive_avg_pool2d,
-    avg_pool2d,
-    batch_norm,
-    conv2d,
-    linear,
-    max_pool2d,
-    mean,
-    native_batch_norm,
-    uneven_avg_pool2d,
-    uneven_max_pool2d,
-)
-from bitwright.capture.aten.moves import (
-    chunk,
-    concat,
-    expand,
-    flip,
-    index,
-    index_select,
-    pad,
-    permute,
-    reshape,
-    select,
-    slice_,
-    split,
-    transpose,
-    unbind,
-)
+from bitwright.capture.aten.idioms import tokens
+from bitwright.capture.aten.moves import expand, permute, reshape, transpose
 from bitwright.capture.aten.pointwise import (
     add,
+    addcmul,
     clamp,
     clamp_max,
     clamp_min,
@@ -51,7 +26,9 @@ from bitwright.capture.aten.pointwise import (
     rsub,
     sub,
 )
-from bitwright.capture.draft import Constant, Unmapped
+from bitwright.capture.aten.scores import as_bias
+from bitwright.capture.builder import HIDDEN
+from bitwright.capture.draft import Unmapped
 from bitwright.capture.program import Fx, Program
 from bitwright.errors import PluginError
 from bitwright.ops.functions import FUNCTIONS
@@ -69,7 +46,7 @@ def instance_norm(p: Program, fx: Fx) -> str:
     learned = p.optional(weight), p.optional(bias)
     if of_the_input:
         return p.builder.group_norm(p.operand(x), None, *learned, float(eps))
-    return p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps))
+    return p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps), p.axis(x, 1))
 
 
 def layer_norm(p: Program, fx: Fx) -> str:
@@ -79,29 +56,14 @@ def layer_norm(p: Program, fx: Fx) -> str:
 
 def attention(p: Program, fx: Fx) -> str:
     query, key, value, mask, dropout, causal, scale, shares_heads = args(fx, None, 0.0, False, None, False)
-    wrong = {
-        "a mask": mask is not None and not _hides_nothing(p, mask),
-        "dropout": dropout > 0,
-        "is_causal": causal,
-        "enable_gqa": shares_heads,
-    }
+    wrong = {"dropout": dropout > 0, "enable_gqa": shares_heads}
     if any(wrong.values()):
         raise Unmapped(f"an attention with {' and '.join(name for name, is_so in wrong.items() if is_so)}")
-    return p.builder.attention(_tokens(p, query), _tokens(p, key), _tokens(p, value), scale)
-
-
-def _hides_nothing(p: Program, mask: Any) -> bool:
-    """Whether a mask is there that lets every query see every key: all true, or zeros that are added to scores."""
-    found = p.operand(mask)
-    if not isinstance(found, Constant):
-        return False
-    return bool(found.array.all() if found.array.dtype == np.bool_ else not found.array.any())
-
-
-def _tokens(p: Program, fx: Any) -> str:
-    """A value, or a constant that is repeated for each image."""
-    found = p.operand(fx)
-    return found if isinstance(found, str) else p.builder.constant_value(found, p.shape(fx), len(p.shape(fx)) - 1)
+    bias = None if mask is None else as_bias(p, fx, mask)
+    if causal:
+        count = [x.meta["val"].shape[-2] for x in (query, key)]
+        bias = np.where(np.tri(*count) > 0, 0.0, HIDDEN)[None]
+    return p.builder.attention(tokens(p, query), tokens(p, key), tokens(p, value), scale, bias)
 
 
 def same(p: Program, fx: Fx) -> Any:
@@ -131,6 +93,7 @@ RESHAPES = (
     "_unsafe_view.default",
     "reshape.default",
     "flatten.using_ints",
+    "unflatten.int",
     "squeeze.dim",
     "squeeze.dims",
     "unsqueeze.default",
@@ -139,11 +102,11 @@ FREE = (expand, same, getitem, batch_size)
 
 OURS: dict[str, Mapping] = {
     **{f"aten.{name}": anywhere(reshape, displaced.reshape) for name in RESHAPES},
-    "aten.conv2d.default": conv2d,
-    "aten.conv2d.padding": conv2d,
-    "aten.linear.default": anywhere(linear, displaced.linear),
-    "aten.batch_norm.default": batch_norm,
-    "aten._native_batch_norm_legit_no_training.default": native_batch_norm,
+    "aten.conv2d.default": layers.conv2d,
+    "aten.conv2d.padding": layers.conv2d,
+    "aten.linear.default": layers.linear,
+    "aten.batch_norm.default": layers.batch_norm,
+    "aten._native_batch_norm_legit_no_training.default": layers.native_batch_norm,
     "aten.group_norm.default": group_norm,
     "aten.instance_norm.default": instance_norm,
     "aten.layer_norm.default": layer_norm,
@@ -169,25 +132,61 @@ OURS: dict[str, Mapping] = {
     "aten.div.Scalar": of_two("div"),
     "aten.maximum.default": of_two("maximum"),
     "aten.minimum.default": of_two("minimum"),
-    "aten.cat.default": concat,
-    "aten.max_pool2d.default": max_pool2d,
-    "aten.avg_pool2d.default": avg_pool2d,
-    "aten.adaptive_avg_pool2d.default": adaptive_avg_pool2d,
-    "bitwright.max_pool2d.default": uneven_max_pool2d,
-    "bitwright.avg_pool2d.default": uneven_avg_pool2d,
-    "aten.mean.dim": mean,
+    "aten.cat.default": moves.concat,
+    "aten.max_pool2d.default": layers.max_pool2d,
+    "aten.avg_pool2d.default": layers.avg_pool2d,
+    "aten.adaptive_avg_pool2d.default": layers.adaptive_avg_pool2d,
+    "bitwright.max_pool2d.default": layers.uneven_max_pool2d,
+    "bitwright.avg_pool2d.default": layers.uneven_avg_pool2d,
+    "aten.adaptive_max_pool2d.default": layers.adaptive_max_pool2d,
+    "aten.mean.dim": layers.reduced("mean"),
+    "aten.sum.dim_IntList": layers.reduced("sum"),
+    "aten.amax.default": layers.reduced("max"),
+    "aten.conv1d.default": layers.conv1d,
+    "aten.conv1d.padding": layers.conv1d,
+    "aten.conv_transpose2d.input": layers.conv_transpose2d,
+    "aten.softmax.int": layers.softmax,
+    "aten._softmax.default": layers.softmax,
+    "aten.rms_norm.default": layers.rms_norm,
+    "aten.linalg_vector_norm.default": layers.vector_norm,
+    "aten.norm.ScalarOpt_dim": layers.vector_norm,
+    "aten.matmul.default": layers.matmul,
+    "aten.bmm.default": layers.matmul,
+    **{
+        f"aten.upsample_{name}.vec": layers.resampled
+        for name in ("bilinear2d", "bicubic2d", "_bilinear2d_aa", "_bicubic2d_aa")
+    },
+    "aten.upsample_nearest2d.vec": moves.upsample_nearest,
+    "aten.upsample_nearest2d.default": moves.upsample_nearest,
+    "aten.roll.default": moves.roll,
+    "aten.stack.default": moves.stack,
+    "aten.repeat.default": moves.repeat,
+    "aten.repeat_interleave.self_int": moves.repeat_interleave,
+    "aten.movedim.int": moves.movedim,
+    "aten.movedim.intlist": moves.movedim,
+    "aten.pixel_shuffle.default": moves.pixel_shuffle,
+    "aten.pixel_unshuffle.default": moves.pixel_unshuffle,
+    "aten.channel_shuffle.default": moves.channel_shuffle,
+    "aten.unfold.default": moves.unfold,
+    "aten.im2col.default": moves.im2col,
+    "aten.col2im.default": moves.col2im,
+    "aten.zeros.default": moves.filled(0),
+    "aten.ones.default": moves.filled(1),
+    "aten.full.default": moves.filled(None),
+    "aten.constant_pad_nd.default": moves.constant_pad,
+    "aten.addcmul.default": addcmul,
     "aten.permute.default": anywhere(permute, displaced.permute),
     "aten.transpose.int": anywhere(transpose, displaced.transpose),
-    "aten.slice.Tensor": slice_,
-    "aten.select.int": anywhere(select, displaced.select),
-    "aten.unbind.int": anywhere(unbind, displaced.unbind),
-    "aten.split.Tensor": split,
-    "aten.split_with_sizes.default": split,
-    "aten.chunk.default": chunk,
-    "aten.pad.default": pad,
-    "aten.flip.default": flip,
-    "aten.index.Tensor": index,
-    "aten.index_select.default": index_select,
+    "aten.slice.Tensor": moves.slice_,
+    "aten.select.int": moves.select,
+    "aten.unbind.int": moves.unbind,
+    "aten.split.Tensor": moves.split,
+    "aten.split_with_sizes.default": moves.split,
+    "aten.chunk.default": moves.chunk,
+    "aten.pad.default": moves.pad,
+    "aten.flip.default": moves.flip,
+    "aten.index.Tensor": moves.index,
+    "aten.index_select.default": moves.index_select,
     "aten.clone.default": same,
     "aten.contiguous.default": same,
     "aten.alias.default": same,
@@ -195,6 +194,7 @@ OURS: dict[str, Mapping] = {
     "aten.dropout.default": same,
     "aten.dropout_.default": same,
     "aten._to_copy.default": to_copy,
+    "aten.type_as.default": to_copy,
     "getitem": getitem,
     "aten.sym_size.int": batch_size,
     "aten._assert_tensor_metadata.default": batch_size,

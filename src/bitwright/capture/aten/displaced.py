@@ -18,6 +18,60 @@ from bitwright.capture.program import Displaced, Fx, Program
 Anywhere = str | Displaced
 
 
+def within(p: Program, fx: Fx, mapping: Mapping, reads: Sequence[Fx] | None = None) -> Any:
+    """What a mapping makes of displaced values that it reads: they stay displaced, in the same way.
+
+    An op that does nothing along the batch axis does the same to one image's numbers; `reads` is what it reads, if not all.
+    """
+    before = {read: p.env[read] for read in (fx.all_input_nodes if reads is None else reads)}
+    lying = [found for found in before.values() if isinstance(found, Displaced)]
+    if not lying or str(fx.target) in MOVES_BATCH:
+        return mapping(p, fx)
+    first = replace(lying[0], value="")
+    try:
+        for read, found in before.items():
+            p.env[read] = _value_within(p, read, found, first)
+        p.displaced = first
+        made = mapping(p, fx)
+    finally:
+        p.env.update(before)
+        p.displaced = None
+    return _displaced_again(p, made, fx.meta["val"], first)
+
+
+MOVES_BATCH = frozenset(
+    f"aten.{name}"
+    for name in (
+        *("view.default", "_unsafe_view.default", "reshape.default", "flatten.using_ints", "unflatten.int"),
+        *("squeeze.dim", "squeeze.dims", "unsqueeze.default", "permute.default", "transpose.int"),
+    )
+)
+"""Ops that may put the batch elsewhere; their mappings know of displaced values."""
+
+
+def _value_within(p: Program, read: Fx, found: Any, first: Displaced) -> Any:
+    if isinstance(found, tuple):
+        return tuple(_value_within(p, read, part, first) for part in found)
+    if isinstance(found, str):
+        found = displace(p, read)
+    if not isinstance(found, Displaced):
+        return found
+    if (found.outer, found.inner) != (first.outer, first.inner):
+        raise Unmapped("tensors of which one has the batch elsewhere than another")
+    return found.value
+
+
+def _displaced_again(p: Program, made: Any, value: Any, first: Displaced) -> Any:
+    if isinstance(made, tuple):
+        return tuple(_displaced_again(p, part, v, first) for part, v in zip(made, value, strict=False))
+    if not isinstance(made, str):
+        return made
+    axis, share = _holding(p, value.shape)
+    if share != first.outer * first.inner:
+        raise Unmapped("an op that changes how often an axis holds the batch")
+    return settle(p, Displaced(made, axis, first.outer, first.inner))
+
+
 def anywhere(mapping: Mapping, displaced: Mapping) -> Mapping:
     """A mapping of tensors whose batch axis is first, and the one of those that are displaced."""
     return lambda p, fx: (displaced if isinstance(p.env.get(fx.args[0]), Displaced) else mapping)(p, fx)  # type: ignore[arg-type]
@@ -96,31 +150,3 @@ def permuted(p: Program, x: Displaced, dims: Sequence[int]) -> Anywhere:
     places = [dim % len(dims) for dim in dims]
     found = p.builder.permute(x.value, places)
     return settle(p, Displaced(found, places.index(x.batch), x.outer, x.inner))
-
-
-def linear(p: Program, fx: Fx) -> Displaced:
-    given, weight, bias = args(fx, None)
-    x = displace(p, given)
-    if x.batch == len(p.builder.values[x.value].shape) - 1:
-        raise Unmapped("a linear layer over the batch axis")
-    return Displaced(p.builder.linear(x.value, p.operand(weight), p.optional(bias)), x.batch, x.outer, x.inner)
-
-
-def select(p: Program, fx: Fx) -> Anywhere:
-    given, dim, index = args(fx)
-    return selected(p, displace(p, given), dim, index)
-
-
-def unbind(p: Program, fx: Fx) -> tuple[Anywhere, ...]:
-    given, dim = args(fx, 0)
-    x = displace(p, given)
-    count = p.builder.values[x.value].shape[dim]
-    return tuple(selected(p, x, dim, index) for index in range(count))
-
-
-def selected(p: Program, x: Displaced, dim: int, index: int) -> Anywhere:
-    axis = dim % len(p.builder.values[x.value].shape)
-    if axis == x.batch:
-        raise Unmapped("one image picked out of the batch")
-    found = p.builder.select(x.value, axis, index)
-    return settle(p, Displaced(found, x.batch - (axis < x.batch), x.outer, x.inner))

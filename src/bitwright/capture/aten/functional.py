@@ -17,6 +17,51 @@ FRESH = frozenset(
         *(aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.clamp.default),
         *(aten.cat.default, aten.mean.dim, aten.softmax.int),
         *(aten.max_pool2d.default, aten.avg_pool2d.default, aten.adaptive_avg_pool2d.default),
+        *(
+            aten.layer_norm.default,
+            aten.group_norm.default,
+            aten.rms_norm.default,
+            aten.scaled_dot_product_attention.default,
+        ),
+        *(
+            aten.matmul.default,
+            aten.bmm.default,
+            aten.einsum.default,
+            aten.roll.default,
+            aten.stack.default,
+            aten.flip.default,
+        ),
+        *(aten.sum.dim_IntList, aten.amax.default, aten.linalg_vector_norm.default, aten.conv1d.default),
+        *(
+            aten.pow.Tensor_Scalar,
+            aten.sqrt.default,
+            aten.rsqrt.default,
+            aten.exp.default,
+            aten.tanh.default,
+            aten.neg.default,
+        ),
+        *(aten.add.Scalar, aten.sub.Scalar, aten.mul.Scalar, aten.div.Scalar, aten.rsub.Scalar, aten.addcmul.default),
+        *(aten.clamp_min.default, aten.clamp_max.default, aten.elu.default, aten.mish.default, aten.softplus.default),
+        *(
+            aten.upsample_nearest2d.vec,
+            aten.upsample_bilinear2d.vec,
+            aten.upsample_bicubic2d.vec,
+            aten.pixel_shuffle.default,
+        ),
+        *(
+            aten.masked_fill.Scalar,
+            aten.index.Tensor,
+            aten.index_select.default,
+            aten.repeat.default,
+            aten.clone.default,
+        ),
+        *(
+            aten.conv_transpose2d.input,
+            aten.im2col.default,
+            aten.adaptive_max_pool2d.default,
+            aten.channel_shuffle.default,
+        ),
+        *(aten.arange.default, aten.arange.start, aten.zeros.default, aten.ones.default, aten.full.default),
     }
 )
 """Ops that write into memory of their own, and that `run_decompositions` leaves as they are, or as good as that."""
@@ -25,6 +70,15 @@ SHARING = frozenset(
         *(aten.flatten.using_ints, aten.view.default, aten.reshape.default, aten.transpose.int, aten.permute.default),
         *(aten.expand.default, aten.contiguous.default, aten.chunk.default, aten.pad.default, aten.slice.Tensor),
         *(aten.dropout.default, aten.dropout_.default, aten.sym_size.int),
+        *(aten.select.int, aten.unbind.int, aten.split.Tensor, aten.split_with_sizes.default, aten.unflatten.int),
+        *(
+            aten.unsqueeze.default,
+            aten.squeeze.dim,
+            aten.squeeze.dims,
+            aten.movedim.int,
+            aten.alias.default,
+            aten.detach.default,
+        ),
     }
 )
 """Ops whose result may be the memory that they read, or no tensor."""

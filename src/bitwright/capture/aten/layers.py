@@ -2,9 +2,14 @@
 
 from typing import Any
 
-from bitwright.capture.aten.arguments import args, pair
-from bitwright.capture.draft import as_constant
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from bitwright.capture.aten.arguments import Mapping, args, pair
+from bitwright.capture.draft import Constant, Unmapped, as_constant
 from bitwright.capture.program import Fx, Program
+from bitwright.capture.tail import op_name
 from bitwright.capture.windows import NO_PADDING, Pair, Sides, same_padding
 
 
@@ -37,13 +42,13 @@ def batch_norm(p: Program, fx: Fx) -> str:
     """Outside training: `made_functional` leaves no other one."""
     x, weight, bias, mean, var, _, _, eps, _ = args(fx)
     learned = p.optional(weight), p.optional(bias)
-    return p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps))
+    return p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps), p.axis(x, 1))
 
 
 def native_batch_norm(p: Program, fx: Fx) -> tuple[str]:
     x, weight, bias, mean, var, _, eps = args(fx)
     learned = p.optional(weight), p.optional(bias)
-    return (p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps)),)
+    return (p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps), p.axis(x, 1)),)
 
 
 def max_pool2d(p: Program, fx: Fx) -> str:
@@ -75,7 +80,93 @@ def adaptive_avg_pool2d(p: Program, fx: Fx) -> str:
     return p.builder.adaptive_avg_pool2d(p.operand(fx.args[0]), pair(p.shape(fx)[1:]))
 
 
-def mean(p: Program, fx: Fx) -> str:
-    x, dims, keep, _ = args(fx, False, None)
-    rank = len(p.value_shape(x)) + 1
-    return p.builder.mean(p.operand(x), [dim % rank - 1 for dim in dims], keep=keep)
+def reduced(name: str) -> Mapping:
+    """The builder's method of this name, which takes axes."""
+
+    def mapping(p: Program, fx: Fx) -> str:
+        x, dims, keep, *_ = args(fx, [], False, None) if len(fx.target._schema.arguments) > 3 else args(fx, [], False)  # type: ignore[union-attr]
+        over = [dims] if isinstance(dims, int) else dims
+        if not over:
+            raise Unmapped(f"a {name} over all axes, the batch among them")
+        return getattr(p.builder, name)(p.operand(x), [p.axis(x, dim) for dim in over], keep=keep)  # type: ignore[no-any-return]
+
+    return mapping
+
+
+def adaptive_max_pool2d(p: Program, fx: Fx) -> tuple[str]:
+    """Of one window, or of windows of one size."""
+    x, out = fx.args[0], pair(fx.args[1])
+    _, *size = p.value_shape(x)
+    if any(s % o for s, o in zip(size, out, strict=True)):
+        raise Unmapped(f"an adaptive maximum of {size} to {list(out)}, whose windows differ in size")
+    kernel = size[0] // out[0], size[1] // out[1]
+    return (p.builder.max_pool2d(p.operand(x), kernel, kernel),)
+
+
+def conv1d(p: Program, fx: Fx) -> str:
+    x, weight, bias, stride, padding, dilation, groups = args(fx, None, 1, 0, 1, 1)
+    kernel, spread = p.operand(weight), pair(dilation)[0]
+    total = spread * (as_constant(kernel).array.shape[2] - 1) if padding == "same" else 0
+    sides = (total // 2, total - total // 2) if isinstance(padding, str) else (pair(padding)[0],) * 2
+    return p.builder.conv1d(p.operand(x), kernel, p.optional(bias), pair(stride)[0], sides, spread, groups)
+
+
+def conv_transpose2d(p: Program, fx: Fx) -> str:
+    x, weight, bias, stride, padding, more, groups, dilation = args(fx, None, 1, 0, 0, 1, 1)
+    return p.builder.conv_transpose2d(
+        p.operand(x),
+        p.operand(weight),
+        p.optional(bias),
+        stride=pair(stride),
+        padding=pair(padding),
+        more=pair(more),
+        groups=groups,
+        dilation=pair(dilation),
+    )
+
+
+def resampled(p: Program, fx: Fx) -> str:
+    """Bilinear and bicubic resizing mix rows, and columns, by matrices: they are what becomes of one pixel after another."""
+    _, height, width = p.shape(fx)
+    name = op_name(fx)
+    mode = "bicubic" if "bicubic" in name else "bilinear"
+    corners = bool(args(fx, *(None,) * 3)[2])
+    _, rows, columns = p.value_shape(fx.args[0])
+    how: Any = {"mode": mode, "align_corners": corners, "antialias": name.endswith("_aa")}
+    by_rows = F.interpolate(torch.eye(rows)[None, :, :, None], (height, 1), **how)[0, :, :, 0].T
+    by_columns = F.interpolate(torch.eye(columns)[None, :, None, :], (1, width), **how)[0, :, 0, :].T
+    return p.builder.resampled(p.operand(fx.args[0]), (by_rows.double().numpy(), by_columns.double().numpy()))
+
+
+def softmax(p: Program, fx: Fx) -> str:
+    x, dim, *_ = args(fx)
+    return p.builder.softmax(p.operand(x), p.axis(x, dim))
+
+
+def rms_norm(p: Program, fx: Fx) -> str:
+    x, sizes, weight, eps = args(fx, None, None)
+    rank = len(p.value_shape(x))
+    if len(sizes) != 1:
+        raise Unmapped(f"a norm over the last {len(sizes)} axes; only one over the last axis is mapped")
+    return p.builder.rms_norm(p.operand(x), rank - 1, p.optional(weight), 1.2e-7 if eps is None else eps)
+
+
+def vector_norm(p: Program, fx: Fx) -> str:
+    x, order, dims, keep, *_ = args(fx, 2, None, False, None)
+    if order != 2 or not dims:
+        raise Unmapped(f"a norm of order {order} over {dims}")
+    return p.builder.length(p.operand(x), [p.axis(x, dim) for dim in dims], keep=keep)
+
+
+def matmul(p: Program, fx: Fx) -> str:
+    """By a matrix that belongs to the model: a linear layer. A product of two values is part of an attention, or not mapped."""
+    first, second = (p.operand(arg) for arg in fx.args[:2])
+    if (
+        isinstance(first, str)
+        and isinstance(second, Constant)
+        and second.array.squeeze().ndim <= 2
+        and second.array.ndim <= 3
+    ):
+        matrix = second.array.reshape(second.array.shape[-2:])
+        return p.builder.linear(first, Constant(np.ascontiguousarray(matrix.T), second.name, second.learned))
+    raise Unmapped("a product of two values that is no part of an attention, softmax(query key^T) value")

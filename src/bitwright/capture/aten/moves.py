@@ -1,14 +1,14 @@
 """Numbers that change their places, as ATen spells them: with axes that count the batch, and from behind."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from bitwright.capture.aten import displaced
-from bitwright.capture.aten.arguments import args
-from bitwright.capture.draft import Constant, Unmapped, as_constant
+from bitwright.capture.aten.arguments import Mapping, args, pair
+from bitwright.capture.draft import Array, Constant, Unmapped, as_constant
 from bitwright.capture.program import Fx, Program, in_full
 
 
@@ -27,9 +27,7 @@ def reshape(p: Program, fx: Fx) -> Any:
 def expand(p: Program, fx: Fx) -> Any:
     """A repeated constant is left as it is, because its readers broadcast it."""
     x = p.operand(fx.args[0])
-    if isinstance(x, str):
-        raise Unmapped("repeating a value that is computed from the image")
-    return x
+    return p.builder.broadcast(x, p.shape(fx)) if isinstance(x, str) else x
 
 
 def permute(p: Program, fx: Fx) -> displaced.Anywhere:
@@ -49,38 +47,39 @@ def transpose(p: Program, fx: Fx) -> displaced.Anywhere:
 
 def concat(p: Program, fx: Fx) -> str:
     tensors, dim = args(fx, 0)
+    tensors = [t for t in tensors if t.meta["val"].shape[dim] != 0]
     parts = [p.operand(t) for t in tensors]
-    shapes = [t.meta["val"].shape[1:] for t in tensors]
     whole = [
-        in_full(part, tuple(map(int, shape))) if isinstance(part, Constant) else part
-        for part, shape in zip(parts, shapes, strict=True)
+        in_full(part, p.shape(t)) if isinstance(part, Constant) else part
+        for part, t in zip(parts, tensors, strict=True)
     ]
+    if len(whole) == 1 and isinstance(whole[0], str):
+        return whole[0]
     return p.builder.concat(whole, p.axis(fx, dim))
 
 
-def slice_(p: Program, fx: Fx) -> str:
+def slice_(p: Program, fx: Fx) -> Any:
     x, dim, start, stop, step = args(fx, 0, None, None, 1)
-    if dim == 0:
+    if dim == 0 and p.displaced is None:
         whole = stop is None or (isinstance(stop, Fx) and p.env[stop] is None) or stop >= 2**62
         if (start or 0) == 0 and whole and step == 1:
             return p.value(x)
         raise Unmapped("a slice of the batch")
-    return p.builder.slice(p.operand(x), p.axis(fx, dim), start, stop, step)
+    axis = p.axis(fx, dim)
+    shape = p.shape(fx)
+    if shape[axis] == 0:
+        return Constant(np.zeros((1, *shape), np.float32))  # `concat` leaves it out
+    return p.builder.slice(p.operand(x), axis, start, stop, step)
 
 
 def select(p: Program, fx: Fx) -> str:
     x, dim, index = args(fx)
-    axis = dim - 1 if dim >= 0 else len(p.value_shape(x)) + dim
-    if axis < 0:
-        raise Unmapped("one image picked out of the batch")
-    return p.builder.select(p.operand(x), axis, index)
+    return p.builder.select(p.operand(x), p.axis(x, dim), index)
 
 
 def unbind(p: Program, fx: Fx) -> tuple[str, ...]:
     x, dim = args(fx, 0)
-    axis = dim - 1 if dim >= 0 else len(p.value_shape(x)) + dim
-    if axis < 0:
-        raise Unmapped("the batch taken apart into images")
+    axis = p.axis(x, dim)
     return tuple(p.builder.select(p.operand(x), axis, index) for index in range(p.value_shape(x)[axis]))
 
 
@@ -103,39 +102,146 @@ def chunk(p: Program, fx: Fx) -> tuple[str, ...]:
 
 def pad(p: Program, fx: Fx) -> str:
     x, padding, mode, filling = args(fx, "constant", None)
-    if mode != "constant" or filling:
-        raise Unmapped(f"padding of mode {mode!r} with {filling}; only padding with zero is mapped")
-    sides = [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)]
-    return p.builder.pad(p.operand(x), sides[::-1])
+    return p.builder.padded(p.operand(x), _sides(padding), mode, float(filling or 0))
+
+
+def constant_pad(p: Program, fx: Fx) -> str:
+    x, padding, filling = args(fx, 0)
+    return p.builder.padded(p.operand(x), _sides(padding), "constant", float(filling))
+
+
+def _sides(padding: Any) -> list[tuple[int, int]]:
+    return [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)][::-1]
 
 
 def flip(p: Program, fx: Fx) -> str:
-    """`x.flip(dims)`, of channels alone."""
-    return _in_order(p, fx, fx.args[1], lambda size: range(size - 1, -1, -1))
+    name = p.value(fx.args[0])
+    for dim in fx.args[1]:  # type: ignore[union-attr]
+        axis = p.axis(fx, dim)  # type: ignore[arg-type]
+        name = p.builder.index_select(name, axis, range(p.builder.size_of(name, axis) - 1, -1, -1))
+    return name
 
 
 def index(p: Program, fx: Fx) -> str:
-    """`x[:, [2, 1, 0]]`: all of the other axes, and constant positions of channels."""
-    indices: Any = fx.args[1]
-    if len(indices) < 2 or indices[0] is not None or any(i is not None for i in indices[2:]):
-        raise Unmapped("an index that is not x[:, channels]; only channels may be chosen by a list")
-    return _in_order(p, fx, [1], lambda size: _positions(p, indices[1], size))
+    """`x[:, [2, 1, 0]]` or `x[..., places]`: constant positions along one axis, which may be a table of several axes."""
+    given, indices = args(fx)
+    chosen = [dim for dim, found in enumerate(indices) if found is not None]
+    if len(chosen) != 1:
+        raise Unmapped(f"an index of {len(chosen)} axes at once")
+    axis = p.axis(given, chosen[0])
+    array = _whole_numbers(p, indices[chosen[0]])
+    found = p.builder.index_select(p.operand(given), axis, _positions(array, p.value_shape(given)[axis]))
+    shape = p.builder.values[found].shape
+    return p.builder.reshape(found, (*shape[:axis], *array.shape, *shape[axis + 1 :]))
 
 
 def index_select(p: Program, fx: Fx) -> str:
     """`x.index_select(1, channels)`."""
-    return _in_order(p, fx, [fx.args[1]], lambda size: _positions(p, fx.args[2], size))
+    given, dim, indices = fx.args[:3]
+    axis = p.axis(given, dim)  # type: ignore[arg-type]
+    array = _whole_numbers(p, indices)
+    return p.builder.index_select(p.operand(given), axis, _positions(array, p.value_shape(given)[axis]))
 
 
-def _positions(p: Program, arg: Any, size: int) -> list[int]:
+def _whole_numbers(p: Program, arg: Any) -> Array:
     found = as_constant(p.operand(arg)).array
-    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
-        raise Unmapped(f"an index of {found.dtype} {list(found.shape)}; expected a list of whole numbers")
-    return [int(i) % size for i in found]
+    if not np.issubdtype(found.dtype, np.integer):
+        raise Unmapped(f"an index of {found.dtype} {list(found.shape)}; expected whole numbers")
+    return found
 
 
-def _in_order(p: Program, fx: Fx, dims: Any, order_of: Callable[[int], Any]) -> str:
-    shape = p.value_shape(fx.args[0])
-    if [dim % (len(shape) + 1) for dim in dims] != [1]:
-        raise Unmapped(f"another order along the axes {list(dims)}; only along the channels, axis 1")
-    return p.builder.index_select(p.operand(fx.args[0]), 0, order_of(shape[0]))
+def _positions(array: Array, size: int) -> list[int]:
+    return [int(i) % size for i in array.reshape(-1)]
+
+
+def roll(p: Program, fx: Fx) -> str:
+    x, shifts, dims = args(fx, [])
+    if not dims:
+        raise Unmapped("a roll of all axes as one")
+    name = p.value(x)
+    for shift, dim in zip(shifts, dims, strict=True):
+        name = p.builder.roll(name, p.axis(x, dim), shift)
+    return name
+
+
+def stack(p: Program, fx: Fx) -> Any:
+    tensors, dim = args(fx, 0)
+    axis = p.axis(fx, dim)
+    return p.builder.stack([p.operand(tensor) for tensor in tensors], axis)
+
+
+def repeat(p: Program, fx: Fx) -> str:
+    """`x.repeat(1, 2, 1)`: each axis so many times, whole after whole, that of the batch once."""
+    x, counts = args(fx)
+    name = p.value(x)
+    if p.displaced is not None or len(counts) > x.meta["val"].dim() or counts[0] != 1:
+        raise Unmapped(f"a repeat {list(counts)} times, which repeats the batch or adds axes")
+    for axis, count in enumerate(counts[1:]):
+        name = p.builder.repeat(name, axis, count)
+    return name
+
+
+def repeat_interleave(p: Program, fx: Fx) -> str:
+    """Each entry along an axis so many times in a row."""
+    x, count, dim = args(fx, None, None)[:3]
+    if dim is None or not isinstance(count, int):
+        raise Unmapped("a repeat_interleave of all axes as one, or of numbers of times")
+    axis = p.axis(x, dim)
+    return p.builder.index_select(p.operand(x), axis, [i for i in range(p.value_shape(x)[axis]) for _ in range(count)])
+
+
+def movedim(p: Program, fx: Fx) -> Any:
+    x, sources, targets = args(fx)
+    rank = x.meta["val"].dim()
+    pairs = [(sources, targets)] if isinstance(sources, int) else list(zip(sources, targets, strict=True))
+    moved = {target % rank: source % rank for source, target in pairs}
+    rest = iter(axis for axis in range(rank) if axis not in moved.values())
+    dims = [moved[axis] if axis in moved else next(rest) for axis in range(rank)]
+    if dims[0] != 0:
+        raise Unmapped("a movedim of the batch")
+    return p.builder.permute(p.operand(x), [dim - 1 for dim in dims[1:]])
+
+
+def pixel_shuffle(p: Program, fx: Fx) -> str:
+    return p.builder.pixel_shuffle(p.operand(fx.args[0]), fx.args[1])  # type: ignore[arg-type]
+
+
+def pixel_unshuffle(p: Program, fx: Fx) -> str:
+    return p.builder.pixel_unshuffle(p.operand(fx.args[0]), fx.args[1])  # type: ignore[arg-type]
+
+
+def channel_shuffle(p: Program, fx: Fx) -> str:
+    return p.builder.channel_shuffle(p.operand(fx.args[0]), fx.args[1])  # type: ignore[arg-type]
+
+
+def upsample_nearest(p: Program, fx: Fx) -> str:
+    _, height, width = p.shape(fx)
+    return p.builder.upsample_nearest(p.operand(fx.args[0]), (height, width))
+
+
+def unfold(p: Program, fx: Fx) -> str:
+    x, dim, size, step = args(fx)
+    return p.builder.windows(p.operand(x), p.axis(x, dim), size, step)
+
+
+def im2col(p: Program, fx: Fx) -> str:
+    x, kernel, dilation, padding, stride = args(fx)
+    return p.builder.patches(p.operand(x), pair(kernel), pair(dilation), pair(padding), pair(stride))
+
+
+def col2im(p: Program, fx: Fx) -> str:
+    x, size, kernel, dilation, padding, stride = args(fx)
+    windows = pair(kernel), pair(dilation), pair(padding), pair(stride)
+    return p.builder.folded(p.operand(x), pair(size), *windows)
+
+
+def filled(number: float | None) -> Mapping:
+    """Numbers that are all the same, for each image anew: those of one image."""
+
+    def mapping(p: Program, fx: Fx) -> Constant:
+        value = fx.meta["val"]
+        shape = [size if isinstance(size, int) else 1 for size in value.shape]
+        found = torch.full(shape, fx.args[-1] if number is None else number, dtype=value.dtype)  # type: ignore[arg-type]
+        return Constant((found.float() if found.is_floating_point() else found).numpy())
+
+    return mapping

@@ -60,6 +60,13 @@ def sub(p: Program, fx: Fx) -> str:
     return p.builder.add(first, p.builder.affine(second, -alpha, 0))
 
 
+def addcmul(p: Program, fx: Fx) -> str:
+    """x + value * first * second."""
+    x, first, second, value = args(fx, 1)
+    product = p.builder.mul(p.operand(first), p.operand(second))
+    return p.builder.add(p.operand(x), product if value == 1 else p.builder.mul(product, value))
+
+
 def rsub(p: Program, fx: Fx) -> str:
     x, other, alpha = args(fx, 1)
     return p.builder.affine(p.operand(x), -alpha, p.operand(other))

@@ -1,0 +1,250 @@
+"""What models write in PyTorch, one thing after another: the graph computes the same, and so do the engines of its integers."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import bitwright as bw
+from bitwright.capture import capture, fuse
+from bitwright.prepared.float_graph import FloatGraph
+
+SHAPE = (3, 16, 12)
+
+
+class Net(nn.Module):
+    """A classifier of maps [N, 8, 8, 6] with something in the middle, whatever shape that makes of them."""
+
+    def __init__(self, middle: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.stem, self.middle = nn.Conv2d(3, 8, 3, stride=2, padding=1), middle
+        with torch.no_grad():
+            self.head = nn.Linear(self._features(torch.zeros(1, *SHAPE)).shape[1], 4)
+
+    def _features(self, x: Tensor) -> Tensor:
+        return self.middle(self.stem(x)).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self._features(x))
+        return logits
+
+
+class Eager(nn.Module):
+    """Attention as products and a softmax, with a bias of relative positions and a mask that differs from head to head."""
+
+    bias: Tensor
+    hidden: Tensor
+    gain: Tensor
+
+    def __init__(self, spelling: str) -> None:
+        super().__init__()
+        self.qkv, self.spelling = nn.Linear(8, 24), spelling
+        self.register_buffer("bias", torch.randn(1, 2, 48, 48))
+        self.register_buffer("hidden", torch.rand(48, 48) < 0.3)
+        self.gain = nn.Parameter(torch.rand(2, 1, 1) + 0.5)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        x = planes.flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(x).reshape(x.shape[0], 48, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        y: Tensor = getattr(self, f"_{self.spelling}")(q, k, v)
+        return y.transpose(1, 2).reshape(x.shape)
+
+    def _plain(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return ((q * 0.5) @ k.transpose(-2, -1)).softmax(-1) @ v
+
+    def _biased(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = q @ k.mT / 2 + self.bias
+        return torch.matmul(F.dropout(F.softmax(scores.masked_fill(self.hidden, float("-inf")), -1), 0.1, False), v)
+
+    def _gains(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = (F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)) * self.gain
+        return (scores + self.bias).softmax(dim=-1) @ v
+
+    def _einsum(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return torch.einsum("bhij,bhjd->bhid", (torch.einsum("bhid,bhjd->bhij", q, k) * 0.5).softmax(-1), v)
+
+    def _turned(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (v.transpose(-2, -1) @ (q @ k.transpose(-2, -1)).softmax(-1).transpose(-2, -1)).transpose(-2, -1)
+
+    def _masked(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, self.bias.masked_fill(self.hidden, float("-inf")))
+
+    def _seen(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, ~self.hidden)
+
+    def _causal(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    def _channels(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """XCiT: channels attend to each other, by what they have in common over all tokens."""
+        q, k, v = (t.transpose(-2, -1) for t in (q, k, v))
+        scores = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
+        return ((scores * self.gain).softmax(dim=-1) @ v).transpose(-2, -1)
+
+
+class Windows(nn.Module):
+    """Swin: windows of 4 x 3, shifted, each with a bias that all share and a mask of its own."""
+
+    bias: Tensor
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(8, 24)
+        self.register_buffer("bias", torch.randn(2, 12, 12))
+        self.register_buffer("mask", torch.where(torch.rand(4, 12, 12) < 0.3, -100.0, 0.0))
+
+    def forward(self, planes: Tensor) -> Tensor:
+        x = torch.roll(planes.permute(0, 2, 3, 1), shifts=(-2, -1), dims=(1, 2))
+        n = x.shape[0]
+        parts = x.view(n, 2, 4, 2, 3, 8).permute(0, 1, 3, 2, 4, 5).reshape(-1, 12, 8)
+        q, k, v = self.qkv(parts).reshape(-1, 12, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        scores = q @ k.transpose(-2, -1) * 0.5 + self.bias.unsqueeze(0)
+        scores = scores.view(n, 4, 2, 12, 12) + self.mask.unsqueeze(1).unsqueeze(0)
+        y = (scores.view(-1, 2, 12, 12).softmax(-1) @ v).transpose(1, 2).reshape(-1, 12, 8)
+        whole = y.view(n, 2, 2, 4, 3, 8).permute(0, 1, 3, 2, 4, 5).reshape(n, 8, 6, 8)
+        return torch.roll(whole, shifts=(2, 1), dims=(1, 2)).permute(0, 3, 1, 2)
+
+
+class Response(nn.Module):
+    """ConvNeXtV2's global response norm, over the places of maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(8)), nn.Parameter(torch.randn(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.permute(0, 2, 3, 1)
+        size = x.norm(p=2, dim=(1, 2), keepdim=True)
+        return x + torch.addcmul(self.bias, self.weight, x * (size / (size.mean(-1, keepdim=True) + 1e-6)))
+
+
+class Rows(nn.Module):
+    """A batch norm of tokens with the batch and the tokens as one axis, as LeViT has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(8)
+        self.norm.running_mean, self.norm.running_var = torch.randn(8), torch.rand(8) + 0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows: Tensor = self.norm(x.permute(0, 2, 3, 1).flatten(0, 2))
+        return rows.reshape(x.shape[0], 48, 8)
+
+
+def _padded(mode: str) -> Callable[[Tensor], Tensor]:
+    return lambda x: F.pad(x, (2, 1, 3, 0), mode)
+
+
+def _rms(x: Tensor) -> Tensor:
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 0.1)
+
+
+def _layer_norm(x: Tensor) -> Tensor:
+    mean = x.mean(1, keepdim=True)
+    return (x - mean) / torch.sqrt((x - mean).pow(2).mean(1, keepdim=True) + 0.1)
+
+
+SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    **{
+        f"attention {s}": Eager(s)
+        for s in ("plain", "biased", "gains", "einsum", "turned", "masked", "seen", "causal", "channels")
+    },
+    "windows": Windows(),
+    "softmax": lambda x: x.softmax(1),
+    "softmax of columns": lambda x: F.softmax(x, -1),
+    "rms": _rms,
+    "rms_norm": nn.RMSNorm(6, eps=0.1),
+    "layer norm apart": _layer_norm,
+    "normalize": lambda x: F.normalize(x, dim=1),
+    "length": lambda x: x.norm(dim=(2, 3), keepdim=True),
+    "response": Response(),
+    "mean of columns": lambda x: x.mean(-1),
+    "mean of two axes": lambda x: x.mean((1, 3), keepdim=True),
+    "sum": lambda x: x.sum(dim=2) / 4,
+    "amax": lambda x: x.amax(dim=1, keepdim=True),
+    "largest of planes": lambda x: F.adaptive_max_pool2d(x, 1),
+    "uneven": lambda x: F.adaptive_avg_pool2d(x, (5, 4)),
+    "ceil": nn.AvgPool2d(2560, ceil_mode=True),
+    "add of planes": lambda x: x + x.mean((2, 3), keepdim=True),
+    "add of one plane": lambda x: x + x[:, :1],
+    "mul by one plane": lambda x: x * x[:, :1].sigmoid(),
+    "mul by columns": lambda x: x * x.mean((1, 2), keepdim=True),
+    "quotient": lambda x: x / (x.abs().mean((2, 3), keepdim=True) + 1),
+    "wider constant": lambda x: x.mean((2, 3), keepdim=True) + torch.linspace(-1, 1, 6),
+    "difference": lambda x: x - x.flip(2),
+    "expand": lambda x: x.mean(1, keepdim=True).expand(-1, 4, -1, -1),
+    "repeat": lambda x: x.repeat(1, 1, 2, 1),
+    "repeat_interleave": lambda x: x.repeat_interleave(2, dim=2),
+    "roll": lambda x: x.roll((3, -1), (2, 3)),
+    "stack": lambda x: torch.stack([x, x.relu(), -x], 2),
+    "flip": lambda x: x.flip(-1, 1),
+    "index": lambda x: x[:, :, [5, 0, 0, 2]],
+    "table of indices": lambda x: x.flatten(2)[:, :, torch.arange(12).reshape(3, 4) * 2],
+    "unfold": lambda x: x.unfold(2, 3, 2),
+    "F.unfold": lambda x: F.unfold(x, 3, dilation=2, padding=1, stride=2),
+    "F.fold": lambda x: F.fold(F.unfold(x, 2, stride=2), (8, 6), 2, stride=2),
+    "F.fold of windows that overlap": lambda x: F.fold(
+        F.unfold(x, 3, padding=1, stride=2), (8, 6), 3, padding=1, stride=2
+    ),
+    "a slice of nothing": lambda x: torch.cat([x[:, :0], x.relu()], 1),
+    "the batch in the middle": lambda x: (x.transpose(0, 1) + 1).relu().transpose(0, 1),
+    "batch norm of tokens": Rows(),
+    "zeros": lambda x: x + torch.zeros(x.shape[0], 8, 6, dtype=x.dtype).cumsum(1).unsqueeze(1) + 1,
+    "pixel_shuffle": nn.PixelShuffle(2),
+    "pixel_unshuffle": nn.PixelUnshuffle(2),
+    "channel_shuffle": nn.ChannelShuffle(4),
+    "movedim": lambda x: x.movedim(1, 3),
+    "unflatten": lambda x: x.unflatten(1, (2, 4)).transpose(1, 2),
+    **{f"pad {mode}": _padded(mode) for mode in ("reflect", "replicate", "circular")},
+    "pad by a number": lambda x: F.pad(x, (2, 1, 0, 3), value=0.7),
+    "pad less": lambda x: F.pad(x, (-1, 2, 0, -3)),
+    "nearest": lambda x: F.interpolate(x, scale_factor=2),
+    "nearest, uneven": lambda x: F.interpolate(x, (5, 9)),
+    "bilinear": lambda x: F.interpolate(x, (11, 4), mode="bilinear"),
+    "bicubic": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=True),
+    "conv1d": nn.Sequential(nn.Flatten(2), nn.Conv1d(8, 6, 3, stride=2, padding=1, groups=2)),
+    "conv_transpose": nn.ConvTranspose2d(8, 6, (3, 2), stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2),
+    "conv_transpose, dilated": nn.ConvTranspose2d(8, 4, 3, padding=3, dilation=2, bias=False),
+}
+
+
+@pytest.mark.parametrize("label", SPELLINGS)
+def test_the_graph_computes_what_the_model_does(label: str) -> None:
+    torch.manual_seed(0)
+    model = Net(SPELLINGS[label]).eval()
+    images = torch.randn(3, *SHAPE)
+    with torch.no_grad():
+        expected = model(images)
+    found = FloatGraph(fuse(capture(model, SHAPE)))(images)
+    assert torch.allclose(found, expected, atol=1e-4 * float(expected.abs().max()) + 1e-5), label
+
+
+QUANTIZED = (
+    "attention biased",
+    "attention channels",
+    "windows",
+    "softmax",
+    "rms",
+    "response",
+    "bilinear",
+    "conv_transpose",
+    "stack",
+)
+
+
+@pytest.mark.parametrize("label", QUANTIZED)
+def test_integers_are_near_the_floats_and_the_same_in_the_engine(label: str) -> None:
+    torch.manual_seed(0)
+    model = Net(SPELLINGS[label]).eval()
+    preprocess = bw.Preprocess(size=SHAPE[1:], mean=0.5, std=0.25)
+    images = np.random.default_rng(0).integers(0, 256, (12, *SHAPE[1:], 3)).astype(np.uint8)
+    artifact = bw.quantize(model, images[:8], preprocess=preprocess, recipe=bw.Recipe(algorithms=()), guard=False)
+    found = bw.Engine(artifact, backend="reference")(images)
+    assert bw.Engine(artifact, threads=2)(images).tobytes() == found.tobytes()
+    with torch.no_grad():
+        expected = model(torch.from_numpy(preprocess.normalise(images))).numpy()
+    assert np.square(found - expected).sum() < 0.05 * np.square(expected - expected.mean(0)).sum() + 1e-3
