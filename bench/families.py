@@ -14,7 +14,7 @@ from torch import nn
 from bench.timm_families import FEWER, SMALLEST
 from bench.with_torchvision import torchvision
 
-SIDES = (96, 128, 160, 192, 224, 256, 320, 384, 448)
+SIDES = (96, 128, 160, 192, 224, 240, 256, 320, 384, 448)
 """Images that are tried in turn, until the network takes them."""
 TORCHVISION = (
     *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet", "inception_v3"),
@@ -24,9 +24,12 @@ TORCHVISION = (
 )
 """The smallest of each family."""
 SMALLER = {"num_hidden_layers": 2, "num_labels": 10}
-"""Of a transformers configuration; what it has under other names is in `_smaller`."""
+"""What a configuration of transformers is given, where it has such a field."""
+STAGES = ("depths", "depth", "num_layers")
+"""What configurations call the list of how many layers each stage has."""
 LAYERS = 2
 OUTSIDE = {
+    "dinat": "needs the natten package",
     "imagegpt": "takes words of a palette, not pixels",
     "shieldgemma2": "takes text and images",
     "siglip2": "takes patches, their places and a mask: several inputs",
@@ -117,10 +120,11 @@ def _of_transformers(case: Case, side: int) -> nn.Module:
 
 def _smaller(config: Any, side: int) -> Any:
     """A configuration with few layers, of images this large; also those inside it."""
+    has_stages = any(isinstance(getattr(config, name, None), list | tuple) for name in STAGES)
     for name, value in SMALLER.items():
-        if hasattr(config, name):
+        if hasattr(config, name) and not (has_stages and name == "num_hidden_layers"):
             setattr(config, name, value)
-    for name in ("depths", "depth", "num_layers"):
+    for name in STAGES:
         value = getattr(config, name, None)
         if isinstance(value, list | tuple) and all(isinstance(depth, int) for depth in value):
             setattr(config, name, [min(depth, LAYERS) for depth in value])

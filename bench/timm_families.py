@@ -20,5 +20,6 @@ SMALLEST = (
     *("vitamin_small_224", "volo_d1_224", "ese_vovnet19b_slim_dw", "legacy_xception", "xception41"),
     "xcit_nano_12_p16_224",
 )
-FEWER = dict.fromkeys(("deepseek_vit_412m", "gemma4_vit_167m", "qwen3_vit_88m", "beit_base_patch16_224"), {"depth": 2})
+LARGE = ("deepseek_vit_412m", "gemma4_vit_167m", "qwen3_vit_88m", "beit_base_patch16_224")
+FEWER = {name: {"depth": 2} for name in LARGE}
 """What is left out of networks that are large even so: most of their layers, which are all alike."""
