@@ -1,4 +1,4 @@
-"""Layers that do not multiply by weights, one at a time, on one thread.
+"""Layers that do not multiply by weights, depthwise ones and grouped ones, one at a time, on one thread.
 
 A file that runs in an older checkout as well, as a process that `bench.pointwise_pair` asks: it needs no more than that one's
 `RandomGraph`, engine and reference.
@@ -73,7 +73,17 @@ def depthwise(kernel: int) -> Pointwise:
     return lambda graph, x, y: graph.conv2d(x, graph.values[x].shape[0], kernel, groups=graph.values[x].shape[0])
 
 
-LAYERS = {**POINTWISE, "depthwise 3x3": depthwise(3), "depthwise 5x5": depthwise(5)}
+def linear(**attrs: Any) -> Pointwise:
+    """To 1000 outputs, from the mean of each channel."""
+    return lambda graph, x, y: graph.linear(graph.flatten(graph.global_avg_pool2d(x)), 1000, **attrs)
+
+
+GROUPED = {
+    "linear, int4": linear(weights="int4"),
+    "linear, 4 scales": linear(scales=4),
+    "linear, int4, 4 scales": linear(weights="int4", scales=4),
+}
+LAYERS = {**POINTWISE, "depthwise 3x3": depthwise(3), "depthwise 5x5": depthwise(5), **GROUPED}
 MAPS = ((16, 56), (64, 56), (240, 14), (512, 7))
 """Channels and side."""
 
@@ -102,9 +112,11 @@ def time_layer(graph: RandomGraph, measured: str, rounds: int) -> Measured:
     return Measured(kernel, isa, macs, sum(runs[0][i][5] for i in steps), seconds)
 
 
-def channels_first(graph: RandomGraph, x: str) -> str:
-    """Which no byte is moved for: in memory the channels are last, whichever axis they are."""
+def planes(graph: RandomGraph, x: str) -> str:
+    """The same codes as planes. No byte is moved for it: in memory the channels are last, whichever axis they are."""
     value = graph.values[x]
+    if len(value.shape) == 1:
+        return graph.moved("reshape", x, shape=(*value.shape, 1, 1))
     channel: int = getattr(value, "channel", 0)  # an older checkout has planes alone
     others = [axis for axis in range(len(value.shape)) if axis != channel]
     return graph.moved("permute", x, dims=(channel, *others)) if channel else x
@@ -119,7 +131,7 @@ def measure_pointwise(name: str, build: Pointwise, channels: int, side: int, rou
     elif name == "table of the image":
         after = graph.conv2d(measured, channels, 1)
     else:
-        after = channels_first(graph, measured)
+        after = planes(graph, measured)
     sums = [
         graph.global_avg_pool2d(graph.max_pool2d(v, 1, 1)) for v in (after, x, y)
     ]  # x has other readers: nothing is fused

@@ -1,4 +1,4 @@
-"""Pointwise and depthwise kernels of two checkouts by turns: is any slower than before?
+"""Pointwise, depthwise and grouped kernels of two checkouts by turns: is any slower than before?
 
     python -m bench.pointwise_pair OLD NEW [--isas avx2 avx512vnni] [--only pool] [--rounds 40] [--turns 5]
 

@@ -64,7 +64,8 @@ MoveParams move_of(std::vector<Dim> dims, ptrdiff_t in, ptrdiff_t out) {
   const Dim &rows = p.dims[p.rank - 2], &columns = p.dims[p.rank - 1];
   int64_t width = std::min(columns.extent, columns.in <= 1 ? kMostColumns : kMostWovenColumns);
   p.piece[p.rank - 1] = width;
-  p.piece[p.rank - 2] = std::min(rows.extent, std::max<int64_t>(1, kBlockBytes / width / kTile * kTile));
+  int64_t height = kBlockBytes / width;  // of a block: whole tiles of a transposition, or a few long rows
+  p.piece[p.rank - 2] = std::clamp<int64_t>(height < kTile ? height : height / kTile * kTile, 1, rows.extent);
   return p;
 }
 

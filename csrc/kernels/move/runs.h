@@ -19,7 +19,7 @@ inline void copy_ends(const uint8_t* in, uint8_t* out, int64_t count) {
   __builtin_memcpy(out, &first, sizeof(Piece)), __builtin_memcpy(out + count - sizeof(Piece), &last, sizeof(Piece));
 }
 
-constexpr int64_t kLongRun = 1024;  // from which on the C library's way of copying is faster
+constexpr int64_t kLongRun = 1024;  // from which on the C library's way of copying and filling is faster
 
 inline void copy_run(const uint8_t* in, uint8_t* out, int64_t count) {
   if (count >= kLongRun) return static_cast<void>(__builtin_memcpy(out, in, static_cast<size_t>(count)));
@@ -33,6 +33,7 @@ inline void copy_run(const uint8_t* in, uint8_t* out, int64_t count) {
 }
 
 inline void fill_run(uint8_t* out, int64_t count, uint8_t code) {
+  if (count >= kLongRun) return static_cast<void>(__builtin_memset(out, code, static_cast<size_t>(count)));
   const __m256i codes = _mm256_set1_epi8(static_cast<char>(code));
   int64_t c = 0;
   for (; c + 32 <= count; c += 32) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + c), codes);
