@@ -1,8 +1,9 @@
 """Kernels one by one, a layer each, on one thread: `BITWRIGHT_ISA=avx512vnni python -m bench.kernels`.
 
 Prints the least time of many runs, multiply-adds a second, and the percent of the peak that the same thread reaches with
-registers alone (bit-gemm: with xor, popcount and add); of pointwise layers the bytes a second that they read and write. What a
-kernel computes is checked against the reference first. It fails if no layer chose some kernel of the instruction set.
+registers alone (bit-gemm: with xor, popcount and add); of pointwise layers the bytes a second that they read and write, and of
+attention the multiply-adds. What a kernel computes is checked against the reference first. It fails if no layer chose some
+kernel of the instruction set.
 """
 
 import argparse
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 
 from bench.pointwise import MAPS, POINTWISE, Measured, Pointwise, measure_pointwise, time_layer
 from bitwright import _native
+from bitwright.ops.attention import STEPS
+from tests.conformance.ops.attention import EXP
+from tests.conformance.ops.case import FULL, U8, f32
 from tests.conformance.ops.cases import GROW
 from tests.kernels.random_graph import RandomGraph
 
@@ -26,6 +30,10 @@ class Shape:
     codes: str = "uint8"
     weights: str = "int8"
     scales: int = 1
+
+    @property
+    def title(self) -> str:
+        return self.name if self.weights == "int8" else f"{self.name}, {self.weights} x {self.codes}"
 
 
 SHAPES = (
@@ -63,7 +71,18 @@ def of_op(op: str) -> Pointwise:
     return lambda graph, x, y: GROW[op](graph, x)
 
 
-ALL_POINTWISE = {**POINTWISE, **{op: of_op(op) for op in ("group_norm", "layer_norm")}}
+def attention(graph: RandomGraph, x: str, y: str) -> str:
+    """Between all pixels of two maps, in heads of 60 or 64 channels, or all where there are fewer."""
+    queries, keys = graph.tokens(x), graph.tokens(y)
+    channels = graph.values[queries].channels
+    heads = max(1, channels // 60)
+    tensors = {"exp": EXP, "m_s": f32(STEPS / 60**2 / (channels / heads) ** 0.5), "m": f32(1.5)}
+    return graph.node("attention", (queries, keys, keys), {"heads": heads, **FULL}, tensors, U8)
+
+
+ALL_POINTWISE = {**POINTWISE, **{op: of_op(op) for op in ("group_norm", "layer_norm")}, "attention": attention}
+MAPS_OF = {"attention": MAPS[2:]}
+"""The work of attention grows with the square of the pixels."""
 
 
 def measure(shape: Shape, rounds: int) -> Measured:
@@ -104,13 +123,13 @@ def main() -> None:
         top = bit_peak if found.kernel.startswith("bitgemm") and bit_peak else peak
         rate = found.macs / found.seconds
         speed = f"{rate / 1e9:6.0f} GMAC/s {rate / clock:6.1f} MAC/cycle {100 * rate / top:5.1f} %"
-        types = "" if shape.weights == "int8" else f", {shape.weights} x {shape.codes}"
-        print_row(shape.name + types, size, found, speed)
+        print_row(shape.title, size, found, speed)
     for name, build in ALL_POINTWISE.items():
-        for channels, side in MAPS if args.only in f"pointwise {name}" else ():
+        for channels, side in MAPS_OF.get(name, MAPS) if args.only in f"pointwise {name}" else ():
             found = measure_pointwise(name, build, channels, side, args.rounds)
             seen.add((found.kernel, found.isa))
-            print_row(name, f"{channels} of {side} x {side}", found, f"{found.bytes / found.seconds / 1e9:6.1f} GB/s")
+            work, unit = (found.macs, "GMAC/s") if found.macs else (found.bytes, "GB/s")
+            print_row(name, f"{channels} of {side} x {side}", found, f"{work / found.seconds / 1e9:6.1f} {unit}")
     if not args.only:
         missed = [
             name for _, name, isa, _ in _native.kernels() if isa == _native.chosen_isa() and (name, isa) not in seen
@@ -121,7 +140,7 @@ def main() -> None:
 
 
 def print_row(name: str, size: str, found: Measured, speed: str) -> None:
-    print(f"{name:31s} {size:26s} {found.kernel:28s} {found.seconds * 1e6:8.1f} us {speed}", flush=True)
+    print(f"{name:32s} {size:26s} {found.kernel:30s} {found.seconds * 1e6:8.1f} us {speed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -117,6 +117,8 @@ def planes(graph: RandomGraph, x: str) -> str:
     value = graph.values[x]
     if len(value.shape) == 1:
         return graph.moved("reshape", x, shape=(*value.shape, 1, 1))
+    if len(value.shape) == 2:
+        return graph.planes(x, 1)
     channel: int = getattr(value, "channel", 0)  # an older checkout has planes alone
     others = [axis for axis in range(len(value.shape)) if axis != channel]
     return graph.moved("permute", x, dims=(channel, *others)) if channel else x
