@@ -44,7 +44,7 @@ def with_table(page: str, name: str, table: str) -> str:
     """The page with this table in the place of the old one."""
     block = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
     if not block.search(page):
-        raise SystemExit(f"{PAGE} has no place for the table {name!r}")
+        raise SystemExit(f"the page has no place for the table {name!r}")
     return block.sub(lambda found: f"{found[1]}{table}{found[2]}", page)
 
 

@@ -1,7 +1,7 @@
 """The server's figures, with the load on the same processors: `python -m bench.serve ARTIFACT --weights FLOAT --jpegs FOLDER`.
 
 One request at a time, and the engine by itself; as many requests as come back; the same load on a plain FastAPI handler around
-ONNX Runtime, int8 and float32; JPEGs, beside `bitwright classify`; and twice the load that it can bear, for --overload seconds.
+ONNX Runtime, int8 and float32; and JPEGs, beside `bitwright classify`. Twice the load that it can bear: `bench.overload`.
 The artifact and FLOAT (safetensors) are of `bitwright.zoo:cifar_resnet20`. Every answer to infer is compared with the engine's,
 to the bit; a plain handler's, with itself.
 """
@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 import uvloop
 
-from bench.load import Load, closed, paced, request
+from bench.load import Load, closed, request
 from bitwright.artifact import load
 from bitwright.engine import Engine
 
@@ -70,11 +70,6 @@ def engine_ms(engine: Engine, pixels: np.ndarray) -> float:
     return 1e3 * median(times)
 
 
-def resident_mib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
-
-
 def rows(name: str, port: int, sent: Sequence[bytes], expected: Sequence[bytes] | None, seconds: float) -> list[Load]:
     """One load for each number of connections, printed as rows of a table."""
     first: dict[int, bytes] = {}
@@ -94,27 +89,6 @@ def rows(name: str, port: int, sent: Sequence[bytes], expected: Sequence[bytes] 
             flush=True,
         )
     return found
-
-
-def overload(port: int, pid: int, sent: Sequence[bytes], expected: Sequence[bytes], seconds: float) -> None:
-    """Twice what the server answers at its best; its memory before, half-way and after."""
-
-    def right(number: int, body: bytes) -> bool:
-        return body.endswith(expected[number])
-
-    bearable = uvloop.run(closed(port, sent, right, 64, 5)).rate  # of a load that is never refused
-    memory = [resident_mib(pid)]
-    total = Load()
-    for _ in range(2):
-        load = uvloop.run(paced(port, sent, right, 900, seconds / 2, 2 * bearable))
-        memory.append(resident_mib(pid))
-        total.statuses += load.statuses
-        total.seconds += load.seconds
-        total.wrong += load.wrong
-        total.unsent += load.unsent
-        total.took += load.took
-    print(f"\nbearable: {bearable:,.0f} requests/s; at twice that for {total.took:.0f} s: {total.line()}")
-    print("resident memory before, half-way, after: " + ", ".join(f"{m:.0f}" for m in memory) + " MiB", flush=True)
 
 
 def jpegs(port: int, artifact: Path, files: Sequence[Path], rounds: int = 5) -> None:
@@ -181,7 +155,6 @@ def main() -> None:
     parser.add_argument("--jpegs", type=Path, help="a folder of files to classify; else that is left out")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--overload", type=float, default=60.0)
     parser.add_argument("--port", type=int, default=8199)
     given = parser.parse_args()
     artifact = load(given.artifact)
@@ -193,15 +166,13 @@ def main() -> None:
     print(f"engine() of one image: {alone:.3f} ms\n")
     print("| server | connections | requests/s | p50 ms | p99 ms |\n| --- | --- | --- | --- | --- |")
     serve = ("bitwright.cli", "serve", f"m={given.artifact}", "--port", str(port), "--threads", threads)
-    with server(*serve, port=port, path="/v2/health/live") as pid:
+    with server(*serve, port=port, path="/v2/health/live"):
         sent = requests_of(pixels)
         found = rows("bitwright serve", port, sent, expected, given.seconds)
         over = found[0].percentile(50) - alone
         best = max(load.rate for load in found)
         if given.jpegs:
             jpegs(port, given.artifact, sorted(given.jpegs.glob("*.jpg")))
-        if given.overload:
-            overload(port, pid, sent, expected, given.overload)
     if given.weights:
         with tempfile.TemporaryDirectory() as folder:
             print("\n| server | connections | requests/s | p50 ms | p99 ms |\n| --- | --- | --- | --- | --- |")

@@ -30,6 +30,7 @@ from bitwright.serve.metrics import Metrics
 from bitwright.serve.models import Models
 from bitwright.serve.refusal import Refusal, json_response
 from bitwright.serve.settings import MAX_TOP, Settings
+from bitwright.serve.shedding import Shedding
 
 PAGE = {"/": "page.html", "/page.js": "page.js", "/page.css": "page.css", "/icon.svg": "icon.svg"}
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -54,8 +55,8 @@ ModelName = Annotated[str | None, Query(description="Which model; not needed whe
 Top = Annotated[int, Query(ge=1, le=MAX_TOP, description="How many classes of each image.")]
 
 
-def make_app(paths: Mapping[str, Path], settings: Settings, state: State) -> ASGIApp:
-    """The application; ArtifactError where a model does not load or run."""
+def make_app(paths: Mapping[str, Path], settings: Settings, state: State) -> tuple[ASGIApp, Shedding]:
+    """The application, and what refuses requests in front of it; ArtifactError where a model does not load or run."""
     metrics = Metrics()
     models = Models(paths, settings, metrics)
     api = Api(models, settings)
@@ -81,7 +82,7 @@ def make_app(paths: Mapping[str, Path], settings: Settings, state: State) -> ASG
     _add_models(app, api)
     _add_pictures(app, api)
     _add_rest(app, metrics)
-    return Door(Shortcut(app, api), settings, metrics, state)
+    return Door(Shortcut(app, api), settings, metrics, state), Shedding(models, metrics)
 
 
 class Shortcut:

@@ -27,6 +27,11 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
 
 
+def request_id(sent: str) -> str:
+    """The id that a client has sent for its request, where it is fit to be one; else a new one."""
+    return sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+
+
 class _Gone(Exception):
     """The client has closed the connection."""
 
@@ -99,8 +104,7 @@ class _Request:
         self._door, self._scope, self._receive, self._send = door, scope, receive, send
         self._begin = perf_counter()
         self._headers = Headers(scope=scope)
-        sent = self._headers.get("x-request-id", "")
-        self._id = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+        self._id = request_id(self._headers.get("x-request-id", ""))
         self._status, self._bytes_out, self._held = 0, 0, 0
         self._whole = False
         self._reason: str | None = None

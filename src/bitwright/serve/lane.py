@@ -89,8 +89,8 @@ class Lane(Generic[Job, Answer]):
         Raises:
             Refusal: 429, the queue is full, or the job has waited too long.
         """
-        if self._queue and self._images_waiting + images > self._limits.queue:
-            raise self._too_busy(f"{self._images_waiting} images are waiting")
+        if (refusal := self.full(images=images)) is not None:
+            raise refusal
         waiting: _Waiting[Job, Answer] = _Waiting(
             job, images, asyncio.get_running_loop().create_future(), perf_counter()
         )
@@ -100,6 +100,13 @@ class Lane(Generic[Job, Answer]):
             self._starting = True
             asyncio.get_running_loop().call_soon(self._start)
         return await waiting.answer
+
+    def full(self, coming: int = 0, images: int = 1) -> Refusal | None:
+        """Why there is no room for so many images behind those that wait and those that are `coming`; None where there is."""
+        waiting = self._images_waiting + coming
+        if not waiting or waiting + images <= self._limits.queue:
+            return None
+        return self._too_busy(f"{waiting} images are waiting")
 
     def _start(self) -> None:
         self._starting = False

@@ -12,6 +12,7 @@ from typing import Any
 
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _NAMES = {number: name for name, number in LEVELS.items()}
+_encode = json.JSONEncoder(default=str).encode
 _least = logging.CRITICAL  # nothing is written before `configure`: a program that imports this has logs of its own
 
 
@@ -24,7 +25,7 @@ def log(event: str, level: int = logging.INFO, fault: BaseException | None = Non
     if fault is not None:
         line["traceback"] = "".join(traceback.format_exception(fault))
     try:
-        sys.stderr.write(json.dumps(line, default=str) + "\n")
+        sys.stderr.write(_encode(line) + "\n")
         sys.stderr.flush()
     except OSError:  # whoever read the log is gone, or the disk is full: serving goes on
         return

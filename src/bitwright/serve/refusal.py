@@ -17,8 +17,11 @@ class Refusal(Exception):
         self.status = status
         self.headers = dict(headers or {})
 
+    def body(self) -> bytes:
+        return json.dumps({"error": str(self)}).encode()
+
     def response(self) -> Response:
-        return json_response({"error": str(self)}, self.status, self.headers)
+        return Response(self.body(), self.status, self.headers, JSON)
 
 
 def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -21,6 +22,7 @@ from bitwright.serve.connections import BoundedProtocol
 from bitwright.serve.door import State
 from bitwright.serve.logs import log
 from bitwright.serve.settings import Settings
+from bitwright.serve.shedding import Shedding
 
 BACKLOG = 2048
 SWITCH_SECONDS = 0.0001
@@ -76,10 +78,11 @@ def listening(host: str, port: int) -> socket.socket:
 def make_server(models: Mapping[str, Path], settings: Settings) -> Server:
     """Load the models, and make a server that has no socket yet; ArtifactError where a model does not load or run."""
     state = State()
+    app, shedding = make_app(models, settings, state)
     config = uvicorn.Config(
-        make_app(models, settings, state),
+        app,
         loop="uvloop",
-        http=BoundedProtocol,
+        http=_protocol(shedding, state, settings),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -91,6 +94,16 @@ def make_server(models: Mapping[str, Path], settings: Settings) -> Server:
         timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
     )
     return Server(config, state, settings.drain_seconds)
+
+
+def _protocol(shedding: Shedding, state: State, settings: Settings) -> type[BoundedProtocol]:
+    """The protocol of this server's connections."""
+
+    class Protocol(BoundedProtocol):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs, shedding=shedding, state=state, max_body=settings.max_body)
+
+    return Protocol
 
 
 def serve(models: Mapping[str, Path], settings: Settings, host: str, port: int) -> None:
