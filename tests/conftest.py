@@ -18,11 +18,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_accuracy.py")
 
 
+def data_folder() -> Path:
+    """Where real images and models are: $BITWRIGHT_DATA, or shared/data beside the repository."""
+    given = os.environ.get("BITWRIGHT_DATA")
+    return Path(given) if given else REPOSITORY.parent / "shared" / "data"
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder with real images and models: $BITWRIGHT_DATA, or shared/data beside the repository."""
-    given = os.environ.get("BITWRIGHT_DATA")
-    folder = Path(given) if given else REPOSITORY.parent / "shared" / "data"
+    """The folder with real images and models; where there is none, the test is skipped."""
+    folder = data_folder()
     if not folder.is_dir():
         pytest.skip(f"needs real data, and there is no folder {folder}; set BITWRIGHT_DATA to the one that holds it")
     return folder

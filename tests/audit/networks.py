@@ -1,5 +1,6 @@
 """Real networks to plant faults in, each with a healthy artifact; captured once, and run once on each batch of images."""
 
+import csv
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,13 +53,19 @@ class Once:
 
 @dataclass
 class Network:
-    """A float model, its healthy artifact, and images to fit on and to judge on."""
+    """A float model, its healthy artifact, and images to fit on and to judge on.
+
+    Fields:
+        several: where `test` has one picture of each class, several pictures of some classes; then answers are few, and what
+            a fault costs is told in decibels.
+    """
 
     model: Once
     preprocess: bw.Preprocess
     fit: Any
     test: Any
     effort: Effort
+    several: Any = None
     made: dict[Any, bw.Artifact] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,6 +95,12 @@ class Network:
         how = {"preprocess": self.preprocess, "effort": self.effort, "parts": ("layers", "remedies"), **how}
         with patch("bitwright.audit.remedies.quantize", self._quantized_once):
             return examine(artifact, self.model, self.test, calibration=self.fit, **how)
+
+    def audit_of_several(self, artifact: bw.Artifact) -> Audit:
+        """Audit the answers alone, on several pictures of each class."""
+        effort = replace(self.effort, images=len(self.several))
+        how: dict[str, Any] = {"preprocess": self.preprocess, "effort": effort, "parts": ("decisions",)}
+        return examine(artifact, self.model, self.several, **how)
 
     def _quantized_once(self, *given: Any, classes: Any, **how: Any) -> bw.Artifact:
         recipe = how["recipe"]
@@ -125,13 +138,27 @@ def mobilenet_v2(data: Path, folder: Path) -> Network:
 
 
 def vit_tiny(data: Path, folder: Path) -> Network:
-    """ViT-Tiny on a picture of each of 40 classes of ImageNet: attention, norms of sums, tables of functions."""
+    """ViT-Tiny on a picture of each of 40 classes of ImageNet: attention, norms of sums, tables of functions.
+
+    `several` are five pictures of each of ten classes, of Tiny-ImageNet.
+    """
     loaded = load_model("timm:vit_tiny_patch16_224", data / "models/imagenet-vit_tiny.safetensors")
     assert loaded.preprocess is not None
     pictures = bw.open_source(data / "imagenet-samples/sample1000.csv")
-    test = replace(pictures.subset(np.arange(0, 1000, 25)), classes=tuple(f"class {i}" for i in range(1000)))
+    names = tuple(f"class {i}" for i in range(1000))
+    test = replace(pictures.subset(np.arange(0, 1000, 25)), classes=names)
     fit = pictures.subset(np.arange(7, 1000, 100))
-    return Network(Once(loaded.float_model, (3, 224, 224)), loaded.preprocess, fit, test, _effort(40, 10, 2))
+    model, effort = Once(loaded.float_model, (3, 224, 224)), _effort(40, 10, 2)
+    return Network(model, loaded.preprocess, fit, test, effort, _tiny_imagenet(data, names))
+
+
+def _tiny_imagenet(data: Path, names: tuple[str, ...]) -> Any:
+    """Five pictures of each of ten classes, with the numbers that ImageNet has for these."""
+    path = data / "tiny-imagenet/val2000.csv"
+    with path.open(newline="") as file:
+        numbers = np.array([int(row["imagenet1k_index"]) for row in csv.DictReader(file)])
+    chosen = np.concatenate([np.flatnonzero(numbers == number)[:5] for number in np.unique(numbers)[::20]])
+    return replace(bw.open_source(path).subset(chosen), labels=numbers[chosen], classes=names)
 
 
 def _effort(images: int, fit: int, layer_images: int = 6) -> Effort:

@@ -1,6 +1,8 @@
 """What is tried, in which order; what is measured of a remedy is what its recipe gives."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 import bitwright as bw
-from bitwright.audit.changes import applied, for_fault, residual_stream, wide_residual
+from bitwright.algorithms.correction import CORRECTIONS, corrections
+from bitwright.algorithms.ranges import RANGES
+from bitwright.audit.changes import applied, for_fault, residual_stream, whole, wide_residual
 from bitwright.audit.examine import Effort, examine
 from bitwright.audit.faults import Fault
 from bitwright.audit.matching import recipe_of
@@ -23,6 +27,7 @@ from bitwright.audit.subject import model_bytes
 from bitwright.errors import AuditError
 from bitwright.images.sources import ImageSource
 from bitwright.images.sources.readers import ArrayReader
+from bitwright.recipe import Rule
 from tests.audit import faults
 from tests.audit.sample import BEFORE, LAYER, REMEDY
 from tests.progress import Heard
@@ -91,7 +96,7 @@ def test_of_a_layer_bits_come_first_then_ranges_and_corrections(narrow: bw.Artif
     first, rest = for_fault(Fault("noisy", "b", "", is_fault=False), layer, narrow.graph, recipe_of(narrow))
     assert [change.kind for change in first] == ["weights", "activations", "residual"]
     assert [change.text for change in rest] == [
-        *("ranges of b by percentile", "ranges of b by octav", "ranges of b by minmax"),
+        *(f"ranges of b by {name}" for name in ("percentile", "entropy", "octav", "minmax")),
         "no adaround for b",
     ]
     for change in (*first, *rest):
@@ -102,6 +107,39 @@ def test_of_a_layer_bits_come_first_then_ranges_and_corrections(narrow: bw.Artif
     assert {change.kind for change in ranges} == {"range", "correction"}
     for kind in ("weights", "multiplier", "bias"):
         assert for_fault(Fault(kind, "b", ""), layer, narrow.graph, recipe_of(narrow)) == ([], [])
+
+
+def test_of_a_model_each_correction_and_each_range_is_tried_what_rounds_first_where_weights_cost_most() -> None:
+    recipe = bw.Recipe(weights="int4", algorithms=("adaround", "bias_correct"))
+    changes = list(whole(recipe, "weights"))
+    assert [change.text for change in changes] == [
+        *("with gptq in place of adaround", "with reconstruct in place of adaround"),
+        *(f"with {name}" for name in CORRECTIONS if name not in (*recipe.algorithms, "gptq", "reconstruct")),
+        *(
+            f"ranges by {name}"
+            for name in (*(name for name in RANGES if name not in ("minmax", recipe.range)), "minmax")
+        ),
+        *("without adaround", "without bias_correct"),
+    ]
+    algorithms = {change.text: change.recipe.algorithms for change in changes}
+    assert algorithms["with gptq in place of adaround"] == ("bias_correct", "gptq")
+    assert algorithms["with equalize"] == ("equalize", "adaround", "bias_correct")
+    for change in changes:
+        assert applied(recipe, change.rule) == change.recipe != recipe
+        corrections(change.recipe.algorithms)
+    clipped = [change.text for change in whole(recipe, "clipping")]
+    assert clipped[0] == "ranges by minmax"
+    assert sorted(clipped) == sorted(algorithms)
+
+
+def test_a_correction_that_a_rule_leaves_out_somewhere_is_not_replaced() -> None:
+    rule = Rule("a", without=("adaround",))
+    recipe = bw.Recipe(algorithms=("adaround",), layers=(rule,))
+    assert not [change.text for change in whole(recipe) if "adaround" in change.text]
+
+
+def test_what_does_not_suit_the_model_is_named(damaged: Audit) -> None:
+    assert "remedies that do not suit this model were left out: with bn_restat" in damaged.remarks
 
 
 def test_how_long_the_rest_will_take_is_told_by_what_one_took() -> None:
@@ -131,6 +169,17 @@ def test_what_there_is_not_is_refused_before_anything_is_measured(narrow: bw.Art
         Effort(fit=0)
 
 
+@contextmanager
+def few_to_try() -> Iterator[None]:
+    """Some of the corrections and ranges; all of them take minutes."""
+    kept = {name: CORRECTIONS[name] for name in ("equalize", "bias_correct", "adaround", "bn_restat")}
+    with (
+        patch("bitwright.audit.changes.CORRECTIONS", kept),
+        patch("bitwright.audit.changes.RANGES", ("minmax", "mse", "octav")),
+    ):
+        yield
+
+
 QUICK = bw.Recipe(weights="int4", activations="uint3", algorithms=("bias_correct",))
 
 
@@ -140,7 +189,8 @@ def damaged() -> Audit:
     sound = bw.quantize(Residual().eval(), pictures(60)[0], preprocess=PREPROCESS, recipe=QUICK)
     effort = Effort(images=40, fit=20, layer_images=4, seconds=600, timed=False)
     broken = faults.multiplied(sound, "a", 0.3)
-    return examine(broken, Residual().eval(), source(60), parts=("layers", "remedies"), effort=effort)
+    with few_to_try():
+        return examine(broken, Residual().eval(), source(60), parts=("layers", "remedies"), effort=effort)
 
 
 def test_where_quantizing_again_mends_a_fault_the_other_layers_get_remedies_too(damaged: Audit) -> None:
@@ -242,9 +292,10 @@ def test_the_recipe_that_is_applied_makes_the_model_that_was_measured(tmp_path: 
 
     def audited(artifact: bw.Artifact) -> Audit:
         effort = Effort(images=80, fit=60, layer_images=16, seconds=600, timed=False)
-        return examine(
-            artifact, net, source, calibration=source, labels="index", parts=("layers", "remedies"), effort=effort
-        )
+        with few_to_try():
+            return examine(
+                artifact, net, source, calibration=source, labels="index", parts=("layers", "remedies"), effort=effort
+            )
 
     found = audited(quantized(bw.Recipe.parse("w3a4")))
     assert {(remedy.kind, remedy.layer is None) for remedy in found.remedies} >= {

@@ -1,12 +1,14 @@
 """The audit of a transformer finds the scales of its channels again, and no fault where there is none."""
 
 import numpy as np
+import pytest
 import torch
 
 from bitwright.audit.matching import matched
 from bitwright.capture import captured
 from bitwright.quantization import convert
 from tests.algorithms.correction.test_tokens import PREPROCESS, encoder, prepared_with, sinking, with_a_sink
+from tests.audit import faults
 
 
 def test_every_scale_is_found_again() -> None:
@@ -30,6 +32,16 @@ def test_a_damaged_multiplier_of_a_summand_is_not_taken_for_a_scale() -> None:
     node.tensors["m"][3] *= np.float32(4)
     found = matched(captured(encoder(), (3, *PREPROCESS.shape[:2])), artifact)
     assert torch.allclose(found.layer("mlps.0.2").equalized, prepared.layer("mlps.0.2").equalized)
+
+
+@pytest.mark.parametrize("name", ["mlps.0.0", "norms.1"])
+def test_scales_of_dead_channels_are_told_by_who_reads_them(name: str) -> None:
+    prepared = prepared_with("equalize")
+    artifact = faults.dead(convert(prepared), name, slice(3, 9))
+    found = matched(captured(encoder(), (3, *PREPROCESS.shape[:2])), artifact)
+    wanted = prepared.layer(name).equalized
+    assert (wanted[3:9] > 1).any()
+    assert torch.allclose(found.layer(name).equalized, wanted)
 
 
 def test_parts_are_found_again() -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bitwright.cli.check import check
 from bitwright.gates import Gates
@@ -30,6 +31,20 @@ def test_every_option_that_the_examples_use_is_one():
     used = set(re.findall(r"--[a-z]+", ACTION.rpartition("run: |")[2]))
     used |= set(re.findall(r"--[a-z]+", (FOLDER / "pre-commit-config.yaml").read_text()))
     assert {"--gates", "--github", "--junit", "--model", "--baseline"} <= used <= known
+
+
+def test_bitwright_comes_from_where_it_is_and_not_from_an_index_that_has_it_not():
+    """A name alone would take whatever somebody else has put there."""
+    action, workflow, hooks = (
+        yaml.safe_load((FOLDER / name).read_text("utf-8"))
+        for name in ("action.yml", "workflow.yml", "pre-commit-config.yaml")
+    )
+    assert action["inputs"]["install"]["required"]
+    assert "default" not in action["inputs"]["install"]
+    given = [step["with"]["install"] for step in workflow["jobs"]["gates"]["steps"] if "bitwright" in step["uses"]]
+    assert len(given) == 1
+    assert given[0].startswith("./")
+    assert {hook["language"] for repo in hooks["repos"] for hook in repo["hooks"]} == {"system"}
 
 
 def test_no_input_is_text_of_a_script():

@@ -6,6 +6,7 @@ from glob import escape
 from typing import Any
 
 from bitwright.algorithms.correction import CORRECTIONS
+from bitwright.algorithms.ranges import RANGES
 from bitwright.audit.faults import Fault
 from bitwright.audit.records import LayerAudit
 from bitwright.graph import Graph
@@ -13,7 +14,6 @@ from bitwright.ops import OPS
 from bitwright.recipe import Recipe, Rule
 from bitwright.schemes import SCHEMES
 
-RANGES = ("minmax", "percentile", "octav", "mse")
 DAMAGE = ("weights", "dead_channel", "multiplier", "bias", "constant")
 """Faults of the file, for which no recipe is to blame."""
 RECIPES = ("few_bits",)
@@ -106,8 +106,7 @@ def _bits(graph: Graph, name: str) -> float:
 
 def other_ranges(layer: LayerAudit, recipe: Recipe) -> Iterator[Change]:
     """The layer's ranges by each other algorithm: first what clips nothing where clipping loses most, last elsewhere."""
-    names = RANGES if layer.enters[0] == "clipping" else (*RANGES[1:], RANGES[0])
-    for name in names:
+    for name in _ranges(clips=layer.enters[0] == "clipping"):
         if name != (recipe.range_of(layer.name) or recipe.range):
             yield _ruled("range", f"ranges of {layer.name} by {name}", layer.name, {"range": name}, recipe)
 
@@ -121,18 +120,41 @@ def without_correction(layer: LayerAudit, recipe: Recipe) -> Iterator[Change]:
             yield _ruled("correction", f"no {name} for {layer.name}", layer.name, {"without": [name]}, recipe)
 
 
-def whole(recipe: Recipe) -> Iterator[Change]:
-    """Changes of the recipe as a whole, one at a time."""
+def _ranges(clips: bool) -> list[str]:
+    """All of them: first what clips nothing, where clipping loses most, and last where it does not."""
+    return sorted(RANGES, key=lambda name: (name == "minmax") != clips)
+
+
+def whole(recipe: Recipe, made_by: str = "weights") -> Iterator[Change]:
+    """Changes of the recipe as a whole, one at a time, what is most likely to help first.
+
+    `made_by` says of what most of the error is made: where it is rounding weights, first what rounds them otherwise, then the
+    other corrections, and ranges; else ranges first. Corrections that the recipe has are left out last: they were chosen.
+    """
+    others = [name for name in CORRECTIONS if name not in recipe.algorithms]
+    others.sort(key=lambda name: CORRECTIONS[name].rounds != (made_by == "weights"))
+    added = [change for name in others if (change := _with(name, recipe)) is not None]
+    ranges = [
+        _changed("range", f"ranges by {name}", {"range": name}, recipe)
+        for name in _ranges(clips=made_by == "clipping")
+        if name != recipe.range
+    ]
+    yield from (*added, *ranges) if made_by == "weights" else (*ranges, *added)
     for name in recipe.algorithms:
         rest = tuple(other for other in recipe.algorithms if other != name)
         if not any(name in rule.without for rule in recipe.rules):
             yield _changed("correction", f"without {name}", {"algorithms": rest}, recipe)
-    for name in ("equalize", "bias_correct"):
-        if name not in recipe.algorithms:
-            yield _changed("correction", f"with {name}", {"algorithms": (*recipe.algorithms, name)}, recipe)
-    for name in RANGES:
-        if name != recipe.range:
-            yield _changed("range", f"ranges by {name}", {"range": name}, recipe)
+
+
+def _with(name: str, recipe: Recipe) -> Change | None:
+    """The recipe with one more correction, in the place that the table gives it, or instead of the one that rounds, too."""
+    gone = next((other for other in recipe.algorithms if CORRECTIONS[name].rounds and CORRECTIONS[other].rounds), None)
+    if gone is not None and any(gone in rule.without for rule in recipe.rules):
+        return None
+    order, kept = list(CORRECTIONS), [other for other in recipe.algorithms if other != gone]
+    place = next((i for i, other in enumerate(kept) if order.index(other) > order.index(name)), len(kept))
+    instead = f" in place of {gone}" if gone is not None else ""
+    return _changed("correction", f"with {name}{instead}", {"algorithms": (*kept[:place], name, *kept[place:])}, recipe)
 
 
 def applied(recipe: Recipe, rule: dict[str, Any]) -> Recipe:

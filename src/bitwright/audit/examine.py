@@ -11,9 +11,10 @@ from bitwright.audit.changes import Change
 from bitwright.audit.decision_records import DecisionAudit, Robustness
 from bitwright.audit.decisions import decisions
 from bitwright.audit.faults import Fault, layer_faults
-from bitwright.audit.inputs import other_pixels, put_right, shuffled_names, told_apart, wrong_pixels
+from bitwright.audit.inputs import other_pixels, told_apart, wrong_pixels
 from bitwright.audit.layers import audit_layers, layer_images
 from bitwright.audit.matching import matched
+from bitwright.audit.names import put_right, shuffled_names, unknown_order
 from bitwright.audit.records import USUAL_PARTS, Audit, Finding, LayerAudit, Remedy, expect_parts
 from bitwright.audit.remedies import Trials, best_first
 from bitwright.audit.robustness import robustness
@@ -122,7 +123,7 @@ def examine(
     if right.labels is not None:
         doubt = doubts("the float model", right.labels.tolist(), right.float_classes.tolist(), artifact.outputs)
         remarks += [] if doubt is None else [doubt]
-    remarks += [] if (late := study.trials.late(effort.seconds)) is None else [late]
+    remarks += study.trials.remarks(effort.seconds)
     return Audit(
         artifact=named[0],
         digest=digest,
@@ -193,11 +194,17 @@ class _Study:
             self.subject = seen_right(self.subject, replace(preprocess, encoder=None), self.progress)
             if names is None:
                 self.before = self.subject.outcome(self.subject.artifact, timed)
+        unknown = unknown_order(self.subject) if names is None and pixels is None else None
+        if unknown is not None:
+            self.subject = self.subject.with_labels(None)
+            self.before = self.subject.outcome(self.subject.artifact, timed)
         self.trials = Trials(self.subject, self.before, self.deadline, self.seed, timed, self.progress)
         if names is not None:
             change = Change("names", "put the class names into the model's order", None, {}, Recipe())
             remedies.append(self.trials.remedy(change, self.subject.artifact))
-            findings.append(Finding("names", None, names.fault.text, True, tuple(remedies)))
+            findings.append(_finding(names.fault, tuple(remedies)))
+        if unknown is not None:
+            findings.append(_finding(unknown, ()))
         layers = self._layers() if {"layers", "remedies", "screen"} & self.parts else ()
         faults = [
             *([] if pixels is None else [pixels.fault]),

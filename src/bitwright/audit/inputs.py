@@ -1,22 +1,21 @@
-"""Faults in front of the first layer: class names in another order than the model's, pixels that mean something else.
+"""A fault in front of the first layer: pixels that mean something else than the float model takes them for.
 
-Both are found by the float model's answers, so that rounding plays no part.
+It is found by the float model's answers, so that rounding plays no part.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from bitwright.artifact import Artifact
 from bitwright.audit.faults import Fault
-from bitwright.audit.subject import Subject
+from bitwright.audit.subject import Classes, Logits, Subject
 from bitwright.chance import mcnemar
 from bitwright.errors import BitwrightError
 from bitwright.evaluation import float_predictor
 from bitwright.images.preprocess import Preprocess
-from bitwright.prediction import class_count, classes_of
+from bitwright.prediction import classes_of, log_probabilities
 from bitwright.prepared.image import image_type
 
 SURE = 1e-3
@@ -24,6 +23,8 @@ SURE = 1e-3
 PROBED = 256
 """Images that a preprocessing is tried on, if it has more of the first `GLANCED` right than the artifact's has."""
 GLANCED = 48
+LEAST_NATS = 0.01
+"""How much less likely, on average, the labels have to be by another preprocessing before that is a fault."""
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 USUAL = (
     IMAGENET,
@@ -36,15 +37,6 @@ USUAL = (
     {"mean": 127.0, "std": 128.0, "scale": 1.0},
 )
 """What most models were trained with, for one of which nobody knows."""
-Classes = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Shuffled:
-    """Class names in a wrong order: `order[k]` is the class that is called what class k really is."""
-
-    order: tuple[int, ...]
-    fault: Fault
 
 
 @dataclass(frozen=True)
@@ -53,65 +45,6 @@ class WrongPixels:
 
     preprocess: Preprocess
     fault: Fault
-
-
-def shuffled_names(subject: Subject) -> Shuffled | None:
-    """Whether the labels, matched by the artifact's names, are the float model's classes in another order.
-
-    The order is read off half of the images and has to hold on the others.
-    """
-    if subject.labels is None:
-        return None
-    labels, guesses = subject.labels, subject.float_classes
-    count = class_count(subject.artifact.outputs)
-    order = _best_order(labels[::2], guesses[::2], count)
-    moved = [k for k in range(count) if order[k] != k]
-    if not moved:
-        return None
-    held, seen = labels[1::2], guesses[1::2]
-    right, before = order[held] == seen, held == seen
-    lost, gained = int((before & ~right).sum()), int((right & ~before).sum())
-    if gained <= lost or mcnemar(lost, gained) > SURE:
-        return None
-    names = subject.artifact.class_names
-    some = ", ".join(f"{names[k]!r} are taken for {names[order[k]]!r}" for k in moved[:3])
-    text = (
-        f"class names are in another order than the model's outputs: images of {some}{', ...' if len(moved) > 3 else ''} by "
-        f"the float model itself; with {len(moved)} names put right it has {gained} more of {len(held)} images right"
-    )
-    inverse = np.empty(count, int)
-    inverse[order] = np.arange(count)
-    return Shuffled(tuple(inverse.tolist()), Fault("names", None, text))
-
-
-def _best_order(labels: Classes, guesses: Classes, count: int) -> Classes:
-    """One class for each label, each but once, by how often they meet: the most frequent pairs first; int64 [classes]."""
-    pairs = np.zeros((count, count), np.int64)
-    np.add.at(pairs, (labels, guesses), 1)
-    order, free = np.full(count, -1), np.ones(count, bool)
-    rows, columns = np.unravel_index(np.argsort(-pairs, axis=None, kind="stable"), pairs.shape)
-    for label, guess in zip(rows.tolist(), columns.tolist(), strict=True):
-        if order[label] < 0 and free[guess] and pairs[label, guess] >= 2:
-            order[label], free[guess] = guess, False
-    for label in np.flatnonzero(order < 0):  # whose images say nothing: its own place where that is free
-        if free[label]:
-            order[label], free[label] = label, False
-    left = np.flatnonzero(free)
-    order[order < 0] = left
-    return order
-
-
-def put_right(subject: Subject, found: Shuffled) -> Subject:
-    """The subject with its artifact's names, and so the labels, in the model's order."""
-    names, labels = subject.artifact.classes, subject.labels
-    assert labels is not None
-    order = np.empty(len(found.order), np.int64)
-    order[np.array(found.order)] = np.arange(len(found.order))
-    right = subject.with_labels(order[labels])
-    if names is None:
-        return right
-    renamed = tuple(names[found.order[k]] for k in range(len(names)))
-    return replace(right, artifact=replace(subject.artifact, classes=renamed))
 
 
 def wrong_pixels(subject: Subject) -> WrongPixels | None:
@@ -144,7 +77,7 @@ def told_apart(subject: Subject) -> str | None:
         return None
     count = min(PROBED, len(subject.seen.pixels))
     with_own = classes_of(float_predictor(subject.model, own)(subject.pixels_for(own)[:count]))
-    changed = int((with_own != _with_artifacts(subject, count)).sum())
+    changed = int((with_own != classes_of(_with_artifacts(subject, count))).sum())
     return (
         f"the artifact's preprocessing is not the model's own: {differences}; on {count} images that changes {changed} of the "
         "float model's answers"
@@ -173,16 +106,16 @@ def _is_better_at_a_glance(subject: Subject, other: Preprocess) -> bool:
     assert subject.labels is not None
     pixels, labels = subject.pixels_for(other)[:GLANCED], subject.labels[:GLANCED]
     right = classes_of(float_predictor(subject.model, other)(pixels)) == labels
-    before = _with_artifacts(subject, len(labels)) == labels
+    before = classes_of(_with_artifacts(subject, len(labels))) == labels
     return int(right.sum()) > int(before.sum())
 
 
-def _with_artifacts(subject: Subject, count: int) -> Classes:
-    """The float model's classes of the first so many images as the artifact's preprocessing makes them."""
+def _with_artifacts(subject: Subject, count: int) -> Logits:
+    """The float model's logits of the first so many images as the artifact's preprocessing makes them."""
     artifact = subject.artifact.preprocess
     if replace(artifact, encoder=None) == replace(subject.preprocess, encoder=None):
-        return subject.float_classes[:count]
-    return classes_of(float_predictor(subject.model, artifact)(subject.seen.pixels[:count]))
+        return subject.float_logits[:count]
+    return float_predictor(subject.model, artifact)(subject.seen.pixels[:count])
 
 
 def _usual(preprocess: Preprocess) -> Iterable[Preprocess]:
@@ -198,25 +131,38 @@ def _usual(preprocess: Preprocess) -> Iterable[Preprocess]:
 
 
 def _compare(subject: Subject, other: Preprocess, only_better: bool = False) -> Fault | None:
+    """The fault of the artifact's preprocessing, where the float model does better with the other; None where it does not.
+
+    With `only_better` nobody says that the other is its own; then answers have to be right that were not. Else it is enough
+    that most labels become more likely, which few images tell, too.
+    """
     artifact, count = subject.artifact.preprocess, min(PROBED, len(subject.seen.pixels))
-    pixels = subject.pixels_for(other)[:count]
-    with_own = classes_of(float_predictor(subject.model, other)(pixels))
+    with_own = float_predictor(subject.model, other)(subject.pixels_for(other)[:count])
     with_artifacts = _with_artifacts(subject, count)
-    differences = _differences(artifact, other)
     if subject.labels is None:
-        changed = int((with_own != with_artifacts).sum())
-        if changed <= 0.02 * count:
-            return None
-        what = f"changes the float model's class of {changed} of {count} images"
+        changed = int((classes_of(with_own) != classes_of(with_artifacts)).sum())
+        what = f"changes the float model's class of {changed} of {count} images" if changed > 0.02 * count else None
     else:
-        labels = subject.labels[:count]
-        right, before = with_own == labels, with_artifacts == labels
-        lost, gained = int((before & ~right).sum()), int((right & ~before).sum())
-        if gained <= lost or mcnemar(lost, gained) > SURE:
-            return None
-        what = f"costs the float model itself {100 * (gained - lost) / count:.1f} points on {count} images"
+        what = _costs(with_own, with_artifacts, subject.labels[:count], not only_better)
+    if what is None:
+        return None
     whose = "a usual one" if only_better else "its own"
+    differences = _differences(artifact, other)
     return Fault("preprocess", None, f"the artifact's preprocessing is not {whose}: {differences}; that {what}")
+
+
+def _costs(own: Logits, artifacts: Logits, labels: Classes, by_likelihood: bool) -> str | None:
+    """What it costs the float model to see images as the artifact's preprocessing makes them; None where that may be chance."""
+    count = len(labels)
+    right, before = classes_of(own) == labels, classes_of(artifacts) == labels
+    lost, gained = int((before & ~right).sum()), int((right & ~before).sum())
+    if gained > lost and mcnemar(lost, gained) <= SURE:
+        return f"costs the float model itself {100 * (gained - lost) / count:.1f} points on {count} images"
+    gain = (log_probabilities(own) - log_probabilities(artifacts))[np.arange(count), labels]
+    better, worse = int((gain > 0).sum()), int((gain < 0).sum())
+    if not by_likelihood or better <= worse or gain.mean() < LEAST_NATS or mcnemar(worse, better) > SURE:
+        return None
+    return f"makes the label less likely for the float model on {better} of {count} images, {gain.mean():.2g} nats on average"
 
 
 def _differences(artifact: Preprocess, other: Preprocess) -> str:

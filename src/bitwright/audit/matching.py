@@ -34,6 +34,8 @@ from bitwright.quantization import prepare
 from bitwright.recipe import Recipe
 from bitwright.schemes import SCHEMES
 
+FINE = 16
+"""Smaller codes are each rounded by too much to tell a quarter of an octave alone; all of them together do."""
 ALIKE = 0.6
 """The cosine of a channel's codes and its float weights, at least, where they belong together: one bit leaves about 0.8."""
 
@@ -147,19 +149,20 @@ def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
         if above is not None and above.shape == known.shape:
             known &= ~above
         factor = np.where(known, ratio, 1.0)
-        if (
-            known.sum() > 1
-            and min(SCHEMES[nodes[r.node.name].attrs["weights"]].hi for r in (layer, *readers)) >= FEWEST
-        ):
+        if known.sum() > 1 and min(_greatest(nodes[r.node.name]) for r in (layer, *readers)) >= FEWEST:
             factor = _corroborated(prepared, artifact, node.name, readers, factor, known)
+        dense = [reader for reader in readers if not is_depthwise(reader)]
+        finer = [reader for reader in dense if _greatest(integer) < FEWEST <= _greatest(nodes[reader.node.name])]
+        if finer and known.any():
+            rescale(layer, readers, torch.from_numpy(factor).float())
+            factor[known] *= _told_by(nodes[finer[0].node.name], finer[0], known, known)
         if known.all() and "smooth" not in prepared.recipe.algorithms:
             factor /= (
                 factor.min()
             )  # `equalize` leaves the loudest channel: what all multipliers have in common is damage
         rescale(layer, readers, torch.from_numpy(factor).float())
-        dense = [reader for reader in readers if not is_depthwise(reader)]
         if not known.all() and dense:
-            factor[~known] = _told_by(nodes[dense[0].node.name], dense[0], known)
+            factor[~known] = _told_by(nodes[dense[0].node.name], dense[0], known, ~known)
             rescale(layer, readers, torch.from_numpy(factor).float())
             if above is not None and above.shape == known.shape:
                 _settle(prepared, source(node), layer, above, factor / ratio)
@@ -194,7 +197,7 @@ def _corroborated(
     else:
         codes, real = integer.tensors["weight"], reader.tensors()["weight"].detach().double().numpy()
         read = by_columns(codes, real, weight_steps(codes[:, sure], real[:, sure], 1), doubted)
-    added = np.where(doubted, overruled(octaves, read), 0.0)
+    added = np.where(doubted, overruled(octaves, read, sure), 0.0)
     found: Floats = factor * 2**added
     return found
 
@@ -225,19 +228,25 @@ def _alike(codes: npt.NDArray[np.int8], real: Floats) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _told_by(integer: Node, reader: Layer, known: npt.NDArray[np.bool_]) -> Floats:
-    """The factors of the channels that are not `known`, by the weights that read them, whose rows the others give steps."""
+def _greatest(integer: Node) -> int:
+    """The greatest code of a layer's weights: few bits tell a scale badly, and whoever reads the channels may do it better."""
+    return SCHEMES[integer.attrs["weights"]].hi
+
+
+def _told_by(integer: Node, reader: Layer, known: npt.NDArray[np.bool_], asked: npt.NDArray[np.bool_]) -> Floats:
+    """What the factors of the `asked` channels lack, by the weights that read them, whose rows the `known` ones give steps."""
     codes, real = integer.tensors["weight"].astype(float), reader.tensors()["weight"].detach().double().numpy()
     steps = (
         weight_steps(integer.tensors["weight"][:, known], real[:, known], 1) if known.any() else np.zeros(len(codes))
     )
     stands_for = codes * steps.reshape(-1, *(1,) * (codes.ndim - 1))
-    found = np.ones(int((~known).sum()))
-    for k, channel in enumerate(np.flatnonzero(~known)):
+    found = np.ones(int(asked.sum()))
+    for k, channel in enumerate(np.flatnonzero(asked)):
         a, b = stands_for[:, channel].reshape(-1), real[:, channel].reshape(-1)
-        large = np.abs(a) >= np.abs(a).max(initial=0.0) / 2
-        if (large & (a != 0)).any():
-            found[k] = _step(np.median(np.abs(b[large & (a != 0)] / a[large & (a != 0)])))
+        large = (np.abs(a) >= np.abs(a).max(initial=0.0) / 2) & (a != 0)
+        if large.any():
+            small = np.abs(codes[:, channel]).max() < FINE
+            found[k] = _step(abs(a @ b) / (a @ a) if small else np.median(np.abs(b[large] / a[large])))
     return np.where(np.isfinite(found) & (found > 0), found, 1.0)
 
 

@@ -33,8 +33,9 @@ WORTH_DB = 0.5
 
 @dataclass
 class Trials:
-    """Tries remedies for one subject until the deadline; `skipped` are those for which there was no time, `taken` the seconds
-    that each of the others took; `baseline` is what quantizing again gives, as soon as it is known."""
+    """Tries remedies for one subject until the deadline; `skipped` are those for which there was no time, `unfit` those that do
+    not suit this model, `taken` the seconds that each of the others took; `baseline` is what quantizing again gives, as soon as
+    it is known."""
 
     subject: Subject
     before: Outcome
@@ -43,6 +44,7 @@ class Trials:
     timed: bool = True
     progress: Progress = SILENT
     skipped: list[str] = field(default_factory=list)
+    unfit: list[str] = field(default_factory=list)
     taken: list[float] = field(default_factory=list)
     made: dict[Recipe, Artifact] = field(default_factory=dict)
     tried: dict[tuple[str, str | None, str], Remedy] = field(default_factory=dict)
@@ -67,7 +69,8 @@ class Trials:
         is_damage = bool(wrong) and all(kind in DAMAGE for kind in wrong)  # no new file has that
         is_gone = control is not None and (is_damage or (control.won_back or 0) >= GONE)
         if is_gone or not has_fault:
-            self.everywhere(preprocess)
+            made_by = min(layers, key=lambda layer: layer.enters[1]).enters[0] if layers else "weights"
+            self.everywhere(preprocess, made_by)
         for fault, remedies, (_, rest) in zip(faults, found, changes, strict=True):
             is_file = fault.is_fault and fault.kind not in RECIPES
             if is_file:
@@ -99,10 +102,10 @@ class Trials:
         )
         return Finding("stale", None, text, True, (control,))
 
-    def everywhere(self, preprocess: Preprocess) -> tuple[Remedy, ...]:
-        """What can be tried for the model as a whole, best first: other ranges, each correction on or off."""
+    def everywhere(self, preprocess: Preprocess, made_by: str) -> tuple[Remedy, ...]:
+        """What can be tried for the model as a whole, best first: each other range, each correction on or off."""
         recipe = recipe_of(self.subject.artifact)
-        return best_first(self.attempt(change, preprocess) for change in whole(recipe))
+        return best_first(self.attempt(change, preprocess) for change in whole(recipe, made_by))
 
     def attempt(self, change: Change, preprocess: Preprocess) -> Remedy | None:
         """Try a change; None where there is no time, or it cannot be done."""
@@ -117,6 +120,7 @@ class Trials:
             artifact = self._quantized(change.recipe, preprocess)
         except BitwrightError as error:
             self.progress.say(f"{change.text}: {error}")
+            self.unfit.append(change.text)
             return None
         remedy = self.remedy(change, artifact)
         self.tried[key] = remedy
@@ -158,6 +162,12 @@ class Trials:
         names = "; ".join(remedy.text for remedy in worth)
         both = self.attempt(Change("recipe", f"all that helped together: {names}", None, {}, recipe), preprocess)
         return alone if both is None or goodness(both) <= goodness(worth[0]) else recipe
+
+    def remarks(self, seconds: float) -> list[str]:
+        """What to say of the remedies that were not tried, of so many seconds."""
+        late, unfit = self.late(seconds), ", ".join(self.unfit)
+        found = [] if late is None else [late]
+        return [*found, f"remedies that do not suit this model were left out: {unfit}"] if unfit else found
 
     def late(self, seconds: float) -> str | None:
         """What to say of the remedies for which there was no time, of so many seconds; None where all were tried."""

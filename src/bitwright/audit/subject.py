@@ -112,8 +112,8 @@ class Subject:
         least, most = its.ratio_interval
         return None if least <= 1 <= most else 1e3 * own.median_ms * (its.ratio - 1)
 
-    def with_labels(self, labels: Classes) -> "Subject":
-        """The same with other labels of the images of `seen`."""
+    def with_labels(self, labels: Classes | None) -> "Subject":
+        """The same with other labels of the images of `seen`, or with none."""
         return replace(self, seen=replace(self.seen, labels=labels))
 
 

@@ -51,12 +51,16 @@ def common(octaves: Floats) -> float:
     return float(values[agree][0]) if agree.any() else 0.0
 
 
-def overruled(octaves: Floats, read: Floats) -> Floats:
+def overruled(octaves: Floats, read: Floats, sure: npt.NDArray[np.bool_]) -> Floats:
     """The octaves to add to what the multipliers [O] say, by the biases' and the readers', nan where one does not tell.
 
-    Both have to agree; where only one of them tells, that has to be clear.
+    Both have to agree; where only one of them tells, that has to be clear. A bias alone is clear only where those of the
+    channels that are `sure` are, too: a correction may have moved all of them, and some by a power of two.
     """
     by_bias, clear = whole(octaves, NEAR), whole(octaves, CLEAN)
+    said = np.abs(octaves[sure & ~np.isnan(octaves)])
+    if said.size and np.median(said) > CLEAN:
+        clear = np.full(len(octaves), np.nan)
     found = np.where(by_bias == read, by_bias, 0.0)
     found = np.where(np.isnan(read) & ~np.isnan(clear), clear, found)
     return np.where(np.isnan(octaves) & ~np.isnan(read), read, found)
