@@ -34,9 +34,9 @@ def shown() -> Iterator[tuple[str, ...]]:
 
 def test_tables_have_the_heads_that_are_printed(printed: str) -> None:
     heads = {found for line in printed.splitlines() if (found := cells(line))[0] in FIRST}
-    found = list(shown())
-    assert {head[0] for head in found} == set(FIRST)
-    for head in found:
+    on_page = list(shown())
+    assert {head[0] for head in on_page} == set(FIRST)
+    for head in on_page:
         assert head in heads, head
 
 
