@@ -162,7 +162,7 @@ def _tiny_imagenet(data: Path, names: tuple[str, ...]) -> Any:
 
 
 def _effort(images: int, fit: int, layer_images: int = 6) -> Effort:
-    return Effort(images=images, fit=fit, layer_images=layer_images, timed=False)
+    return Effort(images=images, fit=fit, layer_images=layer_images, seconds=1200, timed=False)
 
 
 NETWORKS: dict[str, Callable[[Path, Path], Network]] = {

@@ -197,7 +197,7 @@ def _corroborated(
     else:
         codes, real = integer.tensors["weight"], reader.tensors()["weight"].detach().double().numpy()
         read = by_columns(codes, real, weight_steps(codes[:, sure], real[:, sure], 1), doubted)
-    added = np.where(doubted, overruled(octaves, read, sure), 0.0)
+    added = np.where(doubted, overruled(octaves, read, doubted), 0.0)
     found: Floats = factor * 2**added
     return found
 

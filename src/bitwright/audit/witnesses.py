@@ -51,15 +51,15 @@ def common(octaves: Floats) -> float:
     return float(values[agree][0]) if agree.any() else 0.0
 
 
-def overruled(octaves: Floats, read: Floats, sure: npt.NDArray[np.bool_]) -> Floats:
+def overruled(octaves: Floats, read: Floats, doubted: npt.NDArray[np.bool_]) -> Floats:
     """The octaves to add to what the multipliers [O] say, by the biases' and the readers', nan where one does not tell.
 
-    Both have to agree; where only one of them tells, that has to be clear. A bias alone is clear only where those of the
-    channels that are `sure` are, too: a correction may have moved all of them, and some by a power of two.
+    Both have to agree; where only one of them tells, that has to be clear. Biases alone are clear only where most of those
+    that are `doubted` are near a power of two: a correction moves them, too, and some by as much as that.
     """
     by_bias, clear = whole(octaves, NEAR), whole(octaves, CLEAN)
-    said = np.abs(octaves[sure & ~np.isnan(octaves)])
-    if said.size and np.median(said) > CLEAN:
+    told = doubted & ~np.isnan(octaves)
+    if 2 * (~np.isnan(by_bias[told])).sum() <= told.sum():
         clear = np.full(len(octaves), np.nan)
     found = np.where(by_bias == read, by_bias, 0.0)
     found = np.where(np.isnan(read) & ~np.isnan(clear), clear, found)
