@@ -167,7 +167,8 @@ class Found:
         after = (
             "- | - | -" if best is None else f"{_top1(best.after)} | {best.after.db:.1f} | {self.won_by(best):.0f} %"
         )
-        return f"| {name} | {first} | {_top1(before)} | {before.db:.1f} | {self.lost or 'little'} | {after} |"
+        costs = "unknown" if best is None else self.lost or "little"
+        return f"| {name} | {first} | {_top1(before)} | {before.db:.1f} | {costs} | {after} |"
 
 
 def _top1(outcome: Outcome) -> str:
