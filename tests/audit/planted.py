@@ -5,8 +5,9 @@ Writes the table of docs/audit.md; `test_planted_faults.py` asserts the same of 
 
 import argparse
 import importlib
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,7 +77,7 @@ MOBILENET_V2 = {
     ),
     "shuffled class names": Planted(lambda n: faults.shuffled(n.artifact, 16), "names", None),
     "a damaged weight block": Planted(
-        lambda n: faults.damaged(n.artifact, "features.2.conv.0.0"), "weights", "features.2.conv.0.0"
+        lambda n: faults.damaged(n.artifact, "features.2.conv.0.0", slice(3, 9)), "weights", "features.2.conv.0.0"
     ),
     "one layer at 3 bits": Planted(
         lambda n: n.narrow("features.1.conv.0.0", "int3"), "few_bits", "features.1.conv.0.0"
@@ -193,26 +194,37 @@ HEAD = (
 )
 
 
-def table(network: Network, planted: dict[str, Planted]) -> str:
-    """What an audit makes of each fault of a network, as a table in Markdown."""
-    rows = [HEAD]
-    for name, fault in planted.items():
-        rows.append(examined(network, fault).row(name))
-        print(rows[-1], flush=True)
-    return "\n".join(rows)
+def measured(network: Network, planted: dict[str, Planted], names: Iterable[str]) -> dict[str, str]:
+    """A row for each fault of a network that is asked for, in Markdown."""
+    rows = {}
+    for name in names:
+        rows[name] = examined(network, planted[name]).row(name)
+        print(rows[name], flush=True)
+    return rows
+
+
+def written(network: str, rows: dict[str, str]) -> None:
+    """Put rows into the page, in the place of those that it has of the same faults."""
+    page, mark = PAGE.read_text("utf-8"), f"planted-{network}"
+    (before,) = re.findall(rf"<!-- begin {mark} -->\n(.*?)<!-- end {mark} -->", page, re.DOTALL)
+    kept = {line.split(" | ")[0].removeprefix("| "): line for line in before.splitlines()} | rows
+    table = "\n".join([HEAD, *(kept[name] for name in PLANTED[network] if name in kept)])
+    PAGE.write_text(with_table(page, mark, f"{table}\n"), "utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PLANTED, default=list(PLANTED))
+    parser.add_argument("--rows", nargs="+", metavar="FAULT", help="measure these alone; the page keeps its others")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/audit.md")
     given = parser.parse_args()
     importlib.import_module("bench.with_torchvision")  # where the compiled operators of torchvision do not load
     for name in given.only:
         with tempfile.TemporaryDirectory() as folder:
-            found = f"{table(NETWORKS[name](data_folder(), Path(folder)), PLANTED[name])}\n"
+            network = NETWORKS[name](data_folder(), Path(folder))
+            rows = measured(network, PLANTED[name], given.rows or PLANTED[name])
         if given.write:
-            PAGE.write_text(with_table(PAGE.read_text("utf-8"), f"planted-{name}", found), "utf-8")
+            written(name, rows)
 
 
 if __name__ == "__main__":
