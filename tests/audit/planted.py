@@ -7,7 +7,7 @@ import argparse
 import importlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -194,21 +194,12 @@ HEAD = (
 )
 
 
-def measured(network: Network, planted: dict[str, Planted], names: Iterable[str]) -> dict[str, str]:
-    """A row for each fault of a network that is asked for, in Markdown."""
-    rows = {}
-    for name in names:
-        rows[name] = examined(network, planted[name]).row(name)
-        print(rows[name], flush=True)
-    return rows
-
-
-def written(network: str, rows: dict[str, str]) -> None:
-    """Put rows into the page, in the place of those that it has of the same faults."""
+def write(network: str, name: str, row: str) -> None:
+    """Put the row of a fault into the page, in the place of the one that it has."""
     page, mark = PAGE.read_text("utf-8"), f"planted-{network}"
     (before,) = re.findall(rf"<!-- begin {mark} -->\n(.*?)<!-- end {mark} -->", page, re.DOTALL)
-    kept = {line.split(" | ")[0].removeprefix("| "): line for line in before.splitlines()} | rows
-    table = "\n".join([HEAD, *(kept[name] for name in PLANTED[network] if name in kept)])
+    kept = {line.split(" | ")[0].removeprefix("| "): line for line in before.splitlines()} | {name: row}
+    table = "\n".join([HEAD, *(kept[each] for each in PLANTED[network] if each in kept)])
     PAGE.write_text(with_table(page, mark, f"{table}\n"), "utf-8")
 
 
@@ -222,9 +213,11 @@ def main() -> None:
     for name in given.only:
         with tempfile.TemporaryDirectory() as folder:
             network = NETWORKS[name](data_folder(), Path(folder))
-            rows = measured(network, PLANTED[name], given.rows or PLANTED[name])
-        if given.write:
-            written(name, rows)
+            for fault in given.rows or PLANTED[name]:
+                row = examined(network, PLANTED[name][fault]).row(fault)
+                print(row, flush=True)
+                if given.write:
+                    write(name, fault, row)
 
 
 if __name__ == "__main__":
