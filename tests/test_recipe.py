@@ -236,6 +236,7 @@ def test_reading_does_not_change_the_record() -> None:
         ("activations = 'unit4'", ["for activations", "found 'unit4'", "did you mean 'uint4'?"]),
         ("first = { weight = 'int8' }", ["[first]: unknown key 'weight'", "did you mean 'weights'?"]),
         ("[[layers]]\nmatch = 'a'\n[[layers]]\nmach = 'b'", ["[[layers]] number 2: unknown key 'mach'", "'match'?"]),
+        ("[[layers]]\nweights = 'int4'", ["[[layers]] number 1: expected 'match'", "'*' for all layers"]),
         (
             "[[layers]]\nmatch = 'a'\ninputs = 'unt4'",
             ["[[layers]] number 1: expected a scheme for inputs", "did you mean 'uint4'?"],
@@ -256,6 +257,8 @@ def test_a_typo_in_a_file_names_the_file_the_key_and_the_near_one(tmp_path: Path
     [
         ("range = 'percentle'", ["recipe 'mine'", "unknown range 'percentle'", "did you mean 'percentile'?"]),
         ("algorithms = ['adarond']", ["recipe 'mine'", "unknown algorithm 'adarond'", "did you mean 'adaround'?"]),
+        ("[[layers]]\nmatch = 'layer1.conv'\ngroup = 8", ["rule for 'layer1.conv' has group = 8", "linear layers: "]),
+        ("first = { group = 8 }", ["rule for first has group = 8", "no linear layer"]),
         ("[[layers]]\nmatch = 'layer1.conf'", ["'layer1.conf' matches no layer", "did you mean 'layer1.conv'?"]),
     ],
 )

@@ -31,7 +31,7 @@ A recipe file says anything else:
 import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -143,6 +143,20 @@ class Recipe:
                 known = ", ".join(names)
                 raise RecipeError(f"the recipe's pattern {rule.match!r} matches no layer; layers: {known}{near}")
 
+    def check_groups(self, linear: Mapping[str, Mapping[str, bool]]) -> None:
+        """Raise RecipeError if a rule gives groups of inputs, but to no linear layer; `linear`: the sides of each, by name."""
+        used = {rule for name, sides in linear.items() for rule in self._rules(name, **sides)}
+        for rule, name in zip(self.rules, ("first", "last", *(repr(rule.match) for rule in self.layers)), strict=True):
+            if rule.group and rule not in used:
+                raise RecipeError(
+                    f"the recipe's rule for {name} has group = {rule.group}, but no linear layer, and only these have groups "
+                    f"of inputs; linear layers: {', '.join(linear) or 'none'}"
+                )
+        if self.group and not linear:
+            raise RecipeError(
+                f"the recipe has group = {self.group}, but only linear layers have groups, and there is none"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain data, without what is not set."""
         record = asdict(self)
@@ -245,6 +259,8 @@ def _table(value: Any, where: str, keys: set[str]) -> dict[str, Any]:
 
 def _rule(value: Any, where: str, keys: set[str]) -> Rule:
     table = _table(value, where, keys)
+    if "match" in keys and "match" not in table:
+        raise RecipeError(f"{where}: expected 'match', a pattern such as 'layer1.*' ('*' for all layers), found none")
     try:
         return Rule(**table)
     except RecipeError as error:

@@ -62,6 +62,8 @@ class PreparedModel(nn.Module):
             self.register_buffer(name, torch.from_numpy(values).float().reshape(1, -1, 1, 1))
         recipe.check_matches(node.name for node in self.graph.nodes)
         sides = first_and_last(self.graph)
+        linear = [node.name for node in self.graph.nodes if float_op(node).groups_inputs]
+        recipe.check_groups({name: sides.of(name) for name in linear})
         self.layers = nn.ModuleDict()
         self.quantizers = nn.ModuleDict()
         for node in self.graph.nodes:

@@ -84,6 +84,8 @@ def test_columns_none_of_which_is_the_labels_are_named(tmp_path: Path) -> None:
     [
         ("", "expected the columns path and label, .* found none"),
         ("photo,label\na.png,1\n", "expected the columns path and label, .* found photo, label"),
+        ("path;label\na.png;1\n", "found path;label; its columns are separated by semicolons: write commas"),
+        ("path\tlabel\na.png\t1\n", "its columns are separated by tabs: write commas"),
         ("path,label\n", "expected at least one image"),
         ("path,label\na.png,1\nb.png,\n", "line 3: no label"),
         ("path,label\na.png,1\nb.png\n", "line 3: no label"),

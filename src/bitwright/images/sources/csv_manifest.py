@@ -46,7 +46,7 @@ def open_csv_manifest(spec: str) -> ImageSource:
             if path is None:
                 raise SourceError(
                     f"{spec}: expected the columns path and label, or of such names ({', '.join(PATHS[1:])}; "
-                    f"{', '.join(LABELS[1:])}), found {', '.join(columns) or 'none'}"
+                    f"{', '.join(LABELS[1:])}), found {', '.join(columns) or 'none'}{_other_separator(columns)}"
                 )
             for row in rows:
                 wanted = [path] if label is None else [path, label]
@@ -67,6 +67,13 @@ def open_csv_manifest(spec: str) -> ImageSource:
         return ImageSource(FileReader(paths), where=spec)
     labels, classes = _labels(texts, spec)
     return ImageSource(FileReader(paths), spec, labels, classes)
+
+
+def _other_separator(columns: list[str]) -> str:
+    """What to say of a header that other separators than commas would divide."""
+    found = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    of_one = [name for sign, name in found.items() if len(columns) == 1 and sign in columns[0]]
+    return f"; its columns are separated by {of_one[0]}: write commas" if of_one else ""
 
 
 def _column(columns: list[str], names: tuple[str, ...]) -> str | None:
