@@ -124,10 +124,12 @@ def _smaller(config: Any, side: int) -> Any:
     for name, value in SMALLER.items():
         if hasattr(config, name) and not (has_stages and name == "num_hidden_layers"):
             setattr(config, name, value)
+    if hasattr(config, "num_cross_attention_heads"):  # of Perceiver: eight don't divide the channels of two of three
+        config.num_cross_attention_heads = 1
     for name in STAGES:
         value = getattr(config, name, None)
         if isinstance(value, list | tuple) and all(isinstance(depth, int) for depth in value):
-            setattr(config, name, [min(depth, LAYERS) for depth in value])
+            setattr(config, name, [min(depth, max(LAYERS, stage)) for stage, depth in enumerate(value, 1)])
     if isinstance(getattr(config, "image_size", None), int | list | tuple):
         config.image_size = side if isinstance(config.image_size, int) else [side, side]
     for inner in ("vision_config", "backbone_config"):

@@ -78,6 +78,10 @@ class Eager(nn.Module):
     def _causal(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
+    def _talking(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = (q @ k.transpose(-2, -1) / 2).permute(0, 2, 3, 1) @ self.gain.squeeze(-1).repeat(1, 2)
+        return scores.permute(0, 3, 1, 2).softmax(-1) @ v
+
     def _channels(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """XCiT: channels attend to each other, by what they have in common over all tokens."""
         q, k, v = (t.transpose(-2, -1) for t in (q, k, v))
@@ -135,6 +139,19 @@ class Rows(nn.Module):
         return rows.reshape(x.shape[0], 48, 8)
 
 
+class ByMatrices(nn.Module):
+    """Products by parameters, from either side, and by a matrix for each head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Parameter(torch.randn(5, 8)), nn.Parameter(torch.randn(6, 7))
+        self.each = nn.Parameter(torch.randn(8, 5, 7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.left @ (x @ self.right)
+        return y @ self.each.mT.unsqueeze(0)
+
+
 def _padded(mode: str) -> Callable[[Tensor], Tensor]:
     return lambda x: F.pad(x, (2, 1, 3, 0), mode)
 
@@ -156,6 +173,10 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "windows": Windows(),
     "softmax": lambda x: x.softmax(1),
     "softmax of columns": lambda x: F.softmax(x, -1),
+    "product": lambda x: x.flatten(2).softmax(-1) @ x.flatten(2).mT,
+    "product by matrices": ByMatrices(),
+    "talking heads": Eager("talking"),
+    "greatest of columns": lambda x: x.max(dim=3)[0],
     "rms": _rms,
     "rms_norm": nn.RMSNorm(6, eps=0.1),
     "layer norm apart": _layer_norm,
@@ -194,6 +215,8 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "the batch in the middle": lambda x: (x.transpose(0, 1) + 1).relu().transpose(0, 1),
     "batch norm of tokens": Rows(),
     "zeros": lambda x: x + torch.zeros(x.shape[0], 8, 6, dtype=x.dtype).cumsum(1).unsqueeze(1) + 1,
+    "zeros like": lambda x: x + torch.zeros_like(x) + x.new_ones((8, 1, 6)) + torch.full_like(x[:, :1], 0.5),
+    "averages of rows": nn.Sequential(nn.Flatten(2), nn.AdaptiveAvgPool1d(5)),
     "pixel_shuffle": nn.PixelShuffle(2),
     "pixel_unshuffle": nn.PixelUnshuffle(2),
     "channel_shuffle": nn.ChannelShuffle(4),

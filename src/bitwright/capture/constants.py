@@ -35,6 +35,7 @@ def _tensor(p: Program, node: Fx) -> torch.Tensor:
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor) or tensor.shape == value.shape:
         return tensor
+    tensor = tensor.reshape((1,) * (value.dim() - tensor.dim()) + tensor.shape)
     return tensor.expand(
         [size if isinstance(size, int) else -1 for size in value.shape]
     )  # as often as there are images: once

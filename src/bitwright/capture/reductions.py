@@ -13,6 +13,8 @@ from bitwright.graph import Shape
 from bitwright.ops.function import Step
 
 MOST_WINDOW = 2**12
+MOST_PRODUCTS = 2**24
+"""So many numbers a product of two values may be made of."""
 
 
 class Reductions(Arithmetic):
@@ -67,6 +69,26 @@ class Reductions(Arithmetic):
             tensors["bias"] = as_constant(bias)
         found = self.emit("linear", [moved], {}, tensors)
         return found if axis == last else self.transpose(found, axis, last)
+
+    def matmul(self, x: Operand, other: Operand) -> str:
+        """Products of two values' last axes, [..., T, D] by [..., D, E]: number by number, and summed up.
+
+        There is no op for it but as a part of attention, so that every product is a number of its own for a moment.
+        """
+        first, second = self.values[as_value(x)].shape, self.values[as_value(other)].shape
+        if len(first) < 2 or len(second) < 2 or first[-1] != second[-2]:
+            raise Unmapped(f"a product of {first} and {second}")
+        lead = tuple(np.broadcast_shapes(first[:-2], second[:-2]))
+        whole = (*lead, first[-2], second[-1], first[-1])
+        if math.prod(whole) > MOST_PRODUCTS:
+            raise Unmapped(
+                f"a product of {first} and {second} outside an attention; expected at most {MOST_PRODUCTS} products"
+            )
+        turned = self.transpose(other, len(second) - 2, len(second) - 1)
+        rows = self.reshape(x, (*first[:-1], 1, first[-1]))
+        columns = self.reshape(turned, (*second[:-2], 1, second[-1], second[-2]))
+        products = self.mul(self.broadcast(rows, whole), self.broadcast(columns, whole))
+        return self.sum(products, [len(whole) - 1])
 
     def resampled(self, x: Operand, matrices: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]) -> str:
         """Planes whose columns and then rows are mixed by matrices; one that changes nothing is left out."""

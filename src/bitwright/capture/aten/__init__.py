@@ -139,6 +139,7 @@ OURS: dict[str, Mapping] = {
     "bitwright.max_pool2d.default": layers.uneven_max_pool2d,
     "bitwright.avg_pool2d.default": layers.uneven_avg_pool2d,
     "aten.adaptive_max_pool2d.default": layers.adaptive_max_pool2d,
+    "aten.adaptive_avg_pool1d.default": layers.adaptive_avg_pool1d,
     "aten.mean.dim": layers.reduced("mean"),
     "aten.sum.dim_IntList": layers.reduced("sum"),
     "aten.amax.default": layers.reduced("max"),
@@ -152,6 +153,8 @@ OURS: dict[str, Mapping] = {
     "aten.norm.ScalarOpt_dim": layers.vector_norm,
     "aten.matmul.default": layers.matmul,
     "aten.bmm.default": layers.matmul,
+    "aten.einsum.default": layers.matmul,
+    "aten.max.dim": moves.max_of,
     **{
         f"aten.upsample_{name}.vec": layers.resampled
         for name in ("bilinear2d", "bicubic2d", "_bilinear2d_aa", "_bicubic2d_aa")
@@ -170,9 +173,9 @@ OURS: dict[str, Mapping] = {
     "aten.unfold.default": moves.unfold,
     "aten.im2col.default": moves.im2col,
     "aten.col2im.default": moves.col2im,
-    "aten.zeros.default": moves.filled(0),
-    "aten.ones.default": moves.filled(1),
-    "aten.full.default": moves.filled(None),
+    **{f"aten.{name}.default": moves.filled(0) for name in ("zeros", "new_zeros", "zeros_like")},
+    **{f"aten.{name}.default": moves.filled(1) for name in ("ones", "new_ones", "ones_like")},
+    **{f"aten.{name}.default": moves.filled(None) for name in ("full", "new_full", "full_like")},
     "aten.constant_pad_nd.default": moves.constant_pad,
     "aten.addcmul.default": addcmul,
     "aten.permute.default": anywhere(permute, displaced.permute),

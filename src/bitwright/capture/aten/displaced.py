@@ -84,11 +84,9 @@ def displace(p: Program, arg: Any) -> Displaced:
         return found
     if isinstance(found, Constant):
         axis, share = _holding(p, arg.meta["val"].shape)
-        if share > 1:
-            raise Unmapped("a constant with several images along one axis")
         array = once(arg, found)
         whole = replace(found, array=array[None])
-        return Displaced(p.builder.constant_value(whole, array.shape, array.ndim - 1), axis)
+        return Displaced(p.builder.constant_value(whole, array.shape, array.ndim - 1), axis, 1, share)
     name = p.value(arg)
     return Displaced(p.builder.reshape(name, (1, *p.builder.values[name].shape)), 0)
 
@@ -96,7 +94,8 @@ def displace(p: Program, arg: Any) -> Displaced:
 def once(arg: Any, constant: Constant) -> Array:
     """A constant in the shape of the tensor that it stands for, of one image."""
     sizes = arg.meta["val"].shape
-    shape = tuple(size if isinstance(size, int) else 1 for size in sizes)
+    given = (1,) * (len(sizes) - constant.array.ndim) + constant.array.shape
+    shape = tuple(size if isinstance(size, int) else have for size, have in zip(sizes, given, strict=True))
     return constant.array if constant.array.shape == shape else np.array(np.broadcast_to(constant.array, shape))
 
 
@@ -117,6 +116,13 @@ def reshape(p: Program, fx: Fx) -> Anywhere:
         raise Unmapped("a reshape that mixes the batch with other axes")
     shape = tuple(share if i == axis else int(size) for i, size in enumerate(sizes))
     return settle(p, Displaced(p.builder.reshape(x.value, shape), axis, outer, share // outer))
+
+
+def of_one_image(p: Program, fx: Fx) -> Constant:
+    """A constant in the shape that it has for one image, whichever axis the batch is in."""
+    axis, share = _holding(p, fx.meta["val"].shape)
+    shape = [share if i == axis else int(size) for i, size in enumerate(fx.meta["val"].shape)]
+    return Constant(once(fx.args[0], p.env[fx.args[0]]).reshape(shape))  # type: ignore[index]
 
 
 def keeps_batch_first(p: Program, fx: Fx) -> bool:

@@ -1,5 +1,6 @@
 """Convolutions, linear layers, batch norms and pools, as ATen spells them."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from bitwright.capture.aten.arguments import Mapping, args, pair
+from bitwright.capture.aten.idioms import tokens
+from bitwright.capture.aten.scores import product
 from bitwright.capture.draft import Constant, Unmapped, as_constant
 from bitwright.capture.program import Fx, Program
 from bitwright.capture.tail import op_name
@@ -78,6 +81,14 @@ def uneven_avg_pool2d(p: Program, fx: Fx) -> str:
 
 def adaptive_avg_pool2d(p: Program, fx: Fx) -> str:
     return p.builder.adaptive_avg_pool2d(p.operand(fx.args[0]), pair(p.shape(fx)[1:]))
+
+
+def adaptive_avg_pool1d(p: Program, fx: Fx) -> str:
+    """That of planes of one row; planes are [..., L] here."""
+    x = fx.args[0]
+    shape, out = p.value_shape(x), p.shape(fx)[-1]
+    rows = p.builder.reshape(p.operand(x), (math.prod(shape[:-1]), 1, shape[-1]))
+    return p.builder.reshape(p.builder.adaptive_avg_pool2d(rows, (1, out)), (*shape[:-1], out))
 
 
 def reduced(name: str) -> Mapping:
@@ -159,14 +170,34 @@ def vector_norm(p: Program, fx: Fx) -> str:
 
 
 def matmul(p: Program, fx: Fx) -> str:
-    """By a matrix that belongs to the model: a linear layer. A product of two values is part of an attention, or not mapped."""
-    first, second = (p.operand(arg) for arg in fx.args[:2])
-    if (
-        isinstance(first, str)
-        and isinstance(second, Constant)
-        and second.array.squeeze().ndim <= 2
-        and second.array.ndim <= 3
-    ):
-        matrix = second.array.reshape(second.array.shape[-2:])
-        return p.builder.linear(first, Constant(np.ascontiguousarray(matrix.T), second.name, second.learned))
-    raise Unmapped("a product of two values that is no part of an attention, softmax(query key^T) value")
+    """A product of matrices; by one that belongs to the model it is a linear layer."""
+    found = product(fx, apart=False)
+    if found is None:
+        raise Unmapped(f"the einsum {fx.args[0]!r}; only products of two matrices are mapped")
+    sides = (found.first, found.first_turned), (found.second, found.second_turned)
+    for read, turned in sides:
+        constant = p.env.get(read)
+        if isinstance(constant, Constant) and math.prod(constant.array.shape[:-2]) == 1:
+            matrix = constant.array.reshape(constant.array.shape[-2:])
+            matrix = matrix.T if turned else matrix
+            (other, other_turned) = sides[1] if read is found.first else sides[0]
+            name = _matrix(p, other, other_turned)
+            rank = len(p.builder.values[name].shape)
+            if read is found.first:
+                return p.builder.along(name, rank - 2, matrix)
+            weight = Constant(np.ascontiguousarray(matrix.T), constant.name, constant.learned)
+            return p.builder.linear(name, weight)
+    first, second = (_matrix(p, read, turned) for read, turned in sides)
+    return p.builder.matmul(first, second)
+
+
+def _matrix(p: Program, fx: Fx, turned: bool) -> str:
+    found, sizes = p.operand(fx), fx.meta["val"].shape
+    if isinstance(found, Constant) and all(isinstance(size, int) for size in sizes):  # it knows of no batch
+        shape = found.array.shape[1:] if p.displaced is None and len(sizes) > 3 else found.array.shape
+        whole = Constant(found.array.reshape(1, *shape), found.name, found.learned)
+        name = p.builder.constant_value(whole, shape, len(shape) - 1)
+    else:
+        name = tokens(p, fx)
+    rank = len(p.builder.values[name].shape)
+    return p.builder.transpose(name, rank - 2, rank - 1) if turned else name

@@ -16,7 +16,8 @@ def reshape(p: Program, fx: Fx) -> Any:
     x, sizes = p.operand(fx.args[0]), fx.meta["val"].shape
     alone = all(isinstance(size, int) for size in sizes)  # a constant that knows of no batch
     if not alone and not displaced.keeps_batch_first(p, fx):
-        return displaced.reshape(p, fx)
+        fixed = isinstance(x, Constant) and not x.learned
+        return displaced.of_one_image(p, fx) if fixed else displaced.reshape(p, fx)
     if isinstance(x, str):
         return p.builder.reshape(x, p.shape(fx))
     given = as_constant(x)
@@ -28,6 +29,12 @@ def expand(p: Program, fx: Fx) -> Any:
     """A repeated constant is left as it is, because its readers broadcast it."""
     x = p.operand(fx.args[0])
     return p.builder.broadcast(x, p.shape(fx)) if isinstance(x, str) else x
+
+
+def max_of(p: Program, fx: Fx) -> tuple[str, None]:
+    """The maxima along an axis; where they are is not known."""
+    x, dim, keep = args(fx, False)
+    return p.builder.max(p.operand(x), [p.axis(x, dim)], keep=keep), None
 
 
 def permute(p: Program, fx: Fx) -> displaced.Anywhere:

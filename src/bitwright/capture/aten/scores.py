@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bitwright.capture.aten.arguments import args
 from bitwright.capture.builder import HIDDEN
 from bitwright.capture.draft import Array, Constant, as_constant
 from bitwright.capture.program import Fx, Program
@@ -45,10 +46,14 @@ class Scores:
         return repeated.reshape((1, *heads, 1, 1)).astype(np.float32)
 
 
-def product(fx: Fx) -> Product | None:
-    """The product that an fx node is, of matrices or as an einsum; None where it is none."""
+def product(fx: Fx, *, apart: bool = True) -> Product | None:
+    """The product that an fx node is, of matrices or as an einsum; None where it is none.
+
+    `apart`: what it reads is told from its being transposed.
+    """
     if op_name(fx) in ("matmul", "bmm"):
-        return Product(*_untransposed(fx.args[0]), *_untransposed(fx.args[1]))
+        first, second = args(fx)
+        return Product(*_untransposed(first), *_untransposed(second)) if apart else Product(first, False, second, False)
     if op_name(fx) != "einsum" or len(fx.args[1]) != 2:  # type: ignore[arg-type]
         return None
     reads, _, result = str(fx.args[0]).replace(" ", "").partition("->")
