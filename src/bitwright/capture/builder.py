@@ -276,7 +276,7 @@ class Builder(Reductions):
         return self.emit("global_avg_pool2d", [as_value(x)])
 
 
-MOST_SOFTMAX = 512
+MOST_SOFTMAX = 1024
 """Numbers that a softmax is taken of, since it multiplies by a matrix of so many rows and columns."""
 HIDDEN = -1e9
 """What is added to the score of a key that is hidden: as good as minus infinity, and a number."""
