@@ -156,6 +156,9 @@ def _padded(mode: str) -> Callable[[Tensor], Tensor]:
     return lambda x: F.pad(x, (2, 1, 3, 0), mode)
 
 
+FACTORS = torch.tensor([0.3, 2.0]).view(2, 1, 1, 1, 1)
+
+
 def _rms(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 0.1)
 
@@ -202,6 +205,7 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "repeat_interleave": lambda x: x.repeat_interleave(2, dim=2),
     "roll": lambda x: x.roll((3, -1), (2, 3)),
     "stack": lambda x: torch.stack([x, x.relu(), -x], 2),
+    "stack in front of the batch": lambda x: (torch.stack([x, x.relu()]) * FACTORS).sum(0),
     "flip": lambda x: x.flip(-1, 1),
     "index": lambda x: x[:, :, [5, 0, 0, 2]],
     "table of indices": lambda x: x.flatten(2)[:, :, torch.arange(12).reshape(3, 4) * 2],

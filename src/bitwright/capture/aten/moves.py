@@ -9,7 +9,7 @@ import torch
 from bitwright.capture.aten import displaced
 from bitwright.capture.aten.arguments import Mapping, args, pair
 from bitwright.capture.draft import Array, Constant, Unmapped, as_constant
-from bitwright.capture.program import Fx, Program, in_full
+from bitwright.capture.program import Displaced, Fx, Program, in_full
 
 
 def reshape(p: Program, fx: Fx) -> Any:
@@ -173,8 +173,10 @@ def roll(p: Program, fx: Fx) -> str:
 
 def stack(p: Program, fx: Fx) -> Any:
     tensors, dim = args(fx, 0)
-    axis = p.axis(fx, dim)
-    return p.builder.stack([p.operand(tensor) for tensor in tensors], axis)
+    if p.displaced is None and dim % fx.meta["val"].dim() == 0:  # the batch is behind what is stacked
+        parts = [displaced.displace(p, tensor) for tensor in tensors]
+        return Displaced(p.builder.stack([part.value for part in parts], 0), 1)
+    return p.builder.stack([p.operand(tensor) for tensor in tensors], p.axis(fx, dim))
 
 
 def repeat(p: Program, fx: Fx) -> str:
