@@ -42,7 +42,7 @@ def measure(case: Case) -> dict[str, Any]:
 def _measure(case: Case, record: dict[str, Any]) -> None:
     model, side = made(case)
     randomize(model)
-    preprocess = bw.Preprocess(size=side, **IMAGENET)
+    preprocess = bw.Preprocess(size=side, mean=IMAGENET["mean"], std=IMAGENET["std"])
     images = smooth_images(CALIBRATED + TESTED, side)
     fitted, tested = images[:CALIBRATED], images[CALIBRATED:]
     settle(model, torch.from_numpy(preprocess.normalise(fitted)))

@@ -100,7 +100,7 @@ def _random(name: str) -> tuple[nn.Module, bw.Preprocess]:
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.bias, 0, 0.2)
             nn.init.uniform_(module.weight, 0.7, 1.3)
-    return model, bw.Preprocess(size=side, **IMAGENET)
+    return model, bw.Preprocess(size=side, mean=IMAGENET["mean"], std=IMAGENET["std"])
 
 
 def settle(model: nn.Module, x: torch.Tensor) -> None:

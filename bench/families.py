@@ -92,10 +92,12 @@ def made(case: Case) -> tuple[nn.Module, int]:
 
 
 def _torchvision(case: Case, side: int) -> nn.Module:
-    wanted = {"vit": {"image_size": side}, "maxvit": {"input_size": (side, side)}}
-    found: nn.Module = torchvision.models.get_model(
-        case.name, weights=None, **next((given for key, given in wanted.items() if case.name.startswith(key)), {})
-    )
+    wanted: dict[str, Any] = {}
+    if case.name.startswith("vit"):
+        wanted = {"image_size": side}
+    elif case.name.startswith("maxvit"):
+        wanted = {"input_size": (side, side)}
+    found: nn.Module = torchvision.models.get_model(case.name, weights=None, **wanted)
     return found
 
 
@@ -121,6 +123,7 @@ def _of_transformers(case: Case, side: int) -> nn.Module:
 def _smaller(config: Any, side: int) -> Any:
     """A configuration with few layers, of images this large; also those inside it."""
     has_stages = any(isinstance(getattr(config, name, None), list | tuple) for name in STAGES)
+    value: Any
     for name, value in SMALLER.items():
         if hasattr(config, name) and not (has_stages and name == "num_hidden_layers"):
             setattr(config, name, value)

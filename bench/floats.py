@@ -47,7 +47,7 @@ def float_network(name: str, count: int = 8) -> FloatNetwork:
             nn.init.uniform_(module.weight, 0.7, 1.3)
     side = 32 if name == "cifar_resnet20" else 224
     images = smooth_images(count, side)
-    network = FloatNetwork(name, model, Preprocess(size=side, **IMAGENET), images)
+    network = FloatNetwork(name, model, Preprocess(size=side, mean=IMAGENET["mean"], std=IMAGENET["std"]), images)
     settle_batch_norms(network)
     return network
 

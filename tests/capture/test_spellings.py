@@ -203,6 +203,12 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "expand": lambda x: x.mean(1, keepdim=True).expand(-1, 4, -1, -1),
     "repeat": lambda x: x.repeat(1, 1, 2, 1),
     "repeat_interleave": lambda x: x.repeat_interleave(2, dim=2),
+    "repeat_interleave of images": lambda x: (
+        x.flatten(2).mT.reshape(-1, 12, 8) * x.mean((2, 3)).repeat_interleave(4, dim=0).unsqueeze(1)
+    ).reshape(x.shape[0], 48, 8),
+    "pool of windows": lambda x: F.max_pool2d(x.unflatten(2, (2, 4)).transpose(1, 2).flatten(0, 1), 2).reshape(
+        x.shape[0], -1
+    ),
     "roll": lambda x: x.roll((3, -1), (2, 3)),
     "stack": lambda x: torch.stack([x, x.relu(), -x], 2),
     "stack in front of the batch": lambda x: (torch.stack([x, x.relu()]) * FACTORS).sum(0),

@@ -226,6 +226,11 @@ class Builder(Reductions):
     ) -> str:
         """The maxima of windows; `ceil` rounds their number up."""
         name = as_value(x)
+        several, *shape = self.values[name].shape
+        if len(shape) == 3:  # of several planes of channels
+            merged = self.reshape(name, (several * shape[0], *shape[1:]))
+            found = self.max_pool2d(merged, kernel, stride, padding, dilation, ceil=ceil)
+            return self.reshape(found, (several, shape[0], *self.values[found].shape[1:]))
         if ceil:
             padding = windows.rounded_up(_planes(self.values[name].shape)[1:], kernel, stride, padding, dilation)
         attrs = {"kernel": kernel, "stride": stride, "dilation": dilation, "padding": padding}

@@ -190,11 +190,14 @@ def repeat(p: Program, fx: Fx) -> str:
     return name
 
 
-def repeat_interleave(p: Program, fx: Fx) -> str:
+def repeat_interleave(p: Program, fx: Fx) -> Any:
     """Each entry along an axis so many times in a row."""
     x, count, dim = args(fx, None, None)[:3]
     if dim is None or not isinstance(count, int):
         raise Unmapped("a repeat_interleave of all axes as one, or of numbers of times")
+    if p.displaced is None and dim % fx.meta["val"].dim() == 0:  # the same image so many times, one after another
+        alone = displaced.displace(p, x)
+        return Displaced(p.builder.repeat(alone.value, 0, count), 0, 1, count)
     axis = p.axis(x, dim)
     return p.builder.index_select(p.operand(x), axis, [i for i in range(p.value_shape(x)[axis]) for _ in range(count)])
 
