@@ -62,8 +62,8 @@ def test_a_record_says_how_far_a_network_came(
         assert record["sqnr_db"] > 15
     whole = {**record, "family": "tiny", "in_full": True}
     assert coverage.is_covered(whole) == (reached == "equal")
-    text = coverage.table("timm", {"tiny_1": whole, "words": {"outside": "takes words"}})
-    assert f"**{int(reached == 'equal')} of 1.**" in text
+    text = coverage.table("timm", {"tiny_1": whole, "words": {"outside": "takes words"}}, 5)
+    assert f"**{int(reached == 'equal')} of 1.** 3 more were not tried yet." in text
     assert "Out of scope: words (takes words)." in text
 
 

@@ -156,6 +156,7 @@ def _padded(mode: str) -> Callable[[Tensor], Tensor]:
     return lambda x: F.pad(x, (2, 1, 3, 0), mode)
 
 
+MATRICES = torch.linspace(-1, 1, 8 * 5 * 6).view(8, 5, 6)
 FACTORS = torch.tensor([0.3, 2.0]).view(2, 1, 1, 1, 1)
 
 
@@ -178,6 +179,8 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax of columns": lambda x: F.softmax(x, -1),
     "product": lambda x: x.flatten(2).softmax(-1) @ x.flatten(2).mT,
     "product by matrices": ByMatrices(),
+    "einsum by rows": lambda x: torch.einsum("bchw,hkw->bkch", x, MATRICES),
+    "einsum of two": lambda x: torch.einsum("bchw,bdhw->bhcd", x[:, :3], x.relu()),
     "talking heads": Eager("talking"),
     "greatest of columns": lambda x: x.max(dim=3)[0],
     "rms": _rms,
@@ -202,6 +205,7 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "difference": lambda x: x - x.flip(2),
     "expand": lambda x: x.mean(1, keepdim=True).expand(-1, 4, -1, -1),
     "repeat": lambda x: x.repeat(1, 1, 2, 1),
+    "repeat of a constant": lambda x: x + FACTORS[0].repeat(x.shape[0], 2, 1, 1)[:, :1],
     "repeat_interleave": lambda x: x.repeat_interleave(2, dim=2),
     "repeat_interleave of images": lambda x: (
         x.flatten(2).mT.reshape(-1, 12, 8) * x.mean((2, 3)).repeat_interleave(4, dim=0).unsqueeze(1)

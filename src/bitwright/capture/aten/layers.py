@@ -173,7 +173,7 @@ def matmul(p: Program, fx: Fx) -> str:
     """A product of matrices; by one that belongs to the model it is a linear layer."""
     found = product(fx, apart=False)
     if found is None:
-        raise Unmapped(f"the einsum {fx.args[0]!r}; only products of two matrices are mapped")
+        return einsum(p, fx)
     sides = (found.first, found.first_turned), (found.second, found.second_turned)
     for read, turned in sides:
         constant = p.env.get(read)
@@ -189,6 +189,43 @@ def matmul(p: Program, fx: Fx) -> str:
             return p.builder.linear(name, weight)
     first, second = (_matrix(p, read, turned) for read, turned in sides)
     return p.builder.matmul(first, second)
+
+
+def einsum(p: Program, fx: Fx) -> str:
+    """Sums of products of two operands, in any order of axes: a product of matrices for each place that both have."""
+    given, operands = args(fx)[:2]
+    reads, _, result = given.replace(" ", "").partition("->")
+    parts = reads.split(",")
+    if len(parts) != 2 or not result or "." in given or any(len({*part}) < len(part) for part in (*parts, result)):
+        raise Unmapped(f"the einsum {given!r}; only those of two operands, without a diagonal, are mapped")
+    batch = result[0] if p.displaced is None else ""
+    names, letters, b = [], [], p.builder
+    for read, part in zip(operands, parts, strict=True):
+        found = p.operand(read)
+        fixed = isinstance(found, Constant) and all(isinstance(size, int) for size in read.meta["val"].shape)
+        letters.append(part if fixed else part.replace(batch, ""))
+        if isinstance(found, Constant) and fixed:
+            whole = Constant(found.array[None], found.name, found.learned)
+            names.append(b.constant_value(whole, found.array.shape, found.array.ndim - 1))
+        else:
+            names.append(tokens(p, read))
+    first, second = letters
+    result = result.replace(batch, "") if batch else result
+    both = [c for c in first if c in second and c in result]
+    summed = [c for c in first if c in second and c not in result]
+    rows, columns = ([c for c in part if c not in both and c not in summed] for part in (first, second))
+    sizes = {c: b.values[name].shape[part.index(c)] for name, part in zip(names, letters, strict=True) for c in part}
+    if {*result} != {*both, *rows, *columns}:
+        raise Unmapped(f"the einsum {given!r}, in which an operand alone is summed up")
+    x, y = (
+        b.permute(name, [part.index(c) for c in order])
+        for name, part, order in zip(names, letters, ((*both, *rows, *summed), (*both, *summed, *columns)), strict=True)
+    )
+    lead = tuple(sizes[c] for c in both)
+    count = [math.prod(sizes[c] for c in part) for part in (rows, summed, columns)]
+    made = b.matmul(b.reshape(x, (*lead, count[0], count[1])), b.reshape(y, (*lead, count[1], count[2])))
+    order = [*both, *rows, *columns]
+    return b.permute(b.reshape(made, tuple(sizes[c] for c in order)), [order.index(c) for c in result])
 
 
 def _matrix(p: Program, fx: Fx, turned: bool) -> str:

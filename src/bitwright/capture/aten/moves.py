@@ -179,9 +179,12 @@ def stack(p: Program, fx: Fx) -> Any:
     return p.builder.stack([p.operand(tensor) for tensor in tensors], p.axis(fx, dim))
 
 
-def repeat(p: Program, fx: Fx) -> str:
+def repeat(p: Program, fx: Fx) -> str | Constant:
     """`x.repeat(1, 2, 1)`: each axis so many times, whole after whole, that of the batch once."""
     x, counts = args(fx)
+    found = p.operand(x)
+    if isinstance(found, Constant):  # as often as there are images: once
+        return Constant(np.tile(found.array, [count if isinstance(count, int) else 1 for count in counts]))
     name = p.value(x)
     if p.displaced is not None or len(counts) > x.meta["val"].dim() or counts[0] != 1:
         raise Unmapped(f"a repeat {list(counts)} times, which repeats the batch or adds axes")
