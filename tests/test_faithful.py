@@ -1,5 +1,6 @@
 """A graph that does not compute what the model does is refused, whatever was misunderstood."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -117,3 +118,29 @@ def test_a_deep_model_of_few_digits_is_asked_in_float32() -> None:
         next(reversed(list(model.parameters())))[3] += 1
     with pytest.raises(CaptureError):
         expect_faithful(TorchModel(model), graph, SHAPE, exact=False)
+
+
+class Cancelling(Logits):
+    """A norm takes away nearly all of what a large bias adds: few digits of float32 are left."""
+
+    def __init__(self, mean: float, lost: Any = None) -> None:
+        super().__init__(lost)
+        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+        with torch.no_grad():
+            for offset in (self.conv.bias, self.norm.running_mean):
+                assert offset is not None
+                offset.fill_(mean)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.norm(self.conv(x)))
+
+
+def test_a_model_that_loses_its_own_digits_is_no_misunderstanding() -> None:
+    model = Cancelling(3e5)
+    images = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        exact = copy.deepcopy(model).double().eval()(images.double())
+        assert (model.eval()(images) - exact).abs().max() > 2e-3 * exact.abs().max()
+    prepare(model, preprocess=PREPROCESS)
+    with pytest.raises(CaptureError):
+        prepare(Cancelling(3e5, changed_in_place), preprocess=PREPROCESS)

@@ -84,8 +84,9 @@ def prepare(
     try:
         source = float_model(model, output)
         found = source.capture((channels, height, width))
-        graph = fuse(classifier(found.graph))
-        expect_faithful(source, graph, (channels, height, width), exact=found.in_float32)
+        unfused = classifier(found.graph)
+        graph = fuse(unfused)
+        expect_faithful(source, graph, (channels, height, width), found.in_float32, unfused)
     except CaptureError as error:
         raise CaptureError(f"{error}{mode_hint(str(error), preprocess)}") from error
     for note in found.notes:
