@@ -87,7 +87,7 @@ def middle(function: Callable[[Tensor], Tensor]) -> nn.Module:
     [
         (middle(lambda x: F.scaled_dot_product_attention(x, x, x, scale=-1.0)), "scores times -1.0"),
         (middle(lambda x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.1)), "draws random numbers"),
-        (middle(lambda x: (x @ x.mT) @ x), "a product of two values that is no part of an attention"),
+        (middle(lambda x: torch.einsum("btd,bsd,bse->bte", x, x, x)), "only those of two operands"),
         (middle(lambda x: x.transpose(0, 1)[:, 0].unsqueeze(0)), "along the batch axis"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

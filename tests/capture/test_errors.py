@@ -59,7 +59,6 @@ def assert_located(message: str) -> None:
 
 
 UNMAPPED = {
-    "matmul": lambda x: x @ x.mT,
     "sort": lambda x: x.sort(3)[0],
     "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, 3),
     "scaled_dot_product_attention": lambda x: F.scaled_dot_product_attention(x, x, x, scale=-1.0),
