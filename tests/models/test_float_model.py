@@ -16,6 +16,7 @@ from bitwright.errors import BitwrightError, CaptureWarning, ModelError
 from bitwright.evaluation import float_predictor
 from bitwright.graph import Graph
 from bitwright.models import float_model
+from bitwright.prepared.float_graph import FloatGraph
 
 SHAPE = (3, 6, 6)
 PREPROCESS = bw.Preprocess(size=6, mean=0.5, std=0.3)
@@ -181,16 +182,20 @@ def test_the_softmax_at_the_end_is_left_out_with_a_note(case: str) -> None:
 
 @pytest.mark.parametrize(
     "end",
-    [
-        lambda y: y.softmax(1) * 2,
-        lambda y: torch.cat([y.softmax(1), y], 1),
-        lambda y: y.softmax(0),
-        lambda y: (p := y.softmax(1)) * p,
-    ],
+    [lambda y: y.softmax(1) * 2, lambda y: torch.cat([y.softmax(1), y], 1), lambda y: (p := y.softmax(1)) * p],
 )
-def test_a_softmax_that_is_not_the_end_is_refused(end: Callable[[Tensor], Tensor]) -> None:
-    with pytest.raises(BitwrightError, match=r"no mapping for the op aten\.softmax"):
-        capture(EndsIn(end), SHAPE)
+def test_a_softmax_that_is_not_the_end_stays(end: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(1)
+    model, images = EndsIn(end).eval(), torch.randn(3, *SHAPE)
+    found = captured(model, SHAPE)
+    assert found.notes == ()
+    with torch.no_grad():
+        assert torch.allclose(FloatGraph(found.graph)(images), model(images), atol=1e-5)
+
+
+def test_a_softmax_over_the_batch_is_refused() -> None:
+    with pytest.raises(BitwrightError, match=r"aten\.softmax\.int: an operation along the batch axis"):
+        capture(EndsIn(lambda y: y.softmax(0)), SHAPE)
 
 
 def test_a_sigmoid_of_several_logits_stays() -> None:
