@@ -14,10 +14,12 @@ int reach(const Value& value) { return std::max(value.zero_points[0], value.max_
 void check_bias(const NodeCheck& of, int heads, int width) {
   const Tensor* found = of.find("score_bias");
   if (!found) return;
-  of.expect(found->shape.size() == 3 && found->shape[0] > 0 && heads % found->shape[0] == 0, "score_bias does not fit its heads");
+  of.expect(found->shape.size() == 3 && found->shape[0] > 0 && heads % found->shape[0] == 0,
+            "score_bias does not fit its heads");
   const double least = -std::max(double{INT32_MAX} - 2.0 * width * 255 * 255, 0.0);
   auto bias = of.tensor("score_bias", Type::float32, {found->shape[0], of.in(0).shape[0], of.in(1).shape[0]}).as<float>();
-  for (float b : bias) of.expect(b <= 0 && b >= least && b == std::rint(b), "score_bias is no whole number, or is out of range");
+  for (float b : bias)
+    of.expect(b <= 0 && b >= least && b == std::rint(b), "score_bias is no whole number, or is out of range");
 }
 
 void check(const NodeCheck& of) {
