@@ -53,14 +53,14 @@ def transpose(p: Program, fx: Fx) -> displaced.Anywhere:
 
 
 def concat(p: Program, fx: Fx) -> str:
-    tensors, dim = args(fx, 0)
-    tensors = [t for t in tensors if t.meta["val"].shape[dim] != 0]
+    given, dim = args(fx, 0)
+    tensors = [t for t in given if t.meta["val"].shape[dim] != 0]
     parts = [p.operand(t) for t in tensors]
     whole = [
         in_full(part, p.shape(t)) if isinstance(part, Constant) else part
         for part, t in zip(parts, tensors, strict=True)
     ]
-    if len(whole) == 1 and isinstance(whole[0], str):
+    if len(whole) == 1 < len(given) and isinstance(whole[0], str):
         return whole[0]
     return p.builder.concat(whole, p.axis(fx, dim))
 
