@@ -142,5 +142,6 @@ def test_a_model_that_loses_its_own_digits_is_no_misunderstanding() -> None:
         exact = copy.deepcopy(model).double().eval()(images.double())
         assert (model.eval()(images) - exact).abs().max() > 2e-3 * exact.abs().max()
     prepare(model, preprocess=PREPROCESS)
+    prepare(TorchModel(model).capture(SHAPE), preprocess=PREPROCESS)
     with pytest.raises(CaptureError):
         prepare(Cancelling(3e5, changed_in_place), preprocess=PREPROCESS)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bitwright.errors import CaptureError
 from bitwright.graph import Graph, Shape
-from bitwright.models.float_models import FloatModel, TorchModel
+from bitwright.models.float_models import FloatModel, GraphModel, TorchModel
 from bitwright.prepared.float_graph import FloatGraph
 
 Floats = npt.NDArray[np.float32]
@@ -88,11 +88,14 @@ def _in_float32(model: FloatModel, graph: Graph, images: Floats) -> tuple[float,
 
 
 def _own_rounding(model: FloatModel, images: Floats) -> float:
-    """How far the module is from itself in float64, as a share of the largest logit; 0 where there is no such copy."""
-    if not isinstance(model, TorchModel) or not isinstance(model.model, nn.Module):
-        return 0.0
+    """How far the model is from itself in float64, as a share of the largest logit; 0 where it cannot be had in float64."""
     try:
-        exact = TorchModel(copy.deepcopy(model.model).double(), model.output).predict(images)
+        if isinstance(model, GraphModel):
+            exact = FloatGraph(model.graph, torch.float64)(torch.from_numpy(images)).float().numpy()
+        elif isinstance(model, TorchModel) and isinstance(model.model, nn.Module):
+            exact = TorchModel(copy.deepcopy(model.model).double(), model.output).predict(images)
+        else:
+            return 0.0
     except (RuntimeError, TypeError):
         return 0.0
     found = float(np.abs(model.predict(images) - exact).max() / max(np.abs(exact).max(), 1e-30))
