@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 import bitwright as bw
 from bitwright.capture import capture, fuse
+from bitwright.errors import CaptureError
 from bitwright.prepared.float_graph import FloatGraph
 
 SHAPE = (3, 16, 12)
@@ -242,6 +243,12 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "nearest": lambda x: F.interpolate(x, scale_factor=2),
     "nearest, uneven": lambda x: F.interpolate(x, (5, 9)),
     "bilinear": lambda x: F.interpolate(x, (11, 4), mode="bilinear"),
+    "nearest, by a factor": lambda x: F.interpolate(x, scale_factor=(1.7, 0.6)),
+    "nearest, as float32 has it": lambda x: F.interpolate(x[:, :, :2], (82, 7)),
+    "bilinear, by a factor": lambda x: F.interpolate(x, scale_factor=(1.7, 0.6), mode="bilinear"),
+    "bilinear, to a corner": lambda x: F.interpolate(x, (1, 1), mode="bilinear", align_corners=True),
+    "bilinear, antialiased": lambda x: F.interpolate(x, (11, 4), mode="bilinear", antialias=True),
+    "bicubic, antialiased": lambda x: F.interpolate(x, scale_factor=(0.4, 1.3), mode="bicubic", antialias=True),
     "bicubic": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=True),
     "conv1d": nn.Sequential(nn.Flatten(2), nn.Conv1d(8, 6, 3, stride=2, padding=1, groups=2)),
     "conv_transpose": nn.ConvTranspose2d(8, 6, (3, 2), stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2),
@@ -285,3 +292,39 @@ def test_integers_are_near_the_floats_and_the_same_in_the_engine(label: str) -> 
     with torch.no_grad():
         expected = model(torch.from_numpy(preprocess.normalise(images))).numpy()
     assert np.square(found - expected).sum() < 0.05 * np.square(expected - expected.mean(0)).sum() + 1e-3
+
+
+def _projected(x: Tensor, least: float, most: float | None = None) -> Tensor:
+    return x / x.norm(dim=1, keepdim=True).clamp(least, most)
+
+
+def _replaced(x: Tensor, number: float) -> Tensor:
+    """An attention in which a number takes the place of some scores: -1 is no bias of them, and hides none."""
+    t = x.flatten(2).mT
+    return (t @ t.mT).masked_fill(torch.eye(t.shape[1], dtype=torch.bool), number).softmax(-1) @ t
+
+
+NEARLY = {
+    "no less than 1": lambda x: _projected(x, 1.0),
+    "no more than 1": lambda x: _projected(x, 1e-6, 1.0),
+    "another axis": lambda x: (
+        (x - x.mean(3, keepdim=True)) / ((x - x.mean(3, keepdim=True)).square().mean(2, keepdim=True) + 1e-5).sqrt()
+    ),
+    "a score of -1": lambda x: _replaced(x, -1.0),
+    "a score of -1000": lambda x: _replaced(x, -1000.0),
+    "rounded scores": lambda x: torch.div(x.flatten(2) @ x.flatten(2).mT, 0.3, rounding_mode="floor").softmax(-1),
+}
+
+
+@pytest.mark.parametrize("label", NEARLY)
+def test_what_is_nearly_a_norm_or_an_attention_is_not_taken_for_one(label: str) -> None:
+    torch.manual_seed(0)
+    model = Net(NEARLY[label]).eval()
+    images = torch.cat([torch.randn(1, *SHAPE), 1e-2 * torch.randn(1, *SHAPE)])
+    with torch.no_grad():
+        expected = model(images)
+    try:
+        found = FloatGraph(capture(model, SHAPE))(images)
+    except CaptureError:
+        return
+    assert torch.allclose(found, expected, atol=1e-4 * float(expected.abs().max()) + 1e-5), label

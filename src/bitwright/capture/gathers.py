@@ -109,17 +109,17 @@ class Gathers(Moves):
         parted = self.reshape(x, (groups, channels // groups, *rest))
         return self.reshape(self.transpose(parted, 0, 1), (channels, *rest))
 
-    def upsample_nearest(self, x: Operand, size: Pair) -> str:
-        """Planes in another size: each pixel is the one that lies at its place, rounded down."""
+    def upsample_nearest(self, x: Operand, places: tuple[Sequence[int], Sequence[int]]) -> str:
+        """Planes in another size: `places` says for each row, and for each column, which one it is."""
         name = as_value(x)
-        for axis, out in enumerate(size, 1):
-            have = self.size_of(name, axis)
-            if out % have == 0 and out > have:
+        for axis, taken in enumerate(places, 1):
+            have, out = self.size_of(name, axis), len(taken)
+            if out > have and list(taken) == [i // (out // have) for i in range(out)]:
                 shape = self.values[name].shape
                 apart = self.reshape(name, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
                 name = self.reshape(self.repeat(apart, axis + 1, out // have), (*shape[:axis], out, *shape[axis + 1 :]))
             else:
-                name = self.index_select(name, axis, [min(i * have // out, have - 1) for i in range(out)])
+                name = self.index_select(name, axis, taken)
         return name
 
     def windows(self, x: Operand, axis: int, size: int, step: int) -> str:

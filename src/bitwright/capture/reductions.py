@@ -94,7 +94,7 @@ class Reductions(Arithmetic):
         """Planes whose columns and then rows are mixed by matrices; one that changes nothing is left out."""
         name = as_value(x)
         for axis, matrix in ((1, matrices[0]), (2, matrices[1])):
-            if not np.array_equal(matrix, np.eye(len(matrix), self.size_of(name, axis))):
+            if not np.array_equal(matrix, np.eye(self.size_of(name, axis))):
                 name = self.along(name, axis, matrix)
         return name
 

@@ -156,11 +156,11 @@ OURS: dict[str, Mapping] = {
     "aten.einsum.default": layers.matmul,
     "aten.max.dim": moves.max_of,
     **{
-        f"aten.upsample_{name}.vec": layers.resampled
-        for name in ("bilinear2d", "bicubic2d", "_bilinear2d_aa", "_bicubic2d_aa")
+        f"aten.{name}.vec": layers.resampled
+        for name in ("upsample_bilinear2d", "upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa")
     },
-    "aten.upsample_nearest2d.vec": moves.upsample_nearest,
-    "aten.upsample_nearest2d.default": moves.upsample_nearest,
+    "aten.upsample_nearest2d.vec": layers.upsample_nearest,
+    "aten.upsample_nearest2d.default": layers.upsample_nearest,
     "aten.roll.default": moves.roll,
     "aten.stack.default": moves.stack,
     "aten.repeat.default": moves.repeat,

@@ -16,6 +16,8 @@ from bitwright.capture.tail import op_name
 
 Found = Callable[[], Any] | None
 """What maps an idiom that was found."""
+MOST_EPS = 1e-3
+"""Above it, how a length is kept from 0 changes numbers: a norm with an eps is another function then."""
 COPIES = ("clone", "contiguous", "_to_copy", "to", "alias", "detach", "expand", "dropout", "type_as")
 
 
@@ -86,7 +88,7 @@ def l2_normalized(p: Program, fx: Fx) -> Found:
     eps, node = 0.0, _through(below)
     if isinstance(node, Fx) and op_name(node) in ("clamp_min", "clamp", "add"):
         given = _number(p, node.args[1])
-        if given is None:
+        if given is None or not 0 <= given <= MOST_EPS or len(node.args) > 2 or node.kwargs:
             return None
         eps, node = given, _through(node.args[0])
     if (
@@ -178,7 +180,7 @@ def _layer(p: Program, fx: Fx, centred: Any, total: Fx, eps: float) -> Found:
     if mean is None or _through(mean[0]) is not _through(x):
         return None
     over = _mean_over(total)
-    of = _through(None if over is None else _square(over[0]))
+    of = _through(None if over is None or over[1] != mean[1] else _square(over[0]))
     same = of is node or (isinstance(of, Fx) and op_name(of) == "sub" and list(of.args) == list(node.args))
     if not same and not _is_variance(total, x, mean[1]):
         return None

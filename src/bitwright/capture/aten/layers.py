@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
@@ -141,12 +142,40 @@ def resampled(p: Program, fx: Fx) -> str:
     _, height, width = p.shape(fx)
     name = op_name(fx)
     mode = "bicubic" if "bicubic" in name else "bilinear"
-    corners = bool(args(fx, *(None,) * 3)[2])
-    _, rows, columns = p.value_shape(fx.args[0])
-    how: Any = {"mode": mode, "align_corners": corners, "antialias": name.endswith("_aa")}
-    by_rows = F.interpolate(torch.eye(rows)[None, :, :, None], (height, 1), **how)[0, :, :, 0].T
-    by_columns = F.interpolate(torch.eye(columns)[None, :, None, :], (1, width), **how)[0, :, 0, :].T
-    return p.builder.resampled(p.operand(fx.args[0]), (by_rows.double().numpy(), by_columns.double().numpy()))
+    _, _, corners, factors = args(fx, None, False, None)
+    how = {"mode": mode, "align_corners": bool(corners), "antialias": name.endswith("_aa")}
+    _, *sizes = p.value_shape(fx.args[0])
+    by_rows, by_columns = (
+        _resizing(size, out, factor, how)
+        for size, out, factor in zip(sizes, (height, width), factors or (None, None), strict=True)
+    )
+    return p.builder.resampled(p.operand(fx.args[0]), (by_rows, by_columns))
+
+
+def _resizing(size: int, out: int, factor: float | None, how: dict[str, Any]) -> npt.NDArray[np.float64]:
+    """[out, size]: a factor says where pixels come from, more exactly than the two sizes do."""
+    to: Any = {"size": (out, size)} if factor is None else {"scale_factor": (factor, 1.0)}
+    found: Any = F.interpolate(torch.eye(size)[None, None], **to, **how)[0, 0].double().numpy()
+    return found
+
+
+def upsample_nearest(p: Program, fx: Fx) -> str:
+    """PyTorch says which pixel is taken: its own rounding decides where two are as near."""
+    _, height, width = p.shape(fx)
+    _, _, *factors = args(fx, None, None)
+    if len(factors) == 1:  # upsample_nearest2d.vec has them as a list
+        factors = factors[0] or (None, None)
+    _, *sizes = p.value_shape(fx.args[0])
+    rows, columns = (
+        _nearest(size, out, factor) for size, out, factor in zip(sizes, (height, width), factors, strict=True)
+    )
+    return p.builder.upsample_nearest(p.operand(fx.args[0]), (rows, columns))
+
+
+def _nearest(size: int, out: int, factor: float | None) -> list[int]:
+    to: Any = {"size": out} if factor is None else {"scale_factor": factor}
+    places: list[int] = F.interpolate(torch.arange(size, dtype=torch.float32)[None, None], **to)[0, 0].int().tolist()
+    return places
 
 
 def softmax(p: Program, fx: Fx) -> str:

@@ -229,11 +229,6 @@ def channel_shuffle(p: Program, fx: Fx) -> str:
     return p.builder.channel_shuffle(p.operand(fx.args[0]), fx.args[1])  # type: ignore[arg-type]
 
 
-def upsample_nearest(p: Program, fx: Fx) -> str:
-    _, height, width = p.shape(fx)
-    return p.builder.upsample_nearest(p.operand(fx.args[0]), (height, width))
-
-
 def unfold(p: Program, fx: Fx) -> str:
     x, dim, size, step = args(fx)
     return p.builder.windows(p.operand(x), p.axis(x, dim), size, step)

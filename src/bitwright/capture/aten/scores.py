@@ -134,6 +134,8 @@ def scores_below(p: Program, fx: Fx) -> Scores | None:
 
 
 CHANGES = ("mul", "div", "add", "sub", "masked_fill")
+LEAST_SEEN = -100.0
+"""A key of such a score has no weight, whatever is added to it."""
 
 
 def _constant_operand(p: Program, fx: Fx) -> tuple[Fx, Array] | None:
@@ -141,10 +143,10 @@ def _constant_operand(p: Program, fx: Fx) -> tuple[Fx, Array] | None:
     if op_name(fx) == "masked_fill":
         x, mask, number = fx.args[:3]
         hides, filling = _array(p, mask), _array(p, number)
-        if hides is None or filling is None:
-            return None
+        if hides is None or filling is None or not (filling <= LEAST_SEEN).all():
+            return None  # what takes a score's place is no bias of it, unless both hide the key
         return x, np.where(hides, np.maximum(filling.astype(np.float64), HIDDEN), 0.0)  # type: ignore[return-value]
-    if fx.kwargs.get("alpha", 1) != 1 or len(fx.args) > 2:
+    if fx.kwargs.get("alpha", 1) != 1 or fx.kwargs.get("rounding_mode") is not None or len(fx.args) > 2:
         return None
     x, y = fx.args[:2]
     second = _array(p, y)
