@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bitwright.engine.native import make_plan
-from bitwright.errors import EngineError
+from bitwright.errors import EngineError, GraphError
 from bitwright.graph import INPUT, Graph, Node, Value
-from bitwright.ops.attention import MOST
+from bitwright.ops.attention import MOST, Attention
 from bitwright.qtensor import QType
 from tests.conformance.ops.attention import EXP
 from tests.conformance.ops.case import FULL, U8, Case, f32, refuse
@@ -120,3 +120,31 @@ def test_planes_are_no_tokens() -> None:
     case = CASES["attention-heads"]
     inputs = tuple(Value((1, *value.shape), value.type, 2) for value in case.inputs)
     refuse(Case(case.node, inputs, case.output, case.xs), "expected tokens")
+
+
+@pytest.mark.parametrize("step", [1e-2, 1e-4, 1e-7])
+def test_a_hidden_key_has_no_weight_or_is_refused(step: float) -> None:
+    """Where queries and keys are nearly 0, int32 has no score that is far enough below the others."""
+    x = Value((4, 8), QType("uint8", step, 128), 1)
+    bias = np.where(np.eye(4) > 0, -1e9, 0.0)[None].astype(np.float32)
+    node = Node(
+        "it", "attention", ("q", "k", "v"), {"heads": 1, "scale": 0.3, "clamp": (None, None)}, {"score_bias": bias}
+    )
+    if step < 1e-6:
+        with pytest.raises(GraphError, match="keys that are hidden would be seen"):
+            Attention().lower(node, [x, x, x], x)
+        return
+    made = Attention().lower(node, [x, x, x], x).tensors
+    index = np.minimum(np.rint(-made["score_bias"] * made["m_s"]), 255).astype(int)
+    assert (made["exp"][index][0] == np.where(np.eye(4) > 0, 0, 255)).all()
+
+
+def test_the_least_bias_is_the_same_for_every_engine() -> None:
+    """Heads so wide that no bias is left: neither takes one."""
+    codes = np.full((1, 16600), 128, np.uint8)
+    case = case_of(
+        codes, codes, codes[:, :1], (128, 128, 128), m_s=f32(1e-6), m=f32(1), score_bias=-f32(64)[None, None]
+    )
+    for check in (lambda: Attention().check(case.node, case.inputs, case.output, "here"), lambda: engines(case)):
+        with pytest.raises((GraphError, EngineError), match="score_bias"):
+            check()

@@ -91,8 +91,13 @@ class Attention(FloatOp, IntegerOp):
         if "score_bias" in node.tensors:
             bias = np.asarray(node.tensors["score_bias"], np.float64) / (node.attrs["scale"] * s_q * s_k)
             below = np.rint(bias - bias.max(axis=2, keepdims=True))
-            tensors["score_bias"] = np.maximum(below, -_most_bias(inputs[0].channels // node.attrs["heads"]))
-            tensors["score_bias"] = tensors["score_bias"].astype(np.float32)
+            most = max(_most_bias(inputs[0].channels // node.attrs["heads"]) - ROUNDED, 0)
+            if below.min() < -most and tensors["exp"][int(min(most * float(tensors["m_s"][0]), 255))]:
+                raise GraphError(
+                    f"the bias of the scores of {node.name} reaches {below.min():.3g} scores below 0, and int32 has {most}: "
+                    "queries and keys are all nearly 0, so that keys that are hidden would be seen"
+                )
+            tensors["score_bias"] = np.maximum(below, -most).astype(np.float32)
         return Node(node.name, self.name, node.inputs, attrs, tensors, origin=node.origin)
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, where: str) -> None:
@@ -116,7 +121,7 @@ class Attention(FloatOp, IntegerOp):
                 f"{where}: scores of heads of {width} channels may be {most} apart, past int32's {INT32_MAX}; "
                 "use fewer bits for queries or keys, or more heads"
             )
-        least = -float(_most_bias(width)) - ROUNDED
+        least = -float(_most_bias(width))
         if bias is not None and not ((bias == np.rint(bias)) & (bias <= 0) & (bias >= least)).all():
             raise GraphError(f"{where}: expected a score_bias of whole numbers from {least:.0f} to 0")
         epilogue.check_bounds(node, output, where)
@@ -140,7 +145,7 @@ class Attention(FloatOp, IntegerOp):
 
 def _most_bias(width: int) -> int:
     """How far below 0 a bias of heads this wide may be: with scores of any codes, no sum and no difference leaves int32."""
-    return max(INT32_MAX - 2 * width * 255**2 - ROUNDED, 0)
+    return max(INT32_MAX - 2 * width * 255**2, 0)
 
 
 def _heads(x: Array, heads: int) -> Array:
