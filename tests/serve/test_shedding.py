@@ -13,9 +13,12 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from bitwright.serve import connections, lane
 from bitwright.serve.api import Api
+from bitwright.serve.door import State
 from bitwright.serve.metrics import Metrics
 from bitwright.serve.models import Models, ServedModel
 from bitwright.serve.shedding import Shedding
@@ -143,3 +146,61 @@ def test_of_an_empty_lane_one_job_of_any_size_is_taken():
     assert empty.full(images=5) is None
     assert empty.full(coming=1) is None
     assert empty.full(coming=2) is not None
+
+
+class Unread:
+    """A transport whose client reads nothing; its methods are those that a protocol calls."""
+
+    def __init__(self) -> None:
+        self.written, self.is_heard = b"", True
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def pause_reading(self) -> None:
+        self.is_heard = False
+
+    def resume_reading(self) -> None:
+        self.is_heard = True
+
+    def is_closing(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        """It stays."""
+
+    def close(self) -> None:
+        """Nor does it end."""
+
+    def get_extra_info(self, name: str) -> None:
+        """Nothing is known of it."""
+
+
+async def _nobody(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("a request was let through")
+
+
+def test_whoever_reads_no_refusals_is_not_heard(models):
+    async def asking() -> list[bool]:
+        metrics = Metrics()
+        shedding = Shedding(Models(models, replace(QUICK, queue=1), metrics), metrics)
+        assert shedding.check(b"POST", PATH.encode()) is None
+        config = uvicorn.Config(_nobody, lifespan="off", log_config=None, ws="none", interface="asgi3")
+        config.load()
+        protocol = connections.BoundedProtocol(
+            config=config, server_state=ServerState(), app_state={}, shedding=shedding, state=State(), max_body=4096
+        )
+        transport = Unread()
+        protocol.connection_made(cast(Any, transport))
+        protocol.data_received(request())
+        found = [transport.is_heard]
+        protocol.pause_writing()
+        protocol.data_received(request())
+        found.append(transport.is_heard)
+        assert transport.written.count(b"HTTP/1.1 429") == 2
+        protocol.resume_writing()
+        protocol._unset_keepalive_if_required()
+        protocol.connection_lost(None)
+        return [*found, transport.is_heard]
+
+    assert asyncio.run(asking()) == [True, False, True]

@@ -109,6 +109,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self.on_response_complete()
+            if self.flow.write_paused:  # whoever reads no answers is not heard any more
+                self.flow.pause_reading()
 
     @property
     def _is_next(self) -> bool:
@@ -135,6 +137,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
+        if self._is_next and not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _count(self, size: int) -> None:
         self._field_bytes += size
