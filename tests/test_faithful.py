@@ -145,3 +145,13 @@ def test_a_model_that_loses_its_own_digits_is_no_misunderstanding() -> None:
     prepare(TorchModel(model).capture(SHAPE), preprocess=PREPROCESS)
     with pytest.raises(CaptureError):
         prepare(Cancelling(3e5, changed_in_place), preprocess=PREPROCESS)
+
+
+def test_a_model_that_insists_on_float32_is_asked_no_further() -> None:
+    class Insisting(Cancelling):
+        def forward(self, x: Tensor) -> Tensor:
+            assert self.conv.weight.dtype == torch.float32
+            return super().forward(x)
+
+    with pytest.raises(CaptureError, match="does not compute what the model does"):
+        prepare(Insisting(3e5), preprocess=PREPROCESS)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bitwright.errors import CaptureError
+from bitwright.errors import BitwrightError, CaptureError
 from bitwright.graph import Graph, Shape
 from bitwright.models.float_models import FloatModel, GraphModel, TorchModel
 from bitwright.prepared.float_graph import FloatGraph
@@ -21,6 +21,8 @@ DIGITS_LOST = 8
 """A single logit that large may have been a probability in float32, which is so near 1 that few digits of it are left."""
 FLAT = 0.01
 """Probabilities that differ by less, as a share of the largest one, are told apart no further: float32 has no more digits."""
+UNFIT = (RuntimeError, TypeError, ValueError, AssertionError, AttributeError, LookupError, BitwrightError)
+"""What a copy of a module may raise that computes in another type than it was written for."""
 
 
 def expect_faithful(
@@ -83,7 +85,7 @@ def _in_float32(model: FloatModel, graph: Graph, images: Floats) -> tuple[float,
         return None
     try:
         return _compared(TorchModel(copy.deepcopy(model.model).float(), model.output), graph, images, exact=True)
-    except (RuntimeError, TypeError):
+    except UNFIT:
         return None  # it casts by itself, or cannot be copied
 
 
@@ -96,7 +98,7 @@ def _own_rounding(model: FloatModel, images: Floats) -> float:
             exact = TorchModel(copy.deepcopy(model.model).double(), model.output).predict(images)
         else:
             return 0.0
-    except (RuntimeError, TypeError):
+    except UNFIT:
         return 0.0
     found = float(np.abs(model.predict(images) - exact).max() / max(np.abs(exact).max(), 1e-30))
     return found if found < 0.25 else 0.0  # such a model is noise
