@@ -155,7 +155,7 @@ def resampled(p: Program, fx: Fx) -> str:
 def _resizing(size: int, out: int, factor: float | None, how: dict[str, Any]) -> npt.NDArray[np.float64]:
     """[out, size]: a factor says where pixels come from, more exactly than the two sizes do."""
     to: Any = {"size": (out, size)} if factor is None else {"scale_factor": (factor, 1.0)}
-    found: Any = F.interpolate(torch.eye(size)[None, None], **to, **how)[0, 0].double().numpy()
+    found: npt.NDArray[np.float64] = F.interpolate(torch.eye(size)[None, None], **to, **how)[0, 0].double().numpy()
     return found
 
 
@@ -164,7 +164,7 @@ def upsample_nearest(p: Program, fx: Fx) -> str:
     _, height, width = p.shape(fx)
     _, _, *factors = args(fx, None, None)
     if len(factors) == 1:  # upsample_nearest2d.vec has them as a list
-        factors = factors[0] or (None, None)
+        factors = factors[0] or [None, None]
     _, *sizes = p.value_shape(fx.args[0])
     rows, columns = (
         _nearest(size, out, factor) for size, out, factor in zip(sizes, (height, width), factors, strict=True)
