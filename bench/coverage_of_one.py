@@ -52,7 +52,7 @@ def _measure(case: Case, record: dict[str, Any]) -> None:
     found = source.capture((3, side, side))
     graph = fuse(found.graph)
     record["capture_s"] = round(time.monotonic() - start, 1)
-    expect_faithful(source, graph, (3, side, side), found.in_float32, found.graph)
+    expect_faithful(source, graph, (3, side, side), found.in_float32)
     record |= {"reached": "captured", "nodes": len(graph.nodes)}
     if not case.in_full:
         return

@@ -84,9 +84,8 @@ def prepare(
     try:
         source = float_model(model, output)
         found = source.capture((channels, height, width))
-        unfused = classifier(found.graph)
-        graph = fuse(unfused)
-        expect_faithful(source, graph, (channels, height, width), found.in_float32, unfused)
+        graph = fuse(classifier(found.graph))
+        expect_faithful(source, graph, (channels, height, width), found.in_float32)
     except CaptureError as error:
         raise CaptureError(f"{error}{mode_hint(str(error), preprocess)}") from error
     for note in found.notes:

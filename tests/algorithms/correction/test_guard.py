@@ -135,23 +135,53 @@ def test_the_best_choice_of_quick_corrections_is_kept(
 ) -> None:
     for name, factor in (("twice", 2), ("thrice", 3)):
         CORRECTIONS.add(name, Times(name, factor, quick=quick))
-    prepared = prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=("twice", "thrice")))
+    found, scale, count = judged(monkeypatch, ("twice", "thrice"), db)
+    assert [verdict["name"] for verdict in found if verdict["kept"]] == kept
+    assert scale == math.prod({"twice": 2, "thrice": 3}[name] for name in kept)
+    assert count == (4 if quick else 3)
+    assert max(verdict["after_db"] if verdict["kept"] else verdict["before_db"] for verdict in found) == db[scale]
+
+
+def judged(
+    monkeypatch: pytest.MonkeyPatch, algorithms: tuple[str, ...], db: dict[int, float]
+) -> tuple[list[dict[str, Any]], int, int]:
+    """The verdicts, what the first scale was multiplied by, how often the model was measured; dB of each factor."""
+    prepared = prepare(net(), preprocess=PREPROCESS, recipe=Recipe(algorithms=algorithms))
     quantizer = prepared.layer("0").quantizer
     assert quantizer is not None
-    unscaled: list[torch.Tensor] = []
+    seen: list[torch.Tensor] = []
 
     def distance(_: Yardstick, model: PreparedModel) -> Distance:
-        unscaled.append(quantizer.scale.detach().clone())
-        return Distance(0.0, db[round(float((quantizer.scale / unscaled[0]).mean()))])
+        seen.append(quantizer.scale.detach().clone())
+        return Distance(0.0, db[round(float((quantizer.scale / seen[0]).mean()))])
 
     monkeypatch.setattr(Yardstick, "distance", distance)
-    verdicts = calibrate(prepared, IMAGES)["corrections"]
-    assert [verdict["name"] for verdict in verdicts if verdict["kept"]] == kept
-    applied = math.prod({"twice": 2, "thrice": 3}[name] for name in kept)
-    torch.testing.assert_close(quantizer.scale, unscaled[0] * applied, rtol=0, atol=0)
-    assert len(unscaled) == (4 if quick else 3)
-    best = max(verdict["after_db"] if verdict["kept"] else verdict["before_db"] for verdict in verdicts)
-    assert best == db[applied]
+    found = calibrate(prepared, IMAGES)["corrections"]
+    scale = round(float((quantizer.scale / seen[0]).mean()))
+    torch.testing.assert_close(quantizer.scale, seen[0] * scale, rtol=0, atol=0)
+    return found, scale, len(seen)
+
+
+@pytest.mark.parametrize(
+    ("db", "kept", "measured"),
+    [
+        ({1: 20, 2: 19, 3: 21, 6: 24}, ["twice", "thrice"], 4),  # what loses alone helps the slow one that follows
+        ({1: 20, 2: 19, 3: 24, 6: 21}, ["thrice"], 4),
+        ({1: 20, 2: 22, 3: 30, 6: 24}, ["twice", "thrice"], 3),  # what helps is kept: the slow one runs once
+        ({1: 20, 2: 22, 3: 19, 6: 19}, ["twice"], 3),
+        ({1: 20, 2: 19, 3: 19, 6: 19}, [], 4),
+    ],
+)
+def test_a_slow_correction_is_tried_beside_what_was_undone_before_it(
+    monkeypatch: pytest.MonkeyPatch, db: dict[int, float], kept: list[str], measured: int
+) -> None:
+    CORRECTIONS.add("twice", Times("twice", 2, quick=True))
+    CORRECTIONS.add("thrice", Times("thrice", 3, quick=False))
+    found, scale, count = judged(monkeypatch, ("twice", "thrice"), db)
+    assert [verdict["name"] for verdict in found if verdict["kept"]] == kept
+    assert scale == math.prod({"twice": 2, "thrice": 3}[name] for name in kept)
+    assert count == measured
+    assert max(verdict["after_db"] if verdict["kept"] else verdict["before_db"] for verdict in found) == db[scale]
 
 
 def test_what_changed_nothing_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,11 +236,9 @@ def test_few_images_judge_what_they_were_fitted_on() -> None:
 
 def test_a_verdict_in_words() -> None:
     near, far = Distance(0.0123, 21.46), Distance(0.301, 9.71)
-    assert str(Verdict("equalize", near, far)) == "equalize: 21.5 -> 9.7 dB, KL 0.012 -> 0.3, undone"
-    assert str(Verdict("smooth", far, near)) == "smooth: 9.7 -> 21.5 dB, KL 0.3 -> 0.012"
-    same = Verdict("smooth", near, near)
-    assert str(same) == "smooth: changed nothing"
-    assert not same.kept
+    assert str(Verdict("equalize", near, far, kept=False)) == "equalize: 21.5 -> 9.7 dB, KL 0.012 -> 0.3, undone"
+    assert str(Verdict("smooth", far, near, kept=True)) == "smooth: 9.7 -> 21.5 dB, KL 0.3 -> 0.012"
+    assert str(Verdict("smooth", near, near, kept=False)) == "smooth: changed nothing"
 
 
 @pytest.mark.parametrize(
@@ -223,8 +251,8 @@ def test_a_verdict_in_words() -> None:
 )
 def test_classes_and_logits_judge_together(before: Distance, after: Distance) -> None:
     """Either alone is fooled by a few images or classes."""
-    assert Verdict("bias_correct", before, after).kept
-    assert not Verdict("bias_correct", after, before).kept
+    assert before.gain_db(after) > LEAST_GAIN_DB
+    assert after.gain_db(before) < LEAST_GAIN_DB
 
 
 @pytest.mark.parametrize("classes", [1, 4])

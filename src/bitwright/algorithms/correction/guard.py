@@ -10,6 +10,8 @@ the float model is not certain of, so that it counts only where it is large enou
 Corrections that are quick are not judged one after the other: one may help only beside another (equalize makes the errors of
 channels alike, and bias_correct then finds them). Every choice among them is measured, and the best is kept, where each
 correction that it has costs LEAST_GAIN_DB: of choices that are alike, the one with fewer corrections is taken.
+The slow correction that follows them is tried beside that choice and beside all of them, and the best of all is kept: what it
+makes good for (the rounding of weights whose columns equalize has made unlike) is not to be seen without it.
 """
 
 import math
@@ -52,6 +54,10 @@ class Distance:
     kl: float
     db: float
 
+    def gain_db(self, after: "Distance") -> float:
+        """How much nearer the integer model has come."""
+        return after.db - self.db + 10 * math.log10((self.kl + LEAST_KL) / (after.kl + LEAST_KL))
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -60,16 +66,7 @@ class Verdict:
     name: str
     before: Distance
     after: Distance
-
-    @property
-    def gain_db(self) -> float:
-        """How much nearer the integer model came."""
-        ratio = (self.before.kl + LEAST_KL) / (self.after.kl + LEAST_KL)
-        return self.after.db - self.before.db + 10 * math.log10(ratio)
-
-    @property
-    def kept(self) -> bool:
-        return self.gain_db > LEAST_GAIN_DB
+    kept: bool
 
     def __str__(self) -> str:
         before, after = self.before, self.after
@@ -160,7 +157,7 @@ class Tries:
         """Note a choice. The first one stays the best among equally good ones."""
         self.distances[applied] = distance
         more = len(applied) - len(self.best)
-        if Verdict("", self.distances[self.best], distance).gain_db > LEAST_GAIN_DB * more:
+        if self.distances[self.best].gain_db(distance) > LEAST_GAIN_DB * more:
             self.best, self.state = applied, State(prepared)
 
     def add_the_same(self, applied: tuple[str, ...], name: str) -> None:
@@ -170,20 +167,25 @@ class Tries:
         self.distances |= {(*applied, name, *beside): distance for beside, distance in measured}
 
     def verdict(self, name: str) -> Verdict:
-        """What this correction does beside the others of the best choice."""
-        without = tuple(other for other in self.best if other != name)
-        (with_it,) = (c for c in self.distances if name in c and tuple(o for o in c if o != name) == without)
-        return Verdict(name, self.distances[without], self.distances[with_it])
+        """What this correction does beside the others of the best choice, or of the choice nearest to it that was measured."""
+        kept = name in self.best
+        other = min(
+            (c for c in self.distances if (name in c) != kept), key=lambda choice: len(set(choice) ^ set(self.best))
+        )
+        before, after = (other, self.best) if kept else (self.best, other)
+        return Verdict(name, self.distances[before], self.distances[after], kept)
 
 
-def _judged_together(corrections: Sequence[Correction]) -> list[list[Correction]]:
-    """Neighbours that are quick, of which every choice is tried; each of the others by itself."""
-    groups: list[list[Correction]] = []
+def _judged_together(corrections: Sequence[Correction]) -> list[tuple[list[Correction], Correction | None]]:
+    """Neighbours that are quick, of which every choice is tried, and the slow one that follows them, if one does."""
+    groups: list[tuple[list[Correction], Correction | None]] = []
     for correction in corrections:
-        if groups and correction.quick and groups[-1][-1].quick:
-            groups[-1].append(correction)
+        if not groups or groups[-1][1] is not None:
+            groups.append(([], None))
+        if correction.quick:
+            groups[-1][0].append(correction)
         else:
-            groups.append([correction])
+            groups[-1] = (groups[-1][0], correction)
     return groups
 
 
@@ -213,11 +215,13 @@ class Corrector:
             return []
         verdicts = []
         before = self.yardstick.distance(self.prepared) if corrections else Distance(0, 0)
-        for group in _judged_together(corrections):
+        for quick, slow in _judged_together(corrections):
             tries = Tries({(): before}, (), State(self.prepared))
-            self._try(group, (), tries)
+            self._try(quick, (), tries)
+            if slow is not None:
+                self._try_beside(quick, slow, tries)
             tries.state.restore()
-            verdicts += [tries.verdict(correction.name) for correction in group]
+            verdicts += [tries.verdict(correction.name) for correction in (*quick, *([slow] if slow else []))]
             before = tries.distances[tries.best]
         return verdicts
 
@@ -248,6 +252,20 @@ class Corrector:
             tries.add_the_same(applied, first.name)
         else:
             self._try(rest, (*applied, first.name), tries)
+
+    def _try_beside(self, quick: Sequence[Correction], slow: Correction, tries: "Tries") -> None:
+        """Measure a slow correction beside the best choice of the quick ones, and beside all of them, which are applied now."""
+        assert self.yardstick is not None
+        starts = {tries.best: tries.state}
+        if not tries.state.is_current():
+            starts[tuple(correction.name for correction in quick)] = State(self.prepared)
+        for applied, state in starts.items():
+            state.restore()
+            self._apply(slow)
+            if state.is_current():
+                tries.distances[*applied, slow.name] = tries.distances[applied]
+            else:
+                tries.add((*applied, slow.name), self.yardstick.distance(self.prepared), self.prepared)
 
     def _choose_again(self, before: State) -> None:
         """Choose new ranges for the values that a correction has scaled."""
