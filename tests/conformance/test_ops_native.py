@@ -5,6 +5,7 @@ from math import prod
 import numpy as np
 import pytest
 
+from bench.random_graphs import random_graph
 from bitwright.engine.reference import Reference
 from bitwright.graph import INPUT, Value
 from bitwright.ops import INTEGER_OPS
@@ -63,14 +64,7 @@ def test_every_op_that_gives_codes_is_in_random_graphs():
 @pytest.mark.parametrize("seed", range(12))
 def test_random_graphs_of_all_ops(seed):
     """Each has every op once, in random order, on planes of a random size."""
-    rng = np.random.default_rng(seed)
-    g = RandomGraph((int(rng.integers(1, 5)), int(rng.integers(3, 12)), int(rng.integers(3, 12))), seed)
-    x = g.conv2d(INPUT, int(rng.choice([3, 16, 40])), 3)
-    for op in rng.permutation(list(GROW)):
-        x = GROW[op](g, x)
-        value = g.values[x]
-        assert (len(value.shape), value.channel) == (3, 0), f"{op} has to give planes"
-    g.dequantize(x)
+    g = random_graph(seed, list(GROW), side=12)
     graph, images = g.build(), g.images(2)
     assert len(np.unique(Reference(graph).run(images))) >= 4, "codes that are all alike would agree too easily"
     assert_agreement(graph, images)
