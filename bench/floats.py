@@ -1,6 +1,7 @@
 """The float networks to compare on, with random weights: speed does not depend on them, as long as codes stay spread out."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,23 @@ from bitwright.images.preprocess import Preprocess
 from bitwright.zoo.cifar_resnet import cifar_resnet20
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def _timm(name: str) -> nn.Module:
+    from timm import create_model
+
+    model: nn.Module = create_model(name)
+    return model
+
+
+TOKENS = {
+    "vit_tiny": partial(_timm, "vit_tiny_patch16_224"),
+    "deit_small": partial(_timm, "deit_small_patch16_224"),
+    "vit_b_16": torchvision.models.vit_b_16,
+    "swin_t": torchvision.models.swin_t,
+    "convnext_tiny": torchvision.models.convnext_tiny,
+}
+"""Networks of tokens, with layer norms and GELU. Peers have settings of their own for them."""
 FACTORIES = {
     "resnet18": torchvision.models.resnet18,
     "resnet50": torchvision.models.resnet50,
@@ -20,6 +38,7 @@ FACTORIES = {
     "efficientnet_b0": torchvision.models.efficientnet_b0,
     "shufflenet_v2": torchvision.models.shufflenet_v2_x1_0,
     "cifar_resnet20": cifar_resnet20,
+    **TOKENS,
 }
 
 
@@ -30,6 +49,10 @@ class FloatNetwork:
     preprocess: Preprocess
     images: npt.NDArray[np.uint8]
     """Images to calibrate on, uint8 [N, H, W, 3]."""
+
+    @property
+    def of_tokens(self) -> bool:
+        return self.name in TOKENS
 
     def normalized(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """What the float model and the peers eat: float32 [N, 3, H, W]."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 import openvino as ov
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from bench.floats import FloatNetwork
@@ -59,6 +59,9 @@ class Models:
 
         ready = self.onnx.with_suffix(".ready.onnx")
         quant_pre_process(str(self.onnx), str(ready))
+        if self.network.of_tokens:  # static ranges of a tensor leave nothing of a transformer
+            quantize_dynamic(str(ready), str(self.onnx_int8), per_channel=True, weight_type=QuantType.QInt8)
+            return
         options = {"quant_format": QuantFormat.QDQ, "per_channel": True}
         types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
         quantize_static(str(ready), str(self.onnx_int8), Images(), **options, **types)
@@ -66,7 +69,9 @@ class Models:
     def _quantize_for_openvino(self) -> None:
         nncf.set_log_level(logging.ERROR)
         images = nncf.Dataset([self.network.normalized(image[None]) for image in self.network.images])
-        ov.save_model(nncf.quantize(ov.Core().read_model(self.onnx), images), self.openvino_int8)
+        kind = nncf.ModelType.TRANSFORMER if self.network.of_tokens else None
+        made = nncf.quantize(ov.Core().read_model(self.onnx), images, model_type=kind)
+        ov.save_model(made, self.openvino_int8)
 
 
 def bitwright_native(models: Models, threads: int) -> Prepared:
@@ -103,12 +108,12 @@ def openvino(models: Models, threads: int, file: Path, precision: str | None) ->
 
 
 def runners(models: Models, threads: int) -> dict[str, Prepared]:
-    return {
+    found = {
         "bitwright": bitwright_native(models, threads),
         "onnxruntime int8": onnxruntime(models, threads, models.onnx_int8),
         "onnxruntime float32": onnxruntime(models, threads, models.onnx),
         "openvino int8": openvino(models, threads, models.openvino_int8, None),
         "openvino bfloat16": openvino(models, threads, models.onnx, "bf16"),
         "openvino float32": openvino(models, threads, models.onnx, "f32"),
-        "inductor int8": inductor(models.network, threads),
     }
+    return found if models.network.of_tokens else {**found, "inductor int8": inductor(models.network, threads)}
