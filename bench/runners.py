@@ -58,7 +58,7 @@ class Models:
                 return images.pop() if images else None
 
         ready = self.onnx.with_suffix(".ready.onnx")
-        quant_pre_process(str(self.onnx), str(ready))
+        quant_pre_process(str(self.onnx), str(ready), skip_symbolic_shape=self.network.of_tokens)
         if self.network.of_tokens:  # static ranges of a tensor leave nothing of a transformer
             quantize_dynamic(str(ready), str(self.onnx_int8), per_channel=True, weight_type=QuantType.QInt8)
             return

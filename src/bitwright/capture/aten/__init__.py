@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bitwright.capture.aten import displaced, layers, moves
+from bitwright.capture.aten import assignments, displaced, layers, moves
 from bitwright.capture.aten.arguments import Mapping, args
 from bitwright.capture.aten.displaced import anywhere
 from bitwright.capture.aten.idioms import tokens
@@ -56,14 +56,21 @@ def layer_norm(p: Program, fx: Fx) -> str:
 
 def attention(p: Program, fx: Fx) -> str:
     query, key, value, mask, dropout, causal, scale, shares_heads = args(fx, None, 0.0, False, None, False)
-    wrong = {"dropout": dropout > 0, "enable_gqa": shares_heads}
-    if any(wrong.values()):
-        raise Unmapped(f"an attention with {' and '.join(name for name, is_so in wrong.items() if is_so)}")
+    if dropout > 0:
+        raise Unmapped("an attention with dropout")
     bias = None if mask is None else as_bias(p, fx, mask)
     if causal:
         count = [x.meta["val"].shape[-2] for x in (query, key)]
         bias = np.where(np.tri(*count) > 0, 0.0, HIDDEN)[None]
-    return p.builder.attention(tokens(p, query), tokens(p, key), tokens(p, value), scale, bias)
+    q, k, v = (tokens(p, x) for x in (query, key, value))
+    if shares_heads:  # each head of k and v serves as many of q
+        k, v = (_for_each_head(p, x, p.builder.values[q].shape[0]) for x in (k, v))
+    return p.builder.attention(q, k, v, scale, bias)
+
+
+def _for_each_head(p: Program, x: str, heads: int) -> str:
+    own = p.builder.size_of(x, 0)
+    return p.builder.index_select(x, 0, [head * own // heads for head in range(heads)])
 
 
 def same(p: Program, fx: Fx) -> Any:
@@ -182,6 +189,11 @@ OURS: dict[str, Mapping] = {
     "aten.transpose.int": anywhere(transpose, displaced.transpose),
     "aten.slice.Tensor": moves.slice_,
     "aten.select.int": moves.select,
+    "aten.slice_scatter.default": assignments.slice_scatter,
+    "aten.select_scatter.default": assignments.select_scatter,
+    "aten.copy.default": assignments.copied,
+    "aten.fill.Tensor": assignments.fill,
+    "aten.fill.Scalar": assignments.fill,
     "aten.unbind.int": moves.unbind,
     "aten.split.Tensor": moves.split,
     "aten.split_with_sizes.default": moves.split,

@@ -1,6 +1,7 @@
 """Convolutions, linear layers, batch norms and pools, as ATen spells them."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from bitwright.capture.aten.arguments import Mapping, args, pair
 from bitwright.capture.aten.idioms import tokens
 from bitwright.capture.aten.scores import product
-from bitwright.capture.draft import Constant, Unmapped, as_constant
+from bitwright.capture.draft import Constant, Operand, Unmapped, as_constant
 from bitwright.capture.program import Fx, Program
 from bitwright.capture.tail import op_name
 from bitwright.capture.windows import NO_PADDING, Pair, Sides, same_padding
@@ -19,16 +20,23 @@ from bitwright.capture.windows import NO_PADDING, Pair, Sides, same_padding
 
 def conv2d(p: Program, fx: Fx) -> str:
     x, weight, bias, stride, padding, dilation, groups = args(fx, None, 1, 0, 1, 1)
-    kernel, spread = p.operand(weight), pair(dilation)
-    return p.builder.conv2d(
-        p.operand(x),
-        kernel,
-        p.optional(bias),
-        stride=pair(stride),
-        padding=_sides(padding, pair(as_constant(kernel).array.shape[2:]), spread),
-        dilation=spread,
-        groups=groups,
-    )
+    planes, kernel, shift, spread = p.value(x), p.operand(weight), p.optional(bias), pair(dilation)
+    sides = _sides(padding, pair(as_constant(kernel).array.shape[2:]), spread)
+    convolve = partial(p.builder.conv2d, stride=pair(stride), padding=sides, dilation=spread)
+    count, *rest = p.builder.values[planes].shape
+    if len(rest) < 3:
+        return convolve(planes, kernel, shift, groups=groups)
+    # Each image has several planes, of windows or heads, and all of them the same weights: a group for each.
+    many = p.builder.reshape(planes, (count * rest[0], *rest[1:]))
+    shifts = None if shift is None else _repeated(shift, count)
+    found = convolve(many, _repeated(kernel, count), shifts, groups=count * groups)
+    channels, *size = p.builder.values[found].shape
+    return p.builder.reshape(found, (count, channels // count, *size))
+
+
+def _repeated(operand: Operand, count: int) -> Constant:
+    given = as_constant(operand)
+    return Constant(np.tile(given.array, (count,) + (1,) * (given.array.ndim - 1)), learned=given.learned)
 
 
 def _sides(padding: Any, kernel: Pair, dilation: Pair) -> Sides:

@@ -8,6 +8,7 @@ import torch
 
 from bitwright.capture.aten import displaced
 from bitwright.capture.aten.arguments import Mapping, args, pair
+from bitwright.capture.aten.assignments import is_whole
 from bitwright.capture.draft import Array, Constant, Unmapped, as_constant
 from bitwright.capture.program import Displaced, Fx, Program, in_full
 
@@ -67,10 +68,9 @@ def concat(p: Program, fx: Fx) -> str:
 
 def slice_(p: Program, fx: Fx) -> Any:
     x, dim, start, stop, step = args(fx, 0, None, None, 1)
+    if is_whole(p, start, stop, step):
+        return p.operand(x)
     if dim == 0 and p.displaced is None:
-        whole = stop is None or (isinstance(stop, Fx) and p.env[stop] is None) or stop >= 2**62
-        if (start or 0) == 0 and whole and step == 1:
-            return p.value(x)
         raise Unmapped("a slice of the batch")
     axis = p.axis(fx, dim)
     shape = p.shape(fx)

@@ -1,0 +1,105 @@
+"""Numbers that are written into a tensor, planes of which an image has several, and heads that share their keys."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bitwright.images.preprocess import Preprocess
+from bitwright.quantization import prepare
+
+PREPROCESS = Preprocess(size=8)
+
+
+class Writing(nn.Module):
+    """Two convolutions, and what is written of one into the other."""
+
+    def __init__(self, write: Callable[[Tensor, Tensor], None]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.other, self.fc = nn.Conv2d(3, 8, 1), nn.Conv2d(3, 8, 1), nn.Linear(512, 5)
+        self.write = write
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.one(x).relu()
+        self.write(y, self.other(x))
+        found: Tensor = self.fc(y.flatten(1))
+        return found
+
+
+def channels(y: Tensor, z: Tensor) -> None:
+    y[:, 2:5] = z[:, 1:4]
+
+
+def last_channel(y: Tensor, z: Tensor) -> None:
+    y[:, -1] = 2 * z[:, 0]
+
+
+def column(y: Tensor, z: Tensor) -> None:
+    y[:, :, :, 3] = z[:, :, 0]
+
+
+def square(y: Tensor, z: Tensor) -> None:
+    y[:, 0, 2:6, 2:-2] = z[:, 5, 2:6, 2:6] + y[:, 1, 2:6, 2:6]
+
+
+def number(y: Tensor, z: Tensor) -> None:
+    y[:, 1] = 0.5
+    y[:, :, 6:] = -0.25
+
+
+def everything(y: Tensor, z: Tensor) -> None:
+    y[:] = z
+
+
+@pytest.mark.parametrize("write", [channels, last_channel, column, square, number, everything])
+def test_what_is_written_into_a_tensor(write: Callable[[Tensor, Tensor], None]) -> None:
+    """`prepare` compares the graph with the model."""
+    prepare(Writing(write), preprocess=PREPROCESS)
+
+
+class Folded(nn.Module):
+    """A convolution of windows, or of heads: the batch holds them, too."""
+
+    def __init__(self, windows: int, conv: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.windows, self.stem, self.conv, self.fc = windows, nn.Conv2d(3, 4 * windows, 1), conv, nn.LazyLinear(5)
+        self(torch.zeros(1, 3, 8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(x)
+        y = self.conv(y.reshape(y.shape[0] * self.windows, 4, 8, 8)).relu()
+        found: Tensor = self.fc(y.reshape(x.shape[0], -1))
+        return found
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [nn.Conv2d(4, 6, 3, 2, 1), nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False), nn.Conv2d(4, 8, 2, groups=2)],
+)
+def test_planes_of_which_an_image_has_several(conv: nn.Conv2d) -> None:
+    graph = prepare(Folded(3, conv), preprocess=PREPROCESS).graph
+    assert sorted(node.attrs["groups"] for node in graph.nodes if node.op == "conv2d") == [1, 3 * conv.groups]
+
+
+class Shared(nn.Module):
+    """Two heads of the queries for each of the keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.q, self.k, self.v, self.fc = nn.Linear(3, 32), nn.Linear(3, 16), nn.Linear(3, 16), nn.Linear(32, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)
+        q, k, v = (layer(tokens).unflatten(2, (-1, 8)).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        y = F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+        found: Tensor = self.fc(y.transpose(1, 2).flatten(2).mean(1))
+        return found
+
+
+def test_heads_that_share_keys_and_values() -> None:
+    prepare(Shared(), preprocess=PREPROCESS)
