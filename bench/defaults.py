@@ -82,7 +82,7 @@ def networks(data: Path, everything: bool) -> list[Network]:
         found.append(Network(row.network, partial(_trained, words, data), option["--data"], option["--test"]))
     names = torchvision.models.list_models(module=torchvision.models) if everything else SMALLEST
     samples = "imagenet-samples/sample1000.csv"
-    return found + [Network(f"{n}, random", partial(_random, n), f"{samples}[::2]", f"{samples}[1::2]") for n in names]
+    return found + [Network(f"{n}, random", partial(_random, n), f"{samples}[::5]", f"{samples}[1::5]") for n in names]
 
 
 def _trained(words: list[str], data: Path) -> tuple[nn.Module, bw.Preprocess]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bitwright.capture.aten import assignments, displaced, layers, moves
+from bitwright.capture.aten import assignments, displaced, layers, moves, pads, pools
 from bitwright.capture.aten.arguments import Mapping, args
 from bitwright.capture.aten.displaced import anywhere
 from bitwright.capture.aten.idioms import tokens
@@ -140,13 +140,15 @@ OURS: dict[str, Mapping] = {
     "aten.maximum.default": of_two("maximum"),
     "aten.minimum.default": of_two("minimum"),
     "aten.cat.default": moves.concat,
-    "aten.max_pool2d.default": layers.max_pool2d,
-    "aten.avg_pool2d.default": layers.avg_pool2d,
-    "aten.adaptive_avg_pool2d.default": layers.adaptive_avg_pool2d,
-    "bitwright.max_pool2d.default": layers.uneven_max_pool2d,
-    "bitwright.avg_pool2d.default": layers.uneven_avg_pool2d,
+    "aten.max_pool2d.default": pools.max_pool2d,
+    "aten.avg_pool2d.default": pools.avg_pool2d,
+    "aten.adaptive_avg_pool2d.default": pools.adaptive_avg_pool2d,
+    "bitwright.max_pool2d.default": pools.uneven_max_pool2d,
+    "bitwright.avg_pool2d.default": pools.uneven_avg_pool2d,
     "aten.adaptive_max_pool2d.default": layers.adaptive_max_pool2d,
-    "aten.adaptive_avg_pool1d.default": layers.adaptive_avg_pool1d,
+    "aten.avg_pool1d.default": pools.avg_pool1d,
+    "aten.max_pool1d.default": pools.max_pool1d,
+    "aten.adaptive_avg_pool1d.default": pools.adaptive_avg_pool1d,
     "aten.mean.dim": layers.reduced("mean"),
     "aten.sum.dim_IntList": layers.reduced("sum"),
     "aten.amax.default": layers.reduced("max"),
@@ -183,7 +185,7 @@ OURS: dict[str, Mapping] = {
     **{f"aten.{name}.default": moves.filled(0) for name in ("zeros", "new_zeros", "zeros_like")},
     **{f"aten.{name}.default": moves.filled(1) for name in ("ones", "new_ones", "ones_like")},
     **{f"aten.{name}.default": moves.filled(None) for name in ("full", "new_full", "full_like")},
-    "aten.constant_pad_nd.default": moves.constant_pad,
+    "aten.constant_pad_nd.default": pads.constant_pad,
     "aten.addcmul.default": addcmul,
     "aten.permute.default": anywhere(permute, displaced.permute),
     "aten.transpose.int": anywhere(transpose, displaced.transpose),
@@ -198,7 +200,7 @@ OURS: dict[str, Mapping] = {
     "aten.split.Tensor": moves.split,
     "aten.split_with_sizes.default": moves.split,
     "aten.chunk.default": moves.chunk,
-    "aten.pad.default": moves.pad,
+    "aten.pad.default": pads.pad,
     "aten.flip.default": moves.flip,
     "aten.index.Tensor": moves.index,
     "aten.index_select.default": moves.index_select,

@@ -1,4 +1,4 @@
-"""Convolutions, linear layers, batch norms and pools, as ATen spells them."""
+"""Convolutions, linear layers, batch norms and sums, as ATen spells them."""
 
 import math
 from functools import partial
@@ -61,43 +61,6 @@ def native_batch_norm(p: Program, fx: Fx) -> tuple[str]:
     x, weight, bias, mean, var, _, eps = args(fx)
     learned = p.optional(weight), p.optional(bias)
     return (p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps), p.axis(x, 1)),)
-
-
-def max_pool2d(p: Program, fx: Fx) -> str:
-    x, kernel, stride, padding, dilation, ceil = args(fx, [], 0, 1, False)
-    windows = pair(kernel), pair(stride or kernel), pair(padding) * 2, pair(dilation)
-    return p.builder.max_pool2d(p.operand(x), *windows, ceil=ceil)
-
-
-def avg_pool2d(p: Program, fx: Fx) -> str:
-    x, kernel, stride, padding, ceil, count_padding, divisor = args(fx, [], 0, False, True, None)
-    windows = pair(kernel), pair(stride or kernel), pair(padding) * 2
-    return p.builder.avg_pool2d(p.operand(x), *windows, ceil=ceil, count_padding=count_padding, divisor=divisor)
-
-
-def uneven_max_pool2d(p: Program, fx: Fx) -> str:
-    """A pool of `capture/onnx/windows.py`."""
-    x, kernel, stride, sides, dilation, ceil = args(fx)
-    windows = pair(kernel), pair(stride), tuple(sides), pair(dilation)
-    return p.builder.max_pool2d(p.operand(x), *windows, ceil=ceil)
-
-
-def uneven_avg_pool2d(p: Program, fx: Fx) -> str:
-    x, kernel, stride, sides, ceil, counts = args(fx)
-    windows = pair(kernel), pair(stride), tuple(sides)
-    return p.builder.avg_pool2d(p.operand(x), *windows, ceil=ceil, count_padding=counts)
-
-
-def adaptive_avg_pool2d(p: Program, fx: Fx) -> str:
-    return p.builder.adaptive_avg_pool2d(p.operand(fx.args[0]), pair(p.shape(fx)[1:]))
-
-
-def adaptive_avg_pool1d(p: Program, fx: Fx) -> str:
-    """That of planes of one row; planes are [..., L] here."""
-    x = fx.args[0]
-    shape, out = p.value_shape(x), p.shape(fx)[-1]
-    rows = p.builder.reshape(p.operand(x), (math.prod(shape[:-1]), 1, shape[-1]))
-    return p.builder.reshape(p.builder.adaptive_avg_pool2d(rows, (1, out)), (*shape[:-1], out))
 
 
 def reduced(name: str) -> Mapping:

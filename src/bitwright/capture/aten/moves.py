@@ -107,20 +107,6 @@ def chunk(p: Program, fx: Fx) -> tuple[str, ...]:
     return p.builder.split(p.operand(x), axis, [min(step, size - start) for start in range(0, size, step)])
 
 
-def pad(p: Program, fx: Fx) -> str:
-    x, padding, mode, filling = args(fx, "constant", None)
-    return p.builder.padded(p.operand(x), _sides(padding), mode, float(filling or 0))
-
-
-def constant_pad(p: Program, fx: Fx) -> str:
-    x, padding, filling = args(fx, 0)
-    return p.builder.padded(p.operand(x), _sides(padding), "constant", float(filling))
-
-
-def _sides(padding: Any) -> list[tuple[int, int]]:
-    return [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)][::-1]
-
-
 def flip(p: Program, fx: Fx) -> str:
     name = p.value(fx.args[0])
     for dim in fx.args[1]:  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Numbers that are written into a tensor, planes of which an image has several, and heads that share their keys."""
+"""What networks of timm asked for: numbers written into a tensor, planes of which an image has several, shared keys, pools."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bitwright.errors import CaptureError
 from bitwright.images.preprocess import Preprocess
 from bitwright.quantization import prepare
 
@@ -103,3 +104,32 @@ class Shared(nn.Module):
 
 def test_heads_that_share_keys_and_values() -> None:
     prepare(Shared(), preprocess=PREPROCESS)
+
+
+class Padded(nn.Module):
+    """A max pool of planes with minus infinity around them, uneven, as TensorFlow's `same` is."""
+
+    def __init__(self, add: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc, self.add = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(64, 5), add
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.pad(self.conv(x), (0, 1, 0, 1), value=-float("inf"))
+        found: Tensor = self.fc(F.max_pool2d(y, 3, 2).flatten(1))
+        return found + y.amax((1, 2, 3))[:, None] if self.add else found
+
+
+def test_minus_infinity_around_a_max_pool_is_its_own_padding() -> None:
+    graph = prepare(Padded(), preprocess=PREPROCESS).graph
+    (pool,) = (node for node in graph.nodes if node.op == "max_pool2d")
+    assert pool.attrs["padding"] == (0, 0, 1, 1)
+    with pytest.raises(CaptureError, match="minus infinity that a max pool does not read"):
+        prepare(Padded(add=True), preprocess=PREPROCESS)
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool1d(3, 2, 1), nn.AvgPool1d(2, ceil_mode=True), nn.MaxPool1d(3, 2, 1, 2)])
+def test_pools_of_lines(pool: nn.Module) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(2), pool, nn.Flatten(), nn.LazyLinear(5))
+    model(torch.zeros(1, 3, 8, 8))
+    prepare(model, preprocess=PREPROCESS)
