@@ -25,7 +25,7 @@ def _timm(name: str) -> nn.Module:
 TOKENS = {
     "vit_tiny": partial(_timm, "vit_tiny_patch16_224"),
     "deit_small": partial(_timm, "deit_small_patch16_224"),
-    "vit_b_16": torchvision.models.vit_b_16,
+    "vit_base": partial(_timm, "vit_base_patch16_224"),
     "swin_t": torchvision.models.swin_t,
     "convnext_tiny": torchvision.models.convnext_tiny,
 }
