@@ -73,8 +73,8 @@ class Network:
     test: str
 
 
-def networks(data: Path, everything: bool) -> list[Network]:
-    """Those of docs/accuracy.md, then torchvision's."""
+def networks(data: Path, everything: bool, every: int) -> list[Network]:
+    """Those of docs/accuracy.md, then torchvision's, which see every so manieth picture, and are tested on the next ones."""
     found = []
     for row in ROWS:
         words = shlex.split(row.arguments)
@@ -82,7 +82,9 @@ def networks(data: Path, everything: bool) -> list[Network]:
         found.append(Network(row.network, partial(_trained, words, data), option["--data"], option["--test"]))
     names = torchvision.models.list_models(module=torchvision.models) if everything else SMALLEST
     samples = "imagenet-samples/sample1000.csv"
-    return found + [Network(f"{n}, random", partial(_random, n), f"{samples}[::5]", f"{samples}[1::5]") for n in names]
+    return found + [
+        Network(f"{n}, random", partial(_random, n), f"{samples}[::{every}]", f"{samples}[1::{every}]") for n in names
+    ]
 
 
 def _trained(words: list[str], data: Path) -> tuple[nn.Module, bw.Preprocess]:
@@ -181,13 +183,16 @@ def main() -> None:
     parser.add_argument(
         "--all", action="store_true", help="every classifier of torchvision, not the smallest of each family"
     )
+    parser.add_argument(
+        "--every", type=int, default=5, help="random networks are calibrated on every so manieth picture"
+    )
     parser.add_argument("--calibrate", type=int, default=512, help="as many as `bitwright quantize` takes")
     parser.add_argument("--test", type=int, default=512)
     parser.add_argument("--kept", type=Path, default=Path("defaults.json"))
     parser.add_argument("--write", action="store_true", help="put the table into docs/accuracy.md")
     args = parser.parse_args()
     kept: dict[str, Any] = json.loads(args.kept.read_text()) if args.kept.exists() else {}
-    for network in networks(args.data, args.all):
+    for network in networks(args.data, args.all, args.every):
         if network.name in kept or (args.only and network.name not in args.only):
             continue
         start = time.monotonic()

@@ -33,7 +33,8 @@ UNFIT = {
     "nearly equal": (NEAR, "calibrated on 40 nearly equal images: a pixel differs by 1.1"),
     "constant": (CARDS, "images of one colour: 50 of 50"),
     "mostly constant": (np.concatenate([CARDS, noise(20)]), "images of one colour: 50 of 70"),
-    "black": (np.zeros((9, 6, 6, 3), np.uint8), "pixels lie between 0 and 0 of 0..255"),
+    "black": (np.zeros((9, 6, 6, 3), np.uint8), "calibrated on images whose pixels are all 0;"),
+    "grey": (np.clip(noise(9), 126, 129), "pixels lie between 126 and 129 of 0..255; ranges"),
     "scaled": (noise(30) // 128, "pixels lie between 0 and 1 of 0..255: was something scaled to 0..1"),
 }
 

@@ -79,3 +79,24 @@ def test_mcnemar_counts_the_ways_that_a_coin_could_fall():
     exact = 2 * sum(comb(12, k) for k in range(10, 13)) / 2**12
     assert mcnemar(10, 2) == mcnemar(2, 10) == pytest.approx(exact)
     assert mcnemar(4, 4) == mcnemar(0, 0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("by", "said"), [(1, "count from 1? With 1 taken off each, 90.0 %"), (-1, "With 1 added to each")]
+)
+def test_labels_that_are_one_off_are_told_by_few_images(by: int, said: str):
+    found = order_remark({(i + by, i): 3 for i in range(1, 10)} | {(5, 2): 2, (5, 5): 1})
+    assert found is not None
+    assert said in found
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {(i + 1, i): 1 for i in range(9)},  # few images
+        {(i + 1, i): 2 for i in range(9)} | {(i, i): 3 for i in range(9)},  # the labels as they are do better
+        {(i + 1, i): 4 for i in range(9)} | {(i, 9 - i): 3 for i in range(10)} | {(i, i): 6 for i in range(5)},
+    ],
+)
+def test_labels_that_may_be_right_are_not_said_to_be_one_off(table: dict[tuple[int, int], int]):
+    assert "count from 1" not in str(order_remark(table))

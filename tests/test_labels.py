@@ -169,6 +169,21 @@ def test_numbers_that_count_from_one_are_no_classes_by_their_place() -> None:
     assert labels_of(fit_labels(source([9, 0], counted), None, 10)) == [9, 0]
 
 
+def test_what_can_be_done_is_what_would_help() -> None:
+    """Places are offered where there are as many classes; of folders 1 to N, names that make them these classes."""
+    with pytest.raises(LabelError, match=r"mean nothing to the model; .* --labels index") as found:
+        fit_labels(source([0], ("x", "y", "z")), MODEL, 3)
+    with pytest.raises(LabelError, match=r"mean nothing to the model; .* or do without labels") as found:
+        fit_labels(source([0], ("x", "y")), MODEL, 3)
+    assert "--labels index" not in str(found.value)
+    with pytest.raises(
+        LabelError, match=r"count from 1: .* the names 1 to 3, a line each, with --classes FILE"
+    ) as found:
+        fit_labels(source([2, 0], ("1", "2", "3")), MODEL, 3)
+    named = ClassNames(("1", "2", "3"))
+    assert labels_of(fit_labels(source([2, 0], ("1", "2", "3")), named, 3)) == [2, 0]
+
+
 @pytest.mark.parametrize("by", ["names", None, "Index"])
 def test_ways_to_match_that_there_are_not(by) -> None:
     with pytest.raises(LabelError, match=r"expected labels to be one of 'name', 'index', 'none', found"):

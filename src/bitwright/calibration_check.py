@@ -63,10 +63,12 @@ class Seen:
             found.append(
                 f"calibrated on {n:,} nearly equal images: a pixel differs by {self.spread:.2f} of 255 levels between them"
             )
-        if self.highest - self.lowest < FEW_LEVELS:
+        if self.highest == self.lowest:
+            found.append(f"calibrated on images whose pixels are all {self.lowest}")
+        elif self.highest - self.lowest < FEW_LEVELS:
+            scaled = ": was something scaled to 0..1 before it became uint8?" if self.highest < FEW_LEVELS else ""
             found.append(
-                f"calibrated on images whose pixels lie between {self.lowest} and {self.highest} of 0..255: was something "
-                "scaled to 0..1 before it became uint8?"
+                f"calibrated on images whose pixels lie between {self.lowest} and {self.highest} of 0..255{scaled}"
             )
         elif 2 * self.constant > n:
             found.append(f"calibrated on images of one colour: {self.constant:,} of {n:,} have no two different pixels")

@@ -45,6 +45,8 @@ def broken_remark(right: int, float_right: int, images: int, classes: int) -> st
 STEADY = 0.8
 """A label gets one other class this often, or more often: then it stands for that class."""
 _STEADY_WHEN_WEAK = 0.4
+_NO_CHANCE = 1e-4
+"""The p value of what is no accident, though many sets of labels are looked at."""
 _FEWEST = 5
 
 
@@ -54,7 +56,7 @@ def order_remark(confusion: Mapping[tuple[int, int], int]) -> str | None:
     They are in another order where most images have a label that nearly always gets one other class, and no other label gets
     that; or where some labels nearly always get each other's classes, however few they are. Of a model at chance level
     "nearly always" is less often: it may be a weak one that knows the classes by other numbers.
-    `confusion` counts (label, guess) pairs.
+    Labels that count from 1 are told by fewer images. `confusion` counts (label, guess) pairs.
     """
     guesses: defaultdict[int, Counter[int]] = defaultdict(Counter)
     for (label, guess), count in confusion.items():
@@ -74,12 +76,23 @@ def order_remark(confusion: Mapping[tuple[int, int], int]) -> str | None:
     exchanged = {label for label in taken_for if _comes_back(label, taken_for)}
     moved = sum(guesses[label].total() for label in taken_for)
     if len(taken_for) < 2 or not (exchanged or 2 * moved >= images):
-        return None
+        return _shift_remark(confusion)
     some = ", of ".join(f"{label} for {guess}" for label, guess in list(taken_for.items())[:3])
     return (
         "are the labels in another order than the model's classes? Most images of label "
         f"{some.replace(' for ', ' are taken for class ', 1)}{', ...' if len(taken_for) > 3 else ''}"
     )
+
+
+def _shift_remark(confusion: Mapping[tuple[int, int], int]) -> str | None:
+    """What to say of labels that are all one too large, or one too small: then the model is right far more often."""
+    images, classes = sum(confusion.values()), max((max(pair) for pair in confusion), default=0) + 1
+    right = {by: sum(n for (label, guess), n in confusion.items() if label + by == guess) for by in (-1, 0, 1)}
+    by = max(right, key=lambda shift: right[shift])
+    if by == 0 or classes < 5 or 2 * right[by] < images or mcnemar(right[0], right[by]) > _NO_CHANCE:
+        return None
+    counted = "do the labels count from 1? With 1 taken off" if by < 0 else "is 1 taken off the labels? With 1 added to"
+    return f"{counted} each, {100 * right[by] / images:.1f} % are right"
 
 
 def _comes_back(label: int, taken_for: Mapping[int, int]) -> bool:

@@ -8,6 +8,7 @@ means two classes at the first of these steps that knows it means none: it is an
 import difflib
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,8 @@ from functools import cached_property
 from bitwright.errors import LabelError, LabelWarning
 
 _SHOWN = 6
+_NEARLY_ALL = 0.95
+"""So many names at their own places leave no doubt about the order, though one name stands for two classes."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def named_anew(own: ClassNames | None, given: ClassNames, count: int) -> ClassNa
             + unknown
         )
     moved = next((i for i, own_index in enumerate(indices) if own_index not in (None, i)), None)
-    if moved is not None:
+    in_place = sum(own_index == i for i, own_index in enumerate(indices))
+    if moved is not None and not (_ambiguous(given, indices) and in_place >= _NEARLY_ALL * count):
         raise LabelError(
             f"{where}: {given.names[moved]!r} is class {moved} here and class {indices[moved]} of the model, whose "
             f"{some(missing)} this does not name; so it is neither the model's classes in another order nor new names. "
@@ -126,6 +130,12 @@ def named_anew(own: ClassNames | None, given: ClassNames, count: int) -> ClassNa
     before = own.names if own is not None else ()
     others = tuple((*given._all(i)[1:], *before[i : i + 1]) for i in range(count))
     return ClassNames(given.names, others, where)
+
+
+def _ambiguous(given: ClassNames, indices: list[int | None]) -> bool:
+    """Whether every name that is out of place is one that `given` has for several classes, as ImageNet's two cranes."""
+    times = Counter(given.names)
+    return all(times[given.names[i]] > 1 for i, own_index in enumerate(indices) if own_index not in (None, i))
 
 
 def _own_index(own: ClassNames, given: ClassNames, i: int) -> int | None:

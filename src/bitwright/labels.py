@@ -82,7 +82,7 @@ def _by_name(source: ImageSource, names: tuple[str, ...], known: ClassNames | No
     if known is not None:
         raise LabelError(
             f"{source.where}: its classes ({some(names)}) have no name in common with those of {known.where} "
-            f"({known.sample()}), so its labels mean nothing to the model; {_WAYS}"
+            f"({known.sample()}), so its labels mean nothing to the model; {_ways(names, count)}"
         )
     return _by_order(source, names, count)
 
@@ -109,7 +109,7 @@ def _by_order(source: ImageSource, names: tuple[str, ...], count: int) -> Fitted
     if len(names) != count:
         raise LabelError(
             f"{source.where}: it has {len(names):,} classes ({some(names)}), and the model {count:,}, which have no names, so "
-            f"nobody knows which is which; {_WAYS}"
+            f"nobody knows which is which; {_ways(names, count)}"
         )
     remark = (
         f"the model's classes have no names: the {count:,} of {source.where} are taken in its order ({some(names)})"
@@ -117,10 +117,25 @@ def _by_order(source: ImageSource, names: tuple[str, ...], count: int) -> Fitted
     return Fitted(_ordered(source, places, None, count), "order", remark)
 
 
-_WAYS = (
-    "name the model's classes, in its order, with --classes FILE (classes=...), or, where the source's order is the model's, "
-    "take labels by their place with --labels index (labels='index'), or do without labels: --labels none"
-)
+def _ways(names: tuple[str, ...], count: int) -> str:
+    """What can be done where nobody knows which class is which."""
+    numbers = _numbers(names)
+    if numbers is not None and numbers.min() > 0 and numbers.max() == count:
+        return (
+            f"they seem to count from 1: where 1 is the model's first class, give it the names 1 to {count}, a line each, with "
+            "--classes FILE (classes=...), or do without labels: --labels none"
+        )
+    by_place = (
+        ""
+        if len(names) != count
+        else (
+            " or, where the source's order is the model's, take labels by their place with --labels index (labels='index'),"
+        )
+    )
+    return (
+        "name the model's classes, in its order and as the source calls them, with --classes FILE (classes=...),"
+        f"{by_place} or do without labels: --labels none"
+    )
 
 
 def _matches(source: ImageSource, names: tuple[str, ...], known: ClassNames) -> bool:

@@ -15,13 +15,13 @@ FLOAT = ("evaluate", "colours:net")
 def test_an_artifact_beside_a_float_model(run: Run, project: Path):
     result = run(*ARTIFACT, "--data", "images", "--reference", "colours:net", "--per-class")
     size = (project / "m.bw.safetensors").stat().st_size
-    assert (result.code, result.err) == (0, RANDOM_WEIGHTS)
+    assert (result.code, result.err) == (0, RANDOM_WEIGHTS.replace("--weights", "--reference-weights"))
     assert result.out == (
         "model        m.bw.safetensors\n"
         "data         images\n"
         "images       6\n"
         "top-1        100.00 %\n"
-        "top-5        100.00 %\n"
+        "float top-1  100.00 %\n"
         "agreement    100.00 %\n"
         f"artifact     {size:,} bytes\n"
         "float model  96 bytes\n"
@@ -69,12 +69,7 @@ def test_a_float_model(run: Run):
     assert result.err.startswith(RANDOM + first)
     assert result.err.endswith(ORDER[-60:])
     assert result.out == (
-        "model        colours:net\n"
-        "data         images\n"
-        "images       4\n"
-        "top-1        100.00 %\n"
-        "top-5        100.00 %\n"
-        "float model  96 bytes\n"
+        "model        colours:net\ndata         images\nimages       4\ntop-1        100.00 %\nfloat model  96 bytes\n"
     )
 
 

@@ -90,6 +90,9 @@ def test_it_warns_only_of_what_nobody_gave(run: Run):
     known = run("evaluate", "colours:net", "--data", "images", "--mean", 0.1).err
     assert "nobody" not in known
     assert "from colours:net.preprocess, but for --mean\n" in known
+    assert "warning: the model is known to have been trained with --mean 0,0,0; other ones make other numbers" in known
+    same = run("evaluate", "colours:net", "--data", "images", "--mean", 0)
+    assert "known to have been trained" not in same.err
 
 
 def test_a_model_of_one_channel_is_offered_grey(run: Run, project: Path, tmp_path: Path):

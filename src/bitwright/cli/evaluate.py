@@ -66,7 +66,9 @@ def evaluate(
             f"{data}: these images have no labels, so there is no accuracy to measure; give a folder with one folder for each "
             "class, or a .csv with labels, or --no-labels to run them without"
         )
-    compared = None if reference is None else open_model(reference, reference_weights).float_model
+    compared = None
+    if reference is not None:
+        compared = open_model(reference, reference_weights, option="--reference-weights").float_model
     measurement = Measurement(source, preprocess, limit, strict, _known(subject, naming, preprocess), by)
     result = measurement.of(subject, compared)
     report_bad(result.bad)

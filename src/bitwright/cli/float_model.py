@@ -29,8 +29,10 @@ logits_option = click.option(
 """A command gets it as `logits`: names as `bitwright.capture.outputs` knows them, or None."""
 
 
-def open_model(spec: str, weights: Path | None, logits: tuple[str, ...] | None = None) -> "LoadedModel":
-    """Load a float model; warn where its weights are likely to be random. `logits` names its outputs.
+def open_model(
+    spec: str, weights: Path | None, logits: tuple[str, ...] | None = None, option: str = "--weights"
+) -> "LoadedModel":
+    """Load a float model; warn where its weights, which `option` gives, are likely to be random. `logits` names its outputs.
 
     Raises ModelError, MissingExtraError.
     """
@@ -40,5 +42,5 @@ def open_model(spec: str, weights: Path | None, logits: tuple[str, ...] | None =
     if weights is None and not spec.lower().endswith(FLOAT_FILES):
         random = spec.startswith(("torchvision:", "timm:"))
         found = "are random" if random else "are those that it was made with, perhaps random"
-        report(f"warning: no --weights were given, so the weights of {spec} {found}")
+        report(f"warning: no --weights were given, so the weights of {spec} {found}".replace("--weights", option, 1))
     return replace(loaded, output=logits)

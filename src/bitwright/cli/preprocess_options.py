@@ -113,6 +113,13 @@ def resolve(loaded: "LoadedModel", given: dict[str, Any]) -> Preprocess:
     report(f"preprocess: {in_words(preprocess)}; {origin(loaded, given)}")
     if (strange := _strange(preprocess)) is not None:
         report(f"warning: {strange}")
+    other = [name for name in ("mean", "std", "scale", "mode") if _is_other(loaded.preprocess, preprocess, name)]
+    if other:
+        report(
+            "warning: the model is known to have been trained with "
+            + ", ".join(f"--{name} {_spelled(getattr(loaded.preprocess, name))}" for name in other)
+            + "; other ones make other numbers of the same pixels"
+        )
     told = loaded.preprocess is not None or (loaded.stem is not None and loaded.stem.changes_numbers)
     missing = [name for name in ("mean", "std") if not told and name not in given]
     if missing:
@@ -121,6 +128,14 @@ def resolve(loaded: "LoadedModel", given: dict[str, Any]) -> Preprocess:
             "which are wrong for most; many models of photographs have --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
         )
     return preprocess
+
+
+def _is_other(known: Preprocess | None, taken: Preprocess, name: str) -> bool:
+    return known is not None and getattr(known, name) != getattr(taken, name)
+
+
+def _spelled(value: Any) -> str:
+    return value if isinstance(value, str) else ",".join(f"{number:g}" for number in np.atleast_1d(value))
 
 
 def _strange(preprocess: Preprocess) -> str | None:

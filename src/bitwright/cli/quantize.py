@@ -225,7 +225,8 @@ def _calibrated_on(record: QuantizationRecord) -> str:
     provenance = record.provenance
     if provenance["data"] is None:
         return "no images: data-free, by what batch norms tell"
-    return f"{record.images:,} images of {provenance['data']}, seed {provenance['seed']}"
+    images = "1 image" if record.images == 1 else f"{record.images:,} images"
+    return f"{images} of {provenance['data']}, seed {provenance['seed']}"
 
 
 def _corrections(calibration: Mapping[str, Any]) -> str | None:
