@@ -87,23 +87,26 @@ def test_planes_of_which_an_image_has_several(conv: nn.Conv2d) -> None:
 
 
 class Shared(nn.Module):
-    """Two heads of the queries for each of the keys."""
+    """Two heads of the queries for each of the keys; or something computed is added to the scores of all."""
 
-    def __init__(self) -> None:
+    def __init__(self, biased: bool = False) -> None:
         super().__init__()
         torch.manual_seed(0)
+        self.biased, self.places = biased, nn.Linear(8, 64)
         self.q, self.k, self.v, self.fc = nn.Linear(3, 32), nn.Linear(3, 16), nn.Linear(3, 16), nn.Linear(32, 5)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(2).transpose(1, 2)
         q, k, v = (layer(tokens).unflatten(2, (-1, 8)).transpose(1, 2) for layer in (self.q, self.k, self.v))
-        y = F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+        bias = self.places(q) if self.biased else None
+        y = F.scaled_dot_product_attention(q, k, v, bias, enable_gqa=True)
         found: Tensor = self.fc(y.transpose(1, 2).flatten(2).mean(1))
         return found
 
 
-def test_heads_that_share_keys_and_values() -> None:
-    prepare(Shared(), preprocess=PREPROCESS)
+@pytest.mark.parametrize("biased", [False, True])
+def test_heads_that_share_keys_and_values(biased: bool) -> None:
+    prepare(Shared(biased), preprocess=PREPROCESS)
 
 
 class Padded(nn.Module):

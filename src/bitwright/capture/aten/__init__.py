@@ -28,7 +28,7 @@ from bitwright.capture.aten.pointwise import (
 )
 from bitwright.capture.aten.scores import as_bias
 from bitwright.capture.builder import HIDDEN
-from bitwright.capture.draft import Unmapped
+from bitwright.capture.draft import Constant, Unmapped
 from bitwright.capture.program import Fx, Program
 from bitwright.errors import PluginError
 from bitwright.ops.functions import FUNCTIONS
@@ -58,14 +58,27 @@ def attention(p: Program, fx: Fx) -> str:
     query, key, value, mask, dropout, causal, scale, shares_heads = args(fx, None, 0.0, False, None, False)
     if dropout > 0:
         raise Unmapped("an attention with dropout")
-    bias = None if mask is None else as_bias(p, fx, mask)
+    of_values = isinstance(mask, Fx) and not isinstance(p.operand(mask), Constant)
+    bias = None if mask is None or of_values else as_bias(p, fx, mask)
     if causal:
         count = [x.meta["val"].shape[-2] for x in (query, key)]
         bias = np.where(np.tri(*count) > 0, 0.0, HIDDEN)[None]
     q, k, v = (tokens(p, x) for x in (query, key, value))
     if shares_heads:  # each head of k and v serves as many of q
         k, v = (_for_each_head(p, x, p.builder.values[q].shape[0]) for x in (k, v))
+    if of_values:
+        return _with_scores_of(p, q, k, v, p.value(mask), scale)
     return p.builder.attention(q, k, v, scale, bias)
+
+
+def _with_scores_of(p: Program, q: str, k: str, v: str, mask: str, scale: float | None) -> str:
+    """An attention whose scores have something computed added to them, op by op."""
+    *heads, count, width = p.builder.values[q].shape
+    last = len(heads) + 1
+    scores = p.builder.matmul(q, p.builder.transpose(k, last - 1, last))
+    scaled = p.builder.mul(scores, width**-0.5 if scale is None else scale)
+    shape = (*heads, count, p.builder.size_of(k, last - 1))
+    return p.builder.matmul(p.builder.softmax(p.builder.add(scaled, p.builder.broadcast(mask, shape)), last), v)
 
 
 def _for_each_head(p: Program, x: str, heads: int) -> str:
