@@ -3,6 +3,7 @@
 import platform
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -16,6 +17,7 @@ from bitwright.errors import (
     MissingExtraError,
     RecipeError,
 )
+from bitwright.given import GivenTypes
 from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import names_for
@@ -33,6 +35,7 @@ from bitwright.algorithms.correction.stream import Images
 from bitwright.algorithms.ranges import range_algorithm
 from bitwright.calibration import MEMORY_BYTES, calibrate, expect_prepared, expect_seed
 from bitwright.capture import classifier, fuse
+from bitwright.capture.given import is_plain, kept
 from bitwright.capture.outputs import Output
 from bitwright.faithful import expect_faithful
 from bitwright.images.mode_hint import mode_hint
@@ -50,6 +53,7 @@ def prepare(
     preprocess: Preprocess,
     recipe: str | PathLike[str] | Recipe = "w8a8",
     output: Output = None,
+    keep: bool = True,
 ) -> PreparedModel:
     """Capture and fuse a float model, and put quantizers on its values and weights.
 
@@ -59,6 +63,8 @@ def prepare(
         preprocess: how a picture becomes the model's input; gives C, H and W.
         recipe: which layers get which schemes and algorithms: a short form such as "w4a8", a TOML file, or a `Recipe`.
         output: which of the model's outputs the logits are, where it has several; None: found by itself.
+        keep: whether the scales of a quantized file are kept, where the recipe asks for nothing but w8a8; corrections, which
+            would change them, are left out then.
 
     Returns:
         A module with the call signature of the model, in eval mode; `calibrate` comes next.
@@ -88,9 +94,17 @@ def prepare(
         expect_faithful(source, graph, (channels, height, width), found.in_float32)
     except CaptureError as error:
         raise CaptureError(f"{error}{mode_hint(str(error), preprocess)}") from error
-    for note in found.notes:
+    notes, given = found.notes, GivenTypes()
+    if found.file is not None:
+        graph, given, more = kept(graph, found.file)
+        if keep and is_plain(plan):
+            plan, chosen = replace(plan, algorithms=()), []
+        else:
+            given, more = GivenTypes(), (f"the file is quantized; its scales give way to the recipe {plan.name!r}",)
+        notes += more
+    prepared = PreparedModel(graph, preprocess, plan, notes=notes, given=given).eval()
+    for note in prepared.notes:
         warnings.warn(note, CaptureWarning, stacklevel=2)
-    prepared = PreparedModel(graph, preprocess, plan, notes=found.notes).eval()
     prepared.foreign |= {*found.foreign, *foreign_encoder(preprocess)}
     for correction in chosen:
         correction.check(prepared)
