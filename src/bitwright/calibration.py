@@ -173,14 +173,14 @@ def _correct(
 
 
 def _settled_by_the_file(prepared: PreparedModel, algorithm: Range) -> dict[str, Any]:
-    """Scales of weights that the file does not give; those of values need images."""
-    values = [name for name in prepared.unsettled if name in prepared.owner]
+    """Choose the scales of weights that a quantized file does not give. CalibrationError where it lacks one of a value."""
+    values = prepared.unsettled
     if values:
         raise CalibrationError(
             f"the file gives no scale for {len(values)} of its values: {', '.join(values)}; give images to choose them from"
         )
     prepared.calibrator.choose_ranges(algorithm)
-    return {"images": 0, "range": "the file's"}
+    return {"images": 0, "range": "the file"}
 
 
 def _calibrate_without_images(

@@ -153,6 +153,7 @@ def quantize(
     seed: int = 0,
     memory: int = MEMORY_BYTES,
     guard: bool = True,
+    keep: bool = True,
     classes: Given | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
@@ -173,6 +174,7 @@ def quantize(
         seed: of all that is drawn at random.
         memory: how many bytes corrections may hold; the rest lies in a temporary file.
         guard: whether corrections that do not help are undone.
+        keep: whether the scales of a quantized file are kept, see `prepare`; it may need no images then.
         classes: names of the classes, or a file of them; looked at before anything is computed. None: those of the
             image source, if it has one for each class.
         provenance: what else the artifact shall tell of how it was made.
@@ -184,7 +186,7 @@ def quantize(
         OverflowBoundError, LabelError: see `convert`.
     """
     expect_seed(seed)
-    prepared = prepare(model, preprocess=preprocess, recipe=recipe, output=output)
+    prepared = prepare(model, preprocess=preprocess, recipe=recipe, output=output, keep=keep)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     if classes is not None:
         classes = _names(classes, outputs)

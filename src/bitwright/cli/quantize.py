@@ -78,6 +78,7 @@ BATCH = 32
     type=click.IntRange(0),
     help="What algorithms compute from the images stays within this; the rest goes to a temporary file.",
 )
+@click.option("--new-scales", is_flag=True, help="Choose the scales anew where MODEL is a quantized .onnx file.")
 @click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
 @auto_options
@@ -97,6 +98,7 @@ def quantize(
     algorithms: str | None,
     seed: int,
     memory: int,
+    new_scales: bool,
     test: str | None,
     strict: bool,
     as_json: bool,
@@ -132,7 +134,9 @@ def quantize(
     from_where = {"preprocess_from": origin(loaded, given)}
     provenance = {"model": model_record(model, weights), "data": data, **from_where}
     if auto is None or source is None:
-        artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, memory, strict, provenance)
+        artifact, bad = _calibrated(
+            loaded, images, preprocess, plan, seed, memory, strict, provenance, keep=not new_scales
+        )
     else:
         common = {"preprocess": preprocess, "recipe": plan, "seed": seed, "memory": memory, "provenance": provenance}
         common |= {"classes": known, "labels": naming.by}
@@ -163,11 +167,13 @@ def _calibrated(
     memory: int,
     strict: bool,
     provenance: dict[str, Any],
+    keep: bool,
 ) -> tuple[Artifact, list[BadImage]]:
     from bitwright.quantization import quantize as quantize_model
 
     if images is None:
         common: dict[str, Any] = {"preprocess": preprocess, "recipe": recipe, "seed": seed, "provenance": provenance}
+        common["keep"] = keep
         return quantize_model(loaded.float_model, None, **common), []
     batches = images.batches(preprocess, BATCH, strict=strict)
     try:
@@ -180,6 +186,7 @@ def _calibrated(
                 seed=seed,
                 provenance=provenance,
                 memory=memory,
+                keep=keep,
                 progress=Wordless(progress),  # the table tells what corrections did
             ), batches.bad
     finally:
@@ -224,7 +231,8 @@ def _rows(record: QuantizationRecord) -> list[tuple[str, object]]:
 def _calibrated_on(record: QuantizationRecord) -> str:
     provenance = record.provenance
     if provenance["data"] is None:
-        return "no images: data-free, by what batch norms tell"
+        data_free = provenance["calibration"].get("data_free", False)
+        return "no images: " + ("data-free, by what batch norms tell" if data_free else "the scales are the file's")
     return f"{record.images:,} images of {provenance['data']}, seed {provenance['seed']}"
 
 

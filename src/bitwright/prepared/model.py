@@ -109,8 +109,8 @@ class PreparedModel(nn.Module):
             found = self.layer(name).quantizer
             if found is None or found.scale.dim() != 1 or not found.keep(weight.scale):
                 anew.append(weight.name)
-        weighted, left = sum(float_op(node).weighted for node in self.graph.nodes), self.unsettled
-        values = len(self.quantizers) - sum(name in self.owner for name in left)
+        weighted = sum(float_op(node).weighted for node in self.graph.nodes)
+        values = len(self.quantizers) - len(self.unsettled)
         kept = f"{values} of {len(self.quantizers)} types of values and the scales of {len(self.given.weights) - len(anew)}"
         self.notes += (f"the file is quantized: {kept} of {weighted} layers' weights are its own",)
         if anew:
@@ -118,10 +118,9 @@ class PreparedModel(nn.Module):
 
     @property
     def unsettled(self) -> tuple[str, ...]:
-        """The values and the layers whose scales no quantized file gives."""
-        values = [q.name for q in self.quantizers.values() if isinstance(q, ActivationQuantizer) and not q.is_given]
-        layers = [layer for layer in self.layers.values() if isinstance(layer, Layer) and layer.quantizer is not None]
-        return (*values, *(layer.node.name for layer in layers if layer.quantizer and not layer.quantizer.is_given))
+        """The types of values that no quantized file gives, by the names of their owners."""
+        found = [quantizer for quantizer in self.quantizers.values() if isinstance(quantizer, ActivationQuantizer)]
+        return tuple(quantizer.name for quantizer in found if not quantizer.is_given)
 
     def _groups(self, node: Node, weights: str, sides: FirstAndLast) -> int:
         """Groups of a linear layer's inputs: the recipe's, or as many as its accumulators need."""
