@@ -15,6 +15,7 @@ from bitwright.errors import (
     CaptureError,
     CaptureWarning,
     MissingExtraError,
+    ModelError,
     RecipeError,
 )
 from bitwright.given import GivenTypes
@@ -38,6 +39,8 @@ from bitwright.capture import classifier, fuse
 from bitwright.capture.given import is_plain, kept
 from bitwright.capture.outputs import Output
 from bitwright.faithful import expect_faithful
+from bitwright.files import expect_writable
+from bitwright.float_weights import FloatWeights
 from bitwright.images.mode_hint import mode_hint
 from bitwright.models.float_models import FloatModelLike, float_model
 from bitwright.models.load import of_file
@@ -154,6 +157,7 @@ def quantize(
     memory: int = MEMORY_BYTES,
     guard: bool = True,
     keep: bool = True,
+    float_weights: str | PathLike[str] | None = None,
     classes: Given | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
@@ -175,6 +179,8 @@ def quantize(
         memory: how many bytes corrections may hold; the rest lies in a temporary file.
         guard: whether corrections that do not help are undone.
         keep: whether the scales of a quantized file are kept, see `prepare`; it may need no images then.
+        float_weights: where to write the float model's tensors, as corrections left them, as safetensors; see
+            `bitwright.float_weights`.
         classes: names of the classes, or a file of them; looked at before anything is computed. None: those of the
             image source, if it has one for each class.
         provenance: what else the artifact shall tell of how it was made.
@@ -186,14 +192,21 @@ def quantize(
         OverflowBoundError, LabelError: see `convert`.
     """
     expect_seed(seed)
+    if float_weights is not None:
+        expect_writable(float_weights, ModelError)
+        model, preprocess = of_file(model, preprocess)
     prepared = prepare(model, preprocess=preprocess, recipe=recipe, output=output, keep=keep)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     if classes is not None:
         classes = _names(classes, outputs)
+    weights = None if float_weights is None else FloatWeights(model, prepared)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         how: dict[str, Any] = {"range": range, "seed": seed, "memory": memory, "guard": guard}
         calibration = calibrate(prepared, images, **how, progress=progress)
+    if weights is not None and float_weights is not None:
+        for note in weights.save(float_weights):
+            warnings.warn(note, CaptureWarning, stacklevel=2)
     if classes is None and isinstance(images, ImageSource):
         classes = names_for(images, outputs)
     return convert(

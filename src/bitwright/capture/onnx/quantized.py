@@ -138,6 +138,8 @@ class _Reader:
         block = node.attributes.get("block_size")
         if scale.ndim > 1 or (block is not None and block.value):
             raise ModelError(f"{_where(node)}: weights with scales for blocks are not read")
+        if codes.dtype.kind not in "iu" or not np.isfinite(scale).all():
+            raise ModelError(f"{_where(node)}: expected integers and finite scales, found {codes.dtype} times {scale}")
         whole = codes.astype(np.int64) - along(zero, codes.ndim, axis)
         real = (whole.astype(np.float32) * along(scale, codes.ndim, axis).astype(np.float32)).astype(np.float32)
         if codes.ndim > 1 and any(use.node.op_type in READERS for use in node.outputs[0].uses()):
