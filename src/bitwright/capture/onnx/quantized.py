@@ -141,7 +141,10 @@ class _Reader:
         if codes.dtype.kind not in "iu" or not np.isfinite(scale).all():
             raise ModelError(f"{_where(node)}: expected integers and finite scales, found {codes.dtype} times {scale}")
         whole = codes.astype(np.int64) - along(zero, codes.ndim, axis)
-        real = (whole.astype(np.float32) * along(scale, codes.ndim, axis).astype(np.float32)).astype(np.float32)
+        with np.errstate(over="ignore"):
+            real = whole.astype(np.float32) * along(scale, codes.ndim, axis).astype(np.float32)
+        if not np.isfinite(real).all():
+            raise ModelError(f"{_where(node)}: the numbers that its codes stand for are not finite")
         if codes.ndim > 1 and any(use.node.op_type in READERS for use in node.outputs[0].uses()):
             self._note(name, real, whole, scale.astype(np.float32).reshape(-1), axis)
         return self._constant(real, name, ir.DataType.FLOAT)
