@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from bitwright.given import GivenTypes, GivenWeight
 from bitwright.graph import Graph, Node
-from bitwright.ops import float_op
+from bitwright.ops import float_op, source
+from bitwright.ops.unary import AS_ONNX
 from bitwright.qtensor import QType
 from bitwright.recipe import Recipe
 
@@ -81,7 +82,7 @@ def _settled(graph: Graph) -> tuple[Graph, dict[str, QType]]:
         if name not in nodes or name in types or not alone:
             return False
         op = float_op(nodes[name])
-        if op.passes_type and not op.joins and not takes(nodes[name].inputs[0], name, given):
+        if op.passes_type and not op.joins and not takes(source(nodes[name]), name, given):
             return False
         types[name] = given
         return True
@@ -101,6 +102,9 @@ def _settled(graph: Graph) -> tuple[Graph, dict[str, QType]]:
         passed = read.pop() if len(read) == 1 else None
         if given is not None or passed is not None:
             types[node.name] = given or passed  # type: ignore[assignment]
+    for name in types.keys() & nodes.keys():
+        if float_op(nodes[name]).elementwise:
+            nodes[name] = nodes[name].with_attrs(**{AS_ONNX: True})
     values = {name: value for name, value in graph.values.items() if name not in same}
     return _joined(replace(graph, nodes=tuple(nodes.values()), values=values).ending(same), types)
 
@@ -117,7 +121,7 @@ def _joined(graph: Graph, types: dict[str, QType]) -> tuple[Graph, dict[str, QTy
                     inputs.append(name)
                     continue
                 change = f"{node.name}.given_{i}"
-                nodes.append(Node(change, "quantize", (name,), {}, {}, node.origin))
+                nodes.append(Node(change, "quantize", (name,), {AS_ONNX: node.name in types}, {}, node.origin))
                 values[change] = values[name]
                 if node.name in types:
                     types[change] = types[node.name]

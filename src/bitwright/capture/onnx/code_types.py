@@ -20,6 +20,10 @@ KINDS = {
     ir.DataType.INT32: (-(2**31), 2**31 - 1),
 }
 SCHEMES = {255: "uint8", 15: "uint4"}
+MOVES = frozenset(
+    ("Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice")
+) | {"SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze", "GlobalMaxPool"}
+"""Ops that only move codes, or choose among them by their size."""
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,18 @@ def along(numbers: Array, rank: int, axis: int) -> Array:
 def one(numbers: Array) -> float:
     """The only number, or the first."""
     return float(numbers.reshape(-1)[0])
+
+
+def ends_in_softmax(x: ir.Value, codes: ir.Value) -> bool:
+    """Whether a value x is a softmax that is only moved, as it is and as codes, up to the output."""
+    node = x.producer()
+    while node is not None and node.op_type in MOVES and node.inputs[0] is not None:
+        node = node.inputs[0].producer()
+    return node is not None and node.op_type == "Softmax" and only_leads_out(codes)
+
+
+def only_leads_out(value: ir.Value) -> bool:
+    """Whether all that reads a value rounds or moves it, on the way to the output."""
+    readers = [use.node for use in value.uses()]
+    known = all(node.op_type in (*MOVES, "QuantizeLinear", "DequantizeLinear") for node in readers)
+    return known and all(node.outputs[0].is_graph_output() or only_leads_out(node.outputs[0]) for node in readers)

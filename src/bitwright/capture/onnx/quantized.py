@@ -11,16 +11,22 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from bitwright.capture.given import FileTypes, key_of
-from bitwright.capture.onnx.code_types import KINDS, SCHEMES, Array, CodeType, along, axis_of, one
+from bitwright.capture.onnx.code_types import (
+    KINDS,
+    MOVES,
+    SCHEMES,
+    Array,
+    CodeType,
+    along,
+    axis_of,
+    ends_in_softmax,
+    one,
+)
 from bitwright.capture.onnx.idioms import constant
 from bitwright.errors import ModelError
 from bitwright.given import GivenWeight
 
 GIVEN, LOOKUP = "_Given", "_Lookup"
-MOVES = frozenset(
-    ("Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice")
-) | {"SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze", "GlobalMaxPool"}
-"""Ops that only move codes, or choose among them by their size."""
 READERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Reshape", "Transpose")
 """What reads weights, and not other constants."""
 
@@ -75,19 +81,12 @@ class _Reader:
         name = f"{x.name}"
         if type_ is None:
             self._differs.append((name, "values with a scale for each channel get one for all, chosen from images"))
-        elif self._ends_in_softmax(x, out):
+        elif ends_in_softmax(x, out):
             self._differs.append((name, "the probabilities are left out, and their scale"))
         else:
             if KINDS[kind][1] - KINDS[kind][0] not in SCHEMES:
                 self._differs.append((name, f"values of {kind.name} get 8 bits over the same range"))
             self._reals[out] = self._given(node, x, type_)
-
-    def _ends_in_softmax(self, x: ir.Value, out: ir.Value) -> bool:
-        node = x.producer()
-        ends = all(
-            use.node.op_type == "DequantizeLinear" and use.node.outputs[0].is_graph_output() for use in out.uses()
-        )
-        return node is not None and node.op_type == "Softmax" and ends
 
     def _dequantize(self, node: ir.Node) -> None:
         self._is_quantized = True
@@ -138,7 +137,8 @@ class _Reader:
         block = node.attributes.get("block_size")
         if scale.ndim > 1 or (block is not None and block.value):
             raise ModelError(f"{_where(node)}: weights with scales for blocks are not read")
-        if codes.dtype.kind not in "iu" or not np.isfinite(scale).all():
+        stored = None if x.const_value is None else x.const_value.dtype
+        if stored not in KINDS or not np.isfinite(scale).all():
             raise ModelError(f"{_where(node)}: expected integers and finite scales, found {codes.dtype} times {scale}")
         whole = codes.astype(np.int64) - along(zero, codes.ndim, axis)
         with np.errstate(over="ignore"):
