@@ -1,20 +1,24 @@
-"""Mutated ONNX files, against the reader: `python -m bench.mutated [--count 100000] [--seed 0] [--file MODEL.onnx]`.
+"""Mutated ONNX files, against the reader: `python -m bench.mutated --file MODEL.onnx [--count N] [--seed 0] [--state FILE]`.
 
 Each must load, or be refused by an error of ours, within SECONDS of the processor. Bytes are changed, removed, doubled and
-cut off; fields of the protobuf are drawn anew. Prints what became of them, and how much the memory grew.
+cut off; fields of the protobuf are drawn anew. Prints what became of them, and how much the memory grew. File i depends on the
+seed and i alone, and `--state` lets a run go on where it stopped.
 """
 
 import argparse
+import json
 import random
 import resource
 import time
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from onnx import ModelProto
 
 from bitwright.errors import BitwrightError
+from bitwright.files import write_atomically
 from bitwright.models import load_model
 
 SECONDS = 5.0
@@ -101,9 +105,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--file", type=Path, required=True)
+    parser.add_argument("--state", type=Path, help="Where the counts are kept, so that the run can go on later.")
     given = parser.parse_args()
-    whole, rng = given.file.read_bytes(), random.Random(given.seed)
-    found: Counter[str] = Counter()
+    whole = given.file.read_bytes()
+    kept: dict[str, Any] = {"done": 0, "found": {}, "grown_mib": 0.0}
+    if given.state is not None and given.state.exists():
+        kept = json.loads(given.state.read_text())
+    found: Counter[str] = Counter(kept["found"])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "m.onnx"
         for batch in (0, 1):  # a first file of either kind imports what all others use
@@ -111,14 +119,19 @@ def main() -> None:
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
             tried(model.SerializeToString(), path)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for i in range(given.count):
-            outcome = tried(mutated(whole, rng), path)
+        for i in range(kept["done"], given.count):
+            outcome = tried(mutated(whole, random.Random(f"{given.seed}/{i}")), path)
             found[outcome] += 1
             if outcome.startswith("!"):
                 print(f"file {i}: {outcome:.300}", flush=True)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+            if (i + 1) % 500 == 0 or i + 1 == given.count:
+                grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+                kept = {"done": i + 1, "found": dict(found), "grown_mib": max(kept["grown_mib"], grown)}
+                if given.state is not None:
+                    write_atomically(given.state, json.dumps(kept).encode())
     print(
-        f"{given.count} files of {len(whole)} bytes: {found.pop('', 0)} read, {dict(found)}; {grown:.0f} MiB more at most"
+        f"{kept['done']} files of {len(whole)} bytes: {found.pop('', 0)} read, {dict(found)}; "
+        f"{kept['grown_mib']:.0f} MiB more at most"
     )
 
 

@@ -89,10 +89,12 @@ def calibrate(
     training = prepared.training
     undo_scales(prepared.eval())
     prepared.calibrator.forget()
+    if images is None and prepared.given:
+        return _settled_by_the_file(prepared.train(training), algorithm)
     if images is None:
         return _calibrate_without_images(prepared.train(training), algorithm, chosen, seed)
     stream = Stream.of(images, prepared.preprocess)
-    watched = candidates(prepared)
+    watched = [] if prepared.given else candidates(prepared)
     extremes = Extremes(prepared, [*watched, *(name for algorithm in chosen for name in algorithm.watches(prepared))])
     room = Memory(memory)
     sample = _sample(stream, chosen, room, seed, again=bool(watched))
@@ -168,6 +170,17 @@ def _correct(
         return {}
     judged_on = {"images": len(judged), "held_out": held > 0}
     return {"corrections": [verdict.to_json() for verdict in verdicts], "judged_on": judged_on}
+
+
+def _settled_by_the_file(prepared: PreparedModel, algorithm: Range) -> dict[str, Any]:
+    """Choose the scales of weights that a quantized file does not give. CalibrationError where it lacks one of a value."""
+    values = prepared.unsettled
+    if values:
+        raise CalibrationError(
+            f"the file gives no scale for {len(values)} of its values: {', '.join(values)}; give images to choose them from"
+        )
+    prepared.calibrator.choose_ranges(algorithm)
+    return {"images": 0, "range": "the file"}
 
 
 def _calibrate_without_images(

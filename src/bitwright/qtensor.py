@@ -152,6 +152,14 @@ def to_codes(real: npt.NDArray[np.floating[Any]], qtype: QType) -> npt.NDArray[n
     return np.clip(q, 0, qtype.codes.hi).astype(np.uint8)
 
 
+def to_codes_as_onnx(real: npt.NDArray[np.floating[Any]], qtype: QType) -> npt.NDArray[np.uint8]:
+    """The codes that ONNX's QuantizeLinear makes of them: in float32, and the zero point is added behind the rounding."""
+    with np.errstate(over="ignore"):
+        q = np.rint(np.asarray(real, np.float32) / np.float32(qtype.one_scale)) + np.float32(qtype.one_zero_point)
+    codes: npt.NDArray[np.uint8] = np.clip(q, 0, qtype.codes.hi).astype(np.uint8)
+    return codes
+
+
 def to_real(codes: npt.NDArray[np.generic], qtype: QType) -> npt.NDArray[np.float64]:
     """The real values of codes [...], for a QType that is not per channel."""
     return (qtype.step * codes.astype(np.float64) - qtype.one_zero_point) * np.float64(qtype.one_scale)

@@ -3,6 +3,7 @@
 import platform
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -14,8 +15,10 @@ from bitwright.errors import (
     CaptureError,
     CaptureWarning,
     MissingExtraError,
+    ModelError,
     RecipeError,
 )
+from bitwright.given import GivenTypes
 from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import names_for
@@ -33,8 +36,11 @@ from bitwright.algorithms.correction.stream import Images
 from bitwright.algorithms.ranges import range_algorithm
 from bitwright.calibration import MEMORY_BYTES, calibrate, expect_prepared, expect_seed
 from bitwright.capture import classifier, fuse
+from bitwright.capture.given import is_plain, kept
 from bitwright.capture.outputs import Output
 from bitwright.faithful import expect_faithful
+from bitwright.files import expect_writable
+from bitwright.float_weights import FloatWeights
 from bitwright.images.mode_hint import mode_hint
 from bitwright.models.float_models import FloatModelLike, float_model
 from bitwright.models.load import of_file
@@ -50,6 +56,7 @@ def prepare(
     preprocess: Preprocess,
     recipe: str | PathLike[str] | Recipe = "w8a8",
     output: Output = None,
+    keep: bool = True,
 ) -> PreparedModel:
     """Capture and fuse a float model, and put quantizers on its values and weights.
 
@@ -59,6 +66,8 @@ def prepare(
         preprocess: how a picture becomes the model's input; gives C, H and W.
         recipe: which layers get which schemes and algorithms: a short form such as "w4a8", a TOML file, or a `Recipe`.
         output: which of the model's outputs the logits are, where it has several; None: found by itself.
+        keep: whether the scales of a quantized file are kept, where the recipe asks for nothing but w8a8; corrections, which
+            would change them, are left out then.
 
     Returns:
         A module with the call signature of the model, in eval mode; `calibrate` comes next.
@@ -88,9 +97,17 @@ def prepare(
         expect_faithful(source, graph, (channels, height, width), found.in_float32)
     except CaptureError as error:
         raise CaptureError(f"{error}{mode_hint(str(error), preprocess)}") from error
-    for note in found.notes:
+    notes, given = found.notes, GivenTypes()
+    if found.file is not None:
+        graph, given, more = kept(graph, found.file)
+        if keep and is_plain(plan):
+            plan, chosen = replace(plan, algorithms=()), []
+        else:
+            given, more = GivenTypes(), (f"the file is quantized; its scales give way to the recipe {plan.name!r}",)
+        notes += more
+    prepared = PreparedModel(graph, preprocess, plan, notes=notes, given=given).eval()
+    for note in prepared.notes:
         warnings.warn(note, CaptureWarning, stacklevel=2)
-    prepared = PreparedModel(graph, preprocess, plan, notes=found.notes).eval()
     prepared.foreign |= {*found.foreign, *foreign_encoder(preprocess)}
     for correction in chosen:
         correction.check(prepared)
@@ -139,6 +156,8 @@ def quantize(
     seed: int = 0,
     memory: int = MEMORY_BYTES,
     guard: bool = True,
+    keep: bool = True,
+    float_weights: str | PathLike[str] | None = None,
     classes: Given | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
@@ -159,6 +178,9 @@ def quantize(
         seed: of all that is drawn at random.
         memory: how many bytes corrections may hold; the rest lies in a temporary file.
         guard: whether corrections that do not help are undone.
+        keep: whether the scales of a quantized file are kept, see `prepare`; it may need no images then.
+        float_weights: where to write the float model's tensors, as corrections left them, as safetensors; see
+            `bitwright.float_weights`.
         classes: names of the classes, or a file of them; looked at before anything is computed. None: those of the
             image source, if it has one for each class.
         provenance: what else the artifact shall tell of how it was made.
@@ -170,14 +192,21 @@ def quantize(
         OverflowBoundError, LabelError: see `convert`.
     """
     expect_seed(seed)
-    prepared = prepare(model, preprocess=preprocess, recipe=recipe, output=output)
+    if float_weights is not None:
+        expect_writable(float_weights, ModelError)
+        model, preprocess = of_file(model, preprocess)
+    prepared = prepare(model, preprocess=preprocess, recipe=recipe, output=output, keep=keep)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     if classes is not None:
         classes = _names(classes, outputs)
+    weights = None if float_weights is None else FloatWeights(model, prepared)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         how: dict[str, Any] = {"range": range, "seed": seed, "memory": memory, "guard": guard}
         calibration = calibrate(prepared, images, **how, progress=progress)
+    if weights is not None and float_weights is not None:
+        for note in weights.save(float_weights):
+            warnings.warn(note, CaptureWarning, stacklevel=2)
     if classes is None and isinstance(images, ImageSource):
         classes = names_for(images, outputs)
     return convert(

@@ -10,6 +10,8 @@ from bitwright.errors import GraphError
 from bitwright.graph import Node, Value
 from bitwright.ops.function import Function, Result, Step, compute
 from bitwright.ops.functions import FUNCTIONS, NEVER_NEGATIVE
+from bitwright.prepared.ops.function import float_function
+from bitwright.prepared.ops.op import FloatCall
 from bitwright.qtensor import QType
 
 X = np.array([-25.0, -3.0, -2.5, -1.0, -0.5, -0.1, 0.0, 0.1, 0.3, 0.5, 0.9, 1.0, 2.0, 2.5, 4.0, 25.0])
@@ -43,7 +45,9 @@ TWO: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
 }
 TENSORS = ("atan2", "copysign", "fmod", "hypot", "logaddexp", "logical_and", "logical_or", "maximum", "minimum")
 COMPARISONS = ("eq", "floor_divide", "ge", "gt", "le", "lt", "mul", "ne", "remainder")
-CALLS = {name: ARGUMENTS.get(name) or TWO.get(name) or [((), {})] for name in FUNCTIONS if name != "where"}
+CALLS = {
+    name: ARGUMENTS.get(name) or TWO.get(name) or [((), {})] for name in FUNCTIONS if name not in ("where", "lookup")
+}
 CALLS |= {name: [((Y,), {})] for name in (*TENSORS, *COMPARISONS)}
 CALLS |= {name: [*CALLS[name], ((0.5,), {})] for name in COMPARISONS}
 
@@ -71,6 +75,18 @@ def test_numpy_and_torch_compute_the_same(name: str, args: tuple[Any, ...], kwar
 def test_where(a: Any, b: Any):
     tensors = [torch.from_numpy(v) if isinstance(v, np.ndarray) else v for v in (X > 0.2, a, b)]
     np.testing.assert_array_equal(FUNCTIONS["where"](X > 0.2, a, b), torch.ops.aten.where(*tensors).numpy())
+
+
+def test_a_table_goes_in_straight_lines_between_its_entries():
+    """`lookup` has no name in ATen."""
+    table, types = tuple(range(255, -1, -1)), (0.25, 100, 0.5, 7)
+    x = np.array([-1000.0, -25.0, 0.0, 0.125, 0.25, 1000.0])
+    expected = np.array([248.0, 248.0, 148.0, 147.5, 147.0, -7.0]) * 0.5
+    np.testing.assert_array_equal(FUNCTIONS["lookup"](x, table, *types), expected)
+    found = float_function(
+        FloatCall("function", {"steps": (Step("lookup", (Result(0), table, *types)),)}, {}, [torch.from_numpy(x)])
+    )
+    np.testing.assert_array_equal(found.numpy(), expected)
 
 
 def test_a_power_may_have_the_value_as_its_exponent():

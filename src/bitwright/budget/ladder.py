@@ -111,7 +111,7 @@ def quantize_within(
     expect_max_drop(max_drop)
     source, held_out = as_source(source), None if held_out is None else as_source(held_out)
     plan, store = Recipe.parse(recipe), Cache(cache)
-    prepared = prepare(model, preprocess=preprocess, recipe=plan)
+    prepared = prepare(model, preprocess=preprocess, recipe=plan, keep=False)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     known = known_classes(None, classes, outputs)
     named = known or names_taken(source, outputs)

@@ -96,7 +96,7 @@ def search(
     expect_max_drop(max_drop)
     source, held_out = as_source(source), None if held_out is None else as_source(held_out)
     store, base = Cache(cache), eight_bits(Recipe.parse(recipe))
-    prepared = prepare(model, preprocess=preprocess, recipe=cheap(base))
+    prepared = prepare(model, preprocess=preprocess, recipe=cheap(base), keep=False)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     known = known_classes(None, classes, outputs)
     named = known or names_taken(source, outputs)

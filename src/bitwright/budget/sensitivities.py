@@ -107,7 +107,7 @@ def sensitivity(
         ArtifactError: the cache cannot be written.
     """
     store = cache if isinstance(cache, Cache) else Cache(cache)
-    prepared = prepare(model, preprocess=preprocess, recipe=cheap(eight_bits(Recipe.parse(recipe))))
+    prepared = prepare(model, preprocess=preprocess, recipe=cheap(eight_bits(Recipe.parse(recipe))), keep=False)
     if unknown := set(kinds) - {"weights", "activations"}:
         raise RecipeError(
             f"expected of the kinds weights and activations, found {', '.join(map(repr, sorted(unknown)))}"

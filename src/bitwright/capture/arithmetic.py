@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from bitwright.capture.draft import Array, Constant, Operand, Unmapped, as_constant, as_value
 from bitwright.capture.gathers import Gathers
+from bitwright.capture.given import GIVEN
 from bitwright.graph import Shape, Value
 from bitwright.ops.function import Step
+from bitwright.qtensor import QType
 
 
 class Arithmetic(Gathers):
@@ -95,6 +97,10 @@ class Arithmetic(Gathers):
     def clamp(self, x: Operand, lo: float | None, hi: float | None) -> str:
         """x between these bounds; None where there is none."""
         return self.emit("clamp", [as_value(x)], {"clamp": (lo, hi)})
+
+    def given(self, x: Operand, type_: QType, lo: float, hi: float) -> str:
+        """x rounded to codes of a type, in its real form: between the ends of what they hold."""
+        return self.emit("clamp", [as_value(x)], {"clamp": (lo, hi), GIVEN: type_})
 
     def maximum(self, x: Operand, other: Operand) -> str:
         """The larger one of a value and a number: a clamp from below."""

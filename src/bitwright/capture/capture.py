@@ -21,12 +21,13 @@ from bitwright.capture.aten.functional import made_functional
 from bitwright.capture.aten.idioms import recognised
 from bitwright.capture.constants import fold, is_foldable
 from bitwright.capture.draft import Unmapped
+from bitwright.capture.given import FileTypes
 from bitwright.capture.one_number import Elementwise
 from bitwright.capture.outputs import Output
 from bitwright.capture.program import Displaced, Program
 from bitwright.capture.quiet import quiet
 from bitwright.capture.tail import find_squeeze, find_tail, op_name
-from bitwright.capture.translated import foreign_in
+from bitwright.capture.translated import file_types_in, foreign_in
 from bitwright.capture.unwrap import unwrap
 from bitwright.errors import CaptureError, CaptureWarning, GraphError
 from bitwright.graph import Graph, Shape
@@ -44,6 +45,8 @@ class Captured:
     """The mappings of ops that are not ours."""
     in_float32: bool = True
     """Whether the model computes in float32 throughout, as the graph does."""
+    file: FileTypes | None = None
+    """What a quantized file says of its scales."""
 
 
 def classifier(graph: Graph) -> Graph:
@@ -92,6 +95,7 @@ def captured(model: nn.Module | torch.export.ExportedProgram, shape: Shape, outp
         tuple(_notes(tail, others)),
         (*foreign_in(unwrap(model)), *program.foreign),
         not others,
+        file_types_in(unwrap(model)),
     )
 
 

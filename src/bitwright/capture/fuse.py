@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from bitwright.capture.chains import fold_moves
 from bitwright.capture.channel_order import fold_orders
+from bitwright.capture.given import GIVEN
 from bitwright.graph import Graph, Node, Value
 from bitwright.ops import float_op, operand
 from bitwright.ops.epilogue import has_batch_norm
@@ -113,10 +114,16 @@ def graph_input(graph: Graph) -> str:
 
 
 def clamp_into_bounds(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
-    """Any op with an epilogue -> clamp."""
-    if not (float_op(first).has_epilogue and float_op(second).clamps) or "clamp" in first.attrs:
+    """Any op with an epilogue -> clamp; a second one where it stands for a rounding to codes of a type that is given."""
+    given = second.attrs.get(GIVEN)
+    if not (float_op(first).has_epilogue and float_op(second).clamps) or GIVEN in first.attrs:
         return None
-    return first.with_attrs(clamp=second.attrs["clamp"])
+    if given is None:
+        return None if "clamp" in first.attrs else first.with_attrs(clamp=second.attrs["clamp"])
+    lo, hi = second.attrs["clamp"]
+    before = first.attrs.get("clamp", (None, None))
+    bounds = tuple(end if one is None else min(max(one, lo), hi) for one, end in zip(before, (lo, hi), strict=True))
+    return first.with_attrs(clamp=bounds, given=given)
 
 
 RULES = (

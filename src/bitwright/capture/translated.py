@@ -2,15 +2,17 @@
 
 from torch import nn
 
+from bitwright.capture.given import FileTypes
 from bitwright.registry import Foreign
 
 
 class Translated(nn.Module):
-    """`foreign` has what of the table is not ours, and had a part in it."""
+    """`foreign` has what of the table is not ours, and had a part in it; `file` what a quantized file says of its scales."""
 
     def __init__(self) -> None:
         super().__init__()
         self.foreign: list[Foreign] = []
+        self.file: FileTypes | None = None
 
 
 def foreign_in(model: object) -> list[Foreign]:
@@ -18,3 +20,8 @@ def foreign_in(model: object) -> list[Foreign]:
     if not isinstance(model, nn.Module):
         return []
     return [origin for module in model.modules() if isinstance(module, Translated) for origin in module.foreign]
+
+
+def file_types_in(model: object) -> FileTypes | None:
+    """What a quantized file says that the module was made of; None where there is none."""
+    return model.file if isinstance(model, Translated) else None

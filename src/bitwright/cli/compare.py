@@ -32,6 +32,18 @@ Row = tuple[object, ...]
 @limit_option
 @click.option("--threads", type=THREADS, help="Of the engines; else all that this process may use.")
 @click.option("--no-timing", is_flag=True, help="Do not measure latency.")
+@click.option(
+    "--peer",
+    type=click.Choice(("onnxruntime", "openvino")),
+    default="onnxruntime",
+    show_default=True,
+    help="What runs SECOND where it is a .onnx file.",
+)
+@click.option(
+    "--saturating",
+    is_flag=True,
+    help="Compute, too, what processors without VNNI make of FIRST, whose kernels saturate; seconds an image.",
+)
 @label_options
 @json_option
 def compare(
@@ -41,19 +53,24 @@ def compare(
     limit: int | None,
     threads: int | None,
     no_timing: bool,
+    peer: str,
+    saturating: bool,
     naming: Naming,
     as_json: bool,
 ) -> int:
     """Compare two artifacts: bytes, the layers whose schemes differ, and latency, measured in turns in one run.
 
     With --data also accuracy, agreement, and McNemar's test of whether one is better. Every ratio and every drop is SECOND's to
-    FIRST's. SECOND may be a .onnx file, such as bitwright export writes: how many labels change in ONNX Runtime, and where
-    the codes part.
+    FIRST's. SECOND may be a .onnx file, such as bitwright export writes: how many labels change in ONNX Runtime, or in
+    OpenVINO, and where the codes part.
     """
     if second.suffix.lower() == ".onnx":
         if data is None:
             raise usage_error("give images with --data, to run both on")
-        return compare_onnx(first, second, data, limit, threads, as_json)
+        how = {"peer": peer, "saturating": saturating, "limit": limit, "threads": threads}
+        return compare_onnx(first, second, data, as_json, **how)
+    if peer != "onnxruntime" or saturating:
+        raise usage_error("--peer and --saturating are for a .onnx file as SECOND")
     if data is None and (limit is not None or naming.given is not None or naming.by != "name"):
         raise usage_error("--limit, --classes and --labels are for images; give them with --data")
     source = None if data is None else open_source(data)

@@ -32,17 +32,28 @@ SUFFIX = ".onnx"
     show_default=True,
     help="qdq, which other tools read; or exact: integer ops that give the artifact's own integers.",
 )
-def export(artifact: Path, output: Path, takes: Any, form: Any) -> None:
+@click.option(
+    "--twin",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write here, too, the artifact with its biases rounded as ONNX holds them: the two then give nearly the same codes.",
+)
+def export(artifact: Path, output: Path, takes: Any, form: Any, twin: Path | None) -> None:
     """Write an artifact as ONNX, with its own scales, zero points, weight codes and class names.
 
     Another runtime rounds in its own way: bitwright compare ARTIFACT OUTPUT --data SRC tells how far its answers are.
     """
     if output.suffix.lower() != SUFFIX:
         raise usage_error(f"expected an output that ends in {SUFFIX}, found {output}")
-    expect_outputs(output)
+    expect_outputs(output, *([] if twin is None else [twin]))
     expect_modules("onnx")
-    from bitwright.export import to_onnx
+    from bitwright.export import to_onnx, with_int32_biases
 
-    data = to_onnx(load(artifact), takes, form).SerializeToString()
+    model = load(artifact)
+    if twin is not None:
+        model = with_int32_biases(model)
+        model.save(twin)
+    data = to_onnx(model, takes, form).SerializeToString()
     write_atomically(output, data)
-    print_pairs([("written to", output), ("size", byte_count(len(data))), ("takes", takes), ("form", form)])
+    pairs = [("written to", output), ("size", byte_count(len(data))), ("takes", takes), ("form", form), ("twin", twin)]
+    print_pairs(pairs)

@@ -18,6 +18,7 @@ EXTRAS = {
     "jinja2": "report",
     "onnx": "onnx",
     "onnxruntime": "peers",
+    "openvino": "peers",
     "prometheus_client": "serve",
     "python_multipart": "serve",
     "scipy": "search",

@@ -78,6 +78,13 @@ BATCH = 32
     type=click.IntRange(0),
     help="What algorithms compute from the images stays within this; the rest goes to a temporary file.",
 )
+@click.option("--new-scales", is_flag=True, help="Choose the scales anew where MODEL is a quantized .onnx file.")
+@click.option(
+    "--float-weights",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write MODEL's own tensors here, too, as the algorithms left them, under its names: a .safetensors file.",
+)
 @click.option("--test", metavar="SRC", help="Measure the integer and the float model on these, and record it.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that cannot be read.")
 @auto_options
@@ -97,6 +104,8 @@ def quantize(
     algorithms: str | None,
     seed: int,
     memory: int,
+    new_scales: bool,
+    float_weights: Path | None,
     test: str | None,
     strict: bool,
     as_json: bool,
@@ -113,8 +122,12 @@ def quantize(
     """
     if auto is not None and strict:
         raise usage_error("--auto leaves out images that cannot be read; leave out --strict")
+    if auto is not None and float_weights is not None:
+        raise usage_error(
+            "--auto tries several models; leave out --float-weights, or name the algorithms in place of --auto"
+        )
     expect_modules("torch")
-    expect_outputs(output)
+    expect_outputs(output, *([] if float_weights is None else [float_weights]))
     changes: dict[str, Any] = {} if range_ is None else {"range": range_}
     if algorithms is not None:
         changes["algorithms"] = () if algorithms == "none" else tuple(name.strip() for name in algorithms.split(","))
@@ -132,7 +145,18 @@ def quantize(
     from_where = {"preprocess_from": origin(loaded, given)}
     provenance = {"model": model_record(model, weights), "data": data, **from_where}
     if auto is None or source is None:
-        artifact, bad = _calibrated(loaded, images, preprocess, plan, seed, memory, strict, provenance)
+        artifact, bad = _calibrated(
+            loaded,
+            images,
+            preprocess,
+            plan,
+            seed,
+            memory,
+            strict,
+            provenance,
+            keep=not new_scales,
+            float_weights=float_weights,
+        )
     else:
         common = {"preprocess": preprocess, "recipe": plan, "seed": seed, "memory": memory, "provenance": provenance}
         common |= {"classes": known, "labels": naming.by}
@@ -163,12 +187,13 @@ def _calibrated(
     memory: int,
     strict: bool,
     provenance: dict[str, Any],
+    **more: Any,
 ) -> tuple[Artifact, list[BadImage]]:
     from bitwright.quantization import quantize as quantize_model
 
     if images is None:
         common: dict[str, Any] = {"preprocess": preprocess, "recipe": recipe, "seed": seed, "provenance": provenance}
-        return quantize_model(loaded.float_model, None, **common), []
+        return quantize_model(loaded.float_model, None, **common, **more), []
     batches = images.batches(preprocess, BATCH, strict=strict)
     try:
         with shown() as progress:
@@ -181,6 +206,7 @@ def _calibrated(
                 provenance=provenance,
                 memory=memory,
                 progress=Wordless(progress),  # the table tells what corrections did
+                **more,
             ), batches.bad
     finally:
         report_bad(batches.bad)
@@ -224,7 +250,8 @@ def _rows(record: QuantizationRecord) -> list[tuple[str, object]]:
 def _calibrated_on(record: QuantizationRecord) -> str:
     provenance = record.provenance
     if provenance["data"] is None:
-        return "no images: data-free, by what batch norms tell"
+        data_free = provenance["calibration"].get("data_free", False)
+        return "no images: " + ("data-free, by what batch norms tell" if data_free else "the scales are the file's")
     images = "1 image" if record.images == 1 else f"{record.images:,} images"
     return f"{images} of {provenance['data']}, seed {provenance['seed']}"
 

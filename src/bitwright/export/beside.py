@@ -11,7 +11,9 @@ import onnx
 
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
-from bitwright.errors import MissingExtraError, ModelError
+from bitwright.errors import ModelError
+from bitwright.export.peers import PEERS
+from bitwright.export.saturating import saturated_logits
 from bitwright.images.sources import ImageSource
 from bitwright.prediction import classes_of
 from bitwright.progress import SILENT, Progress
@@ -30,19 +32,31 @@ class LayerGap:
 
 
 @dataclass(frozen=True)
+class Saturated:
+    """How far the artifact would be from itself on a processor without VNNI (`export.saturating`)."""
+
+    changed: int
+    largest_logit_difference: float
+
+
+@dataclass(frozen=True)
 class Beside:
     """How far an ONNX model is from an artifact.
 
     Fields:
+        runtime: what ran it, with its version.
         changed: images to which it gives another class.
         largest_logit_difference: over all images.
         layers: of the values that the ONNX model has by the artifact's names, on the first images.
+        saturated: None where that was not asked for.
     """
 
+    runtime: str
     images: int
     changed: int
     largest_logit_difference: float
     layers: tuple[LayerGap, ...]
+    saturated: Saturated | None = None
 
     @property
     def agreement_percent(self) -> float:
@@ -57,24 +71,41 @@ def beside(
     path: Path,
     source: ImageSource,
     *,
+    peer: str = "onnxruntime",
+    saturating: bool = False,
     limit: int | None = None,
     threads: int | None = None,
     progress: Progress = SILENT,
 ) -> Beside:
-    """Run both on images, the ONNX model with ONNX Runtime on the CPU.
+    """Run both on images, the ONNX model with a peer on the CPU.
+
+    Args:
+        artifact: the integer model.
+        path: the ONNX model.
+        source: the images.
+        peer: a name in `PEERS`.
+        saturating: whether to compute also what kernels that saturate make of the artifact; that takes seconds an image.
+        limit: only so many images, the first ones.
+        threads: of both; None: as many as they like.
+        progress: hears how far the work is.
 
     Raises:
         ModelError: the ONNX model cannot be run, or does not take the artifact's images.
-        MissingExtraError: onnxruntime is not installed.
+        MissingExtraError: the peer is not installed.
     """
-    engine, session = Engine(artifact, threads=threads), _Session(path.read_bytes(), str(path), artifact, threads)
+    engine, session = Engine(artifact, threads=threads), PEERS[peer](path.read_bytes(), str(path), artifact, threads)
     count = len(source) if limit is None else min(limit, len(source))
     changed, images, largest, first = 0, 0, 0.0, None
+    lost, gap = 0, 0.0
     for batch in source.batches(artifact.preprocess, min(BATCH, count)):
         pixels = batch.images[: count - images]
         ours, theirs = engine(pixels), session.run(pixels)[0]
         if ours.shape != theirs.shape:
             raise ModelError(f"{path}: expected logits of {list(ours.shape)}, found {list(theirs.shape)}")
+        if saturating:
+            found = saturated_logits(artifact.graph, pixels)
+            lost += int((classes_of(ours) != classes_of(found)).sum())
+            gap = max(gap, float(np.abs(ours - found).max()))
         changed += int((classes_of(ours) != classes_of(theirs)).sum())
         images += len(ours)
         largest = max(largest, float(np.abs(ours - theirs).max()))
@@ -82,11 +113,13 @@ def beside(
         progress.at("images", images, count)
         if images == count:
             break
-    layers = () if first is None else tuple(_layers(artifact, engine, path, first, threads))
-    return Beside(images, changed, largest, layers)
+    layers = () if first is None else tuple(_layers(artifact, engine, path, first, peer, threads))
+    return Beside(session.runtime, images, changed, largest, layers, Saturated(lost, gap) if saturating else None)
 
 
-def _layers(artifact: Artifact, engine: Engine, path: Path, pixels: Pixels, threads: int | None) -> Iterator[LayerGap]:
+def _layers(
+    artifact: Artifact, engine: Engine, path: Path, pixels: Pixels, peer: str, threads: int | None
+) -> Iterator[LayerGap]:
     """The codes of values that both have, layer by layer."""
     model = onnx.load(path, load_external_data=False)
     made = {output for node in model.graph.node for output in node.output}
@@ -96,39 +129,9 @@ def _layers(artifact: Artifact, engine: Engine, path: Path, pixels: Pixels, thre
         return
     before = len(model.graph.output)
     model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in names)
-    theirs = _Session(model.SerializeToString(), str(path), artifact, threads).run(pixels)[before:]
+    theirs = PEERS[peer](model.SerializeToString(), str(path), artifact, threads).run(pixels)[before:]
     ours = engine.trace(pixels)
     for name, found in zip(names, theirs, strict=True):
         if name in ours and ours[name].shape == found.shape:
             gap = np.abs(ours[name].astype(np.int16) - found.astype(np.int16))
             yield LayerGap(name, 100 * float((gap > 0).mean()), int(gap.max()))
-
-
-class _Session:
-    """An ONNX model in ONNX Runtime, fed with the pixels of an artifact."""
-
-    def __init__(self, data: bytes, name: str, artifact: Artifact, threads: int | None) -> None:
-        try:
-            import onnxruntime
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("onnxruntime", "peers") from error
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads or 0
-        try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # of onnxruntime's own types
-            raise ModelError(f"{name}: ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
-        self._name, self._preprocess = name, artifact.preprocess
-        self._input = self._session.get_inputs()[0]
-
-    def run(self, pixels: Pixels) -> list[npt.NDArray[Any]]:
-        """Its outputs for pixels [N, H, W, C], which it gets as they are where it takes integers, else normalised."""
-        given = pixels if "int8" in self._input.type else self._preprocess.normalise(pixels)
-        try:
-            found: list[npt.NDArray[Any]] = self._session.run(None, {self._input.name: given})
-        except Exception as error:  # of onnxruntime's own types
-            raise ModelError(
-                f"{self._name}: ONNX Runtime cannot run it on {given.dtype} {list(given.shape)}: {str(error).splitlines()[0]}"
-            ) from error
-        return found

@@ -60,6 +60,11 @@ def _logit(x: Any, eps: float | None = None) -> Any:
     return np.log(p / (1 - p))
 
 
+def _lookup(x: Any, table: Any, x_scale: float, x_zero_point: int, y_scale: float, y_zero_point: int) -> Any:
+    """A table from codes to codes of a quantized file, in straight lines between its entries."""
+    return (np.interp(x / x_scale + x_zero_point, np.arange(len(table)), table) - y_zero_point) * y_scale
+
+
 _erf = _each(math.erf)
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -102,6 +107,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "log_sigmoid": lambda x: -np.logaddexp(0, -x),
     "logical_not": np.logical_not,
     "logit": _logit,
+    "lookup": _lookup,  # of no name in ATen
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
     "nan_to_num": lambda x, nan=0.0, posinf=None, neginf=None: np.nan_to_num(x, True, nan or 0.0, posinf, neginf),
     "neg": np.negative,

@@ -19,6 +19,9 @@ from bitwright.qtensor import QType, to_codes
 Function = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.floating[Any]]]
 """Computes with real values [256], or [C, 256]; parameters per channel have the shape [C, 1]."""
 
+Rounding = Callable[[npt.NDArray[np.floating[Any]], QType], npt.NDArray[np.uint8]]
+"""From real numbers to the codes of a type."""
+
 
 class Table(IntegerOp):
     name = "table"
@@ -44,10 +47,10 @@ class Table(IntegerOp):
         return np.asarray(table[channel, xs[0]])
 
 
-def make_table(function: Function, x: QType, y: QType) -> npt.NDArray[np.uint8]:
+def make_table(function: Function, x: QType, y: QType, rounded: Rounding = to_codes) -> npt.NDArray[np.uint8]:
     """The table of a real function between two types: y's code of function(x's real value), in float64; [256] or [C, 256]."""
     codes = np.arange(256.0)
     scale, zero_point = (np.asarray(v, np.float64)[..., None] for v in (x.scale, x.zero_point))
     offset = np.asarray(x.offset)[:, None] if x.per_channel else 0.0
-    table = to_codes(function((x.step * codes - zero_point) * scale + offset), y)
+    table = rounded(function((x.step * codes - zero_point) * scale + offset), y)
     return np.where(codes <= x.codes.hi, table, 0).astype(np.uint8)

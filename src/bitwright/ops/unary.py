@@ -11,6 +11,10 @@ from bitwright.errors import GraphError
 from bitwright.graph import Node, Value
 from bitwright.ops.op import FloatOp, codes_of
 from bitwright.ops.table import make_table
+from bitwright.qtensor import to_codes, to_codes_as_onnx
+
+AS_ONNX = "as_onnx"
+"""The attribute of a float node whose result has a type that an ONNX file gives: its table is rounded as ONNX rounds."""
 
 
 class Unary(FloatOp):
@@ -30,6 +34,7 @@ class Unary(FloatOp):
     def lower(self, node: Node, inputs: Sequence[Value], output: Value) -> Node:
         if output.type is None:
             raise GraphError(f"node {node.name!r} ({self.name}): the result of a table must be codes")
+        rounded = to_codes_as_onnx if node.attrs.get(AS_ONNX) else to_codes
         with np.errstate(over="ignore"):
-            table = make_table(lambda x: self.function(x, node), codes_of(inputs[0]), output.type)
+            table = make_table(lambda x: self.function(x, node), codes_of(inputs[0]), output.type, rounded)
         return Node(node.name, "table", node.inputs, {}, {"table": table}, origin=node.origin)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.errors import CalibrationError, EngineError, GraphError
+from bitwright.given import GivenTypes
 from bitwright.graph import Graph, Node
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops import float_op
@@ -43,11 +44,18 @@ class PreparedModel(nn.Module):
     code_scale: Tensor
     code_offset: Tensor
 
-    def __init__(self, graph: Graph, preprocess: Preprocess, recipe: Recipe, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        preprocess: Preprocess,
+        recipe: Recipe,
+        notes: tuple[str, ...] = (),
+        given: GivenTypes = GivenTypes(),  # noqa: B008 - frozen
+    ) -> None:
         super().__init__()
-        self.notes = notes
+        self.notes, self.given = notes, given
         self.foreign: set[Foreign] = set()
-        typed = assign_types(read_bits(graph, preprocess), recipe)
+        typed = assign_types(read_bits(graph, preprocess), recipe, given.types)
         self.graph, self.owner = typed.graph, dict(typed.owner)
         self.preprocess, self.recipe = preprocess, recipe
         scale, offset = preprocess.affine()
@@ -68,7 +76,7 @@ class PreparedModel(nn.Module):
         self.quantizers = nn.ModuleDict()
         for node in self.graph.nodes:
             op = float_op(node)
-            weights = recipe.schemes(node.name, **sides.of(node.name))[0] if op.weighted else None
+            weights = self._weights(node, sides) if op.weighted else None
             image = self.image if self.graph.input in node.inputs and op.folds_image else None
             groups = self._groups(node, weights, sides) if op.groups_inputs and weights is not None else 1
             value = self.graph.values[node.name]
@@ -77,12 +85,42 @@ class PreparedModel(nn.Module):
             self.layers[key_of(node.name)] = Layer(whole, weights, image, groups, value.axis)
         for name in dict.fromkeys(self.owner.values()):
             self.quantizers[key_of(name)] = ActivationQuantizer(name, typed.schemes[name])
+        if given:
+            self._keep_given()
         self.ruled_by = dict(typed.ruled_by)
         self.parts: dict[str, str] = {}
         """Values that are written in two parts, by the name of the part that holds their large channels (`prepared.parts`)."""
         self._settled: Integers | None = None
         self._revision: Revision | None = None
         """What the settled integers were made of."""
+
+    def _weights(self, node: Node, sides: FirstAndLast) -> str:
+        """The scheme of a layer's weights: the file's, where that gives it, else the recipe's."""
+        given = self.given.weights.get(node.name)
+        return self.recipe.schemes(node.name, **sides.of(node.name))[0] if given is None else given.scheme
+
+    def _keep_given(self) -> None:
+        """Have the scales that a quantized file gives, and say in the notes how many these are."""
+        for name, type_ in self.given.types.items():
+            if (quantizer := self.quantizer(name)) is not None:
+                quantizer.keep(type_)
+        anew = []
+        for name, weight in self.given.weights.items():
+            found = self.layer(name).quantizer
+            if found is None or found.scale.dim() != 1 or not found.keep(weight.scale):
+                anew.append(weight.name)
+        weighted = sum(float_op(node).weighted for node in self.graph.nodes)
+        values = len(self.quantizers) - len(self.unsettled)
+        kept = f"{values} of {len(self.quantizers)} types of values and the scales of {len(self.given.weights) - len(anew)}"
+        self.notes += (f"the file is quantized: {kept} of {weighted} layers' weights are its own",)
+        if anew:
+            self.notes += (f"not as in the file: weights that read the image get other scales: {', '.join(anew)}",)
+
+    @property
+    def unsettled(self) -> tuple[str, ...]:
+        """The types of values that no quantized file gives, by the names of their owners."""
+        found = [quantizer for quantizer in self.quantizers.values() if isinstance(quantizer, ActivationQuantizer)]
+        return tuple(quantizer.name for quantizer in found if not quantizer.is_given)
 
     def _groups(self, node: Node, weights: str, sides: FirstAndLast) -> int:
         """Groups of a linear layer's inputs: the recipe's, or as many as its accumulators need."""

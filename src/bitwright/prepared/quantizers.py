@@ -9,6 +9,7 @@ scales, whatever the range algorithm: what covers everything would leave it noth
 import math
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -55,6 +56,7 @@ class ActivationQuantizer(nn.Module):
         super().__init__()
         self.name = name
         self.scheme = scheme
+        self.is_given = False
         self.estimator: Estimator | None = None
         self.progress = 1.0
         self.histogram = Histogram()
@@ -71,7 +73,12 @@ class ActivationQuantizer(nn.Module):
             ) from error
 
     def choose_range(self, algorithm: Range, function: Function = identity) -> None:
-        """Set scale and zero point from what was observed and is read through `function`; CalibrationError if nothing was."""
+        """Set scale and zero point from what was observed and is read through `function`; CalibrationError if nothing was.
+
+        Those of a quantized file stay.
+        """
+        if self.is_given:
+            return
         values, counts = self.histogram.points()
         if not len(values):
             raise CalibrationError(f"layer {self.name!r} has seen no images; call calibrate first")
@@ -81,6 +88,13 @@ class ActivationQuantizer(nn.Module):
         with torch.no_grad():
             self.scale.fill_(float(np.asarray(qtype.scale)))
             self.zero_point.fill_(int(np.asarray(qtype.zero_point)))
+
+    def keep(self, type_: QType) -> None:
+        """Have the type that a quantized file gives, whatever is observed."""
+        with torch.no_grad():
+            self.scale.fill_(type_.one_scale)
+            self.zero_point.fill_(type_.one_zero_point)
+        self.is_given = True
 
     @property
     def step(self) -> Tensor:
@@ -122,13 +136,16 @@ class WeightQuantizer(nn.Module):
     def __init__(self, scheme: str, image_scale: Tensor, channels: int, groups: int = 1) -> None:
         super().__init__()
         self.scheme = scheme
+        self.is_given = False
         self.estimator: Estimator | None = None
         self.progress = 1.0
         self.register_buffer("image_scale", image_scale)
         self.register_buffer("scale", torch.full((channels,) if groups == 1 else (channels, groups), math.nan))
 
     def choose_range(self, algorithm: Range, weight: Tensor) -> None:
-        """Set the scales from the weight; a channel of zeros gets scale 1."""
+        """Set the scales from the weight; a channel of zeros gets scale 1. Those of a quantized file stay."""
+        if self.is_given:
+            return
         codes = SCHEMES[self.scheme]
         real = (weight.detach().double() * self.image_scale).cpu().numpy().reshape(self.scale.numel(), -1)
         found = codes.weight_scale(real)
@@ -136,6 +153,16 @@ class WeightQuantizer(nn.Module):
         scale[scale < TINY] = 1.0
         with torch.no_grad():
             self.scale.copy_(torch.from_numpy(scale).reshape(self.scale.shape))
+
+    def keep(self, scale: npt.NDArray[np.float32]) -> bool:
+        """Have the scales [O], or one for all, of a quantized file; False where the image's belong in them, and differ."""
+        image = self.image_scale.double()
+        if not torch.allclose(image, image.mean(), rtol=1e-6, atol=0.0):
+            return False
+        with torch.no_grad():
+            self.scale.copy_(torch.from_numpy(np.float64(scale)) * image.mean())
+        self.is_given = True
+        return True
 
     @property
     def scales(self) -> Tensor:

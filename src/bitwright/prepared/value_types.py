@@ -10,9 +10,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from bitwright.graph import Graph, Node
 from bitwright.ops import float_op, roles_of, source
+from bitwright.qtensor import QType
 from bitwright.recipe import ONE_BIT, Recipe
 
 
@@ -47,8 +49,10 @@ def first_and_last(graph: Graph) -> FirstAndLast:
     return FirstAndLast(weighted[0], weighted[-1]) if weighted else FirstAndLast("", "")
 
 
-def assign_types(graph: Graph, recipe: Recipe | None = None) -> TypedGraph:
-    """Decide where types are and of which scheme, for a fused graph."""
+def assign_types(
+    graph: Graph, recipe: Recipe | None = None, given: Mapping[str, QType] = MappingProxyType({})
+) -> TypedGraph:
+    """Decide where types are and of which scheme, for a fused graph; `given` are types of values that are settled."""
     recipe = recipe or Recipe()
     graph = _quantize_image(graph)
     graph = _end_in_float(graph)
@@ -56,6 +60,7 @@ def assign_types(graph: Graph, recipe: Recipe | None = None) -> TypedGraph:
     owner = _owners(graph)
     ruled_by = _ruled_by(graph, owner)
     written = _written(graph, ruled_by, recipe)
+    written |= {owner[name]: type_.scheme for name, type_ in given.items() if name in owner}
     return _quantize_inputs(graph, owner, written, ruled_by, recipe)
 
 
@@ -186,11 +191,17 @@ def _quantize_image(graph: Graph) -> Graph:
     readers = {
         node.name: {i for i, name in enumerate(node.inputs) if name == image}
         for node in graph.nodes
-        if image in node.inputs and not (float_op(node).folds_image and roles_of(node, image) == {"codes"})
+        if image in node.inputs and not _reads_pixels(node, image)
     }
     if not readers:
         return graph
     return _insert(graph, Node(_free(graph, f"{image}.quantize"), "quantize", (image,)), next(iter(readers)), readers)
+
+
+def _reads_pixels(node: Node, image: str) -> bool:
+    """Whether a node reads the image's own codes: a layer that folds their scales, or a change of their type."""
+    op = float_op(node)
+    return op.requantizes or (op.folds_image and roles_of(node, image) == {"codes"})
 
 
 def _float_chain(graph: Graph, output: str) -> list[str]:

@@ -93,6 +93,10 @@ WRONG: dict[str, tuple[ModelProto, str]] = {
         changed(lambda m: m.graph.input[0].type.tensor_type.shape.dim[2].__setattr__("dim_value", 2**40)),
         "at most",
     ),
+    "images of many channels": (
+        changed(lambda m: m.graph.input[0].type.tensor_type.shape.dim[1].__setattr__("dim_value", 2**20)),
+        "at most 64 channels",
+    ),
     "two inputs": (
         changed(lambda m: m.graph.input.append(helper.make_tensor_value_info("z", 1, [1]))),
         "expected one input",

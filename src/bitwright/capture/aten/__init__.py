@@ -31,7 +31,9 @@ from bitwright.capture.builder import HIDDEN
 from bitwright.capture.draft import Constant, Unmapped
 from bitwright.capture.program import Fx, Program
 from bitwright.errors import PluginError
+from bitwright.ops.function import Result, Step
 from bitwright.ops.functions import FUNCTIONS
+from bitwright.qtensor import QType
 from bitwright.registry import Registry
 
 
@@ -84,6 +86,17 @@ def _with_scores_of(p: Program, q: str, k: str, v: str, mask: str, scale: float 
 def _for_each_head(p: Program, x: str, heads: int) -> str:
     own = p.builder.size_of(x, 0)
     return p.builder.index_select(x, 0, [head * own // heads for head in range(heads)])
+
+
+def given(p: Program, fx: Fx) -> str:
+    """A rounding of `capture/onnx/codes.py`: a clamp with the type of the codes."""
+    x, scheme, scale, zero_point, lo, hi = args(fx)
+    return p.builder.given(p.operand(x), QType(scheme, scale, zero_point), lo, hi)
+
+
+def lookup(p: Program, fx: Fx) -> str:
+    x, table, *types = args(fx)
+    return p.builder.function(p.operand(x), [Step("lookup", (Result(0), tuple(table), *types))])
 
 
 def same(p: Program, fx: Fx) -> Any:
@@ -158,6 +171,8 @@ OURS: dict[str, Mapping] = {
     "aten.adaptive_avg_pool2d.default": pools.adaptive_avg_pool2d,
     "bitwright.max_pool2d.default": pools.uneven_max_pool2d,
     "bitwright.avg_pool2d.default": pools.uneven_avg_pool2d,
+    "bitwright.given.default": given,
+    "bitwright.lookup.default": lookup,
     "aten.adaptive_max_pool2d.default": layers.adaptive_max_pool2d,
     "aten.avg_pool1d.default": pools.avg_pool1d,
     "aten.max_pool1d.default": pools.max_pool1d,

@@ -16,6 +16,7 @@ from bitwright.errors import ModelError
 
 Numbers = npt.NDArray[np.float64]
 CHANNELS = (1, 3)
+MOST_CHANNELS = 64
 WIDE = (ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64)
 """Integers that hold every pixel, and what is added to or multiplied with it."""
 TO_PLANES = [0, 3, 1, 2]
@@ -31,10 +32,16 @@ class First:
 
 
 def first_of(image: ir.Value) -> First:
-    """Follow the image as long as each step is one number a channel; stop where it lies as planes, C, H, W."""
+    """Follow the image as long as each step is one number a channel; stop where it lies as planes, C, H, W.
+
+    Raises:
+        ModelError: it has more channels than images have, or the graph computes with it in integers.
+    """
     sizes = [size if isinstance(size, int) and size > 0 else None for size in image.shape or ()]
     planes = not (sizes[3] in CHANNELS and sizes[1] not in CHANNELS)
     channels, height, width = sizes[1:4] if planes else (sizes[3], sizes[1], sizes[2])
+    if channels is not None and channels > MOST_CHANNELS:
+        raise ModelError(f"expected images of at most {MOST_CHANNELS} channels, found {channels}")
     integer = image.dtype is not None and image.dtype.is_integer()
     gain, shift = np.ones(channels or 1), np.zeros(channels or 1)
 
@@ -53,20 +60,37 @@ def first_of(image: ir.Value) -> First:
             if not (to.is_floating_point() or (to in WIDE and kind is not None and kind.is_integer())):
                 break  # it cuts off, or wraps around: the network says that it has no word for that
             kind = to
+        elif node.op_type == "QuantizeLinear":
+            if not _is_pixels(node):
+                break
+            kind = ir.DataType.UINT8
         elif node.op_type != "Identity":
             _expect_real(node, kind)
             changed = _changed(node, value, gain, shift, planes, channels)
             if changed is None:
                 break
             gain, shift = changed
+            kind = ir.DataType.FLOAT if node.op_type == "DequantizeLinear" else kind
         value = node.outputs[0]
         found = First(value, stem(), True) if planes else found
     return found
 
 
+def _is_pixels(node: ir.Node) -> bool:
+    """Whether a QuantizeLinear makes pixels of what are pixels but for their type: codes with the scale 1, from 0 on."""
+    scale, zero = (constant(part) for part in (*node.inputs[1:], None, None)[:2])
+    one = scale is not None and scale.size == 1 and float(scale.reshape(-1)[0]) == 1
+    return one and (zero is None or (zero.dtype == np.uint8 and not zero.any()))
+
+
 def _expect_real(node: ir.Node, kind: ir.DataType | None) -> None:
     """ModelError for arithmetic of integers that is not that of real numbers."""
-    if kind is None or not kind.is_integer() or (kind in WIDE and node.op_type != "Div"):
+    if (
+        kind is None
+        or not kind.is_integer()
+        or node.op_type == "DequantizeLinear"
+        or (kind in WIDE and node.op_type != "Div")
+    ):
         return
     raise ModelError(
         f"the node {node.name!r} ({node.op_type}) computes in {kind.name}, which wraps around or cuts off; "
@@ -77,7 +101,7 @@ def _expect_real(node: ir.Node, kind: ir.DataType | None) -> None:
 def _reader(value: ir.Value) -> ir.Node | None:
     uses = value.uses()
     node = next(iter(uses)).node if len(uses) == 1 else None
-    known = ("Transpose", "Cast", "Identity", "Sub", "Add", "Mul", "Div")
+    known = ("Transpose", "Cast", "Identity", "Sub", "Add", "Mul", "Div", "DequantizeLinear", "QuantizeLinear")
     return node if node is not None and node.op_type in known and not node.outputs[0].is_graph_output() else None
 
 
@@ -85,6 +109,17 @@ def _changed(
     node: ir.Node, value: ir.Value, gain: Numbers, shift: Numbers, planes: bool, channels: int | None
 ) -> tuple[Numbers, Numbers] | None:
     """Gain and shift behind a sum or product with one constant a channel; None where it is something else."""
+    if node.op_type == "DequantizeLinear":
+        scale, zero = (constant(part) for part in (*node.inputs[1:], None, None)[:2])
+        if (
+            scale is None
+            or scale.size != 1
+            or (zero is None and len(node.inputs) > 2)
+            or (zero is not None and zero.size != 1)
+        ):
+            return None
+        less = 0.0 if zero is None else float(zero.reshape(-1)[0])
+        return gain * float(scale.reshape(-1)[0]), (shift - less) * float(scale.reshape(-1)[0])
     if node.op_type not in ("Sub", "Add", "Mul", "Div") or (
         node.op_type in ("Sub", "Div") and node.inputs[0] is not value
     ):

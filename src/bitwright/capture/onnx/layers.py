@@ -47,6 +47,8 @@ def gemm(call: Call) -> Tensor:
     alpha, beta = call.attr("alpha", 1.0), call.attr("beta", 1.0)
     bias = call.optional(2)
     if bias is not None:
+        if any(size != 1 for size in bias.shape[:-1]):
+            raise Unread(f"a bias of {list(bias.shape)}; expected one number for each output")
         bias = bias.reshape(-1) if beta == 1 else bias.reshape(-1) * beta
         bias = bias if len(bias) == len(weight) else bias.expand(len(weight))
     return F.linear(x, weight if alpha == 1 else weight * alpha, bias)
@@ -171,6 +173,9 @@ def attention(call: Call) -> Tensor:
     """ONNX's own, of opset 23, where it is of heads [N, heads, T, D] and without extras."""
     query, key, value = (call.tensor(i) for i in range(3))
     extras = [name for name in ("is_causal", "softcap", "qk_matmul_output_mode") if call.attr(name, 0)]
+    extras += [name for name in ("left_window_size", "right_window_size") if call.attr(name, -1) != -1]
+    if query.dim() == 4 and key.shape[1] != query.shape[1]:
+        extras.append("heads that share keys")
     if extras or query.dim() != 4 or any(call.operand(i) is not None for i in (4, 5)):
         raise Unread(f"an attention with {', '.join(extras) or 'a past, or without an axis of heads'}")
     return F.scaled_dot_product_attention(query, key, value, call.optional(3), scale=call.attr("scale"))

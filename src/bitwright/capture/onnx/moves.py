@@ -181,5 +181,7 @@ def depth_to_space(call: Call) -> Tensor:
 def space_to_depth(call: Call) -> Tensor:
     x, block = call.tensor(0), call.attr("blocksize")
     images, channels, height, width = x.shape
+    if call.attr("mode", "DCR") == "CRD":
+        return F.pixel_unshuffle(x, block)
     parted = x.reshape(images, channels, height // block, block, width // block, block)
     return parted.permute(0, 3, 5, 1, 2, 4).reshape(images, channels * block**2, height // block, width // block)

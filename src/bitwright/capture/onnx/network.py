@@ -182,9 +182,8 @@ def _unknown(node: ir.Node, name: str) -> str:
     advice = {
         "If": "export it without control flow, for inference alone",
         "Loop": "export it without control flow, for inference alone",
-        "DequantizeLinear": "it is quantized already; give the float model that it was made from",
-        "QuantizeLinear": "it is quantized already; give the float model that it was made from",
-        "QLinearConv": "it is quantized already; give the float model that it was made from",
+        "ConvInteger": "of codes it is not read; give the float model, or QuantizeLinear and DequantizeLinear",
+        "MatMulInteger": "of codes it is not read; give the float model, or QuantizeLinear and DequantizeLinear",
     }
     return (
         f"{name}: the node {where(node)}: no meaning is known for this op; "

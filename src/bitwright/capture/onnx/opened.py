@@ -13,6 +13,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from bitwright.capture.onnx.first import first_of
 from bitwright.capture.onnx.idioms import recognise
 from bitwright.capture.onnx.network import OnnxNetwork
+from bitwright.capture.onnx.quantized import dequantized
 from bitwright.capture.onnx.reading import DOMAINS, first_line, read
 from bitwright.capture.onnx.simplify import images_input, simplified
 from bitwright.capture.quiet import quiet
@@ -52,8 +53,10 @@ def _opened(path: str) -> Opened:
     classes = _classes({entry.key: entry.value for entry in proto.metadata_props})
     model = simplified(proto, path)
     first = first_of(images_input(model, path))
+    file = dequantized(model, first.value)
     recognise(model, _stored(proto))
     network = OnnxNetwork(model, first, batch, path)
+    network.file = file
     if batch is not None and first.stem.size is not None:
         _free(network, first.stem.channels or 3, first.stem.size)
     return Opened(network, first.stem, classes)

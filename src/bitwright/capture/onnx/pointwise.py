@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitwright.capture.onnx.call import Call, Function, Operand, Unread
+from bitwright.ops.functions import SELU_ALPHA, SELU_SCALE
 
 
 def of_one(function: Callable[[Tensor], Tensor]) -> Function:
@@ -101,7 +102,12 @@ def celu(call: Call) -> Tensor:
 
 
 def selu(call: Call) -> Tensor:
-    return F.selu(call.tensor(0))
+    """gamma * x, below 0 gamma * alpha * (exp(x) - 1); the defaults are SELU's own numbers, rounded."""
+    x, alpha, gamma = call.tensor(0), call.attr("alpha", SELU_ALPHA), call.attr("gamma", SELU_SCALE)
+    if abs(alpha - SELU_ALPHA) < 1e-6 and abs(gamma - SELU_SCALE) < 1e-6:
+        return F.selu(x)
+    found: Tensor = torch.ops.aten.elu(x, alpha, gamma)
+    return found
 
 
 def leaky_relu(call: Call) -> Tensor:

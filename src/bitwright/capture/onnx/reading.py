@@ -14,6 +14,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
+from bitwright.capture.onnx.qoperators import KNOWN
 from bitwright.capture.onnx.table import OPS
 from bitwright.errors import ModelError
 
@@ -32,6 +33,8 @@ _BITS: dict[int, int] = {
     TensorProto.BOOL: 8,
     TensorProto.INT8: 8,
     TensorProto.UINT8: 8,
+    TensorProto.INT4: 4,
+    TensorProto.UINT4: 4,
     TensorProto.INT16: 16,
     TensorProto.UINT16: 16,
     TensorProto.INT32: 32,
@@ -99,7 +102,7 @@ def _check_opsets(model: ModelProto, file: Path) -> None:
     for node in _nodes(model):
         if node.domain in DOMAINS or (node.domain, node.op_type) in local:
             continue
-        if (name := f"{node.domain}.{node.op_type}") not in OPS:
+        if (name := f"{node.domain}.{node.op_type}") not in OPS and name not in KNOWN:
             raise ModelError(
                 f"{file}: the node {node.name or list(node.output)!r} is of the op {node.op_type!r} of the domain "
                 f"{node.domain!r}; only ops of ONNX itself are known: export the model without that optimizer or extension, "
@@ -170,7 +173,7 @@ def _check_tensor(tensor: TensorProto, file: Path) -> int:
         raise ModelError(f"{name}: numbers of the type {tensor.data_type} are not read")
     if any(size < 0 for size in tensor.dims):
         raise ModelError(f"{name}: expected sizes of 0 and above, found {list(tensor.dims)}")
-    expected: int = math.prod(tensor.dims) * bits // 8
+    expected: int = -(-math.prod(tensor.dims) * bits // 8)
     if expected > MAX_BYTES:
         raise ModelError(f"{name}: it would have {expected} bytes, more than {MAX_BYTES}")
     if tensor.data_location == TensorProto.EXTERNAL:
@@ -180,7 +183,7 @@ def _check_tensor(tensor: TensorProto, file: Path) -> int:
             raise ModelError(f"{name}: expected {expected} bytes for {list(tensor.dims)}, found {len(tensor.raw_data)}")
         return expected
     found = max(len(getattr(tensor, field)) for field in _FIELDS)
-    if found != math.prod(tensor.dims):
+    if found != (expected if bits == 4 else math.prod(tensor.dims)):
         raise ModelError(f"{name}: expected {math.prod(tensor.dims)} numbers for {list(tensor.dims)}, found {found}")
     return expected
 

@@ -7,6 +7,7 @@ from onnx import ModelProto
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
+from bitwright.capture.onnx.qoperators import written_out
 from bitwright.capture.onnx.reading import DOMAINS, first_line
 from bitwright.capture.quiet import quiet
 from bitwright.errors import ModelError
@@ -29,6 +30,7 @@ def simplified(model: ModelProto, name: str) -> ir.Model:
         with quiet():
             found = ir.from_proto(model)
             common.InlinePass()(found)
+            written_out(found)
             _free_batch(found)
             fold_constants(found, onnx_shape_inference=True, should_fold=_is_small)
             remove_unused_nodes(found)
@@ -74,6 +76,8 @@ def _name_domains(model: ir.Model) -> None:
 
 def _is_small(node: ir.Node) -> bool | None:
     """Whether a node may be folded: None lets onnxscript decide, False keeps it."""
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return False
     for output in node.outputs:
         sizes = [size for size in output.shape or () if isinstance(size, int)]
         if output.shape is None or len(sizes) < len(output.shape):

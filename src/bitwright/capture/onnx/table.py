@@ -8,8 +8,10 @@ from torch.nn import functional as F
 
 from bitwright.capture.onnx import layers, moves
 from bitwright.capture.onnx.call import Function
+from bitwright.capture.onnx.codes import given, lookup
 from bitwright.capture.onnx.idioms import ATTENTION, CONV, LINEAR, NORM
 from bitwright.capture.onnx.pointwise import FUNCTIONS, dropout
+from bitwright.capture.onnx.quantized import GIVEN, LOOKUP
 from bitwright.capture.onnx.sizes import shape
 from bitwright.errors import PluginError
 from bitwright.registry import Registry
@@ -21,6 +23,8 @@ OURS: dict[str, Function] = {
     CONV: layers.conv,
     LINEAR: layers.found_linear,
     NORM: layers.found_norm,
+    GIVEN: given,
+    LOOKUP: lookup,
     "AveragePool": layers.avg_pool,
     "BatchNormalization": layers.batch_norm,
     "Concat": moves.concat,
