@@ -82,7 +82,7 @@ void one_graph(uint64_t seed, int threads, Counts& counts) {
   Made made = make_graph(choices);
   const Features features = detected_features();
   const int images = 3;
-  std::unique_ptr<Plan> plan = std::make_unique<Plan>(made.graph, features, threads, false);
+  std::unique_ptr<Plan> plan = std::make_unique<Plan>(made.graph, features, threads, false, 1);
   std::vector<uint8_t> pixels(static_cast<size_t>(images * plan->image_bytes()), 200),
       expected(static_cast<size_t>(images * plan->output_bytes()));
   auto found = expected;
@@ -90,14 +90,14 @@ void one_graph(uint64_t seed, int threads, Counts& counts) {
   bool threw;
   for (long k = 0;; ++k) {
     std::unique_ptr<Plan> tried;
-    bool reached = fails_at(k, [&] { tried = std::make_unique<Plan>(made.graph, features, threads, false); }, threw);
+    bool reached = fails_at(k, [&] { tried = std::make_unique<Plan>(made.graph, features, threads, false, 1); }, threw);
     expect(threw || tried, "neither a plan nor an error", seed, k);
     if (tried) tried->run(pixels.data(), images, found.data()), expect(found == expected, "another result", seed, k);
     if (!reached) break;
     ++counts.failures, ++counts.plans;
   }
   for (long k = 0;; ++k) {
-    plan = std::make_unique<Plan>(made.graph, features, threads, false);
+    plan = std::make_unique<Plan>(made.graph, features, threads, false, 1);
     std::fill(found.begin(), found.end(), uint8_t{0});
     bool reached = fails_at(k, [&] { plan->run(pixels.data(), images, found.data()); }, threw);
     expect(threw || found == expected, "another result", seed, k);
