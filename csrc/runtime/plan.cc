@@ -217,8 +217,8 @@ void Plan::run_unchecked(const uint8_t* images, int64_t count, uint8_t* outputs)
 
 void Plan::run(const uint8_t* images, int64_t count, uint8_t* outputs) const {
   if (count == 0) return;
+  if (weight_check_) weight_check_->before_call();
   run_unchecked(images, count, outputs);
-  if (weight_check_) weight_check_->after_call();
 }
 
 std::vector<StepTime> Plan::time_steps(const uint8_t* image) const {

@@ -39,7 +39,7 @@ WeightCheck::WeightCheck(const Steps& steps, int every) : every_(static_cast<uin
       }
 }
 
-void WeightCheck::after_call() {
+void WeightCheck::before_call() {
   uint64_t share = calls_.fetch_add(1, std::memory_order_relaxed) % every_;
   for (uint64_t i = share * blocks_.size() / every_; i < (share + 1) * blocks_.size() / every_; ++i)
     if (sum_of(blocks_[i].bytes) != blocks_[i].sum) damaged_ = &blocks_[i];

@@ -1,6 +1,6 @@
 // Finds bits that flip in memory while a plan is in use: checksums of what its steps have packed, from when they were made.
 //
-// The packed bytes are cut into blocks. After each call a share of them is summed again, so that in `every` calls all have
+// The packed bytes are cut into blocks. Before each call a share of them is summed again, so that in `every` calls all have
 // been, and no call takes much longer than others:
 //
 //   call 0 | call 1 | ... | call every - 1 | call every looks at the blocks of call 0 again
@@ -21,7 +21,7 @@ class WeightCheck {
   WeightCheck(const Steps& steps, int every);
 
   // Looks at the next share. Throws std::runtime_error, now and ever after, where a block has another sum.
-  void after_call();
+  void before_call();
 
  private:
   struct Block {
