@@ -49,10 +49,8 @@ class Net(nn.Module):
 
     def rounded(self, x: Tensor, greatest: int) -> Tensor:
         """The same with weights rounded to the nearest code, one scale a channel; the ends have 8 bits, as by a recipe."""
-        w = [
-            _rounded(layer.weight, of)
-            for layer, of in zip(self.children(), (127, greatest, greatest, 127), strict=True)
-        ]
+        weights = (self.conv1.weight, self.conv2.weight, self.fc1.weight, self.fc2.weight)
+        w = [_rounded(weight, most) for weight, most in zip(weights, (127, greatest, greatest, 127), strict=True)]
         x = conv2d(x, w[0], self.conv1.bias, padding=1).relu()
         x = conv2d(x, w[1], self.conv2.bias, stride=2, padding=1).relu()
         return linear(linear(x.flatten(1), w[2], self.fc1.bias).relu(), w[3], self.fc2.bias)

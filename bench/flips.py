@@ -1,9 +1,9 @@
-"""Bits of packed weights that flip while an engine runs: `python -m bench.flips ARTIFACT [--count 1000] [--calls 1000]`.
+"""Bits of packed weights that flip in use: `python -m bench.flips ARTIFACT [--count 1000] [--calls 1000]`.
 
-Each flip is drawn at random, in a process of its own, and must be an error within --calls calls of one image. A few bits of what
-is packed say where others lie: they may end the process before their turn comes, which is counted apart. Then what checking costs:
-engines with and without `check_weights` run one image in turns, for --seconds, and the time of an image is the median; the check
-must not change the logits.
+Each flip is drawn at random, in a process of its own, and must be an error within --calls calls of one image. A few bits of
+what is packed say where others lie: they may end the process before their turn comes, which is counted apart. Then what it
+costs: engines with and without `check_weights` run one image in turns, for --seconds, and the time of an image is the median;
+the check must not change the logits.
 """
 
 import argparse
