@@ -47,7 +47,8 @@ class Classifier:
         backend: as in `Engine`.
         threads: how many decode and run the engine; None: one for each processor that this process may use.
         batch: how many images, at most, a thread runs through the engine at once.
-        trust, check_weights: as in `Engine`.
+        trust: as in `Engine`.
+        check_weights: as in `Engine`.
 
     Attributes:
         engine: what runs a single image, on all threads.
