@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Tests run in this many processes, of one thread each: two share two cores better than one torch with two threads does.
 JOBS ?= $(shell n=$$(nproc); echo $$((n < 8 ? n : 8)))
 
-.PHONY: demo test docs axe mutants check sanitize format install build-tools clean
+.PHONY: demo test docs axe mutants check sanitize fuzz format install release build-tools clean
 
 demo: $(STAMP)  ## the main job on handwritten digits; leaves demo-out/
 	$(BIN)/python -m demo
@@ -37,6 +37,15 @@ check: $(STAMP)  ## all that CI runs but the demo and the sanitizers
 
 sanitize: $(STAMP)  ## the tests of the engine with the address, undefined and thread sanitizers
 	scripts/sanitize
+
+SECONDS ?= 60
+fuzz: build-tools  ## fuzzes the engine with both sanitizers, for SECONDS in all, a third for each target; needs clang and its libFuzzer
+	scripts/fuzz $(SECONDS) $(ARGS)
+
+release: $(STAMP)  ## wheel and source in dist, built twice and compared, checked by twine, with their bill of materials
+	$(PIP) install --quiet -c constraints.txt -e '.[release]'
+	scripts/reproducible
+	scripts/sbom
 
 format: $(STAMP)  ## formats Python and C++
 	$(BIN)/ruff format .

@@ -90,11 +90,20 @@ std::optional<Encoder> encoder_of(nb::object given) {
 }
 
 Plan* make_plan(nb::list values, nb::list nodes, const std::vector<int>& inputs, const std::vector<int>& outputs, int threads,
-                bool keep_values, const std::string& isa, nb::object encoder) {
+                bool keep_values, const std::string& isa, nb::object encoder, int check_weights) {
   std::vector<Array> arrays;
   Graph graph = graph_of(values, nodes, inputs, outputs, arrays);
   graph.encoder = encoder_of(encoder);
-  return without_gil([&] { return new Plan(std::move(graph), allowed_features(isa), threads, keep_values); });
+  return without_gil([&] { return new Plan(std::move(graph), allowed_features(isa), threads, keep_values, check_weights); });
+}
+
+// Where packed weights lie: name of the step, address, bytes.
+nb::list packed_memory(const Plan& plan) {
+  nb::list list;
+  for (const auto& step : plan.steps())
+    for (std::span<const uint8_t> bytes : step->packed())
+      if (!bytes.empty()) list.append(nb::make_tuple(step->name, reinterpret_cast<uintptr_t>(bytes.data()), bytes.size()));
+  return list;
 }
 
 // The kernels that a machine with these features would run, one tuple a step: name, op, kernel, instruction set.
@@ -267,11 +276,14 @@ NB_MODULE(_native, m) {
       "Pillow's resize of RGB pixels [h, w, 3], and the area of it that begins at (top, left)");
   nb::class_<Plan>(m, "Plan")
       .def(nb::new_(&make_plan), nb::arg("values"), nb::arg("nodes"), nb::arg("inputs"), nb::arg("outputs"),
-           nb::arg("threads") = 0, nb::arg("keep_values") = false, nb::arg("isa") = "", nb::arg("encoder") = nb::none())
+           nb::arg("threads") = 0, nb::arg("keep_values") = false, nb::arg("isa") = "", nb::arg("encoder") = nb::none(),
+           nb::arg("check_weights") = 0)
       .def("run", &run, nb::arg("images"))
       .def("values", &values, nb::arg("image"))
       .def("time_steps", &time_steps, nb::arg("image"))
       .def_prop_ro("threads", &Plan::threads)
+      .def_prop_ro("packed_memory", &packed_memory,
+                   "Name, address and bytes of what each step has packed: to damage it in tests.")
       .def_prop_ro("arena_bytes", &Plan::arena_bytes)
       .def_prop_ro("contexts", &Plan::contexts,
                    "For how many images in flight there is memory; it does not grow without bound.")

@@ -1,6 +1,7 @@
 """The package from outside: its names, its version, what importing it pulls in, and what it does without its extras."""
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 import tomllib
@@ -178,3 +179,20 @@ except ImportError as error:
     message = python(code, HEAVY)
     assert message.startswith("MissingExtraError")
     assert "pip install 'bitwright[torch]'" in message
+
+
+def test_the_lock_file_has_hashes_and_the_versions_of_the_constraints():
+    pinned = dict(
+        re.findall(r"^([\w.-]+)==([\w.]+)$", (REPOSITORY / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    )
+    lock = (REPOSITORY / "requirements.lock").read_text("utf-8")
+    found = dict(re.findall(r"^([\w.-]+)==([\w.]+) \\$", lock, re.MULTILINE))
+    assert {name: found[name] for name in found.keys() & pinned.keys()} == {
+        name: pinned[name] for name in found.keys() & pinned.keys()
+    }
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["serve"], *extras["signing"]]
+    assert {re.split(r"[>=\[]", each)[0] for each in needed} <= set(found)
+    for part in re.split(r"^(?=\w)", lock, flags=re.MULTILINE)[1:]:
+        assert "--hash=sha256:" in part, part[:60]

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <span>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -34,6 +35,7 @@ class AlignedBytes {
   }
   uint8_t* data() const { return bytes_.get(); }
   size_t size() const { return size_; }
+  std::span<const uint8_t> bytes() const { return {data(), size_}; }
 
  private:
   std::unique_ptr<uint8_t, AlignedFree> bytes_;

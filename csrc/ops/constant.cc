@@ -30,6 +30,8 @@ class ConstantStep : public Step {
                   codes_.data() + ptrdiff_t{pixel} * map_.c, map_.c);
   }
 
+  std::vector<std::span<const uint8_t>> packed() const override { return {codes_}; }
+
  private:
   Map map_;
   std::vector<uint8_t> codes_;  // without gaps

@@ -61,6 +61,8 @@ class LevelsStep : public EncodeStep {
     }
   }
 
+  std::vector<std::span<const uint8_t>> packed() const override { return {table_}; }
+
  private:
   const uint8_t* row(int level) const { return table_.data() + level * stride_; }
 

@@ -56,6 +56,12 @@ class KernelStep : public Step {
     kernel_->run(params, {at[Role::codes], at[second_], at[Role::output], at.scratch, at[third_], at.summands}, begin, end);
   }
 
+  std::vector<std::span<const uint8_t>> packed() const override {
+    std::vector<std::span<const uint8_t>> all = {packed_.bytes(), table_};
+    for (const AlignedBytes& numbers : kept_) all.push_back(numbers.bytes());
+    return all;
+  }
+
   // All units of a map that is no larger than the one it was bound to.
   void run_all(const Params& of, const Buffers& at) const { kernel_->run(of, at, 0, kernel_->units(of)); }
 

@@ -68,6 +68,8 @@ class PixelsStep : public Step {
     }
   }
 
+  std::vector<std::span<const uint8_t>> packed() const override { return one_->packed(); }
+
  private:
   static ptrdiff_t offset(const Map& map, int pixel) { return pixel / map.w * map.row + pixel % map.w * map.pixel; }
 

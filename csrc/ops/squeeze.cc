@@ -54,6 +54,12 @@ class ScaledStep : public Step {
     }
   }
 
+  std::vector<std::span<const uint8_t>> packed() const override {
+    auto all = scale_->packed(), more = conv_->packed();
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+
  private:
   std::unique_ptr<Scale> scale_;
   std::unique_ptr<Pointwise> conv_;
@@ -80,6 +86,12 @@ class PooledStep : public Step {
       conv_->run(at, block * pieces_, (block + 1) * pieces_);
       pool_->run(of_pool, block, block + 1);
     }
+  }
+
+  std::vector<std::span<const uint8_t>> packed() const override {
+    auto all = conv_->packed(), more = pool_->packed();
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
   }
 
  private:

@@ -32,6 +32,9 @@ class Step {
   // took.
   virtual void run(const Memory& at, int begin, int end) const noexcept = 0;
 
+  // What was packed when the step was made, and no run writes: weights, numbers of channels, tables.
+  virtual std::vector<std::span<const uint8_t>> packed() const { return {}; }
+
   // The value that has this role, or -1.
   int value(Role role) const {
     for (const Operand& operand : operands)

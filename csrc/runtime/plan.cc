@@ -29,7 +29,7 @@ int64_t bytes_of(const Value& value) { return value.count() * (value.is_float ? 
 }  // namespace
 
 // Contexts for the images of one caller with all threads, and one for each of so many more as can run at the same time.
-Plan::Plan(Graph graph, Features features, int threads, bool keep_values)
+Plan::Plan(Graph graph, Features features, int threads, bool keep_values, int check_weights)
     : graph_(checked(std::move(graph))),
       features_(features),
       threads_(threads > 0 ? threads : available_threads()),
@@ -44,6 +44,7 @@ Plan::Plan(Graph graph, Features features, int threads, bool keep_values)
       }) {
   graph_.nodes.clear();  // the steps have packed copies
   find_together();
+  if (check_weights > 0) weight_check_ = std::make_unique<WeightCheck>(lowered_.steps, check_weights);
 }
 
 Lowered Plan::lowered(bool keep_values) {
@@ -204,8 +205,7 @@ void Plan::run_shared(ThreadPool::Turn& turn, Context& context, const uint8_t* i
 
 // Threads take whole images while there is one for each, and share the layers of those that are left. All memory is there
 // before the first of them begins.
-void Plan::run(const uint8_t* images, int64_t count, uint8_t* outputs) const {
-  if (count == 0) return;
+void Plan::run_unchecked(const uint8_t* images, int64_t count, uint8_t* outputs) const {
   ThreadPool::Turn turn(pool_.here());
   int64_t threads = turn.threads(), apart = count / threads * threads;
   int64_t together = std::clamp<int64_t>(threads == 1 ? count : count / threads / 2, 1, kMostTogether);
@@ -213,6 +213,12 @@ void Plan::run(const uint8_t* images, int64_t count, uint8_t* outputs) const {
   if (static_cast<int64_t>(lease.size()) < threads) apart = 0;
   if (apart > 0) run_sets(turn, lease, images, apart, outputs);
   for (int64_t i = apart; i < count; ++i) run_shared(turn, lease[0], images + i * image_bytes(), outputs + i * output_bytes());
+}
+
+void Plan::run(const uint8_t* images, int64_t count, uint8_t* outputs) const {
+  if (count == 0) return;
+  if (weight_check_) weight_check_->before_call();
+  run_unchecked(images, count, outputs);
 }
 
 std::vector<StepTime> Plan::time_steps(const uint8_t* image) const {

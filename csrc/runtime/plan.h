@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "planning/lower.h"
 #include "runtime/contexts.h"
+#include "runtime/weight_check.h"
 
 namespace bitwright {
 
@@ -18,12 +19,13 @@ struct StepTime {
 
 class Plan {
  public:
-  // Checks the graph first (std::invalid_argument). threads = 0: as many as the process may use.
-  Plan(Graph graph, Features features, int threads, bool keep_values);
+  // Checks the graph first (std::invalid_argument). threads = 0: as many as the process may use. check_weights: in so many
+  // calls of `run` all packed weights are compared with their checksums; 0: never.
+  Plan(Graph graph, Features features, int threads, bool keep_values, int check_weights = 0);
   ~Plan();
 
   // `images`: count of them, each H, W, C pixels without gaps. `outputs`: the graph's outputs of each one, in PyTorch's
-  // order, float32 or codes.
+  // order, float32 or codes. Throws std::runtime_error where packed weights have changed in memory.
   void run(const uint8_t* images, int64_t count, uint8_t* outputs) const;
 
   // One image; the seconds spent in each step.
@@ -32,6 +34,7 @@ class Plan {
   // Every value of one image, in PyTorch's order; only for a plan that keeps values.
   std::vector<std::vector<uint8_t>> values(const uint8_t* image) const;
 
+  const Steps& steps() const { return lowered_.steps; }
   const Graph& graph() const { return graph_; }
   int threads() const { return threads_; }
   size_t contexts() const { return contexts_.here().made(); }  // how many have been made; their number is bounded
@@ -50,6 +53,7 @@ class Plan {
   void read_outputs(const Context& context, uint8_t* to) const;
   void read_value(const Context& context, int value, uint8_t* to) const;
   void find_together();
+  void run_unchecked(const uint8_t* images, int64_t count, uint8_t* outputs) const;
   void run_together(const Contexts::Lease& lease, size_t first, const uint8_t* images, int count, uint8_t* outputs) const;
   void run_sets(ThreadPool::Turn& turn, const Contexts::Lease& lease, const uint8_t* images, int64_t count,
                 uint8_t* outputs) const;
@@ -64,6 +68,7 @@ class Plan {
   size_t scratch_bytes_;
   size_t together_from_ = 0;  // the step from which on several images go together
   PerProcess<Contexts> contexts_;
+  std::unique_ptr<WeightCheck> weight_check_;  // null: never
 };
 
 }  // namespace bitwright

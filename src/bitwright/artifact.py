@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bitwright.artifact_file.reading import collector_paused, parsed, stored
 from bitwright.artifact_file.writing import written
 from bitwright.class_files import class_names
 from bitwright.classes import ClassNames, named_anew, some
-from bitwright.errors import ArtifactError, GraphError, PreprocessError
+from bitwright.errors import ArtifactError, GraphError, PreprocessError, SignatureError
 from bitwright.files import read_bytes, write_atomically
 from bitwright.foreign import unreadable
 from bitwright.graph import Graph
@@ -25,6 +25,9 @@ from bitwright.graph_check import check_classifier, check_graph
 from bitwright.images.preprocess import Preprocess
 from bitwright.notebook import html_table
 from bitwright.prediction import class_count
+
+if TYPE_CHECKING:
+    from bitwright.signatures import Trust
 
 
 @dataclass(frozen=True)
@@ -120,13 +123,43 @@ class Artifact:
         write_atomically(_path(path), self.data)
 
 
-def load(path: str | os.PathLike[str]) -> Artifact:
+Trusted: TypeAlias = "Trust | str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
+"""Keys whose signatures are believed: a `Trust`, or the path of a file of public keys, or several."""
+
+
+def load(path: str | os.PathLike[str], *, trust: "Trusted | None" = None) -> Artifact:
     """Read an artifact and check all of it. Nothing in a file can run code.
+
+    Args:
+        path: of the file.
+        trust: one of these keys must have signed the file; its signature is PATH.sig (docs/security.md). The bytes that were
+            verified are those that are parsed.
 
     Raises:
         ArtifactError: the file is missing, damaged, foreign or inconsistent.
+        SignatureError: none of the trusted keys has signed it.
     """
-    return from_bytes(read(path), str(_path(path)))
+    data = read(path)
+    if trust is not None:
+        _trust(trust).verify_file(data, path)
+    return from_bytes(data, str(_path(path)))
+
+
+def opened(artifact: Artifact | str | os.PathLike[str], trust: "Trusted | None") -> Artifact:
+    """An artifact, or the one in a file. SignatureError where a signature is asked for of one that comes from no file."""
+    if not isinstance(artifact, Artifact):
+        return load(artifact, trust=trust)
+    if trust is not None:
+        raise SignatureError("only a file has a signature; expected a path with trust=, found an artifact in memory")
+    return artifact
+
+
+def _trust(trust: Trusted) -> "Trust":
+    from bitwright.signatures import Trust  # only here: most files are read without
+
+    if isinstance(trust, Trust):
+        return trust
+    return Trust.load(*([trust] if isinstance(trust, str | os.PathLike) else trust))
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
@@ -153,6 +186,6 @@ def from_bytes(data: bytes, where: str = "artifact") -> Artifact:
     with collector_paused():
         text, entries = stored(data, where)
         try:
-            return Artifact(*parsed(text, entries))
+            return Artifact(*parsed(text, entries, data))
         except (GraphError, PreprocessError, ArtifactError, ValueError, RecursionError) as error:
             raise ArtifactError(f"{where}: {error}") from error

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bitwright.artifact import Artifact, load
+from bitwright.artifact import Artifact, Trusted, opened
 from bitwright.engine import Engine
 from bitwright.errors import EngineError, ImageError
 from bitwright.images.decode import open_image
@@ -47,12 +47,15 @@ class Classifier:
         backend: as in `Engine`.
         threads: how many decode and run the engine; None: one for each processor that this process may use.
         batch: how many images, at most, a thread runs through the engine at once.
+        trust: as in `Engine`.
+        check_weights: as in `Engine`.
 
     Attributes:
         engine: what runs a single image, on all threads.
 
     Raises:
         ArtifactError: the file is missing, damaged, foreign or inconsistent.
+        SignatureError: none of the trusted keys has signed it.
         EngineError: `threads` or `batch` is below 1.
     """
 
@@ -63,14 +66,16 @@ class Classifier:
         backend: str | None = None,
         threads: int | None = None,
         batch: int = BATCH,
+        trust: "Trusted | None" = None,
+        check_weights: int | None = None,
     ) -> None:
         if not _is_count(batch):
             raise EngineError(f"expected a batch of at least 1 image, found {batch!r:.100}")
-        self.artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
+        self.artifact = opened(artifact, trust)
         self.threads = len(os.sched_getaffinity(0)) if threads is None else threads
         self.batch = batch
-        self._backend = backend
-        self.engine = Engine(self.artifact, backend=backend, threads=threads)
+        self._backend, self._check_weights = backend, check_weights
+        self.engine = Engine(self.artifact, backend=backend, threads=threads, check_weights=check_weights)
 
     def __call__(
         self, images: Picture | Iterable[Picture] | ImageSource, top: int = 5, progress: Progress = SILENT
@@ -127,7 +132,9 @@ class Classifier:
     @cached_property
     def _engine_of_a_thread(self) -> Engine:
         """The engine that every thread runs by itself."""
-        return Engine(self.artifact, backend=self._backend, threads=1) if self.threads > 1 else self.engine
+        if self.threads == 1:
+            return self.engine
+        return Engine(self.artifact, backend=self._backend, threads=1, check_weights=self._check_weights)
 
     def _classified(self, items: list[Item], engine: Engine, top: int) -> list[Prediction]:
         pixels, found = list[npt.NDArray[np.uint8]](), dict[int, Prediction]()

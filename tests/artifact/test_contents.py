@@ -23,6 +23,7 @@ from tests.artifact.sample import (
     SIGNED,
     U8,
     WIDTH,
+    document_of,
     edited,
     f32,
     header_and_body,
@@ -52,7 +53,7 @@ def as_format_1(document):
 def test_format_1_is_read_and_has_its_channels_in_front():
     artifact = make("int5", without=("attention",))  # it reads tokens, whose channels are behind; format 1 knows none
     header, body = header_and_body(artifact.data)
-    document = json.loads(header["__metadata__"]["bitwright"])
+    document = document_of(artifact.data)
     as_format_1(document)
     found = from_bytes(with_header({**header, "__metadata__": {"bitwright": json.dumps(document)}}, body))
     assert found.data == artifact.data
@@ -182,8 +183,8 @@ def test_an_encoder_is_part_of_the_artifact(spec: str):
     ],
 )
 def test_an_encoder_that_does_not_fit_is_refused(edit: Callable[[Any], object], match: str):
-    header, body = header_and_body(bits_of("thermometer:5").data)
-    document = json.loads(header["__metadata__"]["bitwright"])
+    data = bits_of("thermometer:5").data
+    (header, body), document = header_and_body(data), document_of(data)
     edit(document)
     with pytest.raises(ArtifactError, match=match):
         from_bytes(with_header({"__metadata__": {"bitwright": json.dumps(document)}, **rest(header)}, body))
@@ -251,8 +252,7 @@ def test_a_weight_code_below_its_scheme_is_refused(weights):
     tensors = safetensors.numpy.load(good)
     packed = np.zeros_like(tensors["dw/weight"])
     packed[(bits - 1) // 8] = 1 << (bits - 1)  # the sign bit alone, in the first code
-    document = json.loads(header_and_body(good)[0]["__metadata__"]["bitwright"])
-    refuse(with_tensors({**tensors, "dw/weight": packed}, document), "below the least")
+    refuse(with_tensors({**tensors, "dw/weight": packed}, document_of(good)), "below the least")
 
 
 def test_weights_of_another_width_than_said_are_refused():

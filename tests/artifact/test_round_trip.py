@@ -15,7 +15,7 @@ from bitwright.errors import LabelError
 from bitwright.graph import Graph
 from bitwright.ops import INTEGER_OPS
 from bitwright.schemes import SCHEMES
-from tests.artifact.sample import ARTIFACT, DATA, DOCUMENT, HEADER, IMAGES, SIGNED, WEIGHTS, make, same, stored
+from tests.artifact.sample import ARTIFACT, DOCUMENT, HEADER, IMAGES, SIGNED, WEIGHTS, make, same, stored
 
 
 def test_the_sample_holds_every_integer_op():
@@ -47,10 +47,10 @@ def test_fewer_bits_give_a_smaller_file():
 
 
 def test_the_same_contents_give_the_same_bytes():
-    assert make("int5").data == DATA
-    assert make("int4").data != DATA
-    assert make("int5", provenance={"recipe": "w5a8"}).data != DATA
-    assert make("int5", classes=("cat", "dog", "fox")).data != DATA
+    assert make("int5").data == ARTIFACT.data
+    assert make("int4").data != ARTIFACT.data
+    assert make("int5", provenance={"recipe": "w5a8"}).data != ARTIFACT.data
+    assert make("int5", classes=("cat", "dog", "fox")).data != ARTIFACT.data
 
 
 def test_the_layout_of_tensors_in_memory_does_not_matter():
@@ -60,7 +60,7 @@ def test_the_layout_of_tensors_in_memory_does_not_matter():
     )
     assert any(not t.flags.c_contiguous for n in nodes for t in n.tensors.values())
     artifact = replace(ARTIFACT, graph=replace(ARTIFACT.graph, nodes=nodes))
-    assert artifact.data == DATA
+    assert artifact.data == ARTIFACT.data
 
 
 def test_an_artifact_needs_no_classes_and_no_provenance():

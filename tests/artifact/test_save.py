@@ -7,13 +7,13 @@ import pytest
 
 from bitwright.artifact import load
 from bitwright.errors import ArtifactError
-from tests.artifact.sample import ARTIFACT, DATA, same
+from tests.artifact.sample import ARTIFACT, same
 
 
 def test_save_writes_the_bytes_and_load_reads_them(tmp_path):
     path = tmp_path / "model.safetensors"
     ARTIFACT.save(path)
-    assert path.read_bytes() == DATA
+    assert path.read_bytes() == ARTIFACT.data
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
     same(load(path), ARTIFACT)
     same(load(str(path)), ARTIFACT)
@@ -23,7 +23,7 @@ def test_save_replaces_an_older_file(tmp_path):
     path = tmp_path / "model"
     path.write_bytes(b"old")
     ARTIFACT.save(str(path))
-    assert path.read_bytes() == DATA
+    assert path.read_bytes() == ARTIFACT.data
 
 
 def test_a_saved_file_has_the_usual_permissions(tmp_path):
@@ -80,6 +80,6 @@ def test_a_missing_file_or_a_folder_is_an_error(tmp_path):
 
 def test_load_names_the_file_that_is_damaged(tmp_path):
     path = tmp_path / "model"
-    path.write_bytes(DATA[:-1])
+    path.write_bytes(ARTIFACT.data[:-1])
     with pytest.raises(ArtifactError, match=str(path)):
         load(path)

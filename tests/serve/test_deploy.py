@@ -66,7 +66,7 @@ def test_the_image_is_built_of_what_the_build_needs_and_of_nothing_else():
     needed = set(
         re.findall(r"(?:LICENSE|README\.md|csrc|src|CMakeLists\.txt)", (REPOSITORY / "pyproject.toml").read_text())
     )
-    assert kept == {"pyproject.toml", "constraints.txt", "CMakeLists.txt", "csrc", *needed}
+    assert kept == {"pyproject.toml", "requirements.lock", "CMakeLists.txt", "csrc", *needed}
     assert all((REPOSITORY / name).exists() for name in kept)
 
 

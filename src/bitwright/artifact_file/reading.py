@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors
 
+from bitwright.artifact_file.seal import without_digest
 from bitwright.artifact_file.writing import FORMAT, expect_text
 from bitwright.errors import ArtifactError
 from bitwright.foreign import what_it_is
@@ -44,7 +45,7 @@ def stored(data: bytes, where: str) -> tuple[str, Entries]:
     """The document of an artifact's bytes, and the tensors beside it; `where` names the bytes in errors."""
     try:
         found = safetensors.deserialize(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")], object_pairs_hook=_each_key_once)
         text = (header.get("__metadata__") or {}).get("bitwright")
         if text is None:
             raise ArtifactError(f"{where}: {_weights(header)}, not a bitwright artifact; {_TO_QUANTIZE}")
@@ -80,6 +81,15 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number that JSON knows")
 
 
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values for one key, readers of JSON take one or the other; who checks a file might see what nobody runs."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise ValueError(f"the key {twice!r:.100} stands twice in one object")
+    return found
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
@@ -87,28 +97,31 @@ def _finite(text: str) -> float:
     return number
 
 
-def parsed(text: str, entries: Entries) -> tuple[Graph, Preprocess, tuple[str, ...] | None, Mapping[str, Any]]:
-    """What a document says: the graph, the preprocessing, the class names and the provenance.
+def parsed(
+    text: str, entries: Entries, data: bytes
+) -> tuple[Graph, Preprocess, tuple[str, ...] | None, Mapping[str, Any]]:
+    """What the document of a file's bytes says: the graph, the preprocessing, the class names and the provenance.
 
     ArtifactError, PreprocessError, ValueError or RecursionError where it is no such document.
     """
-    document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_each_key_once)
     expect_text(document, text)
     _expect_keys(document, {"format", "graph", "preprocess", "classes", "provenance"}, "the document")
     if type(document["format"]) is not int or not 1 <= document["format"] <= FORMAT:
         raise ArtifactError(
             f"expected format 1 to {FORMAT}, found {document['format']!r}; upgrade bitwright to read newer files"
         )
+    if not isinstance(document["provenance"], dict):
+        raise ArtifactError("the provenance must be an object")
+    provenance = without_digest(document["provenance"], data)
     graph = _parse_graph(document["graph"] if document["format"] > 1 else _upgraded(document["graph"]), entries)
     if entries:
         raise ArtifactError(f"tensors that no node uses: {sorted(entries)[:5]}")
     classes = document["classes"]
     if classes is not None and not (isinstance(classes, list) and all(isinstance(c, str) for c in classes)):
         raise ArtifactError("class names must be a list of strings")
-    if not isinstance(document["provenance"], dict):
-        raise ArtifactError("the provenance must be an object")
     preprocess = Preprocess.from_json(document["preprocess"])
-    return graph, preprocess, None if classes is None else tuple(classes), document["provenance"]
+    return graph, preprocess, None if classes is None else tuple(classes), provenance
 
 
 def _upgraded(record: Any) -> Any:

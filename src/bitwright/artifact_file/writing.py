@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
+from bitwright.artifact_file.seal import BLANK, KEY, sealed
 from bitwright.errors import ArtifactError
 from bitwright.graph import LOGITS, Graph
 from bitwright.images.preprocess import Preprocess
@@ -51,14 +52,14 @@ def written(
         "graph": {"output": graph.output, **name, "others": dict(graph.others), "values": values, "nodes": nodes},
         "preprocess": preprocess.to_json(),
         "classes": classes,
-        "provenance": dict(provenance),
+        "provenance": {**{key: value for key, value in provenance.items() if key != KEY}, KEY: BLANK},
     }
     try:
         text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"the provenance cannot be written as JSON: {error}") from error
     expect_text(document, text)
-    return safetensors.numpy.save(tensors, {"bitwright": text})
+    return sealed(safetensors.numpy.save(tensors, {"bitwright": text}))
 
 
 def expect_text(document: Any, text: str) -> None:

@@ -15,7 +15,7 @@ from bitwright.graph import Graph
 from bitwright.images.encoders import Encoder
 
 BACKENDS = {"native": "bitwright.engine.native", "reference": "bitwright.engine.reference"}
-"""Each a module with `make(graph, threads, isa, encoder)`; the first is the default where the extension module was built."""
+"""Each a module with `make(graph, threads, isa, encoder, check_weights)`; the first is the default where it was built."""
 
 MOST_THREADS = 1024
 """The most threads. More would share no layer, and each has a stack and memory of its own."""
@@ -82,30 +82,39 @@ class Backend(Protocol):
 
 
 def make_backend(
-    graph: Graph, name: str | None, threads: int | None, isa: str | None = None, encoder: Encoder | None = None
+    graph: Graph,
+    name: str | None,
+    threads: int | None,
+    isa: str | None = None,
+    encoder: Encoder | None = None,
+    check_weights: int | None = None,
 ) -> Backend:
     """The backend of this name for a graph, which reads what the encoder makes of pixels, or the pixels themselves."""
     if name is None:
         name = "native" if importlib.util.find_spec("bitwright._native") else "reference"
     if not isinstance(name, str) or name not in BACKENDS:
         raise EngineError(f"expected a backend of {', '.join(BACKENDS)}, found {name!r}")
-    threads = None if threads is None else _thread_count(threads)
+    threads = (
+        None if threads is None else _count(threads, MOST_THREADS, "threads, or None for all that this process may use")
+    )
+    calls = (
+        0 if check_weights is None else _count(check_weights, 2**31 - 1, "calls of check_weights, or None for never")
+    )
     try:
         module = importlib.import_module(BACKENDS[name])
     except ImportError as error:
         raise EngineError(
             f"the {name} backend was not built; install bitwright where there is a C++ compiler"
         ) from error
-    return cast(Backend, module.make(graph, threads, isa, encoder))
+    return cast(Backend, module.make(graph, threads, isa, encoder, calls))
 
 
-def _thread_count(threads: Any) -> int:
-    """A number of threads as an int; EngineError for anything else. NumPy's integers count, True does not."""
+def _count(given: Any, most: int, what: str) -> int:
+    """A number of `what` as an int; EngineError for anything else. NumPy's integers count, True does not."""
     try:
-        count = 0 if isinstance(threads, bool) else operator.index(threads)
+        count = 0 if isinstance(given, bool) else operator.index(given)
     except TypeError:
         count = 0
-    if not 1 <= count <= MOST_THREADS:
-        expected = f"expected 1 to {MOST_THREADS} threads, or None for all that this process may use"
-        raise EngineError(f"{expected}; found {threads!r:.100}")
+    if not 1 <= count <= most:
+        raise EngineError(f"expected 1 to {most} {what}; found {given!r:.100}")
     return count

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bitwright.artifact import Artifact, from_bytes, load
+from bitwright.artifact import Artifact, Trusted, from_bytes, opened
 from bitwright.engine.backend import Backend, PlanStep, make_backend
 from bitwright.errors import EngineError
 from bitwright.images.decode import decode
@@ -32,8 +32,12 @@ class Engine:
             them.
         isa: the instructions that the native backend may use: "scalar", "avx2", "avxvnni", "avx512",
             "avx512vnni_novbmi", "avx512vnni" or "amx"; None: what BITWRIGHT_ISA says, else all that this processor has.
+        trust: the public keys, or files of them, one of which must have signed the file; see docs/security.md.
+        check_weights: in so many calls the native backend compares all packed weights with their checksums, so that bits
+            that flip in memory are found; None: never.
 
     Raises:
+        SignatureError: none of the trusted keys has signed the file.
         ArtifactError: the file is missing, damaged, foreign or inconsistent.
         EngineError: the backend or `isa` is unknown, or this processor does not have it.
     """
@@ -45,11 +49,13 @@ class Engine:
         backend: str | None = None,
         threads: int | None = None,
         isa: str | None = None,
+        trust: "Trusted | None" = None,
+        check_weights: int | None = None,
     ) -> None:
-        self.artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
-        self._made_with = {"backend": backend, "threads": threads, "isa": isa}
+        self.artifact = opened(artifact, trust)
+        self._made_with = {"backend": backend, "threads": threads, "isa": isa, "check_weights": check_weights}
         encoder = self.artifact.preprocess.bits
-        self._backend: Backend = make_backend(self.artifact.graph, backend, threads, isa, encoder)
+        self._backend: Backend = make_backend(self.artifact.graph, backend, threads, isa, encoder, check_weights)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self.artifact.data, self._made_with)
@@ -63,7 +69,7 @@ class Engine:
                 (taken as it stands), which are decoded and preprocessed here.
 
         Raises:
-            EngineError: an array of another dtype or shape, or no image at all.
+            EngineError: an array of another dtype or shape, or no image at all; weights that have changed in memory.
             ImageError: a file that cannot be read.
         """
         return self._backend.run(self._pixels(images))

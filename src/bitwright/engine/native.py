@@ -23,21 +23,28 @@ ROUNDS = 20
 """Runs that the times of layers are the median of."""
 
 
-def make(graph: Graph, threads: int | None, isa: str | None = None, encoder: Encoder | None = None) -> "Native":
-    return Native(graph, threads, isa, encoder)
+def make(
+    graph: Graph, threads: int | None, isa: str | None = None, encoder: Encoder | None = None, check_weights: int = 0
+) -> "Native":
+    return Native(graph, threads, isa, encoder, check_weights)
 
 
 class Native:
     """Runs uint8 images [N, H, W, C] through a checked integer graph."""
 
     def __init__(
-        self, graph: Graph, threads: int | None = None, isa: str | None = None, encoder: Encoder | None = None
+        self,
+        graph: Graph,
+        threads: int | None = None,
+        isa: str | None = None,
+        encoder: Encoder | None = None,
+        check_weights: int = 0,
     ) -> None:
         self._encoder = encoder
         self._before = graph
         self.graph, self._ends = without_float_reshapes(graph)
         self._shapes = [graph.values[name].shape for name in graph.outputs]
-        self._plan = make_plan(self.graph, threads, isa=isa, encoder=encoder)
+        self._plan = make_plan(self.graph, threads, isa=isa, encoder=encoder, check_weights=check_weights)
         self._keeping: _native.Plan | None = None
 
     @property
@@ -49,8 +56,11 @@ class Native:
         return self.outputs(images)[0]
 
     def outputs(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
-        """Every output of the graph, the logits first, float32 [N, ...]."""
-        found, count = np.asarray(self._plan.run(np.ascontiguousarray(images))), len(images)
+        """Every output of the graph, the logits first, float32 [N, ...]. EngineError where weights have changed in memory."""
+        try:
+            found, count = np.asarray(self._plan.run(np.ascontiguousarray(images))), len(images)
+        except RuntimeError as error:
+            raise EngineError(f"{error}; its results are worth nothing: make a new engine") from error
         if len(self._shapes) == 1:
             return [found.reshape(count, *self._shapes[0])]
         ends = np.cumsum([4 * math.prod(shape) for shape in self._shapes])
@@ -118,6 +128,7 @@ def make_plan(
     keep_values: bool = False,
     isa: str | None = None,
     encoder: Encoder | None = None,
+    check_weights: int = 0,
 ) -> _native.Plan:
     """A plan for the graph, which takes pixels, and begins with their bits where there is an encoder.
 
@@ -127,7 +138,9 @@ def make_plan(
     except (TypeError, RuntimeError) as error:
         raise EngineError(str(error)) from error
     try:
-        return _native.Plan(*_description(graph), threads or 0, keep_values, isa or "", _encoder(encoder))
+        return _native.Plan(
+            *_description(graph), threads or 0, keep_values, isa or "", _encoder(encoder), check_weights
+        )
     except (ValueError, TypeError, RuntimeError) as error:  # TypeError: a number that does not fit an int of C++
         raise EngineError(f"the engine cannot plan this graph: {error}") from error
 

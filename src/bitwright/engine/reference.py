@@ -18,11 +18,17 @@ CHUNK_ELEMENTS = 2**19
 """Images are run in batches whose largest value has about so many elements, which bounds memory."""
 
 
-def make(graph: Graph, threads: int | None, isa: str | None = None, encoder: Encoder | None = None) -> "Reference":
+def make(
+    graph: Graph, threads: int | None, isa: str | None = None, encoder: Encoder | None = None, check_weights: int = 0
+) -> "Reference":
     """Threads and instructions are NumPy's own business, so nobody may ask for some."""
     if isa is not None:
         raise EngineError(
             f"expected isa=None for the reference backend, found {isa!r}; the native one has kernels to choose"
+        )
+    if check_weights:
+        raise EngineError(
+            "expected check_weights=None for the reference backend; the native one has packed weights to check"
         )
     return Reference(graph, encoder)
 
