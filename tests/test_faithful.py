@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -158,3 +159,47 @@ def test_a_model_that_insists_on_float32_is_asked_no_further() -> None:
 
     with pytest.raises(CaptureError, match="does not compute what the model does"):
         prepare(Insisting(3e5), preprocess=PREPROCESS)
+
+
+class Masked(Logits):
+    """Three of ten classes are masked; or the input is a root, which random numbers have none of."""
+
+    def __init__(self, root: bool = False, end: Any = None) -> None:
+        super().__init__(end)
+        self.fc, self.root = nn.Linear(192, 10), root
+        self.register_buffer("mask", torch.tensor([0.0] * 7 + [-1e5] * 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.fc((x.sqrt() if self.root else x).flatten(1))
+        found = found if self.root else found + self.mask
+        return found if self.end is None else self.end(found)
+
+
+@pytest.mark.parametrize("root", [False, True])
+@pytest.mark.parametrize("end", [None, lambda y: y.log_softmax(1)], ids=["logits", "log"])
+@pytest.mark.filterwarnings("ignore::bitwright.errors.CaptureWarning")
+def test_neither_a_huge_logit_nor_a_root_hides_a_difference(root: bool, end: Any) -> None:
+    model, other = Masked(root, end), Masked(root, end)
+    graph = TorchModel(model).capture(SHAPE).graph
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        other.fc.bias[3] += 0.05
+    pictures = PREPROCESS.normalise(np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), np.uint8))
+    expect_faithful(TorchModel(model), graph, SHAPE, pictures=pictures)
+    with pytest.raises(CaptureError):
+        expect_faithful(TorchModel(other), graph, SHAPE, pictures=pictures)
+    prepare(model, preprocess=PREPROCESS)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch.compile imports
+def test_a_part_that_is_compiled_is_run_as_it_is() -> None:
+    class Around(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.compile(Logits())
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.inner(x)
+            return found
+
+    prepare(Around(), preprocess=PREPROCESS)

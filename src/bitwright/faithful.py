@@ -21,12 +21,19 @@ DIGITS_LOST = 8
 """A single logit that large may have been a probability in float32, which is so near 1 that few digits of it are left."""
 FLAT = 0.01
 """Probabilities that differ by less, as a share of the largest one, are told apart no further: float32 has no more digits."""
+USUAL = 30
+"""Times the size of a small logit, which one in ten is below: most are below that."""
 UNFIT = (RuntimeError, TypeError, ValueError, AssertionError, AttributeError, LookupError, BitwrightError)
 """What a copy of a module may raise that computes in another type than it was written for."""
 
 
-def expect_faithful(model: FloatModel, graph: Graph, shape: Shape, exact: bool = True) -> None:
+def expect_faithful(
+    model: FloatModel, graph: Graph, shape: Shape, exact: bool = True, pictures: Floats | None = None
+) -> None:
     """Raise CaptureError where the graph does not give the model's logits, on a few random images (C, H, W).
+
+    `pictures`, float32 [N, C, H, W], are looked at as well: images as the model's preprocessing makes them, since a model that
+    takes a root or a logarithm of its input may have no answer for others. An image without one is passed over.
 
     `exact` is False for a model that computes in another type than float32, and may be coarser. What is further off is asked
     again in float64: a deep model of 16-bit floats is, and so is one whose norms take away nearly all of what they are given,
@@ -34,6 +41,8 @@ def expect_faithful(model: FloatModel, graph: Graph, shape: Shape, exact: bool =
     logarithm or in a sigmoid, which no graph has, the graph's are compared.
     """
     images = np.random.default_rng(0).standard_normal((IMAGES, *shape), np.float32)
+    if pictures is not None:
+        images = np.concatenate([images, pictures])
     wrong, allowed = _compared(model.predict(images), FloatGraph(graph), images, exact)
     exactly = None if wrong <= allowed else _in_float64(model, images)
     if exactly is not None:
@@ -50,8 +59,10 @@ def _compared(logits: Floats, graph: FloatGraph, images: Floats, exact: bool) ->
     """How far the graph is from the model's logits, and how far it may be."""
     theirs = torch.from_numpy(np.asarray(logits, np.float32))
     ours = graph(torch.from_numpy(images)).float().reshape(theirs.shape)
-    if not bool(theirs.isfinite().all()):
+    answered = theirs.isfinite().all(1)
+    if not bool(answered.any()):
         return 0.0, TOLERANCE  # calibration says so, and on real images
+    theirs, ours = theirs[answered], ours[answered]
     few_digits = theirs.shape[1] == 1 and float(theirs.abs().max()) > DIGITS_LOST
     return min(_distances(theirs, ours)), TOLERANCE if exact and not few_digits else COARSE
 
@@ -59,17 +70,29 @@ def _compared(logits: Floats, graph: FloatGraph, images: Floats, exact: bool) ->
 def _distances(theirs: Tensor, ours: Tensor) -> Iterator[float]:
     """From the graph's logits, and from what the ends that are left out make of them, as a share of the largest value.
 
-    All probabilities of a softmax may be nearly alike: what counts is how far from each other they are.
+    All probabilities of a softmax may be nearly alike: what counts is how far from each other they are. A logit that is far
+    larger than most, such as that of a class that is masked, is measured by itself.
     """
     largest = theirs.abs().max().clamp(min=1e-30)
-    yield float((theirs - ours).abs().max() / largest)
+    yield _share(theirs - ours, theirs)
     if theirs.shape[1] == 1:
         undone = torch.logit(ours.sigmoid(), torch.finfo(torch.float32).eps)  # as `one_logit` does
         yield float((theirs - undone).abs().max() / largest)
         return
     spread = (theirs - theirs.mean(1, keepdim=True)).abs().max().clamp(min=FLAT * float(largest))
-    for end in (ours.softmax(1), ours.log_softmax(1)):
-        yield float((theirs - end).abs().max() / spread)
+    yield float((theirs - ours.softmax(1)).abs().max() / spread)
+    yield _share(theirs - ours.log_softmax(1), theirs - theirs.median(1, keepdim=True).values, FLAT * _usual(theirs))
+
+
+def _share(difference: Tensor, of: Tensor, least: float = 0.0) -> float:
+    """The largest difference as a share of the usual size of `of`, or of its own size where that is larger."""
+    return float((difference.abs() / of.abs().clamp(min=max(_usual(of), least))).max())
+
+
+def _usual(values: Tensor) -> float:
+    """The size that most values do not exceed, whatever a few of them are."""
+    sizes = values.abs()[values != 0]
+    return float(min(sizes.max(), USUAL * sizes.quantile(0.1))) if sizes.numel() else 1e-30
 
 
 def _in_float64(model: FloatModel, images: Floats) -> Floats | None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 from bitwright import __version__
 from bitwright.artifact import Artifact
 from bitwright.class_files import Given, class_names
@@ -94,7 +96,10 @@ def prepare(
         source = float_model(model, output)
         found = source.capture((channels, height, width))
         graph = fuse(classifier(found.graph))
-        expect_faithful(source, graph, (channels, height, width), found.in_float32)
+        pixels = np.random.default_rng(0).integers(0, 256, (2, height, width, channels), np.uint8)
+        expect_faithful(
+            source, graph, (channels, height, width), found.in_float32, pictures=preprocess.normalise(pixels)
+        )
     except CaptureError as error:
         raise CaptureError(f"{error}{mode_hint(str(error), preprocess)}") from error
     notes, given = found.notes, GivenTypes()

@@ -77,6 +77,18 @@ class Folded(nn.Module):
         return found
 
 
+@pytest.mark.parametrize("norm", [nn.GroupNorm(2, 4), nn.InstanceNorm2d(4, affine=True), nn.BatchNorm2d(4)])
+def test_norms_of_planes_of_which_an_image_has_several(norm: nn.Module) -> None:
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(1))
+    prepare(Folded(2, norm), preprocess=PREPROCESS)
+
+
+def test_channels_of_several_planes_are_not_shuffled_as_one() -> None:
+    with pytest.raises(CaptureError, match="channel_shuffle of what are not the planes of an image"):
+        prepare(Folded(2, nn.ChannelShuffle(2)), preprocess=PREPROCESS)
+
+
 @pytest.mark.parametrize(
     "conv",
     [nn.Conv2d(4, 6, 3, 2, 1), nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False), nn.Conv2d(4, 8, 2, groups=2)],

@@ -4,6 +4,8 @@ A module or an exported program of PyTorch is one (`TorchModel`), and so is a fl
 whoever reads another format writes its graph with `bitwright.capture.builder`, and needs no `nn.Module`.
 """
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -93,7 +95,7 @@ class TorchModel:
         modes = [(module, module.training) for module in self.module.modules()]
         self.module.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), _not_compiling():
                 logits: Logits = self.logits(torch.from_numpy(images).to(self._first.device)).cpu().numpy()
         finally:
             for module, training in modes:
@@ -165,6 +167,13 @@ class GraphModel:
     @cached_property
     def _runnable(self) -> FloatGraph:
         return FloatGraph(self.graph)
+
+
+def _not_compiling() -> AbstractContextManager[Any]:
+    """Parts that are compiled run as they were written: compiling takes minutes, and rounds elsewhere."""
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()  # nothing is compiled, and the import takes seconds
+    return torch.compiler.set_stance("force_eager")
 
 
 class ExportedModule(nn.Module):

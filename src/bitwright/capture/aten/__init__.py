@@ -28,7 +28,7 @@ from bitwright.capture.aten.pointwise import (
 )
 from bitwright.capture.aten.scores import as_bias
 from bitwright.capture.builder import HIDDEN
-from bitwright.capture.draft import Constant, Unmapped
+from bitwright.capture.draft import Constant, Operand, Unmapped
 from bitwright.capture.program import Fx, Program
 from bitwright.errors import PluginError
 from bitwright.ops.function import Result, Step
@@ -39,7 +39,19 @@ from bitwright.registry import Registry
 
 def group_norm(p: Program, fx: Fx) -> str:
     x, groups, weight, bias, eps, _ = args(fx, None, None, 1e-5, True)
-    return p.builder.group_norm(p.operand(x), groups, p.optional(weight), p.optional(bias), float(eps))
+    return _normed(p, p.value(x), groups, p.optional(weight), p.optional(bias), float(eps))
+
+
+def _normed(p: Program, x: str, groups: int | None, weight: Operand | None, bias: Operand | None, eps: float) -> str:
+    """A group norm; where each image has several planes, of windows or heads, each has groups of its own."""
+    shape = p.builder.values[x].shape
+    if len(shape) < 4:
+        return p.builder.group_norm(x, groups, weight, bias, eps)
+    count = shape[0]
+    many = p.builder.reshape(x, (count * shape[1], *shape[2:]))
+    weight, bias = (None if operand is None else layers.repeated(operand, count) for operand in (weight, bias))
+    found = p.builder.group_norm(many, None if groups is None else count * groups, weight, bias, eps)
+    return p.builder.reshape(found, shape)
 
 
 def instance_norm(p: Program, fx: Fx) -> str:
@@ -47,7 +59,7 @@ def instance_norm(p: Program, fx: Fx) -> str:
     x, weight, bias, mean, var, of_the_input, _, eps, _ = args(fx)
     learned = p.optional(weight), p.optional(bias)
     if of_the_input:
-        return p.builder.group_norm(p.operand(x), None, *learned, float(eps))
+        return _normed(p, p.value(x), None, *learned, float(eps))
     return p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps), p.axis(x, 1))
 
 

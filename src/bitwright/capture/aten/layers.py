@@ -28,13 +28,14 @@ def conv2d(p: Program, fx: Fx) -> str:
         return convolve(planes, kernel, shift, groups=groups)
     # Each image has several planes, of windows or heads, and all of them the same weights: a group for each.
     many = p.builder.reshape(planes, (count * rest[0], *rest[1:]))
-    shifts = None if shift is None else _repeated(shift, count)
-    found = convolve(many, _repeated(kernel, count), shifts, groups=count * groups)
+    shifts = None if shift is None else repeated(shift, count)
+    found = convolve(many, repeated(kernel, count), shifts, groups=count * groups)
     channels, *size = p.builder.values[found].shape
     return p.builder.reshape(found, (count, channels // count, *size))
 
 
-def _repeated(operand: Operand, count: int) -> Constant:
+def repeated(operand: Operand, count: int) -> Constant:
+    """What belongs to the channels of one plane, for so many planes."""
     given = as_constant(operand)
     return Constant(np.tile(given.array, (count,) + (1,) * (given.array.ndim - 1)), learned=given.learned)
 

@@ -212,6 +212,8 @@ def pixel_unshuffle(p: Program, fx: Fx) -> str:
 
 
 def channel_shuffle(p: Program, fx: Fx) -> str:
+    if len(p.value_shape(fx.args[0])) != 3:
+        raise Unmapped("a channel_shuffle of what are not the planes of an image")
     return p.builder.channel_shuffle(p.operand(fx.args[0]), fx.args[1])  # type: ignore[arg-type]
 
 

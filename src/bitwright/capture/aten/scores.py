@@ -134,7 +134,7 @@ def scores_below(p: Program, fx: Fx) -> Scores | None:
 
 
 CHANGES = ("mul", "div", "add", "sub", "masked_fill")
-LEAST_SEEN = -100.0
+LEAST_SEEN = -1e4
 """A key of such a score has no weight, whatever is added to it."""
 
 
