@@ -173,7 +173,8 @@ def _not_compiling() -> AbstractContextManager[Any]:
     """Parts that are compiled run as they were written: compiling takes minutes, and rounds elsewhere."""
     if "torch._dynamo" not in sys.modules:
         return nullcontext()  # nothing is compiled, and the import takes seconds
-    return torch.compiler.set_stance("force_eager")
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 class ExportedModule(nn.Module):
