@@ -17,6 +17,17 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PEERS = {
     "peers": ("--rounds", "7", "--repeats", "9"),
     "peers-shufflenet": ("--networks", "shufflenet_v2"),
+    "peers-tokens": (
+        "--networks",
+        "vit_tiny",
+        "deit_small",
+        "convnext_tiny",
+        "swin_t",
+        "--rounds",
+        "5",
+        "--repeats",
+        "9",
+    ),
     "peers-batch-16": ("--batch", "16", "--threads", "2", "--rounds", "5", "--repeats", "16"),
     "peers-avx2": ("--threads", "1", "--rounds", "7", "--repeats", "5"),
 }

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bench.floats import FACTORIES, FloatNetwork, float_network
+from bench.floats import FACTORIES, TOKENS, FloatNetwork, float_network
 from bench.inductor import RefusedError
 from bench.runners import Models, Prepared, runners
 from bitwright import _native
@@ -151,7 +151,9 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", choices=FACTORIES, default=list(FACTORIES))
+    parser.add_argument(
+        "--networks", nargs="+", choices=FACTORIES, default=[name for name in FACTORIES if name not in TOKENS]
+    )
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--batch", nargs="+", type=int, default=[1])
     parser.add_argument("--rounds", type=int, default=7)

@@ -182,6 +182,9 @@ def test_a_slow_correction_is_tried_beside_what_was_undone_before_it(
     assert scale == math.prod({"twice": 2, "thrice": 3}[name] for name in kept)
     assert count == measured
     assert max(verdict["after_db"] if verdict["kept"] else verdict["before_db"] for verdict in found) == db[scale]
+    for verdict, factor in zip(found, (2, 3), strict=True):  # each by itself, whatever the other one does
+        alone = {(db[other], db[other * factor]) for other in (1, 6 // factor)}
+        assert (verdict["before_db"], verdict["after_db"]) in alone
 
 
 def test_what_changed_nothing_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:

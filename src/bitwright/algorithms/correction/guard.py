@@ -167,13 +167,11 @@ class Tries:
         self.distances |= {(*applied, name, *beside): distance for beside, distance in measured}
 
     def verdict(self, name: str) -> Verdict:
-        """What this correction does beside the others of the best choice, or of the choice nearest to it that was measured."""
-        kept = name in self.best
-        other = min(
-            (c for c in self.distances if (name in c) != kept), key=lambda choice: len(set(choice) ^ set(self.best))
-        )
-        before, after = (other, self.best) if kept else (self.best, other)
-        return Verdict(name, self.distances[before], self.distances[after], kept)
+        """What this correction does beside the others of the best choice, or of the nearest choice that it was measured beside."""
+        measured = {frozenset(choice): distance for choice, distance in self.distances.items()}
+        beside = [choice for choice in measured if name not in choice and choice | {name} in measured]
+        others = min(beside, key=lambda choice: len(choice ^ (set(self.best) - {name})))
+        return Verdict(name, measured[others], measured[others | {name}], name in self.best)
 
 
 def _judged_together(corrections: Sequence[Correction]) -> list[tuple[list[Correction], Correction | None]]:
