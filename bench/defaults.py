@@ -54,9 +54,10 @@ HEAD = f"""{START}
 ## The defaults against every choice of corrections
 
 SQNR in dB of the integer logits at w8a8, on images that were not calibrated on (up to {{test}}, after up to {{calibrate}});
-torchvision has random weights, and 200 images, of which 72 judge. `default` keeps what helps on held-out calibration images. The last
-column is what the defaults are below the best subset; {ALLOWED_DB} is allowed. Where so few images judge, the choice is chance: the SQNR of
-MobileNetV3-small's `bias_correct` is 15.4 dB on one half of the images that it is tested on, and 14.4 on the other.
+torchvision has random weights, and 200 images, of which 72 judge. `default` keeps what helps on held-out calibration
+images. The last column is what the defaults are below the best subset; {ALLOWED_DB} is allowed. Where so few images judge,
+the choice is chance: the SQNR of MobileNetV3-small's `bias_correct` is 15.4 dB on one half of the images that it is
+tested on, and 14.4 on the other.
 `python -m bench.defaults DATA --write` measures it again.
 
 | network | none | {{names}} | default | undone | below the best |

@@ -167,7 +167,7 @@ class Tries:
         self.distances |= {(*applied, name, *beside): distance for beside, distance in measured}
 
     def verdict(self, name: str) -> Verdict:
-        """What this correction does beside the others of the best choice, or of the nearest choice that it was measured beside."""
+        """What this correction does beside the others of the best choice, or of the nearest one that it was measured beside."""
         measured = {frozenset(choice): distance for choice, distance in self.distances.items()}
         beside = [choice for choice in measured if name not in choice and choice | {name} in measured]
         others = min(beside, key=lambda choice: len(choice ^ (set(self.best) - {name})))
