@@ -152,7 +152,7 @@ def test_a_model_at_chance_level_is_said_loudly(run: Run, tmp_path: Path):
     for command, who in ((ARTIFACT, "the model"), (("evaluate", "colours:net"), "the float model itself")):
         result = run(*command, "--data", data, "--json")
         document = json.loads(result.out)
-        assert (document["top1"], document["at_chance"]) == (0.0, True)
+        assert (result.code, document["top1"], document["at_chance"]) == (1, 0.0, True)
         assert f"bitwright: warning: {who} {REMARK} 6 images" in result.err
         assert QUESTION in result.err
         assert QUESTION in document["remarks"][0]
@@ -160,6 +160,7 @@ def test_a_model_at_chance_level_is_said_loudly(run: Run, tmp_path: Path):
 
 def test_a_float_model_at_chance_level_beside_the_artifact(run: Run, tmp_path: Path, out: Path):
     result = run_on(run, "quantize --test", manifest(tmp_path / "shifted.csv", SHIFTED), out)
+    assert result.code == 1
     assert f"the float model itself {REMARK} 6 images" in result.err
     assert load(out).provenance["measured"]["float_at_chance"] is True
 

@@ -30,9 +30,11 @@ from bitwright.audit.subject import (
     seen_right,
     split,
 )
+from bitwright.capture import classifier, fuse
 from bitwright.chance import doubts
 from bitwright.classes import ClassNames
 from bitwright.errors import AuditError
+from bitwright.faithful import expect_faithful
 from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import By
@@ -157,6 +159,8 @@ def _subject(
     expect_same_classes(artifact, runs, preprocess)
     height, width, channels = artifact.preprocess.shape
     captured = runs.capture((channels, height, width))
+    graph = fuse(classifier(captured.graph))
+    expect_faithful(runs, graph, (channels, height, width), captured.in_float32)
     fitted, remark = labelled(source, artifact, by)
     is_fitted = not FITTED.isdisjoint(parts)
     judged, fit = split(fitted, effort.images, effort.fit, seed, calibration if is_fitted else fitted)

@@ -53,7 +53,8 @@ def evaluate(
 ) -> int:
     """Measure accuracy on images with labels, and agreement with a float model.
 
-    The exit code is 1, too, where labels are in another order than the model's classes, as its answers show.
+    The exit code is 1, too, where labels are in another order than the model's classes, as its answers show, or where the
+    model is no better than guessing by them.
     A float MODEL is torchvision:NAME, timm:NAME, package.module:factory, a .pt2 or a .onnx file.
     """
     if reference is None and reference_weights is not None:

@@ -78,8 +78,13 @@ def measured_on(
 
 
 def exit_code(result: Evaluation) -> int:
-    """1 where labels are in another order than the model's classes, as its answers show: such figures mean nothing; else 0."""
-    return int(order_remark({(label, guess): images for label, guess, images in result.confusion}) is not None)
+    """1 where labels do not fit, as the answers show, so that figures mean nothing; else 0.
+
+    They are in another order than the model's classes, or the model (the float one, if there is one) only guesses them.
+    """
+    at_chance = result.at_chance if result.reference_at_chance is None else result.reference_at_chance
+    order = order_remark({(label, guess): images for label, guess, images in result.confusion})
+    return int(bool(at_chance) or order is not None)
 
 
 def figures(result: Evaluation) -> list[tuple[str, object]]:
