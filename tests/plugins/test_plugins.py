@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 import bitwright as bw
 from bitwright.artifact import from_bytes
+from bitwright.artifact_file.seal import BLANK, sealed
 from bitwright.cli import main
 from bitwright.errors import TrainingError
 from bitwright.images.preprocess import Preprocess
@@ -171,6 +172,8 @@ def test_an_artifact_of_a_foreign_scheme_is_refused_even_where_the_plugin_is(cal
     scheme = rb"\"scheme\":\"uint8"
     image, *values = artifact.data.split(scheme)
     data = image + scheme + scheme.replace(b"uint8", b"dozen").join(values)
+    place = data.rindex(b"sha256") + len(b'sha256\\":\\"')
+    data = sealed(data[:place] + BLANK.encode() + data[place + len(BLANK) :])
     with pytest.raises(bw.errors.ArtifactError, match="expected a scheme for activations, found 'dozen'"):
         from_bytes(data)
 

@@ -67,24 +67,33 @@ class Measurement:
 
 
 def measured_on(
-    artifact: Artifact, reference: "FloatModel", measurement: Measurement, data: str, called: str | None = None
+    artifact: Artifact,
+    reference: "FloatModel",
+    measurement: Measurement,
+    data: str,
+    called: str | None = None,
+    untrained: bool = False,
 ) -> tuple[Artifact, Measured, int]:
-    """The artifact with its accuracy and the reference's, which may be `called` something; the record; and the exit code."""
+    """The artifact with its accuracy and the reference's, which may be `called` something; the record; and the exit code.
+
+    A reference that may be `untrained` is allowed to guess.
+    """
     result = measurement.of(artifact, reference)
     report_bad(result.bad)
     record = result.measured(data, called)
     provenance = {**artifact.provenance, "measured": record.to_json()}
-    return replace(artifact, provenance=provenance), record, exit_code(result)
+    return replace(artifact, provenance=provenance), record, exit_code(result, untrained)
 
 
-def exit_code(result: Evaluation) -> int:
+def exit_code(result: Evaluation, untrained: bool = False) -> int:
     """1 where labels do not fit, as the answers show, so that figures mean nothing; else 0.
 
-    They are in another order than the model's classes, or the model (the float one, if there is one) only guesses them.
+    They are in another order than the model's classes, or the model (the float one, if there is one) only guesses them and is
+    not `untrained`.
     """
     at_chance = result.at_chance if result.reference_at_chance is None else result.reference_at_chance
     order = order_remark({(label, guess): images for label, guess, images in result.confusion})
-    return int(bool(at_chance) or order is not None)
+    return int((bool(at_chance) and not untrained) or order is not None)
 
 
 def figures(result: Evaluation) -> list[tuple[str, object]]:

@@ -146,7 +146,7 @@ def train(
     if tested is not None and test is not None:
         measurement = Measurement(tested, preprocess, classes=known, labels=naming.by)
         against = taught_by or loaded.float_model
-        artifact, measured, code = measured_on(artifact, against, measurement, test, teacher or model)
+        artifact, measured, code = measured_on(artifact, against, measurement, test, teacher or model, untrained=True)
     artifact.save(output)
     record = training_record(artifact, output, measured)
     if as_json:
