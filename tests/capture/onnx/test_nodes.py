@@ -2,8 +2,6 @@
 
 from collections import Counter
 
-import pytest
-
 from bench.onnx_nodes import RIGHT, TYPES, by_table, cases
 
 REFUSED = {
@@ -31,6 +29,4 @@ def test_what_is_not_refused_is_right() -> None:
         found[outcome] += 1
         op = case.model.graph.node[0].op_type
         assert outcome in (RIGHT, TYPES) or (op in REFUSED and why), f"{case.name}: {outcome} {why}"
-    if sum(found.values()) < 600:
-        pytest.skip("another version of onnx, with fewer cases")
-    assert found[RIGHT] >= 290
+    assert found[RIGHT] > 0.4 * found.total()  # newer versions of onnx have more cases

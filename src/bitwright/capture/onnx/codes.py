@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bitwright.capture.onnx.call import Call
+from bitwright.lookup import lookup as in_real_numbers
 
 _LIBRARY = torch.library.Library("bitwright", "FRAGMENT")
 _LIBRARY.define("given(Tensor x, str scheme, float scale, int zero_point, float lo, float hi) -> Tensor")
@@ -20,18 +21,7 @@ def _given(x: Tensor, scheme: str, scale: float, zero_point: int, lo: float, hi:
     return x.clamp(lo, hi)
 
 
-def _lookup(
-    x: Tensor, table: list[int], x_scale: float, x_zero_point: int, y_scale: float, y_zero_point: int
-) -> Tensor:
-    entries = torch.tensor(table, dtype=x.dtype, device=x.device)
-    place = (x / x_scale + x_zero_point).clamp(0, len(table) - 1)
-    below = place.detach().floor().clamp(max=len(table) - 2)
-    index = below.long()
-    first, second = entries[index], entries[index + 1]
-    return (first + (second - first) * (place - below) - y_zero_point) * y_scale
-
-
-for _name, _function in (("given", _given), ("lookup", _lookup)):
+for _name, _function in (("given", _given), ("lookup", in_real_numbers)):
     _LIBRARY.impl(_name, _function, "CompositeExplicitAutograd")
     torch.library.register_fake(f"bitwright::{_name}", lambda x, *rest: torch.empty_like(x), lib=_LIBRARY)
 
