@@ -149,6 +149,7 @@ BODIES: dict[str, Callable[[Tensor], Tensor]] = {
     "squeeze and excite": lambda x: x * torch.sigmoid(x.mean((2, 3), keepdim=True)),
     "excite first": lambda x: F.hardsigmoid(F.adaptive_avg_pool2d(x, 1)) * x,
     "sum with alpha": lambda x: torch.add(x, 2, alpha=3),
+    "sum of two with alpha": lambda x: torch.add(x, x.tanh(), alpha=-3),
     "dropout outside training": lambda x: F.dropout(x, 0.5, training=False),
     "a copy": lambda x: x.clone().contiguous().detach(),
     **cases.BODIES,

@@ -4,7 +4,6 @@ from typing import Any
 
 from bitwright.capture.arithmetic import scaled
 from bitwright.capture.aten.arguments import Mapping, args
-from bitwright.capture.draft import Unmapped
 from bitwright.capture.program import Fx, Program
 
 
@@ -45,9 +44,7 @@ def add(p: Program, fx: Fx) -> str:
         return p.builder.add(first, scaled(second, alpha))
     if not isinstance(first, str):
         return p.builder.affine(second, alpha, first)
-    if alpha != 1:
-        raise Unmapped(f"a sum with alpha={alpha}")
-    return p.builder.add(first, second)
+    return p.builder.add(first, second if alpha == 1 else p.builder.affine(second, alpha, 0))
 
 
 def sub(p: Program, fx: Fx) -> str:
