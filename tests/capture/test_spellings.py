@@ -158,6 +158,22 @@ def _padded(mode: str) -> Callable[[Tensor], Tensor]:
 
 
 MATRICES = torch.linspace(-1, 1, 8 * 5 * 6).view(8, 5, 6)
+
+
+class Normed(nn.Module):
+    """A layer norm over several axes, with gains and shifts that differ."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(shape)
+        nn.init.normal_(self.norm.weight, 1.0, 0.3)
+        nn.init.normal_(self.norm.bias, 0.0, 0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(x)
+        return y
+
+
 FACTORS = torch.tensor([0.3, 2.0]).view(2, 1, 1, 1, 1)
 
 
@@ -196,6 +212,24 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "amax": lambda x: x.amax(dim=1, keepdim=True),
     "largest of planes": lambda x: F.adaptive_max_pool2d(x, 1),
     "uneven": lambda x: F.adaptive_avg_pool2d(x, (5, 4)),
+    "largest of uneven windows": lambda x: F.adaptive_max_pool2d(x, (5, 4)),
+    "largest of windows": lambda x: F.adaptive_max_pool2d(x, (4, 3)),
+    "std": lambda x: x.std((2, 3)),
+    "var": lambda x: x.var(1, keepdim=True, unbiased=False),
+    "var and mean": lambda x: torch.cat(torch.var_mean(x, -1), 1),
+    "std and mean, corrected": lambda x: torch.cat(torch.std_mean(x, (1, 2), correction=3), 1),
+    "cumsum": lambda x: x.cumsum(2),
+    "local response": lambda x: F.local_response_norm(x, 5, alpha=0.5, k=1.5),
+    "local response of an even size": nn.LocalResponseNorm(4),
+    "larger of two": lambda x: torch.maximum(x, x.roll(1, 2)),
+    "smaller of two that broadcast": lambda x: torch.minimum(x, x.mean((2, 3), keepdim=True)),
+    "max feature map": lambda x: torch.maximum(*x.chunk(2, 1)),
+    "lerp": lambda x: torch.lerp(x, x.flip(2), 0.3),
+    "lerp by values": lambda x: torch.lerp(x, x.flip(2), x.sigmoid()),
+    "lerp from a constant": lambda x: torch.lerp(FACTORS[0, 0], x, 0.3),
+    "rsub of two": lambda x: torch.rsub(x, x.flip(2), alpha=2),
+    "layer norm of planes": Normed((8, 8, 6)),
+    "layer norm of rows and columns": Normed((8, 6)),
     "ceil": nn.AvgPool2d(2560, ceil_mode=True),
     "add of planes": lambda x: x + x.mean((2, 3), keepdim=True),
     "add of one plane": lambda x: x + x[:, :1],
@@ -241,6 +275,8 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "pad by a number": lambda x: F.pad(x, (2, 1, 0, 3), value=0.7),
     "pad less": lambda x: F.pad(x, (-1, 2, 0, -3)),
     "nearest": lambda x: F.interpolate(x, scale_factor=2),
+    "nearest, exact": lambda x: F.interpolate(x, (5, 9), mode="nearest-exact"),
+    "nearest, exact, by a factor": lambda x: F.interpolate(x, scale_factor=(1.7, 0.6), mode="nearest-exact"),
     "nearest, uneven": lambda x: F.interpolate(x, (5, 9)),
     "bilinear": lambda x: F.interpolate(x, (11, 4), mode="bilinear"),
     "nearest, by a factor": lambda x: F.interpolate(x, scale_factor=(1.7, 0.6)),
@@ -277,6 +313,11 @@ QUANTIZED = (
     "bilinear",
     "conv_transpose",
     "stack",
+    "std",
+    "layer norm of planes",
+    "larger of two",
+    "local response",
+    "largest of uneven windows",
 )
 
 

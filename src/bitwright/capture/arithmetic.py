@@ -102,16 +102,6 @@ class Arithmetic(Gathers):
         """x rounded to codes of a type, in its real form: between the ends of what they hold."""
         return self.emit("clamp", [as_value(x)], {"clamp": (lo, hi), GIVEN: type_})
 
-    def maximum(self, x: Operand, other: Operand) -> str:
-        """The larger one of a value and a number: a clamp from below."""
-        name, number = _value_and_number(x, other)
-        return self.clamp(name, number, None)
-
-    def minimum(self, x: Operand, other: Operand) -> str:
-        """The smaller one of a value and a number: a clamp from above."""
-        name, number = _value_and_number(x, other)
-        return self.clamp(name, None, number)
-
     def prelu(self, x: Operand, slope: Operand) -> str:
         """x where it is positive, else slope * x; one slope, or one for each entry of the first axis."""
         given = as_constant(slope)
@@ -138,13 +128,6 @@ def scaled(operand: Operand, by: float) -> Operand:
     return (
         Constant(given.array * by, learned=given.learned) if isinstance(operand, Constant) else float(given.array * by)
     )
-
-
-def _value_and_number(x: Operand, other: Operand) -> tuple[str, float]:
-    name, number = (x, other) if isinstance(x, str) else (other, x)
-    if isinstance(number, str) or as_constant(number).array.size != 1:
-        raise Unmapped("two values, of which neither is a number or computed from the other")
-    return as_value(name), float(as_constant(number).array.item())
 
 
 def _widened(array: Array, shape: Shape) -> Shape:

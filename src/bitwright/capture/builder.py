@@ -133,11 +133,15 @@ class Builder(Reductions):
         return self.reshape(self.emit("group_norm", [planes], attrs, _gain_and_shift(shape[:1], weight, bias)), shape)
 
     def layer_norm(self, x: Operand, axes: int, weight: Operand | None, bias: Operand | None, eps: float) -> str:
-        """The numbers along the last axis with mean 0 and variance 1, times weight plus bias, both as long as that axis."""
-        shape = self.values[as_value(x)].shape
-        if axes != 1:
-            raise Unmapped(f"a layer norm over the last {axes} axes of {shape}; only one over the last axis is mapped")
-        return self.layer_norm_along(x, len(shape) - 1, weight, bias, eps)
+        """The numbers along the last axes with mean 0 and variance 1, times weight plus bias, both of their shape."""
+        name = as_value(x)
+        shape = self.values[name].shape
+        if axes == 1:
+            return self.layer_norm_along(x, len(shape) - 1, weight, bias, eps)
+        rows = math.prod(shape[:-axes])
+        found = self.group_norm(self.reshape(name, (rows, math.prod(shape) // rows, 1)), rows, None, None, eps)
+        gain, shift = (1 if weight is None else weight), (0 if bias is None else bias)
+        return self.affine(self.reshape(found, shape), gain, shift)
 
     def layer_norm_along(self, x: Operand, axis: int, weight: Operand | None, bias: Operand | None, eps: float) -> str:
         """The same along any axis."""
@@ -275,6 +279,19 @@ class Builder(Reductions):
             return self.uneven_avg_pool2d(name, size, out)
         kernel = (size[0] // out[0], size[1] // out[1])
         return self.avg_pool2d(name, kernel, kernel, divisor=kernel[0] * kernel[1])
+
+    def adaptive_max_pool2d(self, x: Operand, out: Pair) -> str:
+        """The maxima of `out` windows that share the planes among them; of shorter windows the last number counts twice."""
+        name, kernel = as_value(x), []
+        for axis, count in ((1, out[0]), (2, out[1])):
+            size = self.size_of(name, axis)
+            edges = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+            most = max(stop - start for start, stop in edges)
+            if size % count:
+                places = [min(start + i, stop - 1) for start, stop in edges for i in range(most)]
+                name = self.index_select(name, axis, places)
+            kernel.append(most)
+        return self.max_pool2d(name, (kernel[0], kernel[1]), (kernel[0], kernel[1]))
 
     def global_avg_pool2d(self, x: Operand) -> str:
         """The mean of each plane, [C, 1, 1]."""

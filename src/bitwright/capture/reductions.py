@@ -44,6 +44,30 @@ class Reductions(Arithmetic):
         attrs = {"kernel": size, "stride": size, "dilation": (1, 1), "padding": (0, 0, 0, 0)}
         return self.reshape(self.emit("max_pool2d", [name], attrs), left)
 
+    def maximum(self, x: Operand, other: Operand) -> str:
+        """The larger of two numbers: a clamp from below where one is fixed, else the greatest of two that lie side by side."""
+        if isinstance(x, str) and isinstance(other, str):
+            both = self._aligned(x, other, one_a_channel=False)
+            return self.max(self.stack(both, len(self.values[both[0]].shape)), [len(self.values[both[0]].shape)])
+        name, number = _value_and_number(x, other)
+        return self.clamp(name, number, None)
+
+    def minimum(self, x: Operand, other: Operand) -> str:
+        """The smaller of two numbers, as `maximum`."""
+        if isinstance(x, str) and isinstance(other, str):
+            return self.neg(self.maximum(self.neg(x), self.neg(other)))
+        name, number = _value_and_number(x, other)
+        return self.clamp(name, None, number)
+
+    def variance(self, x: Operand, axes: Sequence[int], correction: float, *, keep: bool = False) -> str:
+        """The mean square of what differs from the mean over axes, times n / (n - correction)."""
+        count = math.prod(self.size_of(x, axis) for axis in axes)
+        if count <= correction:
+            raise Unmapped(f"a variance of {count} numbers with a correction of {correction}, which is not finite")
+        apart = self.sub(x, self.mean(x, axes, keep=True))
+        mean = self.mean(self.function(apart, [Step("square")]), axes, keep=keep)
+        return self.affine(mean, count / (count - correction), 0) if correction else mean
+
     def _kept_first(self, x: Operand, axes: Sequence[int], keep: bool) -> tuple[str, Shape]:
         """x as planes, of which the channels are all that stays; and the shape of the result."""
         name = as_value(x)
@@ -128,6 +152,13 @@ class Reductions(Arithmetic):
         count = math.prod(self.size_of(name, axis) for axis in axes)
         mean = self.mean(self.function(name, [Step("square")]), axes, keep=keep)
         return self.function(self.affine(mean, count, 0), [Step("sqrt")])
+
+
+def _value_and_number(x: Operand, other: Operand) -> tuple[str, float]:
+    name, number = (x, other) if isinstance(x, str) else (other, x)
+    if isinstance(number, str) or as_constant(number).array.size != 1:
+        raise Unmapped("a value and a constant of several numbers, of which the larger or smaller ones are taken")
+    return as_value(name), float(as_constant(number).array.item())
 
 
 def _shares(size: int, out: int) -> npt.NDArray[np.float64]:

@@ -16,6 +16,7 @@ from bitwright.capture.draft import Constant, Operand, Unmapped, as_constant
 from bitwright.capture.program import Fx, Program
 from bitwright.capture.tail import op_name
 from bitwright.capture.windows import NO_PADDING, Pair, Sides, same_padding
+from bitwright.ops.function import Step
 
 
 def conv2d(p: Program, fx: Fx) -> str:
@@ -69,22 +70,50 @@ def reduced(name: str) -> Mapping:
 
     def mapping(p: Program, fx: Fx) -> str:
         x, dims, keep, *_ = args(fx, [], False, None) if len(fx.target._schema.arguments) > 3 else args(fx, [], False)  # type: ignore[union-attr]
-        over = [dims] if isinstance(dims, int) else dims
-        if not over:
-            raise Unmapped(f"a {name} over all axes, the batch among them")
-        return getattr(p.builder, name)(p.operand(x), [p.axis(x, dim) for dim in over], keep=keep)  # type: ignore[no-any-return]
+        return getattr(p.builder, name)(p.operand(x), [p.axis(x, dim) for dim in _over(dims, name)], keep=keep)  # type: ignore[no-any-return]
 
     return mapping
 
 
-def adaptive_max_pool2d(p: Program, fx: Fx) -> tuple[str]:
-    """Of one window, or of windows of one size."""
-    x, out = fx.args[0], pair(fx.args[1])
-    _, *size = p.value_shape(x)
-    if any(s % o for s, o in zip(size, out, strict=True)):
-        raise Unmapped(f"an adaptive maximum of {size} to {list(out)}, whose windows differ in size")
-    kernel = size[0] // out[0], size[1] // out[1]
-    return (p.builder.max_pool2d(p.operand(x), kernel, kernel),)
+SPREADS = ("var", "std", "var_mean", "std_mean")
+
+
+def spread(p: Program, fx: Fx) -> Any:
+    """A variance over axes, or its square root; or one of them and the mean."""
+    by_correction = str(fx.target).endswith(".correction")
+    x, dims, correction, keep = args(fx, None, None, False) if by_correction else args(fx, True, False)
+    axes = [p.axis(x, dim) for dim in _over(dims, "variance")]
+    name, (root, _, and_mean) = p.operand(x), op_name(fx).partition("_")
+    found = p.builder.variance(name, axes, 1 if correction is None else float(correction), keep=keep)
+    if root == "std":
+        found = p.builder.function(found, [Step("sqrt")])
+    return (found, p.builder.mean(name, axes, keep=keep)) if and_mean else found
+
+
+def _over(dims: Any, what: str) -> list[int]:
+    over = [dims] if isinstance(dims, int) else list(dims or ())
+    if not over:
+        raise Unmapped(f"a {what} over all axes, the batch among them")
+    return over
+
+
+def cumsum(p: Program, fx: Fx) -> str:
+    """Sums of all numbers so far along an axis: by a matrix."""
+    x, dim, _ = args(fx, None)
+    axis = p.axis(x, dim)
+    return p.builder.along(p.operand(x), axis, np.tri(p.builder.size_of(p.operand(x), axis)))
+
+
+def avg_pool3d(p: Program, fx: Fx) -> str:
+    """The mean of neighbouring channels, as a local response norm has it: by a matrix."""
+    x, kernel, stride, padding, ceil, _, divisor = args(fx, [], 0, False, True, None)
+    size, *other = kernel
+    steps, around = stride or kernel, [padding] if isinstance(padding, int) else list(padding)
+    if other != [1, 1] or list(steps) != [1, 1, 1] or any(around) or ceil or p.value_shape(x)[0] != 1:
+        raise Unmapped(f"an average over windows of {kernel}; only one over neighbouring channels is mapped")
+    count = p.value_shape(x)[1]
+    matrix = np.tri(count - size + 1, count, size - 1) - np.tri(count - size + 1, count, -1)
+    return p.builder.along(p.operand(x), 1, matrix / (divisor or size))
 
 
 def conv1d(p: Program, fx: Fx) -> str:
@@ -138,15 +167,17 @@ def upsample_nearest(p: Program, fx: Fx) -> str:
     if len(factors) == 1:  # upsample_nearest2d.vec has them as a list
         factors = factors[0] or [None, None]
     _, *sizes = p.value_shape(fx.args[0])
+    mode = "nearest-exact" if "exact" in op_name(fx) else "nearest"
     rows, columns = (
-        _nearest(size, out, factor) for size, out, factor in zip(sizes, (height, width), factors, strict=True)
+        _nearest(size, out, factor, mode) for size, out, factor in zip(sizes, (height, width), factors, strict=True)
     )
     return p.builder.upsample_nearest(p.operand(fx.args[0]), (rows, columns))
 
 
-def _nearest(size: int, out: int, factor: float | None) -> list[int]:
-    to: Any = {"size": out} if factor is None else {"scale_factor": factor}
-    places: list[int] = F.interpolate(torch.arange(size, dtype=torch.float32)[None, None], **to)[0, 0].int().tolist()
+def _nearest(size: int, out: int, factor: float | None, mode: str) -> list[int]:
+    to: Any = {"size": (1, out)} if factor is None else {"scale_factor": (1.0, factor)}
+    line = torch.arange(size, dtype=torch.float32)[None, None, None]
+    places: list[int] = F.interpolate(line, mode=mode, **to)[0, 0, 0].int().tolist()
     return places
 
 

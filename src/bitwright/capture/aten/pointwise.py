@@ -49,6 +49,15 @@ def add(p: Program, fx: Fx) -> str:
 
 def sub(p: Program, fx: Fx) -> str:
     x, other, alpha = args(fx, 1)
+    return _difference(p, x, other, alpha)
+
+
+def rsub(p: Program, fx: Fx) -> str:
+    x, other, alpha = args(fx, 1)
+    return _difference(p, other, x, alpha)
+
+
+def _difference(p: Program, x: Any, other: Any, alpha: float) -> str:
     first, second = p.operand(x), p.operand(other)
     if not isinstance(second, str):
         return p.builder.add(first, scaled(second, -alpha))
@@ -64,9 +73,16 @@ def addcmul(p: Program, fx: Fx) -> str:
     return p.builder.add(p.operand(x), product if value == 1 else p.builder.mul(product, value))
 
 
-def rsub(p: Program, fx: Fx) -> str:
-    x, other, alpha = args(fx, 1)
-    return p.builder.affine(p.operand(x), -alpha, p.operand(other))
+def lerp(p: Program, fx: Fx) -> str:
+    """x + weight * (end - x)."""
+    x, end, weight = (operand if isinstance(operand, int | float) else p.operand(operand) for operand in args(fx))
+    if not isinstance(weight, int | float):
+        return p.builder.add(x, p.builder.mul(p.builder.sub(end, x), weight))
+    parts = (
+        p.builder.mul(operand, share) if isinstance(operand, str) else scaled(operand, share)
+        for operand, share in ((x, 1 - weight), (end, weight))
+    )
+    return p.builder.add(*parts)
 
 
 def neg(p: Program, fx: Fx) -> str:

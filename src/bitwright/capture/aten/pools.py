@@ -71,3 +71,7 @@ def adaptive_avg_pool1d(p: Program, fx: Fx) -> str:
     shape, out = p.value_shape(x), p.shape(fx)[-1]
     rows = p.builder.reshape(p.operand(x), (math.prod(shape[:-1]), 1, shape[-1]))
     return p.builder.reshape(p.builder.adaptive_avg_pool2d(rows, (1, out)), (*shape[:-1], out))
+
+
+def adaptive_max_pool2d(p: Program, fx: Fx) -> tuple[str]:
+    return (p.builder.adaptive_max_pool2d(p.operand(fx.args[0]), pair(fx.args[1])),)
