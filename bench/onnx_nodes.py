@@ -83,7 +83,7 @@ def by_table(case: Any) -> Outcome:
         found = OURS[node.op_type](call)
     except Unread as error:
         return "refused", str(error)
-    except (RuntimeError, ValueError, AttributeError) as error:  # the network says which node it was
+    except (RuntimeError, ValueError, IndexError, AttributeError) as error:  # the network says which node it was
         return "refused", f"{type(error).__name__}: {error}"
     results = list(found) if isinstance(found, tuple | list) else [found]
     expected = case.data_sets[0][1]

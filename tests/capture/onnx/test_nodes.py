@@ -6,17 +6,21 @@ from bench.onnx_nodes import RIGHT, TYPES, by_table, cases
 
 REFUSED = {
     "Attention": "an attention with a mask or heads of another kind",
-    "AveragePool": "1 and 3 axes, dilations",
+    "AveragePool": "3 axes, dilations",
     "BatchNormalization": "training",
+    "ConvTranspose": "1 and 3 axes",
     "Flatten": "axis 0",
     "Gather": "positions of two axes",
     "Gemm": "the images transposed, a matrix as bias",
-    "MaxPool": "1 and 3 axes, storage_order",
+    "MaxPool": "3 axes, storage_order",
     "PRelu": "a slope for each number",
     "Pow": "an exponent for each number",
-    "ReduceMean": "over the batch",
+    "MeanVarianceNormalization": "over the batch",
+    **{f"Reduce{name}": "over the batch" for name in ("L1", "L2", "Max", "Mean", "Min", "Sum", "SumSquare")},
+    "Resize": "a part of the image, what keeps its aspect ratio",
     "Slice": "backwards",
     "SplitToSequence": "without the axis",
+    "Tile": "over the batch",
 }
 """What of the mapped ops is out of scope; `python -m bench.onnx_nodes --reasons` lists each case."""
 

@@ -48,6 +48,57 @@ for _name in (
     "LogSoftmax",
 ):
     case(_name, op(_name, "x", "y"))
+for _name in ("Asinh", "Cosh", "Sinh", "LpNormalization"):
+    case(_name, op(_name, "x", "y"))
+for _name in ("Asin", "Acos", "Atanh"):
+    case(_name, [op("Sin", "x", "s"), op("Mul", "s c", "m"), op(_name, "m", "y")], {"c": np.array(0.9, np.float32)})
+case("Acosh", [op("Exp", "x", "e"), op("Add", "e c", "m"), op("Acosh", "m", "y")], {"c": np.array(1.1, np.float32)})
+for _name in ("Max", "Min", "Sum", "L1", "L2", "SumSquare"):
+    case(f"Reduce{_name}", op(f"Reduce{_name}", "x", "y", axes=[2, 3], keepdims=0), opset=12)
+    case(f"Reduce{_name} of opset 18", op(f"Reduce{_name}", "x a", "y"), {"a": np.array([1])}, 18)
+case("ReduceMax of nothing", op("ReduceMax", "x", "y", noop_with_empty_axes=1), opset=18)
+case("LpNormalization of 1", [op("Abs", "x", "a"), op("LpNormalization", "a", "y", p=1, axis=1)])
+case("LRN", op("LRN", "x", "y", size=3, alpha=0.5, beta=0.6, bias=2.0))
+case("LRN of an even size", op("LRN", "x", "y", size=2, alpha=0.5))
+case("RMSNormalization", op("RMSNormalization", "x s", "y", epsilon=0.1), weights(s=(8,)), 23)
+case("MeanVarianceNormalization", op("MeanVarianceNormalization", "x", "y", axes=[2, 3]))
+for _more in ({}, {"reverse": 1}, {"exclusive": 1}, {"reverse": 1, "exclusive": 1}):
+    case(f"CumSum {_more}", op("CumSum", "x a", "y", **_more), {"a": np.array(2)})
+case("Einsum", op("Einsum", "x x", "y", equation="nchw,nchv->ncwv"))
+case("Mean", [op("Abs", "x", "a"), op("Mean", "x a x", "y")])
+case("Tile", op("Tile", "x r", "y"), {"r": np.array([1, 2, 1, 3])})
+_TO = {"s": np.array([1, 1, 1.7, 0.6], np.float32), "n": np.array([3, 3, 5, 13])}
+for _mode in ("nearest", "linear", "cubic"):
+    for _how in ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"):
+        _named = {"mode": _mode, "coordinate_transformation_mode": _how}
+        case(f"Resize, {_mode}, {_how}", op("Resize", ["x", "", "s"], "y", **_named), _TO)
+for _how in ("floor", "ceil", "round_prefer_ceil"):
+    case(f"Resize, {_how}", op("Resize", ["x", "", "s"], "y", nearest_mode=_how), _TO)
+case("Resize, antialiased", op("Resize", ["x", "", "s"], "y", mode="linear", antialias=1), _TO, 19)
+case("Resize of two axes", op("Resize", ["x", "", "", "n"], "y", axes=[2, 3]), {"n": np.array([5, 13])}, 19)
+_T = weights(w=(3, 2, 3, 3), d=(3, 1, 3, 2), b=(2,))
+case("ConvTranspose", op("ConvTranspose", "x w b", "y", strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]), _T)
+case(
+    "ConvTranspose, uneven", op("ConvTranspose", "x w b", "y", strides=[2, 3], pads=[0, 1, 2, 0], dilations=[2, 1]), _T
+)
+case("ConvTranspose, depthwise", op("ConvTranspose", "x d", "y", group=3), _T)
+case("ConvTranspose, SAME_UPPER", op("ConvTranspose", "x w", "y", strides=[2, 2], auto_pad="SAME_UPPER"), _T)
+case("ConvTranspose, SAME_LOWER", op("ConvTranspose", "x w", "y", strides=[2, 2], auto_pad="SAME_LOWER"), _T)
+_LINE = weights(w=(4, 3, 3), b=(4,)) | {"to": np.array([0, 0, -1])}
+case("Conv of a line", [op("Reshape", "x to", "l"), op("Conv", "l w b", "y", strides=[2], pads=[1, 0])], _LINE)
+case("MaxPool of a line", [op("Reshape", "x to", "l"), op("MaxPool", "l", "y", kernel_shape=[3], strides=[2])], _LINE)
+case(
+    "AveragePool of a line",
+    [op("Reshape", "x to", "l"), op("AveragePool", "l", "y", kernel_shape=[3], pads=[1, 1])],
+    _LINE,
+)
+case("Attention, causal", op("Attention", "x x x", "y", is_causal=1), opset=23)
+case(
+    "Attention of tokens",
+    [op("Reshape", "x to", "t"), op("Attention", "t t t", "y", q_num_heads=4, kv_num_heads=4)],
+    {"to": np.array([0, 8, -1])},
+    23,
+)
 case("Log", [op("Abs", "x", "a"), op("Log", "a", "y")])
 case("Tan", op("Tan", "x", "y"))
 case("Sqrt", [op("Abs", "x", "a"), op("Sqrt", "a", "y")])

@@ -14,8 +14,10 @@ Sides = tuple[int, int, int, int]
 
 def conv(call: Call) -> Tensor:
     x, weight = call.tensor(0), call.tensor(1)
+    if x.dim() == 3:
+        return _line(call, x, weight)
     if x.dim() != 4:
-        raise Unread(f"a convolution over {x.dim() - 2} axes; only planes, 2, are known")
+        raise Unread(f"a convolution over {x.dim() - 2} axes; only lines and planes, 1 and 2, are known")
     stride, dilation = call.attr("strides", [1, 1]), call.attr("dilations", [1, 1])
     top, left, bottom, right = sides(call, x, [int(size) for size in weight.shape[2:]], stride, dilation)
     padding = (top, left)
@@ -24,6 +26,15 @@ def conv(call: Call) -> Tensor:
     bias = call.optional(2)
     bias = bias if bias is None or bias.dim() == 1 else bias.reshape(-1)
     return F.conv2d(x, weight, bias, stride, padding, dilation, call.attr("group", 1))
+
+
+def _line(call: Call, x: Tensor, weight: Tensor) -> Tensor:
+    """A convolution along one axis."""
+    (stride,), (dilation,) = call.attr("strides", [1]), call.attr("dilations", [1])
+    if call.attr("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        raise Unread(f"auto_pad {call.attr('auto_pad')} of a line")
+    padded = F.pad(x, call.attr("pads", [0, 0]))
+    return F.conv1d(padded, weight, call.optional(2), stride, 0, dilation, call.attr("group", 1))
 
 
 def sides(call: Call, x: Tensor, kernel: list[int], stride: list[int], dilation: list[int]) -> Sides:
@@ -90,6 +101,8 @@ def group_norm(call: Call) -> Tensor:
 
 
 def max_pool(call: Call) -> Tensor:
+    if (line := _window_of_line(call)) is not None:
+        return F.max_pool1d(call.tensor(0), *line[:4], ceil_mode=line[4])
     x, kernel, stride, dilation, padding = _window(call)
     ceil = bool(call.attr("ceil_mode", 0))
     if padding[:2] == padding[2:] and all(2 * p <= k for p, k in zip(padding[:2], kernel, strict=True)):
@@ -99,6 +112,8 @@ def max_pool(call: Call) -> Tensor:
 
 
 def avg_pool(call: Call) -> Tensor:
+    if (line := _window_of_line(call)) is not None and line[3] == 1:
+        return F.avg_pool1d(call.tensor(0), *line[:3], line[4], bool(call.attr("count_include_pad", 0)))
     x, kernel, stride, dilation, padding = _window(call)
     if dilation != [1, 1]:
         raise Unread(f"means of windows with dilations {dilation}")
@@ -109,6 +124,16 @@ def avg_pool(call: Call) -> Tensor:
     return found
 
 
+def _window_of_line(call: Call) -> tuple[int, int, int, int, bool] | None:
+    """(kernel, stride, padding, dilation, rounded up) of a pool along one axis; None for any other."""
+    kernel = call.attr("kernel_shape", [])
+    before, after = call.attr("pads", [0, 0]) if len(kernel) == 1 else (0, 1)
+    if call.tensor(0).dim() != 3 or before != after or call.attr("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        return None
+    (stride,), (dilation,) = call.attr("strides", [1]), call.attr("dilations", [1])
+    return kernel[0], stride, before, dilation, bool(call.attr("ceil_mode", 0))
+
+
 def _window(call: Call) -> tuple[Tensor, list[int], list[int], list[int], list[int]]:
     x, kernel = call.tensor(0), call.attr("kernel_shape", [])
     if x.dim() != 4 or len(kernel) != 2:
@@ -117,23 +142,6 @@ def _window(call: Call) -> tuple[Tensor, list[int], list[int], list[int], list[i
         raise Unread("storage_order")
     stride, dilation = call.attr("strides", [1, 1]), call.attr("dilations", [1, 1])
     return x, kernel, stride, dilation, list(sides(call, x, kernel, stride, dilation))
-
-
-def global_avg_pool(call: Call) -> Tensor:
-    return F.adaptive_avg_pool2d(call.tensor(0), 1)
-
-
-def global_max_pool(call: Call) -> Tensor:
-    x = call.tensor(0)
-    return F.max_pool2d(x, [int(size) for size in x.shape[2:]])
-
-
-def reduce_mean(call: Call) -> Tensor:
-    x = call.tensor(0)
-    axes = call.sizes(1, "axes")
-    if not axes:
-        raise Unread("a mean over all axes, the batch among them")
-    return x.mean(rank_of(x, axes), keepdim=bool(call.attr("keepdims", 1)))
 
 
 def softmax(function: Any) -> Function:
@@ -170,12 +178,23 @@ def found_attention(call: Call) -> Tensor:
 
 
 def attention(call: Call) -> Tensor:
-    """ONNX's own, of opset 23, where it is of heads [N, heads, T, D] and without extras."""
+    """ONNX's own, of opset 23: of heads [N, heads, T, D], or of tokens [N, T, heads * D]."""
     query, key, value = (call.tensor(i) for i in range(3))
-    extras = [name for name in ("is_causal", "softcap", "qk_matmul_output_mode") if call.attr(name, 0)]
+    tokens = query.dim() == 3
+    extras = [name for name in ("softcap", "qk_matmul_output_mode") if call.attr(name, 0)]
     extras += [name for name in ("left_window_size", "right_window_size") if call.attr(name, -1) != -1]
-    if query.dim() == 4 and key.shape[1] != query.shape[1]:
-        extras.append("heads that share keys")
-    if extras or query.dim() != 4 or any(call.operand(i) is not None for i in (4, 5)):
-        raise Unread(f"an attention with {', '.join(extras) or 'a past, or without an axis of heads'}")
-    return F.scaled_dot_product_attention(query, key, value, call.optional(3), scale=call.attr("scale"))
+    causal, mask = bool(call.attr("is_causal", 0)), call.optional(3)
+    if causal and (mask is not None or query.shape[-2] != key.shape[-2]):
+        extras.append("is_causal and a mask, or keys that are more than the queries")
+    if extras or any(call.operand(i) is not None for i in (4, 5, 6)):
+        raise Unread(f"an attention with {', '.join(extras) or 'a past, or lengths of keys'}")
+    if tokens:
+        counts = [call.attr(name) for name in ("q_num_heads", "kv_num_heads", "kv_num_heads")]
+        query, key, value = (
+            x.unflatten(2, (count, -1)).transpose(1, 2) for x, count in zip((query, key, value), counts, strict=True)
+        )
+    shares = query.shape[1] != key.shape[1]
+    found = F.scaled_dot_product_attention(
+        query, key, value, mask, is_causal=causal, scale=call.attr("scale"), enable_gqa=shares
+    )
+    return found.transpose(1, 2).flatten(2) if tokens else found

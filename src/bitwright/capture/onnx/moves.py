@@ -185,3 +185,10 @@ def space_to_depth(call: Call) -> Tensor:
         return F.pixel_unshuffle(x, block)
     parted = x.reshape(images, channels, height // block, block, width // block, block)
     return parted.permute(0, 3, 5, 1, 2, 4).reshape(images, channels * block**2, height // block, width // block)
+
+
+def tile(call: Call) -> Tensor:
+    x, counts = call.tensor(0), call.sizes(1)
+    if len(counts) != x.dim() or counts[0] != 1:
+        raise Unread(f"repeated {counts} times, the images among it")
+    return x.repeat(counts)

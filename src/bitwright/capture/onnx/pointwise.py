@@ -151,6 +151,10 @@ FUNCTIONS: dict[str, Function] = {
     **{name: of_one(getattr(torch, name.lower())) for name in ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Log")},
     **{name: of_one(getattr(torch, name.lower())) for name in ("Neg", "Reciprocal", "Round", "Sigmoid", "Sign")},
     **{name: of_one(getattr(torch, name.lower())) for name in ("Sin", "Sqrt", "Tan", "Tanh", "Atan", "Relu")},
+    **{
+        name: of_one(getattr(torch, name.lower()))
+        for name in ("Acos", "Acosh", "Asin", "Asinh", "Atanh", "Cosh", "Sinh")
+    },
     **{name: of_one(getattr(F, name.lower())) for name in ("Softplus", "Softsign", "Mish", "HardSwish")},
     "HardSwish": of_one(F.hardswish),
     "Add": of_two(operator.add),

@@ -6,18 +6,20 @@ import onnx
 import torch
 from torch.nn import functional as F
 
-from bitwright.capture.onnx import layers, moves
+from bitwright.capture.onnx import layers, moves, resizing
 from bitwright.capture.onnx.call import Function
 from bitwright.capture.onnx.codes import given, lookup
 from bitwright.capture.onnx.idioms import ATTENTION, CONV, LINEAR, NORM
 from bitwright.capture.onnx.pointwise import FUNCTIONS, dropout
 from bitwright.capture.onnx.quantized import GIVEN, LOOKUP
+from bitwright.capture.onnx.reductions import REDUCTIONS
 from bitwright.capture.onnx.sizes import shape
 from bitwright.errors import PluginError
 from bitwright.registry import Registry
 
 OURS: dict[str, Function] = {
     **FUNCTIONS,
+    **REDUCTIONS,
     "Attention": layers.attention,
     ATTENTION: layers.found_attention,
     CONV: layers.conv,
@@ -29,14 +31,13 @@ OURS: dict[str, Function] = {
     "BatchNormalization": layers.batch_norm,
     "Concat": moves.concat,
     "Conv": layers.conv,
+    "ConvTranspose": resizing.conv_transpose,
     "DepthToSpace": moves.depth_to_space,
     "Dropout": dropout,
     "Expand": moves.expand,
     "Flatten": moves.flatten,
     "Gather": moves.gather,
     "Gemm": layers.gemm,
-    "GlobalAveragePool": layers.global_avg_pool,
-    "GlobalMaxPool": layers.global_max_pool,
     "GroupNormalization": layers.group_norm,
     "InstanceNormalization": layers.instance_norm,
     "LayerNormalization": layers.layer_norm,
@@ -44,8 +45,8 @@ OURS: dict[str, Function] = {
     "MatMul": layers.matmul,
     "MaxPool": layers.max_pool,
     "Pad": moves.pad,
-    "ReduceMean": layers.reduce_mean,
     "Reshape": moves.reshape,
+    "Resize": resizing.resize,
     "SequenceAt": moves.sequence_at,
     "Shape": shape,
     "Slice": moves.slice_,
@@ -54,6 +55,7 @@ OURS: dict[str, Function] = {
     "Split": moves.split,
     "SplitToSequence": moves.split_to_sequence,
     "Squeeze": moves.squeeze,
+    "Tile": moves.tile,
     "Transpose": moves.transpose,
     "Unsqueeze": moves.unsqueeze,
 }
