@@ -72,7 +72,7 @@ def _mixed(x: Tensor, axis: int, matrix: npt.NDArray[np.float32]) -> Tensor:
 
 
 def conv_transpose(call: Call) -> Tensor:
-    """PyTorch's without padding, which it has only for both ends alike: what is too much is cut off, and zeros fill what lacks."""
+    """PyTorch's without padding, which it has for both ends alike: what is too much is cut off, zeros fill what lacks."""
     x, weight, bias = call.tensor(0), call.tensor(1), call.optional(2)
     if x.dim() != 4:
         raise Unread(f"a convolution over {x.dim() - 2} axes; only planes, 2, are known")
