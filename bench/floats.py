@@ -28,18 +28,32 @@ TOKENS = {
     "vit_base": partial(_timm, "vit_base_patch16_224"),
     "swin_t": torchvision.models.swin_t,
     "convnext_tiny": torchvision.models.convnext_tiny,
+    "efficientformer_l1": partial(_timm, "efficientformer_l1"),
+    "mobilevit_s": partial(_timm, "mobilevit_s"),
 }
 """Networks of tokens, with layer norms and GELU. Peers have settings of their own for them."""
+MORE = {
+    "shufflenet_v2": torchvision.models.shufflenet_v2_x1_0,
+    "regnet_y_400mf": torchvision.models.regnet_y_400mf,
+    "densenet121": torchvision.models.densenet121,
+    "ghostnet": partial(_timm, "ghostnet_100"),
+    "mobilenetv4_small": partial(_timm, "mobilenetv4_conv_small"),
+}
+"""Networks of moves, of groups, of many values side by side."""
 FACTORIES = {
     "resnet18": torchvision.models.resnet18,
     "resnet50": torchvision.models.resnet50,
     "mobilenet_v2": torchvision.models.mobilenet_v2,
     "mobilenet_v3_large": torchvision.models.mobilenet_v3_large,
     "efficientnet_b0": torchvision.models.efficientnet_b0,
-    "shufflenet_v2": torchvision.models.shufflenet_v2_x1_0,
     "cifar_resnet20": cifar_resnet20,
+    **MORE,
     **TOKENS,
 }
+
+
+SIDES = {"cifar_resnet20": 32, "mobilevit_s": 256}
+"""Of images, where it is not 224."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ def float_network(name: str, count: int = 8) -> FloatNetwork:
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.bias, 0, 0.2)
             nn.init.uniform_(module.weight, 0.7, 1.3)
-    side = 32 if name == "cifar_resnet20" else 224
+    side = SIDES.get(name, 224)
     images = smooth_images(count, side)
     network = FloatNetwork(name, model, Preprocess(size=side, mean=IMAGENET["mean"], std=IMAGENET["std"]), images)
     settle_batch_norms(network)

@@ -11,23 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.floats import MORE, TOKENS
 from bitwright import _native
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PEERS = {
     "peers": ("--rounds", "7", "--repeats", "9"),
-    "peers-shufflenet": ("--networks", "shufflenet_v2"),
-    "peers-tokens": (
-        "--networks",
-        "vit_tiny",
-        "deit_small",
-        "convnext_tiny",
-        "swin_t",
-        "--rounds",
-        "5",
-        "--repeats",
-        "9",
-    ),
+    "peers-more": ("--networks", *MORE, "--rounds", "5", "--repeats", "9"),
+    "peers-tokens": ("--networks", *TOKENS, "--rounds", "5", "--repeats", "9"),
     "peers-batch-16": ("--batch", "16", "--threads", "2", "--rounds", "5", "--repeats", "16"),
     "peers-avx2": ("--threads", "1", "--rounds", "7", "--repeats", "5"),
 }

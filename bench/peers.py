@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bench.floats import FACTORIES, TOKENS, FloatNetwork, float_network
+from bench.floats import FACTORIES, MORE, TOKENS, FloatNetwork, float_network
 from bench.inductor import RefusedError
 from bench.runners import Models, Prepared, runners
 from bitwright import _native
@@ -152,7 +152,10 @@ def table(results: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--networks", nargs="+", choices=FACTORIES, default=[name for name in FACTORIES if name not in TOKENS]
+        "--networks",
+        nargs="+",
+        choices=FACTORIES,
+        default=[name for name in FACTORIES if name not in TOKENS and name not in MORE],
     )
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--batch", nargs="+", type=int, default=[1])

@@ -54,6 +54,10 @@ std::unique_ptr<KernelStep<Params>> make_convolution(const Binding& binding, con
   Params& p = step->params;
   p.window = window;
   if constexpr (requires { p.groups; }) p.groups = groups;
+  if constexpr (requires { p.most_weight; }) {
+    for (int w : weights) p.most_weight = std::max(p.most_weight, std::abs(w));
+    p.most_code = step->of(Role::codes).max_stored();
+  }
   if constexpr (requires { p.pooled; }) p.pooled = binding.layer.pool != nullptr;
   int depth = p.in.c / groups, taps = window.kh * window.kw;
   p.start = step->keep(starts(step->of(Role::codes), weights, p.out.c, depth, taps, p.out.c / groups));

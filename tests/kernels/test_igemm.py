@@ -42,6 +42,33 @@ def test_convolutions_agree(shape: tuple, zp: int) -> None:
     assert_agreement(graph.build(), graph.images(2), threads=(1, 3))
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("weights", ["int4", "int7"])
+def test_products_that_fit_16_bits_agree(shape: tuple, weights: str) -> None:
+    """AVX2 multiplies them by VPMADDUBSW: all of int4 and some panels of int7 in twos, the others one by one."""
+    channels, height, width, out, kernel, attrs = shape
+    graph = RandomGraph((3, height, width), seed=out)
+    x = graph.conv2d("input", channels, 1, weights=weights)
+    x = graph.conv2d(
+        x, out, kernel, residual=graph.conv2d(x, out, kernel, weights=weights, **attrs), weights=weights, **attrs
+    )
+    graph.dequantize(x)
+    assert_agreement(graph.build(), graph.images(2), ["avx2"] if "avx2" in available() else None, threads=(1, 3))
+
+
+@pytest.mark.parametrize("weight", [64, 63, 33, 32, -32, -33, -64, 65])
+@pytest.mark.parametrize("quads", [1, 2, 3])
+def test_products_at_the_edge_of_16_bits_agree(weight: int, quads: int) -> None:
+    """255 * 64 twice and 255 * 32 four times fit; one more does not."""
+    graph = RandomGraph((4 * quads, 4, 4), image_zero_points=(0,) * 4 * quads)
+    x = graph.conv2d("input", 40, 1)
+    graph.nodes[-1].tensors["weight"][:] = weight
+    graph.nodes[-1].tensors["weight"][20:, ::2] = 1
+    graph.nodes[-1].tensors["m"][:] = 1e-3
+    graph.dequantize(x)
+    assert_agreement(graph.build(), np.full((1, 4, 4, 4 * quads), 255, np.uint8))
+
+
 @pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 2), (3, 1), (4, 4), (1, 1)])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_image_is_read_directly(kernel: int, stride: int, channels: int) -> None:

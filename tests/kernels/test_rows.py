@@ -51,6 +51,12 @@ def grouped() -> RandomGraph:
     return graph
 
 
+def few_bits() -> RandomGraph:
+    graph = RandomGraph((3, 9, 11))
+    graph.dequantize(graph.conv2d(graph.conv2d("input", 40, 3, weights="int7"), 40, 3, weights="int4"))
+    return graph
+
+
 def moves() -> RandomGraph:
     graph = RandomGraph((3, 9, 11))
     x = graph.moved("permute", graph.conv2d("input", 40, 3), dims=(0, 2, 1))
@@ -75,7 +81,7 @@ def with_op(op: str) -> RandomGraph:
 
 
 CASES: tuple[Callable[[], RandomGraph], ...] = (
-    *(convolutions, tables, bits, grouped, moves, channels_moved),
+    *(convolutions, tables, bits, grouped, few_bits, moves, channels_moved),
     *(partial(with_op, op) for op in GROW),
 )
 

@@ -1,7 +1,9 @@
-// VPMADDWD multiplies pairs of 16-bit numbers and adds two products in 32 bits. (VPMADDUBSW takes the codes as they are, but
-// saturates: 255 * 127 + 255 * 127 is beyond 16 bits.) Weights are kept as 16 bits, and the codes of a block of pixels
-// are widened once for kPanels panels of weights. One pixel alone is bound by the memory that weights come from, so there both
-// are widened as they are read, even and odd ones apart.
+// VPMADDWD multiplies pairs of 16-bit numbers and adds two products in 32 bits. Weights are kept as 16 bits, and the codes of a
+// block of pixels are widened once for kPanels panels of weights. One pixel alone is bound by the memory that weights come
+// from, so there both are widened as they are read, even and odd ones apart.
+//
+// VPMADDUBSW takes codes and weights as they are, but saturates where two products leave 16 bits. Layers in which none can,
+// those of 7 bits among them (255 * 63 twice), run by it: two pairs are added in 16 bits where their weights allow that, too.
 #include "kernels/igemm/gemv256.h"
 
 namespace bitwright {
@@ -23,7 +25,8 @@ struct Widened {
 };
 
 struct Pairs {
-  static constexpr bool kWidens = true;
+  static constexpr bool kWidens = true, kInTwos = false;
+  static constexpr int kPixels = kMostPixels;
   static constexpr int kPanels = 8;
   static constexpr int kQuadBytes = 8 * kPanel;
 
@@ -50,9 +53,65 @@ struct Pairs {
   }
 };
 
+struct Bytes {
+  struct InTwos;
+  static constexpr bool kWidens = false, kInTwos = false;
+  static constexpr int kPixels = 4;
+  static constexpr int kPanels = 1;
+  static constexpr int kQuadBytes = 4 * kPanel;
+
+  template <bool kHalf, int kPixels>
+  BITWRIGHT_INLINE static void add_quad(__m256i (&acc)[kPixels][2], const uint8_t* const (&x)[kPixels], ptrdiff_t quad,
+                                        const int8_t* w) {
+    unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
+      __m256i codes = four(x[r] + 4 * quad);
+      unrolled<kHalf ? 1 : 2>([&](auto half) BITWRIGHT_INLINE {
+        __m256i pairs = _mm256_maddubs_epi16(codes, _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 32 * half)));
+        acc[r][half] = _mm256_add_epi32(acc[r][half], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+      });
+    });
+  }
+
+  static __m256i four(const uint8_t* codes) {
+    int found;
+    __builtin_memcpy(&found, codes, 4);
+    return _mm256_set1_epi32(found);
+  }
+};
+
+struct Bytes::InTwos : Bytes {
+  static constexpr bool kInTwos = true;
+
+  template <bool kHalf, int kPixels>
+  BITWRIGHT_INLINE static void add_two_quads(__m256i (&acc)[kPixels][2], const uint8_t* const (&x)[kPixels], ptrdiff_t quad,
+                                             const int8_t* w) {
+    __m256i weights[2][2];
+    unrolled<2>([&](auto q) BITWRIGHT_INLINE {
+      unrolled<2>([&](auto half) BITWRIGHT_INLINE {
+        weights[q][half] = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + q * kQuadBytes + 32 * half));
+      });
+    });
+    unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
+      __m256i first = four(x[r] + 4 * quad), second = four(x[r] + 4 * quad + 4);
+      add(acc[r][0], first, second, weights[0][0], weights[1][0]);
+      if constexpr (!kHalf) add(acc[r][1], first, second, weights[0][1], weights[1][1]);
+    });
+  }
+
+  // In assembly for the reason above.
+  BITWRIGHT_INLINE static void add(__m256i& acc, __m256i x, __m256i y, __m256i v, __m256i w) {
+    __m256i pairs, others;
+    __asm__("vpmaddubsw %5, %3, %1\n\tvpmaddubsw %6, %4, %2\n\tvpaddw %2, %1, %1\n\tvpmaddwd %7, %1, %1\n\tvpaddd %1, %0, %0"
+            : "+x"(acc), "=&x"(pairs), "=&x"(others)
+            : "x"(x), "x"(y), "x"(v), "x"(w), "xm"(_mm256_set1_epi16(1)));
+  }
+};
+
 }  // namespace
 
 const Kernel<IgemmParams> gemv_avx2 = {gemv_units, packed_quads_bytes, pack_quads, nullptr, run_gemv<Widened>};
+
+const Kernel<IgemmParams> igemm_avx2_bytes = {units<Bytes>, packed_twos_bytes, pack_twos, nullptr, run<Bytes>};
 
 const Kernel<IgemmParams> igemm_avx2 = {units<Pairs>, packed_pairs_bytes, pack_pairs, scratch_bytes<Pairs>, run<Pairs>};
 

@@ -5,7 +5,8 @@ namespace bitwright {
 namespace {
 
 struct Dpbusd {
-  static constexpr bool kWidens = false;
+  static constexpr bool kWidens = false, kInTwos = false;
+  static constexpr int kPixels = kMostPixels;
   static constexpr int kPanels = 1;
   static constexpr int kQuadBytes = 4 * kPanel;
   using Weights = __m256i;

@@ -11,6 +11,7 @@ struct IgemmParams {
   Map in, out, second;   // second: the residual, same h, w, c as out
   Window window;
   int groups;
+  int most_weight, most_code;  // the greatest |weight|, and the greatest code as it is stored
   const int32_t* start;  // per output channel, -sum over K of zero_point * w: acc = start + sum x * w (padded to 64)
   const void* weights;   // what `pack` wrote
   Epilogue epilogue;

@@ -12,6 +12,9 @@ bool fills_tiles(const IgemmParams& p) {
 
 bool is_one_pixel(const IgemmParams& p) { return p.out.h * p.out.w == 1; }
 
+// The sum of two products fits 16 bits, whatever the codes are.
+bool cannot_saturate(const IgemmParams& p) { return 2 * p.most_weight * p.most_code <= INT16_MAX; }
+
 }  // namespace
 }  // namespace bitwright
 

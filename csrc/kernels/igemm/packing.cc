@@ -88,6 +88,20 @@ void pack(const IgemmParams& p, const int8_t* weights, void* packed, int unit_by
   }
 }
 
+// Products of one sign can but grow, so it is their sums that have to fit.
+bool panel_fits_in_twos(const PackedIgemm& h, const int8_t* panel, int most_code) {
+  constexpr int kQuadBytes = 4 * kPanel;
+  for (int r = 0; r < h.runs; panel += h.run_table()[r++].quads * kQuadBytes)
+    for (ptrdiff_t quad = 0; quad + 2 <= h.run_table()[r].quads; quad += 2)
+      for (int pair = 0; pair < 2 * kPanel; ++pair) {
+        const int8_t* first = panel + quad * kQuadBytes + 2 * pair;
+        int above = 0, below = 0;
+        for (int w : {first[0], first[1], first[kQuadBytes], first[kQuadBytes + 1]}) (w > 0 ? above : below) += w;
+        if (above * most_code > INT16_MAX || below * most_code < INT16_MIN) return false;
+      }
+  return true;
+}
+
 }  // namespace
 
 PackedIgemm quads_header(const IgemmParams& p) { return header(p, tap_runs(p, 4), 4); }
@@ -119,6 +133,23 @@ void pack_pairs(const IgemmParams& p, const int8_t* weights, void* packed) {
       for (const auto& channel : quad)
         for (int i = 0; i < 2; ++i) *to++ = channel[2 * pair + i];
   }
+}
+
+size_t packed_twos_bytes(const IgemmParams& p) {
+  PackedIgemm h = quads_header(p);
+  return packed_quads_bytes(p) + static_cast<size_t>(h.groups) * h.panels;
+}
+
+void pack_twos(const IgemmParams& p, const int8_t* weights, void* packed) {
+  pack_quads(p, weights, packed);
+  const auto& h = *static_cast<const PackedIgemm*>(packed);
+  auto* fits = static_cast<uint8_t*>(packed) + packed_quads_bytes(p);
+  for (int group = 0; group < h.groups; ++group)
+    for (int panel = 0; panel < h.panels; ++panel) *fits++ = panel_fits_in_twos(h, h.panel(group, panel), p.most_code);
+}
+
+bool fits_in_twos(const PackedIgemm& packed, int group, int panel) {
+  return packed.panel(packed.groups, 0)[static_cast<ptrdiff_t>(group) * packed.panels + panel] != 0;
 }
 
 IgemmGrid igemm_grid(const IgemmParams& p, int pixel_blocks, int most_panels) {

@@ -39,6 +39,11 @@ size_t packed_quads_bytes(const IgemmParams& p);
 size_t packed_pairs_bytes(const IgemmParams& p);
 size_t packed_tiles_bytes(const IgemmParams& p);
 void pack_quads(const IgemmParams& p, const int8_t* weights, void* packed);
+// Quads, and behind them a byte for each panel, 1 where the products of two pairs, one pair in each of two quads that follow
+// each other in a run, fit 16 bits together, whatever the codes are.
+size_t packed_twos_bytes(const IgemmParams& p);
+void pack_twos(const IgemmParams& p, const int8_t* weights, void* packed);
+bool fits_in_twos(const PackedIgemm& packed, int group, int panel);
 void pack_pairs(const IgemmParams& p, const int8_t* weights, void* packed);
 void pack_tiles(const IgemmParams& p, const int8_t* weights, void* packed);
 

@@ -12,7 +12,7 @@
 namespace bitwright {
 namespace {
 
-constexpr int kMostPixels = 6;
+constexpr int kMostPixels = 6;  // of any product
 constexpr int kPixelBlock = 48;
 constexpr int kWidenedCodes = 24 << 10;  // of a block at most, but for a tile: so they stay in L2
 constexpr int kWidenedAtOnce = 16;
@@ -104,8 +104,11 @@ void tile(const IgemmParams& p, const Epilogue256& epilogue, const Tile& t) {
   for (int i = 0; i < t.run_count; ++i) {
     const uint8_t* x[kPixels];
     unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { x[r] = t.x[r] + t.runs[i].offset; });
-    for (ptrdiff_t quad = 0; quad < t.runs[i].quads; ++quad, w += Product::kQuadBytes)
-      Product::template add_quad<kHalf>(acc, x, quad, w);
+    ptrdiff_t quad = 0;
+    if constexpr (Product::kInTwos)
+      for (; quad + 2 <= t.runs[i].quads; quad += 2, w += 2 * Product::kQuadBytes)
+        Product::template add_two_quads<kHalf>(acc, x, quad, w);
+    for (; quad < t.runs[i].quads; ++quad, w += Product::kQuadBytes) Product::template add_quad<kHalf>(acc, x, quad, w);
   }
   epilogue.store(acc, t.channel, t.second, t.out, t.count);
 }
@@ -117,7 +120,7 @@ struct Tiles {
 template <class Product>
 constexpr Tiles tiles_of() {
   Tiles tiles = {};
-  unrolled<kMostPixels>(
+  unrolled<Product::kPixels>(
       [&](auto r) { tiles.by[0][r] = tile<Product, r + 1, false>, tiles.by[1][r] = tile<Product, r + 1, true>; });
   return tiles;
 }
@@ -138,7 +141,7 @@ void run_panel(const IgemmParams& p, const PackedIgemm& packed, const Epilogue25
   bool half = piece.last_panel == packed.panels && (packed.outs - 1) % kPanel < kPanel / 2;
   t.runs = block.runs, t.run_count = block.run_count;
   for (int r = 0, pixels; r < block.count; r += pixels) {
-    pixels = block.count - r < kMostPixels ? block.count - r : kMostPixels;
+    pixels = block.count - r < Product::kPixels ? block.count - r : Product::kPixels;
     t.x = block.x + r, t.second = block.second + r, t.out = block.out + r;
     kTiles.by[half][pixels - 1](p, epilogue, t);
   }
@@ -153,8 +156,15 @@ void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
   for (int i = begin; i < end; ++i) {
     IgemmPiece piece = igemm_piece(blocks.grid, packed.panels, i);
     block.take<Product>(p, packed, at, piece, blocks.pixels);
-    for (int panel = piece.first_panel; panel < piece.last_panel; ++panel)
-      run_panel<Product>(p, packed, epilogue, block, {piece.pixel_block, piece.group, panel, panel + 1});
+    for (int panel = piece.first_panel; panel < piece.last_panel; ++panel) {
+      IgemmPiece one = {piece.pixel_block, piece.group, panel, panel + 1};
+      if constexpr (requires { typename Product::InTwos; })
+        if (fits_in_twos(packed, piece.group, panel)) {
+          run_panel<typename Product::InTwos>(p, packed, epilogue, block, one);
+          continue;
+        }
+      run_panel<Product>(p, packed, epilogue, block, one);
+    }
   }
 }
 
