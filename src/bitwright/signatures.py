@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitwright.errors import MissingExtraError, SignatureError
-from bitwright.files import reason, write_atomically
+from bitwright.files import reason, write_new
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
@@ -159,12 +159,14 @@ def generate(path: Path, password: bytes | None = None) -> str:
     try:
         for there in filter(os.path.lexists, (path, public)):
             raise SignatureError(f"{there} is there already, and a key is never replaced; choose another path")
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, locked))
+        write_new(public, _pem(key.public_key()), 0o666)
+        try:
+            write_new(path, key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, locked), 0o600)
+        except (OSError, ValueError):
+            public.unlink()
+            raise
     except (OSError, ValueError) as error:
         raise SignatureError(f"cannot write the key {path}: {reason(error)}") from error
-    write_atomically(public, _pem(key.public_key()), SignatureError)
     return fingerprint(key.public_key())
 
 
