@@ -21,9 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bitwright.artifact import from_bytes
+from bitwright.artifact import Artifact, from_bytes
 from bitwright.errors import ArtifactError
 from bitwright.files import write_atomically
+from bitwright.images.preprocess import Preprocess
 
 SECONDS = 1.0
 PIECE = 20_000
@@ -107,8 +108,15 @@ def sound_files(paths: list[Path]) -> dict[str, bytes]:
     if paths:
         return {path.name: path.read_bytes() for path in paths}
     from tests.artifact.sample import make
+    from tests.kernels.random_graph import RandomGraph
 
-    return {f"sample {weights}": make(weights).data for weights in ("int5", "ternary", "int8")}
+    found = {"sample int5": make("int5").data}  # every op
+    for name in ("ternary", "int8"):  # smaller ones
+        g = RandomGraph((3, 6, 6))
+        x = g.conv2d("input", 4, 3, weights=name)
+        g.linear(g.flatten(g.global_avg_pool2d(x)), 3, to_float=True)
+        found[f"small {name}"] = Artifact(g.build(), Preprocess(size=6)).data
+    return found
 
 
 def main() -> None:
