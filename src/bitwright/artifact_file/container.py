@@ -9,6 +9,8 @@ The library's own reader copies each tensor, and its panic, where memory runs ou
 import json
 from typing import Any, NamedTuple
 
+from bitwright.json_keys import each_key_once
+
 MAX_HEADER_BYTES = 100_000_000
 MAX_RANK = 32
 MAX_NUMBER = 2**63
@@ -49,15 +51,6 @@ def read_container(data: bytes) -> tuple[dict[str, str], dict[str, Entry]]:
         name: Entry(header[name]["dtype"], tuple(header[name]["shape"]), whole[begin:stop])
         for begin, stop, name in places
     }
-
-
-def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two values for one key, readers of JSON take one or the other; who checks a file might see what nobody runs."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-        raise ValueError(f"the key {twice!r:.100} stands twice in one object")
-    return found
 
 
 def _place(name: str, entry: Any) -> tuple[int, int]:

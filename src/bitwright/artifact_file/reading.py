@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitwright.artifact_file.container import Entry, each_key_once, read_container
+from bitwright.artifact_file.container import Entry, read_container
 from bitwright.artifact_file.seal import without_digest
 from bitwright.artifact_file.writing import FORMAT, expect_text
 from bitwright.errors import ArtifactError
@@ -18,6 +18,7 @@ from bitwright.foreign import what_it_is
 from bitwright.graph import LOGITS, Graph, Node, Value
 from bitwright.graph_check import MAX_ELEMENTS
 from bitwright.images.preprocess import Preprocess
+from bitwright.json_keys import each_key_once
 from bitwright.qtensor import QType
 from bitwright.schemes import SCHEMES
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bitwright.errors import ArtifactError
 from bitwright.files import read_bytes
+from bitwright.json_keys import each_key_once
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ def from_plain(kind: type[T], data: Any, where: str) -> T:
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The document in a JSON file; ArtifactError where there is none."""
     try:
-        return json.loads(read_bytes(path))
+        return json.loads(read_bytes(path), object_pairs_hook=each_key_once)
     except OSError as error:
         raise ArtifactError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
