@@ -1,7 +1,7 @@
 #!/bin/bash -eu
 # Builds the targets of csrc/fuzz as ClusterFuzzLite wants them: in $OUT, each with its seed corpus.
 cmake -S . -B build/clusterfuzzlite -DBITWRIGHT_FUZZ=ON -DBITWRIGHT_FUZZ_ENGINE="$LIB_FUZZING_ENGINE" \
-    -DCMAKE_C_COMPILER="$CC" -DCMAKE_CXX_COMPILER="$CXX" -DCMAKE_CXX_FLAGS="$CXXFLAGS" -DCMAKE_CXX_FLAGS_RELEASE=-O1
+    -DCMAKE_C_COMPILER="$CC" -DCMAKE_CXX_COMPILER="$CXX" -DCMAKE_BUILD_TYPE=Own -DCMAKE_CXX_FLAGS="$CXXFLAGS -O1"
 cmake --build build/clusterfuzzlite --parallel "$(nproc)"
 for target in check run resize; do
     cp "build/clusterfuzzlite/csrc/fuzz/${target}_fuzzer" "$OUT"

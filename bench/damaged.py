@@ -1,4 +1,4 @@
-"""Damaged artifacts: `python -m bench.damaged [ARTIFACT ...] [--kinds header cut flip] [--count N] [--first I]`.
+"""Damaged artifacts: `python -m bench.damaged [ARTIFACT ...] [--kinds header cut flip] [--count N] [--state FILE]`.
 
     header   each byte of the header, and of its length, by each of the other 255
     cut      the file ends at each byte
@@ -6,11 +6,12 @@
 
 Each must be refused by `ArtifactError` within SECONDS of the processor and with at most 4 times the file and 16 MiB of memory,
 or be the same model. The digest of the contents sees all but changes of its own name, which take it away; what is left then is
-counted as "without digest". Without ARTIFACT: three small ones. Damage number I of a kind is always the same, so that long runs
-can be done in pieces.
+counted as "without digest". Without ARTIFACT: three small ones. Damage number I of a kind is always the same: `--state` keeps
+the counts after every PIECE damages, and the same command goes on from there.
 """
 
 import argparse
+import json
 import random
 import resource
 import time
@@ -18,11 +19,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from bitwright.artifact import from_bytes
+from bitwright.artifact import Artifact, from_bytes
 from bitwright.errors import ArtifactError
+from bitwright.files import write_atomically
+from bitwright.images.preprocess import Preprocess
 
 SECONDS = 1.0
+PIECE = 20_000
 KINDS = ("header", "cut", "flip")
 
 
@@ -58,7 +63,14 @@ def outcome(damaged: bytes, sound: bytes) -> str:
     return "the same, without digest" if same else "!another model"
 
 
-def attack(name: str, sound: bytes, kind: str, first: int, count: int) -> int:
+def how_many(kind: str, data: bytes) -> int:
+    """All of a kind; of flips, of which there is no end, a million."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    return {"header": 255 * end, "cut": len(data), "flip": 10**6}[kind]
+
+
+def piece(sound: bytes, kind: str, first: int, count: int) -> dict[str, Any]:
+    """What became of so many damages, the longest milliseconds of one, and how many MiB the process has grown by."""
     found: Counter[str] = Counter()
     outcome(sound[:-1], sound)
     before, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0.0
@@ -67,31 +79,57 @@ def attack(name: str, sound: bytes, kind: str, first: int, count: int) -> int:
         found[outcome(damaged, sound)] += 1
         slowest = max(slowest, time.process_time() - begin)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(f"{name}, {len(sound):,} bytes, {kind}, {found.total():,} from {first:,}: {dict(found)}; ", end="")
-    print(f"slowest {1e3 * slowest:.1f} ms, {grown:.1f} MiB more at most", flush=True)
-    return sum(n for kind, n in found.items() if kind.startswith("!")) + (grown > 16 + 4 * len(sound) / 2**20)
+    return {"done": count, "found": dict(found), "slowest_ms": 1e3 * slowest, "grown_mib": grown}
+
+
+def together(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The counts of two pieces."""
+    found = dict(Counter(one["found"]) + Counter(other["found"]))
+    worst = {key: max(one[key], other[key]) for key in ("slowest_ms", "grown_mib")}
+    return {"done": one["done"] + other["done"], "found": found, **worst}
+
+
+def attack(name: str, sound: bytes, kind: str, count: int, state: Path | None) -> int:
+    """All damages of a kind, up to `count`; says what became of them, and returns how many faults of ours there were."""
+    kept: dict[str, Any] = json.loads(state.read_text()) if state is not None and state.exists() else {}
+    key, count = f"{name} {kind}", min(count, how_many(kind, sound))
+    so_far = kept.get(key, {"done": 0, "found": {}, "slowest_ms": 0.0, "grown_mib": 0.0})
+    while (left := count - so_far["done"]) > 0:
+        so_far = together(so_far, piece(sound, kind, so_far["done"], min(PIECE, left)))
+        if state is not None:
+            write_atomically(state, json.dumps({**kept, key: so_far}, indent=1).encode())
+    print(f"{name}, {len(sound):,} bytes, {kind}, {so_far['done']:,}: {so_far['found']}; ", end="")
+    print(f"slowest {so_far['slowest_ms']:.1f} ms, {so_far['grown_mib']:.1f} MiB more at most", flush=True)
+    faults = sum(n for kind, n in so_far["found"].items() if kind.startswith("!"))
+    return int(faults + (so_far["grown_mib"] > 16 + 4 * len(sound) / 2**20))
 
 
 def sound_files(paths: list[Path]) -> dict[str, bytes]:
     if paths:
         return {path.name: path.read_bytes() for path in paths}
     from tests.artifact.sample import make
+    from tests.kernels.random_graph import RandomGraph
 
-    return {f"sample {weights}": make(weights).data for weights in ("int5", "ternary", "int8")}
+    found = {"sample int5": make("int5").data}  # every op
+    for name in ("ternary", "int8"):  # smaller ones
+        g = RandomGraph((3, 6, 6))
+        x = g.conv2d("input", 4, 3, weights=name)
+        g.linear(g.flatten(g.global_avg_pool2d(x)), 3, to_float=True)
+        found[f"small {name}"] = Artifact(g.build(), Preprocess(size=6)).data
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifacts", type=Path, nargs="*")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=10**9, help="of each kind; without it all, and a million flips")
+    parser.add_argument("--state", type=Path, help="where the counts are kept, so that the run can go on later")
     given = parser.parse_args()
     faults = 0
     for name, sound in sound_files(given.artifacts).items():
         for kind in given.kinds:
-            count = min(given.count, 10**6) if kind == "flip" else given.count
-            faults += attack(name, sound, kind, given.first, count)
+            faults += attack(name, sound, kind, given.count, given.state)
     raise SystemExit(faults > 0)
 
 

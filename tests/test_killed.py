@@ -3,10 +3,12 @@
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 
@@ -59,6 +61,64 @@ def test_a_writer_that_is_killed_leaves_the_old_file_or_the_new_one(tmp_path: Pa
         assert bw.load(path).provenance["saved"] >= 0
     bw.load(RESNET20).save(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
+
+
+def test_an_export_that_is_killed_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    script = """
+        from bitwright.cli import main
+        while main(["export", sys.argv[1], "-o", sys.argv[2]]) == 0:
+            print("done", flush=True)
+    """
+    path, rng = tmp_path / "m.onnx", np.random.default_rng(1)
+    expected = None
+    for _ in range(2):
+        process = start(script, RESNET20, path)
+        assert process.stdout is not None
+        while process.stdout.readline() != "done\n":
+            assert process.poll() is None
+        expected = expected or path.read_bytes()
+        until = time.monotonic() + float(rng.uniform(0, 0.1))
+        kill_when(process, lambda until=until: time.monotonic() > until)  # type: ignore[misc]
+        assert path.read_bytes() == expected
+    from bitwright.files import remove_stale
+
+    remove_stale(tmp_path)  # as the next write does
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_server_that_is_killed_is_started_anew_at_the_same_address(tmp_path: Path) -> None:
+    for extra in ("fastapi", "uvicorn"):
+        pytest.importorskip(extra)
+    from urllib.request import urlopen
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    log, path = tmp_path / "log", tmp_path / "m.bw.safetensors"
+    bw.load(RESNET20).save(path)
+    script = "from bitwright.cli import main; sys.stderr = open(sys.argv[1], 'w'); main(sys.argv[2:])"
+
+    def listens() -> bool:
+        return log.exists() and '"listening"' in log.read_text()
+
+    for _ in range(2):
+        log.unlink(missing_ok=True)
+        server = start(script, log, "serve", path, "--port", port, "--threads", 1)
+        until = time.monotonic() + 60
+        while not listens():
+            assert server.poll() is None, server.stderr and server.stderr.read()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        with urlopen(f"http://127.0.0.1:{port}/v2/health/ready") as answer:
+            assert answer.status == 200
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf of it")
+            kill_when(server, lambda: True)
+            client.settimeout(20)
+            with suppress(ConnectionResetError):
+                assert client.recv(100) == b""
+    assert bw.load(path).digest == bw.load(RESNET20).digest
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["log", path.name]
 
 
 TRAIN = """

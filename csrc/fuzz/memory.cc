@@ -1,5 +1,7 @@
 // Memory that runs out at each allocation of making a plan and running it, one after the other: `memory FIRST COUNT`.
 //
+// And a plan that has run once allocates nothing in its next run.
+//
 // The k-th allocation fails, for k = 1, 2, ... until there is no k-th. Each time std::bad_alloc reaches the caller or the
 // result is right; and the plan, where it could be made, still gives the right one when there is memory again. That nothing
 // is lost, LeakSanitizer sees.
@@ -18,8 +20,10 @@
 namespace {
 
 std::atomic<long> until_failure{-1};  // allocations that succeed before one fails; negative: all do
+std::atomic<long> allocations{0};
 
 void* allocate(size_t size, size_t alignment) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
   if (until_failure.load(std::memory_order_relaxed) >= 0 && until_failure.fetch_sub(1) == 0) return nullptr;
   size = (size + alignment - 1) / alignment * alignment;
   return std::aligned_alloc(alignment, size ? size : alignment);
@@ -87,6 +91,10 @@ void one_graph(uint64_t seed, int threads, Counts& counts) {
       expected(static_cast<size_t>(images * plan->output_bytes()));
   auto found = expected;
   plan->run(pixels.data(), images, expected.data());
+  long before = allocations;
+  plan->run(pixels.data(), images, found.data());
+  expect(allocations == before, "a second run allocates", seed, 0);
+  expect(found == expected, "another result of the second run", seed, 0);
   bool threw;
   for (long k = 0;; ++k) {
     std::unique_ptr<Plan> tried;

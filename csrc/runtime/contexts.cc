@@ -16,6 +16,7 @@ void Context::reset(const std::vector<std::unique_ptr<Step>>& steps) {
 
 Contexts::Contexts(Make make, size_t most) : make_(std::move(make)), most_(most) {
   free_.reserve(most);
+  lists_.reserve(most);
   free_.push_back(make_());
   made_ = 1;
 }
@@ -36,11 +37,13 @@ bool Contexts::grow() {
   return true;
 }
 
-// Takes all that it gets at once, so nobody waits for contexts while holding some.
+// Takes all that it gets at once, so nobody waits for contexts while holding some. Who holds none has no list either: there are
+// at most as many lists as contexts.
 Contexts::Lease::Lease(Contexts& contexts, size_t wanted) : contexts_(contexts) {
-  taken_.reserve(wanted);
   std::unique_lock lock(contexts.mutex_);
   contexts.returned_.wait(lock, [&] { return !contexts.free_.empty() || (contexts.may_grow() && contexts.grow()); });
+  if (!contexts.lists_.empty()) taken_ = std::move(contexts.lists_.back()), contexts.lists_.pop_back();
+  taken_.reserve(wanted);
   do {
     taken_.push_back(std::move(contexts.free_.back()));
     contexts.free_.pop_back();
@@ -55,6 +58,7 @@ Contexts::Lease::~Lease() {
       contexts_.free_.push_back(std::move(taken_.back()));
       taken_.pop_back();
     }
+    contexts_.lists_.push_back(std::move(taken_));
   }
   contexts_.returned_.notify_all();
 }

@@ -70,6 +70,7 @@ class Contexts {
   mutable std::mutex mutex_;
   std::condition_variable returned_;
   std::vector<std::unique_ptr<Context>> free_;
+  std::vector<std::vector<std::unique_ptr<Context>>> lists_;  // what leases kept theirs in, so that no further run allocates
 };
 
 }  // namespace bitwright

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 
 #include "ops/check.h"
 
@@ -190,16 +191,18 @@ void Plan::run_sets(ThreadPool::Turn& turn, const Contexts::Lease& lease, const 
                     uint8_t* outputs) const {
   int64_t together = static_cast<int64_t>(lease.size()) / turn.threads();
   std::atomic<int64_t> next{0};
-  turn.run([&](int thread) {
+  auto job = [&](int thread) {
     for (int64_t i = next.fetch_add(together); i < count; i = next.fetch_add(together))
       run_together(lease, thread * together, images + i * image_bytes(), static_cast<int>(std::min(together, count - i)),
                    outputs + i * output_bytes());
-  });
+  };
+  turn.run(std::ref(job));  // of which a std::function allocates no copy
 }
 
 void Plan::run_shared(ThreadPool::Turn& turn, Context& context, const uint8_t* image, uint8_t* output) const {
   context.reset(lowered_.steps);
-  turn.run([&](int thread) { run_image(context, image, thread, turn.threads()); });
+  auto job = [&](int thread) { run_image(context, image, thread, turn.threads()); };
+  turn.run(std::ref(job));
   read_outputs(context, output);
 }
 

@@ -22,6 +22,7 @@ from typing import Any
 from bitwright.classes import ClassNames
 from bitwright.errors import LabelError
 from bitwright.files import read_bytes
+from bitwright.json_keys import TwiceError, each_key_once
 
 _NUMBERED = re.compile(r"(?P<number>\d{1,9})(?:\s*[:,;]\s*|\s+)(?P<name>.*\S)")
 _COUNTED = re.compile(r"(?P<name>\S(?:.*?\S)?)(?:\s*[:,;=]\s*|\s+)(?P<number>\d{1,9})")
@@ -91,7 +92,9 @@ def _from_lines(lines: Sequence[str], where: str) -> Rows:
 def _from_document(text: str, where: str) -> Rows:
     document: Any
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=each_key_once)
+    except TwiceError as error:
+        raise LabelError(f"{where}: {error}") from error
     except (ValueError, RecursionError):
         try:
             document = ast.literal_eval(text.strip())

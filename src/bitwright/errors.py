@@ -21,6 +21,7 @@ BitwrightError
 ├── ModelError             a model or its weights could not be loaded, or it is no model
 ├── ServeError             the server cannot start as it was told to
 └── EngineError            an engine was given input that it cannot run
+    └── WeightsError       bits of an engine's weights have changed in memory
 
 BitwrightWarning           something is not as one would expect
 ├── CaptureWarning         a PyTorch model was captured, but not exactly as it is
@@ -122,6 +123,10 @@ class ServeError(BitwrightError):
 
 class EngineError(BitwrightError):
     """An engine was given input that it cannot run."""
+
+
+class WeightsError(EngineError):
+    """Bits of an engine's packed weights have changed in memory since it was made (`check_weights`)."""
 
 
 class BitwrightWarning(UserWarning):

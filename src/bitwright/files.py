@@ -36,6 +36,22 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, error: type[Bitw
         raise error(f"cannot write {os.fspath(path)}: {reason(fault)}") from fault
 
 
+def write_new(path: str | os.PathLike[str], data: bytes, mode: int) -> None:
+    """Write `data` to `path`, whole or not at all, with this mode from the start. FileExistsError where anything is there."""
+    target = Path(path)
+    remove_stale(target.parent)
+    temporary, descriptor = _create(target, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.link(temporary, target)  # unlike a rename, it replaces nothing
+    finally:
+        os.unlink(temporary)
+    _sync_folder(target.parent)
+
+
 def expect_writable(path: str | os.PathLike[str], error: type[BitwrightError] = ArtifactError) -> None:
     """Find out before hours of work, not behind them, that `path` is no place for a file; raises `error`."""
     try:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitwright.errors import MissingExtraError, SignatureError
-from bitwright.files import reason, write_atomically
+from bitwright.files import reason, write_new
+from bitwright.json_keys import each_key_once
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
@@ -159,12 +160,14 @@ def generate(path: Path, password: bytes | None = None) -> str:
     try:
         for there in filter(os.path.lexists, (path, public)):
             raise SignatureError(f"{there} is there already, and a key is never replaced; choose another path")
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, locked))
+        write_new(public, _pem(key.public_key()), 0o666)
+        try:
+            write_new(path, key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, locked), 0o600)
+        except (OSError, ValueError):
+            public.unlink()
+            raise
     except (OSError, ValueError) as error:
         raise SignatureError(f"cannot write the key {path}: {reason(error)}") from error
-    write_atomically(public, _pem(key.public_key()), SignatureError)
     return fingerprint(key.public_key())
 
 
@@ -222,7 +225,7 @@ def _expected_curve(key: object) -> str:
 def _opened(bundle: bytes, where: str) -> tuple[str, bytes, bytes]:
     """What a bundle says, unverified: which key has signed, the statement, and the signature's bytes."""
     try:
-        document = json.loads(bundle, object_pairs_hook=_each_key_once)
+        document = json.loads(bundle, object_pairs_hook=each_key_once)
         kind, envelope = document["mediaType"], document["dsseEnvelope"]
         hint = document["verificationMaterial"]["publicKey"]["hint"]
         (signature,) = envelope["signatures"]
@@ -236,16 +239,10 @@ def _opened(bundle: bytes, where: str) -> tuple[str, bytes, bytes]:
     return hint, statement, signed
 
 
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(found := dict(pairs)) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
-
-
 def _vouched(statement: bytes, where: str) -> str:
     """The SHA-256 of the one file that a statement, whose signature is verified, is about."""
     try:
-        document = json.loads(statement, object_pairs_hook=_each_key_once)
+        document = json.loads(statement, object_pairs_hook=each_key_once)
         kinds = document["_type"], document["predicateType"]
         (resource,) = document["predicate"]["resources"]
         digest = str(resource["digest"])

@@ -1,5 +1,6 @@
 """An audit with something in every field, for whoever shows audits."""
 
+from bitwright.audit.bit_flip_records import BitFlip, BitFlips
 from bitwright.audit.decision_records import (
     Attacked,
     Bin,
@@ -268,6 +269,30 @@ SCREEN = Screen(
     ),
     text="disagreement is concentrated on ship",
 )
+BIT_FLIPS = BitFlips(
+    images=64,
+    bits=2138093,
+    tried=104,
+    of=104,
+    top1=92.25,
+    flips=(
+        BitFlip(
+            layer="layer1.0.conv1",
+            byte=1747,
+            bit=7,
+            weight=(12, 2, 0, 1),
+            before=-11,
+            after=117,
+            guess=0.0398,
+            changed=9.375,
+            top1=87.5,
+            kl=0.17,
+        ),
+    ),
+    random=50,
+    random_mean=0.0625,
+    random_worst=3.125,
+)
 AUDIT = Audit(
     artifact="model.bw.safetensors",
     digest="ab" * 32,
@@ -294,4 +319,5 @@ AUDIT = Audit(
     screen=SCREEN,
     remarks=("timed on a busy machine",),
     seconds=12.5,
+    bit_flips=BIT_FLIPS,
 )

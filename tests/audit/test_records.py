@@ -30,7 +30,7 @@ def test_a_notebook_shows_what_is_wrong_and_what_helps_and_names_are_no_markup()
 
 
 def test_parts_that_were_not_asked_for_stay_away():
-    little = replace(AUDIT, decisions=None, robustness=None, screen=None, recipe=None)
+    little = replace(AUDIT, decisions=None, robustness=None, screen=None, bit_flips=None, recipe=None)
     assert Audit.from_json(little.to_json()) == little
 
 

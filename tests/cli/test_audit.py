@@ -66,7 +66,11 @@ def test_json_is_the_record_and_nothing_else(run: Run, broken: str):
     [
         (("--parts", "layers", "--apply", "r.toml"), 2, "--apply needs the part 'remedies'"),
         (("--apply", "r.txt"), 2, "a file name that ends in .toml"),
-        (("--parts", "layers,flavour"), 2, "among layers, remedies, decisions, robustness, screen; found 'flavour'"),
+        (
+            ("--parts", "layers,flavour"),
+            2,
+            "among layers, remedies, decisions, robustness, screen, bit_flips; found 'flavour'",
+        ),
         (("--parts", "layer"), 2, "found 'layer'; did you mean 'layers'?"),
         (("--encoder", "dither"), 2, "leave --encoder out"),
         (("-o", "nowhere/audit.json"), 1, "cannot write nowhere/audit.json: there is no folder"),
@@ -160,3 +164,15 @@ def test_another_model_is_refused(run: Run, project: Path):
         "error: the artifact was not made of this model: expected a layer '0' of (5, 8, 8), found (3, 8, 8)"
         in result.err
     )
+
+
+def test_the_bits_that_hurt_most_are_printed(run: Run):
+    result = run("audit", "m.bw.safetensors", *AUDIT, "--parts", "bit_flips")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    tried = next(line for line in lines if line.startswith("flips tried"))
+    assert "that the gradient chose, of " in tried
+    table = lines[next(i for i, line in enumerate(lines) if line.split()[:3] == ["layer", "weight", "byte.bit"]) + 1 :]
+    worst = [float(line.split()[-4]) for line in table]
+    assert worst == sorted(worst, reverse=True)
+    assert worst[0] > 0

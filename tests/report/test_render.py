@@ -182,11 +182,12 @@ def test_robustness_and_screen_are_the_audits(report: Report, parsed: Parsed):
     assert "<pgd> prepared 2/255 200 31.50 29.00" in parsed.text
     assert "suspicious it all goes to <ship> Changed answers go to <ship>, p 1e\u221209" in parsed.text
     assert "12.5 % of 2,304 of layer1.0.conv1" in parsed.text
+    assert "layer1.0.conv1 1,747 7 -11 117 9.38 87.50" in parsed.text
     data = json.loads(parsed.scripts[0])
     assert data["corruptions"] == [{"name": "noise, sigma 4", "float": 88.5, "integer": 87.0}]
     assert data["attacks"] == [{"name": "2/255 <pgd>, prepared", "float": 31.5, "integer": 29.0}]
-    bare = Parsed(render(replace(report, audit=replace(report.audit, robustness=None, screen=None))))
-    assert not {"robustness", "screen"} & {a.get("id") for _, a in bare.elements}
+    bare = Parsed(render(replace(report, audit=replace(report.audit, robustness=None, screen=None, bit_flips=None))))
+    assert not {"robustness", "screen", "bit-flips"} & {a.get("id") for _, a in bare.elements}
 
 
 def test_the_front_is_shown_with_what_was_measured(parsed: Parsed):

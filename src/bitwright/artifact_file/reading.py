@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
 
+from bitwright.artifact_file.container import Entry, read_container
 from bitwright.artifact_file.seal import without_digest
 from bitwright.artifact_file.writing import FORMAT, expect_text
 from bitwright.errors import ArtifactError
@@ -18,6 +18,7 @@ from bitwright.foreign import what_it_is
 from bitwright.graph import LOGITS, Graph, Node, Value
 from bitwright.graph_check import MAX_ELEMENTS
 from bitwright.images.preprocess import Preprocess
+from bitwright.json_keys import each_key_once
 from bitwright.qtensor import QType
 from bitwright.schemes import SCHEMES
 
@@ -44,50 +45,44 @@ def collector_paused() -> Iterator[None]:
 def stored(data: bytes, where: str) -> tuple[str, Entries]:
     """The document of an artifact's bytes, and the tensors beside it; `where` names the bytes in errors."""
     try:
-        found = safetensors.deserialize(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")], object_pairs_hook=_each_key_once)
-        text = (header.get("__metadata__") or {}).get("bitwright")
+        metadata, found = read_container(data)
+        text = metadata.get("bitwright")
         if text is None:
-            raise ArtifactError(f"{where}: {_weights(header)}, not a bitwright artifact; {_TO_QUANTIZE}")
-        entries = {name: _array(entry, name) for name, entry in found}
-    except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
+            raise ArtifactError(f"{where}: {_weights(found)}, not a bitwright artifact; {_TO_QUANTIZE}")
+        entries = {name: _array(entry, name) for name, entry in found.items()}
+    except (ValueError, RecursionError) as error:
         foreign = what_it_is(data, where)
         raise ArtifactError(f"{where}: {foreign or f'not a safetensors file, or a damaged one ({error})'}") from error
     return text, entries
 
 
-def _weights(header: Mapping[str, Any]) -> str:
-    """What a safetensors file is that is no artifact, from its header: how many tensors, their numbers and types."""
-    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+def _weights(tensors: Mapping[str, Entry]) -> str:
+    """What a safetensors file is that is no artifact: how many tensors, their numbers and types."""
     if not tensors:
         return "a safetensors file without tensors"
-    numbers = sum(math.prod(entry["shape"]) for entry in tensors.values())
+    numbers = sum(math.prod(entry.shape) for entry in tensors.values())
     name, first = next(iter(tensors.items()))
-    dtypes = ", ".join(sorted({entry["dtype"] for entry in tensors.values()}))
+    dtypes = ", ".join(sorted({entry.dtype for entry in tensors.values()}))
     return (
         f"the weights of a model ({len(tensors):,} tensors with {numbers:,} numbers of {dtypes}, "
-        f"such as {name!r:.100} {first['shape']})"
+        f"such as {name!r:.100} {list(first.shape)})"
     )
 
 
-def _array(entry: Mapping[str, Any], name: str) -> npt.NDArray[Any]:
-    dtypes = {"F32": np.float32, "U8": np.uint8}
-    if entry["dtype"] not in dtypes:
-        raise ValueError(f"tensor {name!r} has the dtype {entry['dtype']}, expected one of {sorted(dtypes)}")
-    return np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"])
+_DTYPES = {"F32": np.float32, "U8": np.uint8}
+
+
+def _array(entry: Entry, name: str) -> npt.NDArray[Any]:
+    """The tensor in the file's own bytes, wherever they lie."""
+    if entry.dtype not in _DTYPES:
+        raise ValueError(f"tensor {name!r} has the dtype {entry.dtype}, expected one of {sorted(_DTYPES)}")
+    if len(entry.data) != math.prod(entry.shape) * np.dtype(_DTYPES[entry.dtype]).itemsize:
+        raise ValueError(f"tensor {name!r} of {entry.dtype} {list(entry.shape)} has {len(entry.data)} bytes")
+    return np.frombuffer(entry.data, _DTYPES[entry.dtype]).reshape(entry.shape)
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number that JSON knows")
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two values for one key, readers of JSON take one or the other; who checks a file might see what nobody runs."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-        raise ValueError(f"the key {twice!r:.100} stands twice in one object")
-    return found
 
 
 def _finite(text: str) -> float:
@@ -104,7 +99,7 @@ def parsed(
 
     ArtifactError, PreprocessError, ValueError or RecursionError where it is no such document.
     """
-    document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_each_key_once)
+    document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=each_key_once)
     expect_text(document, text)
     _expect_keys(document, {"format", "graph", "preprocess", "classes", "provenance"}, "the document")
     if type(document["format"]) is not int or not 1 <= document["format"] <= FORMAT:
@@ -192,7 +187,7 @@ def _unpack(stored: npt.NDArray[Any], shape: tuple[int, ...], scheme: Any, where
     if scheme is None:
         if stored.shape != shape:
             raise ArtifactError(f"{where}: expected the shape {shape}, found {stored.shape}")
-        return stored
+        return _aligned(stored)
     if not isinstance(scheme, str) or scheme not in SCHEMES.ours or stored.dtype != np.uint8 or stored.ndim != 1:
         raise ArtifactError(
             f"{where}: expected packed bytes of a known scheme, found {stored.dtype} of {scheme!r:.100}"
@@ -201,6 +196,13 @@ def _unpack(stored: npt.NDArray[Any], shape: tuple[int, ...], scheme: Any, where
         return SCHEMES[scheme].unpack(stored, math.prod(shape)).reshape(shape)
     except ValueError as error:
         raise ArtifactError(f"{where}: {error}") from error
+
+
+def _aligned(stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy in memory of its own, aligned as its type is, that nobody can write to."""
+    copy = stored.copy()
+    copy.flags.writeable = False
+    return copy
 
 
 def _shape(value: Any, where: str) -> tuple[int, ...]:

@@ -7,6 +7,8 @@ from time import monotonic
 from typing import Any
 
 from bitwright.artifact import Artifact
+from bitwright.audit.bit_flip_records import BitFlips
+from bitwright.audit.bit_flips import bit_flips
 from bitwright.audit.changes import Change
 from bitwright.audit.decision_records import DecisionAudit, Robustness
 from bitwright.audit.decisions import decisions
@@ -54,7 +56,7 @@ class Effort:
         images: that both models are judged on, at most.
         fit: that remedies are fitted on, at most.
         layer_images: that single layers are looked at with, at most.
-        seconds: after which no further remedy is begun.
+        seconds: after which no further remedy is begun, and then once more so long for bits that flip.
         timed: whether the engine is timed.
     """
 
@@ -235,6 +237,7 @@ class _Study:
             "decisions": self._decisions() if "decisions" in self.parts else None,
             "robustness": self._robustness() if "robustness" in self.parts else None,
             "screen": screen(self.subject, layers) if "screen" in self.parts else None,
+            "bit_flips": self._bit_flips() if "bit_flips" in self.parts else None,
         }
 
     def _decisions(self) -> DecisionAudit:
@@ -243,6 +246,11 @@ class _Study:
 
     def _robustness(self) -> Robustness:
         return robustness(self.subject, self.seed, self.progress)
+
+    def _bit_flips(self) -> BitFlips:
+        prepared = matched(self.subject.captured, self.subject.artifact)
+        pixels = self._seen_by_layers()
+        return bit_flips(self.subject, prepared, pixels, self.effort.seconds, self.seed, self.progress)
 
     def _seen_by_layers(self) -> Pixels:
         wanted = min(self.effort.layer_images, len(self.subject.seen.pixels))

@@ -3,11 +3,12 @@
 import json
 import os
 import types
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bitwright.errors import ArtifactError
 from bitwright.files import read_bytes
+from bitwright.json_keys import each_key_once
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ def from_plain(kind: type[T], data: Any, where: str) -> T:
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The document in a JSON file; ArtifactError where there is none."""
     try:
-        return json.loads(read_bytes(path))
+        return json.loads(read_bytes(path), object_pairs_hook=each_key_once)
     except OSError as error:
         raise ArtifactError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -53,11 +54,12 @@ def _read(kind: Any, data: Any, where: str) -> Any:
 
 def _record(kind: Any, data: Any, where: str) -> Any:
     names = [field.name for field in fields(kind)]
-    if not isinstance(data, dict) or data.keys() != set(names):
+    needed = {field.name for field in fields(kind) if field.default is MISSING}
+    if not isinstance(data, dict) or not needed <= data.keys() <= set(names):
         found = sorted(data) if isinstance(data, dict) else data
         raise _wrong(f"the fields {', '.join(names)}", found, where)
     hints = get_type_hints(kind)
-    return kind(**{name: _read(hints[name], data[name], f"{where}.{name}") for name in names})
+    return kind(**{name: _read(hints[name], data[name], f"{where}.{name}") for name in names if name in data})
 
 
 def _sequence(inner: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...]:

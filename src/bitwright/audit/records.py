@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from bitwright.audit.bit_flip_records import BitFlips
 from bitwright.audit.decision_records import DecisionAudit, Robustness, Screen
 from bitwright.audit.plain import from_plain, read_json
 from bitwright.errors import ArtifactError, AuditError, did_you_mean
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMAT = 1
-PARTS = ("layers", "remedies", "decisions", "robustness", "screen")
+PARTS = ("layers", "remedies", "decisions", "robustness", "screen", "bit_flips")
 """What an audit can look at. Inputs are always looked at."""
 USUAL_PARTS = ("layers", "remedies", "decisions")
 MOST_DB = 200.0
@@ -246,6 +247,7 @@ class Audit:
         remedies: all that were tried, best first.
         recipe: that of the best remedies together, as plain data; None where nothing was tried.
         decisions, robustness, screen: the other parts.
+        bit_flips: which flips of single bits of the weights hurt most.
         remarks: sentences that whoever reads the figures has to know.
         seconds: how long it took.
 
@@ -269,6 +271,7 @@ class Audit:
     screen: Screen | None
     remarks: tuple[str, ...]
     seconds: float
+    bit_flips: BitFlips | None = None
 
     def _repr_html_(self) -> str:
         """What a notebook shows: how good the model is, what is wrong or costs most, and the best remedy for each."""

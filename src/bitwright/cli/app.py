@@ -112,6 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BitwrightError as error:
         report(f"error: {error}")
         return 1
+    except MemoryError as error:
+        report(f"error: out of memory{f': {error}' if str(error) else ''}")
+        return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         report(f"error: {printable(where)}{error.strerror or error}")

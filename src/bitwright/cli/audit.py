@@ -67,7 +67,7 @@ def _count(name: str, default: int, help_: str) -> Callable[[F], F]:
     default=120.0,
     show_default=True,
     type=Finite(min=0),
-    help="No further remedy is begun after this time.",
+    help="No further remedy is begun after this time, no further bit flipped after as long again.",
 )
 @click.option("--no-timing", is_flag=True, help="Measure no times.")
 @click.option("--threads", type=THREADS, help="Of the engine; else all that this process may use.")

@@ -6,6 +6,7 @@ import click
 
 from bitwright.audit.decision_records import Screen
 from bitwright.audit.records import MOST_DB, Audit, Bounds, Finding, LayerAudit, Remedy
+from bitwright.cli.bit_flip_tables import print_bit_flips
 from bitwright.cli.decision_tables import print_decisions
 from bitwright.cli.output import byte_count, percent, print_pairs, print_table
 from bitwright.cli.robustness_tables import print_robustness
@@ -58,6 +59,9 @@ def print_audit(audit: Audit) -> None:
     if audit.screen is not None:
         click.echo()
         print_pairs(_screen(audit.screen))
+    if audit.bit_flips is not None:
+        click.echo()
+        print_bit_flips(audit.bit_flips)
 
 
 def _summary(audit: Audit) -> list[tuple[str, object]]:

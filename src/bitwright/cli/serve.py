@@ -32,6 +32,12 @@ _POSITIVE = Finite(0, min_open=True)
 @click.option(
     "--token-file", type=click.Path(path_type=Path), help="Holds the token to ask for; else $BITWRIGHT_TOKEN."
 )
+@click.option(
+    "--check-weights",
+    metavar="N",
+    type=click.IntRange(1, 2**31 - 1),
+    help="Compare all packed weights with their checksums in N calls: bits that flip end the model's answers.",
+)
 @click.option("--require-signature", is_flag=True, help="Serve only what a key of --trust has signed.")
 @trust_option
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(("info", "warning", "error")))
@@ -48,6 +54,7 @@ def serve(
     drain_seconds: float,
     reload_seconds: float,
     token_file: Path | None,
+    check_weights: int | None,
     require_signature: bool,
     trust: tuple[Path, ...],
     log_level: str,
@@ -77,6 +84,7 @@ def serve(
         drain_seconds=drain_seconds,
         reload_seconds=reload_seconds,
         token=token_of(token_file),
+        check_weights=check_weights,
         trust=Trust.load(*trust) if trust else None,
     )
     configure(log_level)

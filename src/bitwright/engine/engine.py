@@ -69,7 +69,8 @@ class Engine:
                 (taken as it stands), which are decoded and preprocessed here.
 
         Raises:
-            EngineError: an array of another dtype or shape, or no image at all; weights that have changed in memory.
+            EngineError: an array of another dtype or shape, or no image at all.
+            WeightsError: weights have changed in memory.
             ImageError: a file that cannot be read.
         """
         return self._backend.run(self._pixels(images))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bitwright import _native
 from bitwright.engine.backend import PlanStep
-from bitwright.errors import EngineError
+from bitwright.errors import EngineError, WeightsError
 from bitwright.graph import Graph, Node, Value
 from bitwright.images.encoders import Encoder, Pointwise
 from bitwright.ops import integer_op, source
@@ -56,11 +56,11 @@ class Native:
         return self.outputs(images)[0]
 
     def outputs(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
-        """Every output of the graph, the logits first, float32 [N, ...]. EngineError where weights have changed in memory."""
+        """Every output of the graph, the logits first, float32 [N, ...]. WeightsError where weights have changed in memory."""
         try:
             found, count = np.asarray(self._plan.run(np.ascontiguousarray(images))), len(images)
         except RuntimeError as error:
-            raise EngineError(f"{error}; its results are worth nothing: make a new engine") from error
+            raise WeightsError(f"{error}; its results are worth nothing: make a new engine") from error
         if len(self._shapes) == 1:
             return [found.reshape(count, *self._shapes[0])]
         ends = np.cumsum([4 * math.prod(shape) for shape in self._shapes])

@@ -7,6 +7,7 @@ from typing import Any
 
 from bitwright.errors import ModelError, PreprocessError
 from bitwright.images.preprocess import Preprocess
+from bitwright.json_keys import each_key_once
 
 FILE = "preprocessor_config.json"
 RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
@@ -27,7 +28,7 @@ def read_config(folder: Path) -> Preprocess | None:
     if not path.is_file():
         return None
     try:
-        config = json.loads(path.read_text("utf-8"))
+        config = json.loads(path.read_text("utf-8"), object_pairs_hook=each_key_once)
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"cannot read {path}: {error}; mend or remove it, and give --size, --mean and --std"

@@ -17,6 +17,7 @@ import torch
 
 from bitwright.capture.quiet import quiet
 from bitwright.errors import ModelError
+from bitwright.json_keys import each_key_once
 from bitwright.models.loaded import LoadedModel
 
 _MODEL = "models/model.json"
@@ -109,7 +110,7 @@ def _entries(spec: str) -> dict[str, bytes]:
 
 def _json(entries: dict[str, bytes], name: str, spec: str) -> dict[str, Any]:
     try:
-        document = json.loads(entries[name])
+        document = json.loads(entries[name], object_pairs_hook=each_key_once)
     except KeyError:
         raise ModelError(
             f"{spec}: not a file of torch.export.save, or one of an older PyTorch: it has no {name}"

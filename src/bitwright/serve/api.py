@@ -75,7 +75,17 @@ class Api:
         return json_response(protocol.metadata(served.name, served.version, shape, served.output_shapes))
 
     def model_ready(self, model: str, version: str | None = None) -> Response:
-        return json_response({"name": self.models.get(model, version).name, "ready": True})
+        served = self.models.get(model, version)
+        ready = served.fault is None
+        return json_response({"name": served.name, "ready": ready}, 200 if ready else 503)
+
+    def live(self) -> Response:
+        """503 where weights have changed in memory: a new process has them right."""
+        return json_response({"live": self.models.sound}, 200 if self.models.sound else 503)
+
+    def ready(self, draining: bool) -> Response:
+        ready = self.models.sound and not draining
+        return json_response({"ready": ready}, 200 if ready else 503)
 
     def server_metadata(self) -> Response:
         return json_response({"name": "bitwright", "version": __version__, "extensions": protocol.EXTENSIONS})
@@ -102,7 +112,12 @@ class Api:
 
 
 def _entry(served: ServedModel) -> dict[str, str]:
-    return {"name": served.name, "version": served.version, "state": "READY", "reason": ""}
+    return {
+        "name": served.name,
+        "version": served.version,
+        "state": "READY" if served.fault is None else "UNAVAILABLE",
+        "reason": served.fault or "",
+    }
 
 
 async def _aside(size: int, call: Callable[[], Result]) -> Result:

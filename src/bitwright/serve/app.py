@@ -46,6 +46,7 @@ PAGE_HEADERS = {
 }
 _SAYS = {400: "Refused", 401: "No token", 403: "Not allowed", 404: "No such model", 408: "Too slow", 413: "Too large"}
 _SAYS |= {415: "Unknown Content-Encoding", 429: "Too busy: Retry-After says when", 500: "A fault of the server"}
+_SAYS |= {503: "The model's weights have changed in memory"}
 _CLASSIFY = "/classify"
 TOP = 5
 _INFER = "/v2/models/{model}/infer"
@@ -158,17 +159,20 @@ def _add_health(app: FastAPI, api: Api, state: State) -> None:
         """What this server is."""
         return api.server_metadata()
 
-    @app.get("/v2/health/live", responses={200: {"model": d.Live}})
-    async def live() -> Response:
-        """Whether the server runs."""
-        return json_response({"live": True})
+    dead: dict[int | str, dict[str, Any]] = {503: {"model": d.Live, "description": _SAYS[503]}}
 
-    unready: dict[int | str, dict[str, Any]] = {503: {"model": d.Ready, "description": "The server is about to end"}}
+    @app.get("/v2/health/live", responses={200: {"model": d.Live}, **dead})
+    async def live() -> Response:
+        """Whether the server runs, and need not be started anew."""
+        return api.live()
+
+    about_to_end = f"The server is about to end, or: {_SAYS[503]}"
+    unready: dict[int | str, dict[str, Any]] = {503: {"model": d.Ready, "description": about_to_end}}
 
     @app.get("/v2/health/ready", responses={200: {"model": d.Ready}, **unready})
     async def ready() -> Response:
         """Whether it takes requests: every model is loaded and has run."""
-        return json_response({"ready": not state.draining}, 503 if state.draining else 200)
+        return api.ready(state.draining)
 
     @app.post("/v2/repository/index", responses=_answers(408, 413, 429, s200={"model": list[d.IndexEntry]}))
     async def index() -> Response:
@@ -192,11 +196,11 @@ def _add_refused(app: FastAPI, api: Api, verb: str) -> None:
 def _add_models(app: FastAPI, api: Api) -> None:
     metadata = _answers(404, s200={"model": d.ModelMetadata})
     _add_of_versions(app, "model", "", api.model_metadata, metadata, "A model's inputs and outputs.")
-    ready = _answers(404, s200={"model": d.ModelReady})
+    ready = _answers(404, s200={"model": d.ModelReady}, s503={"model": d.ModelReady, "description": _SAYS[503]})
     _add_of_versions(app, "model_ready", "/ready", api.model_ready, ready, "Whether a model takes requests.")
 
     binary = {"application/octet-stream": {"schema": d.FILE}}
-    infers = _answers(400, 404, 408, 413, 415, 429, s200={"model": d.InferResponse, "content": binary})
+    infers = _answers(400, 404, 408, 413, 415, 429, 503, s200={"model": d.InferResponse, "content": binary})
     reads = d.body(application_json=d.inlined(d.InferRequest), application_octet__stream=d.FILE)
 
     @app.post(_INFER, responses=infers, openapi_extra=reads)
@@ -241,7 +245,7 @@ def _add_pictures(app: FastAPI, api: Api) -> None:
 
     @app.post(
         _CLASSIFY,
-        responses=_answers(*refuses, s200={"model": d.Classification}, s400=unread),
+        responses=_answers(*refuses, 503, s200={"model": d.Classification}, s400=unread),
         openapi_extra=reads,
     )
     async def classify(request: Request, model: ModelName = None, top: Top = TOP) -> Response:

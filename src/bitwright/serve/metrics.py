@@ -45,6 +45,12 @@ class Metrics:
         self.model_info = Gauge(
             "bitwright_model_info", "1 for what is served.", ("model", "version"), registry=registry
         )
+        self.weights_changed = Gauge(
+            "bitwright_weights_changed",
+            "1 where bits of a model's weights have changed in memory: it answers 503.",
+            ("model",),
+            registry=registry,
+        )
         lane = ("model", "lane")
         self._queued = Gauge("bitwright_queued_images", "Images that wait for an engine.", lane, registry=registry)
         self._waited = Histogram(

@@ -4,16 +4,17 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from bitwright.artifact import from_bytes, read
 from bitwright.classifier import Classifier
-from bitwright.errors import ArtifactError, BitwrightError
+from bitwright.errors import ArtifactError, BitwrightError, WeightsError
 from bitwright.records import Prediction
 from bitwright.serve.lane import INLINE_SECONDS, Lane, Limits
 from bitwright.serve.logs import log
@@ -24,6 +25,7 @@ from bitwright.serve.settings import Settings
 from bitwright.serve.uploads import File
 from bitwright.signatures import signature_path
 
+T = TypeVar("T")
 Pixels = npt.NDArray[np.uint8]
 Outputs = dict[str, npt.NDArray[np.float32]]
 Stamp = tuple[tuple[int, int, int], tuple[int, int, int] | None]
@@ -43,18 +45,20 @@ class ServedModel:
         version: the first 12 digits of the file's SHA-256, so that a client can tell what answered.
         stamp: of its files, from before they were read.
         key: which key has signed it; None where no signature is required.
+        fault: why it answers nothing any more; None while its weights are what they were.
     """
 
     def __init__(
         self, name: str, path: Path, settings: Settings, pool: Executor, readers: Executor, metrics: Metrics
     ) -> None:
-        self.name, self.path = name, path
+        self.name, self.path, self._metrics = name, path, metrics
+        self.fault: str | None = None
         self.stamp = stamp(path)
         data = read(path)
         self.key = None if settings.trust is None else settings.trust.verify_file(data, path).key
         self.version = hashlib.sha256(data).hexdigest()[:12]
         self.artifact = from_bytes(data, str(path))
-        self.classifier = Classifier(self.artifact, threads=settings.threads)
+        self.classifier = Classifier(self.artifact, threads=settings.threads, check_weights=settings.check_weights)
         self.output_names = tuple(self.artifact.graph.named_outputs)
         self._prove()
         queue, patience = settings.queue, settings.patience_seconds
@@ -81,14 +85,28 @@ class ServedModel:
 
     def _infer(self, jobs: Sequence[Pixels], alone: bool) -> list[Outputs]:
         pixels = jobs[0] if len(jobs) == 1 else np.concatenate(jobs)
-        found = self.classifier.engine.outputs(pixels)
+        found = self._sound(lambda: self.classifier.engine.outputs(pixels))
         if len(jobs) == 1:
             return [found]
         ends = np.cumsum([len(job) for job in jobs])
         begins = ends - [len(job) for job in jobs]
         return [{name: a[i:j] for name, a in found.items()} for i, j in zip(begins, ends, strict=True)]
 
+    def _sound(self, run: Callable[[], T]) -> T:
+        """What `run` gives; Refusal, 503, from when on bits of the weights have changed. A new process has them right."""
+        if self.fault is None:
+            try:
+                return run()
+            except WeightsError as error:
+                self.fault = str(error).partition(";")[0]
+                self._metrics.weights_changed.labels(self.name).set(1)
+                log("weights changed", logging.ERROR, model=self.name, version=self.version, reason=self.fault)
+        raise Refusal(503, f"{self.name} answers nothing any more: {self.fault}; restart the server")
+
     def _classify(self, jobs: Sequence[tuple[list[File], int]], alone: bool) -> list[list[Prediction]]:
+        return self._sound(lambda: self._classified(jobs, alone))
+
+    def _classified(self, jobs: Sequence[tuple[list[File], int]], alone: bool) -> list[list[Prediction]]:
         files = [data for files, _ in jobs for _, data in files]
         top = max(top for _, top in jobs)
         if alone and len(files) == 1:
@@ -145,6 +163,11 @@ class Models:
         """The models in the order in which they were named."""
         return list(self._served.values())
 
+    @property
+    def sound(self) -> bool:
+        """Whether the weights of all models are what they were, as far as that is known."""
+        return all(served.fault is None for served in self.all)
+
     def get(self, name: str | None, version: str | None = None) -> ServedModel:
         """The model of this name; None stands for the only one.
 
@@ -189,4 +212,5 @@ class Models:
         """Serve a model from now on. Requests in a lane of its old version are still answered by that version."""
         self._served[served.name] = served
         self._metrics.model_info.labels(served.name, served.version).set(1)
+        self._metrics.weights_changed.labels(served.name).set(0)
         log("serving", model=served.name, version=served.version, path=str(served.path), signed_by=served.key)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.json_keys import each_key_once
 from bitwright.serve.refusal import Refusal
 
 INPUT = "input"
@@ -71,7 +72,7 @@ def json_bytes(body: bytes, header_length: str | None) -> int:
 
 def _json(text: bytes) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_json)
+        return json.loads(text, parse_constant=_no_json, object_pairs_hook=each_key_once)
     except RecursionError:
         _refuse("the request's JSON is nested too deeply")
     except ValueError as error:  # also what is no UTF-8, and numbers of thousands of digits

@@ -37,6 +37,7 @@ class Settings:
         drain_seconds: how long after SIGTERM requests are still taken, each answered with `Connection: close`.
         grace_seconds: how long then the last answers may take.
         reload_seconds: between two looks at the files; 0: they are read once.
+        check_weights: in so many calls each engine has compared all its packed weights with their checksums; None: never.
         trust: keys; a file is served only if one of them has signed it. None: any file is.
         token: what clients must send as `Authorization: Bearer TOKEN`; None: nothing.
     """
@@ -51,6 +52,7 @@ class Settings:
     drain_seconds: float = 1.0
     grace_seconds: float = 30.0
     reload_seconds: float = 2.0
+    check_weights: int | None = None
     trust: Trust | None = None
     token: str | None = field(default=None, repr=False)
 

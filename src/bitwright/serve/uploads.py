@@ -13,6 +13,7 @@ from typing import NoReturn
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from bitwright.json_keys import each_key_once
 from bitwright.serve.refusal import Refusal
 from bitwright.serve.settings import MAX_FILES
 
@@ -64,7 +65,7 @@ async def _of_form(body: bytes, headers: Headers) -> list[File]:
 
 def _of_json(body: bytes) -> list[File]:
     try:
-        document = json.loads(body)
+        document = json.loads(body, object_pairs_hook=each_key_once)
     except (ValueError, RecursionError) as error:
         _refuse(f"the request is no JSON: {str(error)[:200]}")
     images = document.get("images") if isinstance(document, dict) else None
