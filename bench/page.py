@@ -20,11 +20,11 @@ PEERS = {
     "peers-more": ("--networks", *MORE, "--rounds", "5", "--repeats", "9"),
     "peers-tokens": ("--networks", *TOKENS, "--rounds", "5", "--repeats", "9"),
     "peers-batch-16": ("--batch", "16", "--threads", "2", "--rounds", "5", "--repeats", "16"),
-    "peers-avx2": ("--threads", "1", "--rounds", "7", "--repeats", "5"),
+    "peers-avx2": ("--isa", "avx2", "--threads", "1", "--rounds", "7", "--repeats", "5"),
 }
 """Arguments of bench.peers."""
-ISAS = {"peers-avx2": "avx2", "kernels-amx": "amx", "kernels-avx512vnni": "avx512vnni"}
-"""BITWRIGHT_ISA of those tables that are not for the best instruction set of the machine."""
+ISAS = {"kernels-amx": "amx", "kernels-avx512vnni": "avx512vnni"}
+"""BITWRIGHT_ISA of those tables of kernels that are not for the best instruction set of the machine."""
 TABLES = (*PEERS, "kernels-amx", "kernels-avx512vnni")
 
 

@@ -8,6 +8,7 @@ Every runner must first give logits close to the float network's, or it is not t
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import time
@@ -21,9 +22,11 @@ import torch
 
 from bench.floats import FACTORIES, MORE, TOKENS, FloatNetwork, float_network
 from bench.inductor import RefusedError
-from bench.runners import Models, Prepared, runners
+from bench.runners import Models, Prepared, held_runners, runners
 from bitwright import _native
 
+HELD = "ONEDNN_MAX_CPU_ISA"
+"""What holds oneDNN, and so OpenVINO, to an instruction set."""
 LEAST_CORRELATION = 0.5
 """The least correlation of logits with the float network's. With random weights int8 is not as close as with trained ones."""
 
@@ -54,7 +57,7 @@ def compare(
     network: FloatNetwork, models: Models, threads: int, batch: int, rounds: int, repeats: int
 ) -> dict[str, Any]:
     images = np.resize(network.images, (batch, *network.images.shape[1:]))
-    runs, refused = willing(runners(models, threads), images)
+    runs, refused = willing((held_runners if HELD in os.environ else runners)(models, threads), images)
     agreement = {name: correlation(network, images, run()) for name, run in runs.items()}
     kept = {name: run for name, run in runs.items() if agreement[name] >= LEAST_CORRELATION}
     if "bitwright" not in kept:
@@ -97,14 +100,16 @@ def willing(
 
 def ratios(times: dict[str, list[float]], least: dict[str, float]) -> dict[str, Any]:
     """Ratios of bitwright's time to the best peer's: medians of rounds, least times of any run, extremes of any round."""
-    peers = [name for name in times if name != "bitwright"]
+    ours = [name for name in times if name.startswith("bitwright")]
+    peers = [name for name in times if name not in ours]
     best = min(peers, key=lambda name: statistics.median(times[name]))
-    pairs = [ours / theirs for ours, theirs in zip(times["bitwright"], times[best], strict=True)]
+    pairs = [mine / theirs for mine, theirs in zip(times["bitwright"], times[best], strict=True)]
     return {
         "best_peer": best,
         "ratio": statistics.median(times["bitwright"]) / statistics.median(times[best]),
         "ratio_of_least": least["bitwright"] / min(least[name] for name in peers),
         "ratio_by_round": [min(pairs), max(pairs)],
+        "other_ratios": {n: statistics.median(times[n]) / statistics.median(times[best]) for n in ours[1:]},
     }
 
 
@@ -122,6 +127,8 @@ def show(result: dict[str, Any]) -> None:
         print(f"  {name:20s} refused: {reason}")
     low, high = result["ratio_by_round"]
     print(f"  ratio to {result['best_peer']}: {result['ratio']:.2f}   ({low:.2f} .. {high:.2f})")
+    for name, ratio in result["other_ratios"].items():
+        print(f"  ratio of {name}: {ratio:.2f}")
     print(f"  ratio of least times: {result['ratio_of_least']:.2f}", flush=True)
 
 
@@ -138,6 +145,7 @@ def table(results: list[dict[str, Any]]) -> str:
         low, high = result["ratio_by_round"]
         ratio = f"**{result['ratio']:.2f}** ({low:.2f} .. {high:.2f})"
         least = f"{result['ratio_of_least']:.2f}"
+        ratio += "".join(f", {name} **{other:.2f}**" for name, other in result["other_ratios"].items())
         lines.append(
             f"| {result['network']} | {result['threads']} | {result['batch']} | {' | '.join(times)} | {ratio} | {least} |"
         )
@@ -161,10 +169,15 @@ def main() -> None:
     parser.add_argument("--batch", nargs="+", type=int, default=[1])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument(
+        "--isa", choices=("avx2",), help="hold bitwright and OpenVINO to it; ONNX Runtime cannot be held"
+    )
     parser.add_argument("--models", type=Path, default=Path("build/bench"), help="where converted models are kept")
     parser.add_argument("--json", type=Path, help="write all times here")
     parser.add_argument("--markdown", type=Path, help="write the table here")
     args = parser.parse_args()
+    if args.isa:
+        os.environ |= {"BITWRIGHT_ISA": args.isa, HELD: args.isa.upper()}
     print(f"{platform.machine()}, {_native.detected_isa()}, {_native.available_threads()} threads to be had")
     results = []
     for name in args.networks:

@@ -44,6 +44,15 @@ class Models:
         if not self.openvino_int8.exists():
             self._quantize_for_openvino()
 
+    def of_seven_bits(self) -> Path:
+        """The artifact at w7a8: of its weights no two products leave 16 bits."""
+        path = self.artifact.with_suffix(".w7a8")
+        if not path.exists():
+            quantize(self.network.model, self.network.images, preprocess=self.network.preprocess, recipe="w7a8").save(
+                path
+            )
+        return path
+
     def _export(self) -> None:
         example = torch.from_numpy(self.network.normalized(self.network.images[:1]))
         names: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT]}
@@ -74,8 +83,8 @@ class Models:
         ov.save_model(made, self.openvino_int8)
 
 
-def bitwright_native(models: Models, threads: int) -> Prepared:
-    engine = Engine(load(models.artifact), backend="native", threads=threads)
+def bitwright_native(artifact: Path, threads: int) -> Prepared:
+    engine = Engine(load(artifact), backend="native", threads=threads)
     return lambda images: lambda: engine(images)
 
 
@@ -109,7 +118,7 @@ def openvino(models: Models, threads: int, file: Path, precision: str | None) ->
 
 def runners(models: Models, threads: int) -> dict[str, Prepared]:
     found = {
-        "bitwright": bitwright_native(models, threads),
+        "bitwright": bitwright_native(models.artifact, threads),
         "onnxruntime int8": onnxruntime(models, threads, models.onnx_int8),
         "onnxruntime float32": onnxruntime(models, threads, models.onnx),
         "openvino int8": openvino(models, threads, models.openvino_int8, None),
@@ -117,3 +126,12 @@ def runners(models: Models, threads: int) -> dict[str, Prepared]:
         "openvino float32": openvino(models, threads, models.onnx, "f32"),
     }
     return found if models.network.of_tokens else {**found, "inductor int8": inductor(models.network, threads)}
+
+
+def held_runners(models: Models, threads: int) -> dict[str, Prepared]:
+    """Those that can be held to an instruction set, and bitwright at w7a8; ONNX Runtime has no setting for it."""
+    found = runners(models, threads)
+    w7a8 = bitwright_native(models.of_seven_bits(), threads)
+    return {"bitwright": found["bitwright"], "bitwright w7a8": w7a8} | {
+        name: run for name, run in found.items() if name.startswith("openvino") and "bfloat16" not in name
+    }
