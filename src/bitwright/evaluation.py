@@ -21,6 +21,7 @@ from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, fit_labels
 from bitwright.prediction import class_count, class_logits, classes_of
 from bitwright.progress import SILENT, Progress
+from bitwright.ranks import ALONE, Ranks, gather_json, share
 from bitwright.records import Measured
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def evaluate(
     limit: int | None = None,
     strict: bool = False,
     progress: Progress = SILENT,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Classify a source's images, and compare with its labels and with a float `reference`.
 
@@ -115,6 +117,7 @@ def evaluate(
         limit: only so many images, the first ones.
         strict: raise ImageError for an image that cannot be read; else it is reported in `bad` and counts nowhere.
         progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
+        ranks: processes that call this with equal arguments and share the images; each returns the figures of all.
 
     Raises:
         LabelError: labels do not fit the model; before any image is read.
@@ -143,10 +146,15 @@ def evaluate(
     refer = None if reference is None else float_predictor(reference, preprocess)
     tally = _Tally(class_count(outputs), source.labels is not None, refer is not None)
     batches, done = source.batches(preprocess, BATCH, strict=strict), 0
+    if ranks.size > 1:
+        batches.only(share(len(source), BATCH, ranks))
     for batch in batches:
         tally.add(predict(batch.images), batch.labels, None if refer is None else refer(batch.images))
-        done += len(batch.images)
-        progress.at("evaluating", done, len(source))
+        done += len(batch.images) * ranks.size
+        progress.at("evaluating", min(done, len(source)), len(source))
+    if ranks.size > 1:
+        tally.merge(ranks)
+        batches.merge(ranks)
     return Evaluation(
         **tally.figures(),
         labels_by=fitted.by,
@@ -236,6 +244,17 @@ class _Tally:
             self.reference_top1 += int((classes_of(reference) == labels).sum())
             self.reference_top5 += _in_best_five(reference, labels)
         self.confusion.update(zip(labels.tolist(), guesses.tolist(), strict=True))
+
+    def merge(self, ranks: Ranks) -> None:
+        """Count what all ranks have counted."""
+        own = [self.images, self.top1, self.top5, self.agreed, self.reference_top1, self.reference_top5]
+        counts = ranks.sum(np.array([*own, int(self.beyond_probability)], np.int64)).tolist()
+        self.images, self.top1, self.top5, self.agreed, self.reference_top1, self.reference_top5, beyond = counts
+        self.beyond_probability = beyond > 0
+        confusion = [(label, guess, n) for (label, guess), n in self.confusion.items()]
+        self.confusion = Counter()
+        for found in gather_json(ranks, confusion):
+            self.confusion.update({(label, guess): n for label, guess, n in found})
 
     def figures(self) -> dict[str, Any]:
         """The figures of an Evaluation that are counted; None for those that were not to be had."""

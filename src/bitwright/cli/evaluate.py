@@ -13,6 +13,7 @@ from bitwright.cli.measure import Measurement, exit_code, figures
 from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, usage_error
 from bitwright.cli.preprocess_line import tell
 from bitwright.cli.preprocess_options import preprocess_options, resolve
+from bitwright.cli.ranks import of_this_command
 from bitwright.errors import SourceError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
@@ -59,6 +60,7 @@ def evaluate(
     """
     if reference is None and reference_weights is not None:
         raise usage_error("--reference-weights needs --reference")
+    ranks = of_this_command()
     subject, preprocess = _open(model, weights, logits, given)
     source = open_source(data)
     by: By = "none" if no_labels else naming.by
@@ -70,7 +72,7 @@ def evaluate(
     compared = None
     if reference is not None:
         compared = open_model(reference, reference_weights, option="--reference-weights").float_model
-    measurement = Measurement(source, preprocess, limit, strict, _known(subject, naming, preprocess), by)
+    measurement = Measurement(source, preprocess, limit, strict, _known(subject, naming, preprocess), by, ranks)
     result = measurement.of(subject, compared)
     report_bad(result.bad)
     code = exit_code(result)

@@ -13,6 +13,7 @@ from bitwright.images.mode_hint import mode_hint
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import By
+from bitwright.ranks import ALONE, Ranks
 from bitwright.records import Measured
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Measurement:
     strict: bool = False
     classes: ClassNames | None = None
     labels: By = "name"
+    ranks: Ranks = ALONE
 
     def of(self, subject: "Artifact | LoadedModel", reference: "FloatModel | None" = None) -> Evaluation:
         """Measure. What one has to know of the figures is said on stderr.
@@ -51,6 +53,7 @@ class Measurement:
                     limit=self.limit,
                     strict=self.strict,
                     progress=progress,
+                    ranks=self.ranks,
                 )
         except RuntimeError as error:
             if isinstance(error, BitwrightError):
