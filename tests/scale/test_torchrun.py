@@ -20,21 +20,14 @@ pytest.importorskip("sklearn")
 from tests.scale.worker import LAST_STEP, calibrated
 
 
-def started(*arguments: object) -> None:
-    """Run two ranks of `worker.py`."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        [*command, *map(str, arguments)], env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-5000:]
-
-
 def test_two_ranks_make_what_one_makes_and_training_survives_a_killed_one(tmp_path: Path) -> None:
-    worker = "tests/scale/worker.py"
-    started(worker, tmp_path, "whole")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["--max-restarts", "1", "tests/scale/worker.py", str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-5000:]
+    assert "exitcode: -9" in done.stderr
     assert (tmp_path / "calibrated").read_bytes() == calibrated(ALONE).data
-    started("--max-restarts", "1", worker, tmp_path, "killed")
     whole, killed = (replace(bw.load(tmp_path / way), provenance={}) for way in ("whole", "killed"))
     assert killed.data == whole.data
     assert checkpoint.read_record(tmp_path / "killed.run")["step"] > LAST_STEP

@@ -43,7 +43,14 @@ def ranks() -> Iterator[Ranks]:
     cuda = torch.cuda.is_available() and distributed.is_nccl_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    store, rank, size = next(distributed.rendezvous("env://", timeout=PATIENCE))  # type: ignore[attr-defined]
+    if (
+        os.environ.get("GROUP_WORLD_SIZE") == "1"
+    ):  # a restart would find the addresses of those who died in the same store
+        attempt = f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT')}"
+        store = distributed.PrefixStore(attempt, store)  # type: ignore[attr-defined]
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
         yield Torchrun()
     finally:
@@ -83,10 +90,10 @@ class Torchrun:
         from torch.nn.parallel import DistributedDataParallel
 
         known = inspect.signature(DistributedDataParallel).parameters
-        own_buffers = (
-            "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        )  # its older name
-        return DistributedDataParallel(module, static_graph=True, **{own_buffers: False})
+        new = "forward_sync_buffers" in known  # of torch 2.13
+        own_buffers = "forward_sync_buffers" if new else "broadcast_buffers"
+        options: dict[str, Any] = {own_buffers: False, "static_graph": True}
+        return DistributedDataParallel(module, **options)
 
     def _reduced(self, numbers: npt.NDArray[Any], op: Any) -> npt.NDArray[Any]:
         import torch
