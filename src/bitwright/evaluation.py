@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from bitwright.errors import BitwrightError, ModelError
 from bitwright.images.mode_hint import mode_hint
 from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import BadImage, ImageSource, as_source
-from bitwright.labels import By, fit_labels
+from bitwright.labels import By, Fitted, fit_labels
 from bitwright.prediction import class_count, class_logits, classes_of
 from bitwright.progress import SILENT, Progress
 from bitwright.ranks import ALONE, Ranks, gather_json, share
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Logits = npt.NDArray[np.float32]
 Predictor = Callable[[npt.NDArray[np.uint8]], Logits]
 BATCH = 64
+COUNTED = ("images", "top1", "top5", "agreed", "reference_top1", "reference_top5", "beyond_probability")
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def evaluate(
     source = fitted.source if limit is None else fitted.source.head(limit)
     predict: Predictor = model if isinstance(model, Engine) else float_predictor(model, preprocess)
     refer = None if reference is None else float_predictor(reference, preprocess)
-    tally = _Tally(class_count(outputs), source.labels is not None, refer is not None)
+    tally = Tally(class_count(outputs), source.labels is not None, refer is not None)
     batches, done = source.batches(preprocess, BATCH, strict=strict), 0
     if ranks.size > 1:
         batches.only(share(len(source), BATCH, ranks))
@@ -153,18 +154,12 @@ def evaluate(
         done += len(batch.images) * ranks.size
         progress.at("evaluating", min(done, len(source)), len(source))
     if ranks.size > 1:
-        tally.merge(ranks)
+        found, tally = gather_json(ranks, tally.to_json()), tally.empty()
+        for counted in found:
+            tally.add_json(counted)
         batches.merge(ranks)
-    return Evaluation(
-        **tally.figures(),
-        labels_by=fitted.by,
-        per_class=tally.per_class(source.classes),
-        confusion=tuple((label, guess, n) for (label, guess), n in sorted(tally.confusion.items())),
-        artifact_bytes=None if artifact is None else len(artifact.data),
-        float_bytes=_float_bytes(reference if isinstance(model, Engine) else model),
-        bad=tuple(batches.bad),
-        remarks=(*filter(None, [fitted.remark]), *tally.remarks("the model" if artifact else "the float model itself")),
-    )
+    float_bytes = _float_bytes(reference if isinstance(model, Engine) else model)
+    return tally.evaluation(fitted, artifact, float_bytes, batches.bad)
 
 
 def known_classes(
@@ -220,20 +215,22 @@ def _in_best_five(logits: Logits, labels: npt.NDArray[np.int64]) -> int:
     return int((best == labels[:, None]).any(axis=1).sum())
 
 
-class _Tally:
-    """Counts over the stream of batches."""
+class Tally:
+    """Counts over the stream of batches. `beyond_probability` is how many images' logits cannot be a probability."""
 
     def __init__(self, classes: int, labelled: bool, compared: bool) -> None:
         self.classes, self.labelled, self.compared = classes, labelled, compared
         self.images = self.top1 = self.top5 = self.agreed = self.reference_top1 = self.reference_top5 = 0
         self.confusion: Counter[tuple[int, int]] = Counter()
-        self.beyond_probability = False
+        self.beyond_probability = 0
 
     def add(self, logits: Logits, labels: npt.NDArray[np.int64] | None, reference: Logits | None) -> None:
         """Count a batch: its logits, its labels if it has any, and the reference's logits if there is one."""
         self.images += len(logits)
         guesses = classes_of(logits)
-        self.beyond_probability |= logits.shape[1] > 1 or bool(((logits < 0) | (logits > 1)).any())
+        self.beyond_probability += (
+            int(((logits < 0) | (logits > 1)).any(axis=1).sum()) if logits.shape[1] == 1 else len(logits)
+        )
         if reference is not None:
             self.agreed += int((guesses == classes_of(reference)).sum())
         if labels is None:
@@ -245,16 +242,36 @@ class _Tally:
             self.reference_top5 += _in_best_five(reference, labels)
         self.confusion.update(zip(labels.tolist(), guesses.tolist(), strict=True))
 
-    def merge(self, ranks: Ranks) -> None:
-        """Count what all ranks have counted."""
-        own = [self.images, self.top1, self.top5, self.agreed, self.reference_top1, self.reference_top5]
-        counts = ranks.sum(np.array([*own, int(self.beyond_probability)], np.int64)).tolist()
-        self.images, self.top1, self.top5, self.agreed, self.reference_top1, self.reference_top5, beyond = counts
-        self.beyond_probability = beyond > 0
-        confusion = [(label, guess, n) for (label, guess), n in self.confusion.items()]
-        self.confusion = Counter()
-        for found in gather_json(ranks, confusion):
-            self.confusion.update({(label, guess): n for label, guess, n in found})
+    def empty(self) -> "Tally":
+        """One like it, of no images."""
+        return Tally(self.classes, self.labelled, self.compared)
+
+    def to_json(self) -> dict[str, Any]:
+        """What was counted, as plain data."""
+        confusion = [(label, guess, n) for (label, guess), n in sorted(self.confusion.items())]
+        return {"confusion": confusion, **{name: int(getattr(self, name)) for name in COUNTED}}
+
+    def add_json(self, found: Mapping[str, Any]) -> None:
+        """Count what another one of the same images' model has counted."""
+        for name in COUNTED:
+            setattr(self, name, getattr(self, name) + found[name])
+        self.confusion.update({(label, guess): n for label, guess, n in found["confusion"]})
+
+    def evaluation(
+        self, fitted: Fitted, artifact: Artifact | None, float_bytes: int | None, bad: Iterable[BadImage]
+    ) -> Evaluation:
+        """The record of a model, an artifact or a float one, on images whose labels were fitted."""
+        who = "the model" if artifact else "the float model itself"
+        return Evaluation(
+            **self.figures(),
+            labels_by=fitted.by,
+            per_class=self.per_class(fitted.source.classes),
+            confusion=tuple((label, guess, n) for (label, guess), n in sorted(self.confusion.items())),
+            artifact_bytes=None if artifact is None else len(artifact.data),
+            float_bytes=float_bytes,
+            bad=tuple(bad),
+            remarks=(*filter(None, [fitted.remark]), *self.remarks(who)),
+        )
 
     def figures(self) -> dict[str, Any]:
         """The figures of an Evaluation that are counted; None for those that were not to be had."""

@@ -1,4 +1,4 @@
-"""examples/training: `prepare_qat` in Lightning and in Accelerate, in float32 and in mixed precision: what is trained is saved."""
+"""examples/training: `prepare_qat` in Lightning and in Accelerate, in float32 and mixed precision: what it trains is saved."""
 
 import runpy
 from pathlib import Path
