@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import bitwright as bw
@@ -75,11 +75,12 @@ def on_ray(artifact: bw.Artifact, source: Any, folder: Path, workers: int, part:
 
     clock, begin = Clock(), perf_counter()
     with cluster():
-        started = perf_counter()
+        started, busy = perf_counter(), process_time()
         found = classify(artifact, source, folder / "out", workers=workers, part=part, progress=clock)
-        seconds = perf_counter() - begin
+        seconds, busy = perf_counter() - begin, process_time() - busy
     assert found.images == len(source)
     times = {"cluster": started - begin, "first": clock.points[0][0] - started, "seconds": seconds}
+    times |= {"driver": busy / found.parts}
     return {**times, "rate": clock.rate()}
 
 

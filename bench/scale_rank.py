@@ -23,26 +23,27 @@ class Timed:
 
     def __init__(self, ranks: Ranks) -> None:
         self._ranks, self.rank, self.size = ranks, ranks.rank, ranks.size
-        self.seconds, self.bytes = 0.0, 0
+        self.seconds, self.bytes = 0.0, {"sum": 0, "gather": 0, "first": 0}
 
-    def _timed(self, call: Any, mine: Any, size: int) -> Any:
+    def _timed(self, call: Any, mine: Any, kind: str, size: int) -> Any:
         self._ranks.sum(np.zeros(1, np.int64))  # all are here
         begin = perf_counter()
         found = call(mine)
-        self.seconds, self.bytes = self.seconds + perf_counter() - begin, self.bytes + size
+        self.seconds += perf_counter() - begin
+        self.bytes[kind] += size
         return found
 
     def sum(self, numbers: Any) -> Any:
-        return self._timed(self._ranks.sum, numbers, numbers.nbytes)
+        return self._timed(self._ranks.sum, numbers, "sum", numbers.nbytes)
 
     def largest(self, numbers: Any) -> Any:
-        return self._timed(self._ranks.largest, numbers, numbers.nbytes)
+        return self._timed(self._ranks.largest, numbers, "sum", numbers.nbytes)
 
     def gather(self, mine: bytes) -> Any:
-        return self._timed(self._ranks.gather, mine, len(mine))
+        return self._timed(self._ranks.gather, mine, "gather", len(mine))
 
     def first(self, mine: bytes) -> Any:
-        return self._timed(self._ranks.first, mine, len(mine))
+        return self._timed(self._ranks.first, mine, "first", len(mine))
 
     def parallel(self, module: Any) -> Any:
         return self._ranks.parallel(module)
