@@ -25,10 +25,10 @@ from bitwright.cli.preprocess_options import preprocess_options, resolve
 from bitwright.cli.ranks import of_this_command
 from bitwright.cli.ray_options import answers_options, opened
 from bitwright.errors import SourceError
-from bitwright.evaluation import Evaluation
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, open_source
 from bitwright.labels import By
+from bitwright.tally import Evaluation
 
 if TYPE_CHECKING:
     from bitwright.models import LoadedModel

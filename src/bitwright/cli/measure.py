@@ -8,13 +8,14 @@ from bitwright.chance import order_remark
 from bitwright.classes import ClassNames
 from bitwright.cli.output import byte_count, percent, report, report_bad, shown
 from bitwright.errors import BitwrightError, ModelError, SourceError
-from bitwright.evaluation import Evaluation, evaluate
+from bitwright.evaluation import evaluate
 from bitwright.images.mode_hint import mode_hint
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import By
 from bitwright.ranks import ALONE, Ranks
 from bitwright.records import Measured
+from bitwright.tally import Evaluation
 
 if TYPE_CHECKING:
     from bitwright.models import FloatModel, LoadedModel

@@ -12,7 +12,6 @@ import numpy as np
 from bitwright.artifact import Artifact, from_bytes
 from bitwright.classifier import BATCH, Classifier
 from bitwright.errors import EngineError
-from bitwright.evaluation import Evaluation, Tally
 from bitwright.images.sources import BadImage, ImageSource
 from bitwright.images.sources.readers import FileReader
 from bitwright.labels import By, fit_labels
@@ -21,6 +20,7 @@ from bitwright.progress import SILENT, Progress
 from bitwright.scale.cluster import HERE, cluster, processors
 from bitwright.scale.parts import Answers, digest, expect_parquet, of_files
 from bitwright.scale.remote import RemoteReader, is_remote
+from bitwright.tally import Evaluation, Tally
 
 PART = 1000
 BLOCKS = 64
