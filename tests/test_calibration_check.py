@@ -18,10 +18,14 @@ def noise(n: int, seed: int = 0) -> np.ndarray:
 
 
 def findings(*batches: np.ndarray) -> list[str]:
+    return seen_of(*batches).findings()
+
+
+def seen_of(*batches: np.ndarray) -> Seen:
     seen = Seen()
     for batch in batches:
-        seen.add(batch)
-    return seen.findings()
+        seen.add(batch, np.arange(seen.images, seen.images + len(batch)))
+    return seen
 
 
 CARDS = np.repeat(np.arange(0, 250, 5, dtype=np.uint8), 108).reshape(50, 6, 6, 3)
@@ -59,9 +63,7 @@ def test_what_is_fit_is_not():
 
 
 def test_the_spread_is_that_of_a_pixel_from_image_to_image():
-    seen = Seen()
-    for batch in (noise(5), noise(8, 1)):
-        seen.add(batch)
+    seen = seen_of(noise(5), noise(8, 1))
     expected = np.sqrt(np.concatenate([noise(5), noise(8, 1)]).astype(np.float64).var(axis=0).mean())
     assert seen.spread == pytest.approx(expected, rel=1e-4)
 

@@ -1,16 +1,17 @@
 """`calibrate`: ranges from images, then the corrections, each judged on images that it has not seen."""
 
-import hashlib
 import warnings
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 
 from bitwright.calibration_check import Seen
 from bitwright.errors import CalibrationError, CalibrationWarning, MissingExtraError, ModelError
 from bitwright.images.sources import Batches, ImageSource
 from bitwright.progress import SILENT, Progress
+from bitwright.ranks import ALONE, Ranks, first_json
 
 try:
     import torch
@@ -49,6 +50,7 @@ def calibrate(
     memory: int = MEMORY_BYTES,
     guard: bool = True,
     progress: Progress = SILENT,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Choose every scale from images, then run the recipe's corrections. A second calibration starts anew.
 
@@ -66,9 +68,12 @@ def calibrate(
         memory: how many bytes corrections may hold of what they compute; the rest lies in a temporary file.
         guard: whether corrections that do not help are undone.
         progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
+        ranks: processes that call this with equal arguments and share the images, a batch each in turn. They merge what
+            they saw, rank 0 runs the corrections, and all of them have its model in the end: to the bit that of one
+            process alone with as many threads of torch.
 
     Returns:
-        A record as plain data: `images`, `sha256` of the pixels, `range`, `corrections` and what they did, `bad` for
+        A record as plain data: `images`, `sha256` of the images' SHA-256, `range`, `corrections` and what they did, `bad` for
             images that could not be read, `warnings`, `data_free`.
 
     Raises:
@@ -93,33 +98,50 @@ def calibrate(
         return _settled_by_the_file(prepared.train(training), algorithm)
     if images is None:
         return _calibrate_without_images(prepared.train(training), algorithm, chosen, seed)
-    stream = Stream.of(images, prepared.preprocess)
+    stream = Stream.of(images, prepared.preprocess, ranks)
     watched = [] if prepared.given else candidates(prepared)
     extremes = Extremes(prepared, [*watched, *(name for algorithm in chosen for name in algorithm.watches(prepared))])
     room = Memory(memory)
     sample = _sample(stream, chosen, room, seed, again=bool(watched))
-    digest, count, seen = hashlib.sha256(), 0, Seen()
-    for batch, labels in stream:
-        digest.update(batch.data)
-        seen.add(batch)
+    seen = Seen()
+    for batch, labels, places in stream:
+        seen.add(batch, places)
         logits = prepared.calibrator.observe(torch.from_numpy(batch).to(prepared.image_scale.device), see=extremes.see)
         if sample is not None:
             sample.add(batch, labels, logits)
-        count += len(batch)
-        progress.at("calibrating", count, stream.length or count)
-    if not count:
+        done = seen.images * ranks.size
+        progress.at("calibrating", min(done, stream.length or done), stream.length or done)
+    if ranks.size > 1:
+        prepared.calibrator.merge(ranks)
+        extremes.merge(ranks)
+        seen.merge(ranks, int(np.prod(stream.shape)))
+        stream.merge()
+        if sample is not None:
+            sample.merge(ranks)
+    if not seen.images:
         raise CalibrationError("there are no images to calibrate on")
     if sample is not None and (parts := split_large(prepared, extremes)):
         observe_again(prepared, parts, Picked(sample.images, sample.order()[:AGAIN]), extremes)
     prepared.calibrator.choose_ranges(algorithm)
-    record: dict[str, Any] = {"images": count, "sha256": digest.hexdigest(), "range": algorithm.name}
-    if sample is not None and chosen:
+    record: dict[str, Any] = {"images": seen.images, "sha256": seen.sha256, "range": algorithm.name}
+    if sample is not None and chosen and ranks.rank == 0:
         record |= _correct(prepared, chosen, sample, extremes, room, seed, guard, algorithm, progress)
+    record = first_json(ranks, record)
+    agree(prepared, ranks)
     prepared.train(training)
     found = seen.findings()
     for text in found:
         warnings.warn(CalibrationWarning(text), stacklevel=2)
     return {**record, **({"bad": stream.bad} if stream.bad else {}), **({"warnings": found} if found else {})}
+
+
+def agree(prepared: PreparedModel, ranks: Ranks) -> None:
+    """Give the model of every rank the parameters, scales and statistics of rank 0's."""
+    if ranks.size > 1:
+        own = {name: tensor.detach().cpu().numpy() for name, tensor in prepared.state_dict().items()}
+        packed = safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in own.items()})
+        found = safetensors.numpy.load(ranks.first(packed if ranks.rank == 0 else b""))
+        prepared.load_state_dict({name: torch.from_numpy(array) for name, array in found.items()})
 
 
 def _sample(stream: Stream, chosen: list[Correction], room: Memory, seed: int, again: bool) -> Sample | None:

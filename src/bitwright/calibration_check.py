@@ -7,6 +7,8 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.ranks import Ranks, gather_arrays
+
 Pixels = npt.NDArray[np.uint8]
 NEARLY_EQUAL = 2.0
 """Levels of 255: the standard deviation of a pixel from image to image, on average. Photographs have 50 to 70, digits 30."""
@@ -23,11 +25,11 @@ class Seen:
         self.images = self.constant = 0
         self.lowest, self.highest = 255, 0
         self._sums: npt.NDArray[np.float64] | None = None
-        self._squares = 0.0
-        self._different: set[bytes] = set()
+        self._squares = 0
+        self._digests: dict[int, bytes] = {}
 
-    def add(self, batch: Pixels) -> None:
-        """Look at uint8 images [N, H, W, C]."""
+    def add(self, batch: Pixels, places: npt.NDArray[np.int64]) -> None:
+        """Look at uint8 images [N, H, W, C], at these places [N] of the stream."""
         pixels = batch.reshape(len(batch), -1, batch.shape[-1])
         self.images += len(batch)
         lowest, highest = pixels.min(axis=1), pixels.max(axis=1)
@@ -35,10 +37,29 @@ class Seen:
         self.lowest, self.highest = min(self.lowest, int(lowest.min())), max(self.highest, int(highest.max()))
         sums = pixels.sum(axis=0, dtype=np.float64)
         self._sums = sums if self._sums is None else self._sums + sums
-        for image in batch:
-            self._different.add(hashlib.blake2b(image.tobytes(), digest_size=16).digest())
+        for place, image in zip(places.tolist(), batch, strict=True):
+            self._digests[place] = hashlib.sha256(image.tobytes()).digest()
             levels = image.reshape(-1).astype(np.float32)
-            self._squares += float(levels @ levels)
+            self._squares += int(levels @ levels)
+
+    def merge(self, ranks: Ranks, pixels: int) -> None:
+        """Know what all ranks have seen of images of so many `pixels` and channels."""
+        sums = np.zeros(pixels, np.int64) if self._sums is None else self._sums.astype(np.int64).reshape(-1)
+        counts = ranks.sum(np.concatenate([sums, [self.images, self.constant, self._squares]]))
+        self.images, self.constant, self._squares = counts[pixels:].tolist()
+        self._sums = counts[:pixels].astype(np.float64)
+        lowest, highest = ranks.largest(np.array([-self.lowest, self.highest], np.float64)).tolist()
+        self.lowest, self.highest = int(-lowest), int(highest)
+        places = np.fromiter(self._digests, np.int64)
+        digests = np.frombuffer(b"".join(self._digests.values()), np.uint8)
+        for found in gather_arrays(ranks, {"places": places, "digests": digests}):
+            rows = found["digests"].reshape(-1, hashlib.sha256().digest_size)
+            self._digests |= {place: row.tobytes() for place, row in zip(found["places"].tolist(), rows, strict=True)}
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256, in hex, of the SHA-256 of every image's pixels, in the order of the stream."""
+        return hashlib.sha256(b"".join(self._digests[place] for place in sorted(self._digests))).hexdigest()
 
     @property
     def spread(self) -> float:
@@ -50,7 +71,7 @@ class Seen:
 
     def findings(self) -> list[str]:
         """What is wrong with the images, each in a sentence that says what was seen; nothing where they are fit."""
-        n, different = self.images, len(self._different)
+        n, different = self.images, len(set(self._digests.values()))
         if not n:
             return []
         found = []

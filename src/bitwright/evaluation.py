@@ -1,91 +1,34 @@
 """`evaluate`: how well a model classifies a set of images. For an artifact every figure is measured on the integers."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from bitwright.artifact import Artifact
-from bitwright.chance import at_chance, broken_remark, chance_remark, order_remark
 from bitwright.class_files import class_names
 from bitwright.classes import ClassNames, named_anew
 from bitwright.engine import Engine
 from bitwright.errors import BitwrightError, ModelError
 from bitwright.images.mode_hint import mode_hint
 from bitwright.images.preprocess import Preprocess, expect_preprocess
-from bitwright.images.sources import BadImage, ImageSource, as_source
+from bitwright.images.sources import ImageSource, as_source
 from bitwright.labels import By, fit_labels
-from bitwright.prediction import class_count, class_logits, classes_of
+from bitwright.prediction import class_count
 from bitwright.progress import SILENT, Progress
-from bitwright.records import Measured
+from bitwright.ranks import ALONE, Ranks, gather_json, share
+from bitwright.tally import Evaluation, Tally
 
 if TYPE_CHECKING:
     from bitwright.models.float_models import FloatModel, FloatModelLike
 
+__all__ = ["Evaluation", "evaluate", "float_predictor", "known_classes", "outputs_of"]
+
 Logits = npt.NDArray[np.float32]
 Predictor = Callable[[npt.NDArray[np.uint8]], Logits]
 BATCH = 64
-
-
-@dataclass(frozen=True)
-class ClassAccuracy:
-    """How many images of one class were seen, and how many of these were classified right."""
-
-    name: str
-    images: int
-    correct: int
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was measured; `reference_*` is the float model's own accuracy.
-
-    Percentages are of the images that could be read; None is what could not be measured. `confusion` counts (label,
-    prediction) pairs: the ones that occur, in order. `labels_by` is what labels were taken by: "name", "index" or "order".
-    `at_chance` says whether guessing among the `classes` could have been right as often (`bitwright.chance`). `remarks` are
-    sentences that whoever reads the figures has to know.
-    """
-
-    images: int
-    classes: int
-    labels_by: str | None
-    top1: float | None
-    top5: float | None
-    at_chance: bool | None
-    agreement: float | None
-    reference_top1: float | None
-    reference_top5: float | None
-    reference_at_chance: bool | None
-    per_class: tuple[ClassAccuracy, ...]
-    confusion: tuple[tuple[int, int, int], ...]
-    artifact_bytes: int | None
-    float_bytes: int | None
-    bad: tuple[BadImage, ...]
-    remarks: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as plain data."""
-        return asdict(self)
-
-    def measured(self, data: str, reference: str | None = None) -> Measured:
-        """What an artifact's provenance keeps of it: measured on `data`, against a float model that may be said."""
-        return Measured(
-            data=data,
-            images=self.images,
-            bad=len(self.bad),
-            top1=self.top1,
-            top5=self.top5,
-            agreement=self.agreement,
-            float_top1=self.reference_top1,
-            float_top5=self.reference_top5,
-            float_at_chance=self.reference_at_chance,
-            labels_by=self.labels_by,
-            reference=reference,
-        )
 
 
 def evaluate(
@@ -99,6 +42,7 @@ def evaluate(
     limit: int | None = None,
     strict: bool = False,
     progress: Progress = SILENT,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Classify a source's images, and compare with its labels and with a float `reference`.
 
@@ -115,6 +59,7 @@ def evaluate(
         limit: only so many images, the first ones.
         strict: raise ImageError for an image that cannot be read; else it is reported in `bad` and counts nowhere.
         progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
+        ranks: processes that call this with equal arguments and share the images; each returns the figures of all.
 
     Raises:
         LabelError: labels do not fit the model; before any image is read.
@@ -141,22 +86,21 @@ def evaluate(
     source = fitted.source if limit is None else fitted.source.head(limit)
     predict: Predictor = model if isinstance(model, Engine) else float_predictor(model, preprocess)
     refer = None if reference is None else float_predictor(reference, preprocess)
-    tally = _Tally(class_count(outputs), source.labels is not None, refer is not None)
+    tally = Tally(class_count(outputs), source.labels is not None, refer is not None)
     batches, done = source.batches(preprocess, BATCH, strict=strict), 0
+    if ranks.size > 1:
+        batches.only(share(len(source), BATCH, ranks))
     for batch in batches:
         tally.add(predict(batch.images), batch.labels, None if refer is None else refer(batch.images))
-        done += len(batch.images)
-        progress.at("evaluating", done, len(source))
-    return Evaluation(
-        **tally.figures(),
-        labels_by=fitted.by,
-        per_class=tally.per_class(source.classes),
-        confusion=tuple((label, guess, n) for (label, guess), n in sorted(tally.confusion.items())),
-        artifact_bytes=None if artifact is None else len(artifact.data),
-        float_bytes=_float_bytes(reference if isinstance(model, Engine) else model),
-        bad=tuple(batches.bad),
-        remarks=(*filter(None, [fitted.remark]), *tally.remarks("the model" if artifact else "the float model itself")),
-    )
+        done += len(batch.images) * ranks.size
+        progress.at("evaluating", min(done, len(source)), len(source))
+    if ranks.size > 1:
+        found, tally = gather_json(ranks, tally.to_json()), tally.empty()
+        for counted in found:
+            tally.add_json(counted)
+        batches.merge(ranks)
+    float_bytes = _float_bytes(reference if isinstance(model, Engine) else model)
+    return tally.evaluation(fitted, artifact, float_bytes, batches.bad)
 
 
 def known_classes(
@@ -205,83 +149,3 @@ def _float_model(model: "FloatModelLike") -> "FloatModel":
 def _float_bytes(model: "FloatModelLike | None") -> int | None:
     """The bytes of a float model's parameters and buffers, as far as it tells."""
     return None if model is None else getattr(_float_model(model), "float_bytes", None)
-
-
-def _in_best_five(logits: Logits, labels: npt.NDArray[np.int64]) -> int:
-    best = np.argsort(-class_logits(logits), axis=1, kind="stable")[:, :5]
-    return int((best == labels[:, None]).any(axis=1).sum())
-
-
-class _Tally:
-    """Counts over the stream of batches."""
-
-    def __init__(self, classes: int, labelled: bool, compared: bool) -> None:
-        self.classes, self.labelled, self.compared = classes, labelled, compared
-        self.images = self.top1 = self.top5 = self.agreed = self.reference_top1 = self.reference_top5 = 0
-        self.confusion: Counter[tuple[int, int]] = Counter()
-        self.beyond_probability = False
-
-    def add(self, logits: Logits, labels: npt.NDArray[np.int64] | None, reference: Logits | None) -> None:
-        """Count a batch: its logits, its labels if it has any, and the reference's logits if there is one."""
-        self.images += len(logits)
-        guesses = classes_of(logits)
-        self.beyond_probability |= logits.shape[1] > 1 or bool(((logits < 0) | (logits > 1)).any())
-        if reference is not None:
-            self.agreed += int((guesses == classes_of(reference)).sum())
-        if labels is None:
-            return
-        self.top1 += int((guesses == labels).sum())
-        self.top5 += _in_best_five(logits, labels)
-        if reference is not None:
-            self.reference_top1 += int((classes_of(reference) == labels).sum())
-            self.reference_top5 += _in_best_five(reference, labels)
-        self.confusion.update(zip(labels.tolist(), guesses.tolist(), strict=True))
-
-    def figures(self) -> dict[str, Any]:
-        """The figures of an Evaluation that are counted; None for those that were not to be had."""
-        both = self.labelled and self.compared
-        return {
-            "images": self.images,
-            "classes": self.classes,
-            "top1": self._percent(self.top1, self.labelled),
-            "top5": self._percent(self.top5, self.labelled),
-            "at_chance": at_chance(self.top1, self.images, self.classes) if self.labelled else None,
-            "agreement": self._percent(self.agreed, self.compared),
-            "reference_top1": self._percent(self.reference_top1, both),
-            "reference_top5": self._percent(self.reference_top5, both),
-            "reference_at_chance": at_chance(self.reference_top1, self.images, self.classes) if both else None,
-        }
-
-    def remarks(self, who: str) -> list[str]:
-        """Sentences about a model at chance level (the reference, else the model, called `who`), labels in disorder, or one
-        output that looks like a probability."""
-        said = []
-        if self.images > 1 and not self.beyond_probability:
-            said.append(
-                f"the single output of {who.removesuffix(' itself')} is between 0 and 1 for all {self.images:,} images, as a "
-                "probability is; its class is told by its sign, so it has to be the logit in front of the sigmoid"
-            )
-        if not self.labelled:
-            return said
-        right = self.reference_top1 if self.compared else self.top1
-        if at_chance(right, self.images, self.classes):
-            who = "the float model itself" if self.compared else who
-            said.append(chance_remark(who, right, self.images, self.classes))
-        elif self.compared and at_chance(self.top1, self.images, self.classes):
-            said.append(broken_remark(self.top1, right, self.images, self.classes))
-        return [*said, *filter(None, [order_remark(self.confusion)])]
-
-    def per_class(self, names: tuple[str, ...] | None) -> tuple[ClassAccuracy, ...]:
-        """The accuracy of each class that an image has."""
-        seen: Counter[int] = Counter()
-        for (label, _), n in self.confusion.items():
-            seen[label] += n
-        return tuple(
-            ClassAccuracy(names[k] if names is not None else str(k), seen[k], self.confusion[k, k])
-            for k in sorted(seen)
-        )
-
-    def _percent(self, count: int, measured: bool) -> float | None:
-        if not measured:
-            return None
-        return 100 * count / self.images if self.images else 0.0

@@ -26,6 +26,7 @@ from bitwright.images.sources import ImageSource
 from bitwright.labels import names_for
 from bitwright.prediction import class_count
 from bitwright.progress import SILENT, Progress
+from bitwright.ranks import ALONE, Ranks
 from bitwright.recipe import Recipe
 
 try:
@@ -166,6 +167,7 @@ def quantize(
     classes: Given | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
+    ranks: Ranks = ALONE,
 ) -> Artifact:
     """Turn a float model into an integer one: `prepare`, `calibrate` and `convert` in one call.
 
@@ -190,6 +192,7 @@ def quantize(
             image source, if it has one for each class.
         provenance: what else the artifact shall tell of how it was made.
         progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
+        ranks: processes that share the images, see `calibrate`; each returns the artifact, rank 0 writes `float_weights`.
 
     Raises:
         ModelError, CaptureError, RecipeError: see `prepare`.
@@ -208,8 +211,8 @@ def quantize(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         how: dict[str, Any] = {"range": range, "seed": seed, "memory": memory, "guard": guard}
-        calibration = calibrate(prepared, images, **how, progress=progress)
-    if weights is not None and float_weights is not None:
+        calibration = calibrate(prepared, images, **how, progress=progress, ranks=ranks)
+    if weights is not None and float_weights is not None and ranks.rank == 0:
         for note in weights.save(float_weights):
             warnings.warn(note, CaptureWarning, stacklevel=2)
     if classes is None and isinstance(images, ImageSource):

@@ -31,7 +31,7 @@ def test_every_public_name_is_on_a_page(name: str):
 
 
 @pytest.mark.parametrize(
-    "package", ["audit", "budget", "engine", "gates", "images", "models", "report", "serve", "training"]
+    "package", ["audit", "budget", "engine", "gates", "images", "models", "report", "scale", "serve", "training"]
 )
 def test_every_package_for_users_has_a_page(package: str):
     assert f"::: bitwright.{package}." in PAGES

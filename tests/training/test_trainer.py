@@ -91,6 +91,21 @@ def test_a_resumed_run_ends_the_same(recipe, optimizer: str, tmp_path: Path, mon
             assert np.array_equal(tensor, found.graph[name].tensors[key]), f"{name}.{key}"
 
 
+def test_seed_stage_step_and_rank_draw_differently() -> None:
+    """In the 32 bits that torch's generator heeds."""
+    from bitwright.training.loop import Loop
+    from bitwright.training.pixels import Pixels
+
+    drawn = set()
+    for seed in (0, 1, 2**16 - 1):
+        pixels = Pixels(bw.open_source("digits[:64]"), PREPROCESS)
+        loop = Loop(replace(OPTIONS, seed=seed), pixels, torch.device("cpu"), None, None, Heard(), ("w4a4",))
+        for stage, step, rank in ((0, 0, 0), (0, 1, 0), (0, -1, 0), (1, 0, 0), (0, 0, 1), (1, 0, 1)):
+            generator = torch.Generator().manual_seed(loop._seed(stage, step, rank))
+            drawn.add(tuple(torch.randperm(20, generator=generator).tolist()))
+    assert len(drawn) == 18
+
+
 def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
     run(resume=tmp_path / "run")
     with pytest.raises(TrainingError, match="with other options"):

@@ -19,6 +19,7 @@ from bitwright.budget.programme import Choice, expect_solver, pareto_front
 from bitwright.budget.race import Latency, race
 from bitwright.budget.sensitivities import WIDTHS, Study, cheap, eight_bits
 from bitwright.budget.widths import Aim, codes_matter, problem, recipe_of
+from bitwright.budget.workers import Jobs
 from bitwright.classes import ClassNames
 from bitwright.errors import BudgetError
 from bitwright.evaluation import known_classes
@@ -54,7 +55,7 @@ def search(
     seed: int = 0,
     memory: int = MEMORY_BYTES,
     threads: int | None = None,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     cache: str | PathLike[str] | None = None,
     classes: ClassNames | str | PathLike[str] | Iterable[str] | None = None,
     labels: By = "name",
@@ -78,7 +79,7 @@ def search(
         seed: of all that is drawn at random.
         memory: how many bytes corrections may hold; the rest lies in a temporary file.
         threads: of the engine; None: all that this process may use.
-        jobs: how many processes share the measuring of sensitivities.
+        jobs: how many processes share the measuring of sensitivities, or what does it elsewhere.
         cache: a folder that remembers whatever was measured.
         classes: names of the model's classes, or a file of them.
         labels: how the source's labels are matched with the classes (`bitwright.labels`).

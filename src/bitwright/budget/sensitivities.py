@@ -20,7 +20,7 @@ from bitwright.budget.costs import Cost, layer_costs
 from bitwright.budget.held_out import read
 from bitwright.budget.probe import Found, Probe
 from bitwright.budget.variants import Base, Wanted, rules, tasks
-from bitwright.budget.workers import measure_all
+from bitwright.budget.workers import Jobs, measure_all
 from bitwright.errors import CalibrationError, RecipeError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
@@ -81,7 +81,7 @@ def sensitivity(
     kinds: Sequence[str] = ("weights", "activations"),
     latency: bool = True,
     threads: int | None = None,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     cache: str | PathLike[str] | Cache | None = None,
     progress: Progress = SILENT,
 ) -> Sensitivity:
@@ -96,7 +96,7 @@ def sensitivity(
         kinds: "weights", "activations", or both.
         latency: whether the engine is timed, too.
         threads: of the engine, for latency.
-        jobs: how many processes share the rest.
+        jobs: how many processes share the rest; or what does it elsewhere, such as `bitwright.scale.probes.OnRay()`.
         cache: a folder in which every figure is kept as soon as it is measured, under the digest of all that it depends
             on; what is there is not measured again.
         progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
@@ -179,7 +179,7 @@ class Study:
             self._base = Base(self.prepared, self.prepared.lower())
         return self._base
 
-    def measure(self, kinds: Sequence[str], latency: bool, jobs: int, progress: Progress) -> Sensitivity:
+    def measure(self, kinds: Sequence[str], latency: bool, jobs: Jobs, progress: Progress) -> Sensitivity:
         """Measure what the cache does not know."""
         layers = [(node.name, kind) for node in self.prepared.graph.nodes for kind in kinds]
         units = [(layer, kind, b) for layer, kind in layers if layer in self.layers[kind] for b in self.bits]

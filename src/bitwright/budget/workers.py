@@ -8,19 +8,26 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from bitwright.budget.probe import Found, Probe, Task
 from bitwright.errors import BitwrightError, EngineError
 
+Measure = Callable[[Probe, Iterable[Task]], Iterator[list[Found]]]
+"""Measures every task somewhere, in any order."""
+Jobs = int | Measure
 
-def measure_all(probe: Probe, tasks: Iterable[Task], jobs: int) -> Iterator[list[Found]]:
-    """Measure every task, in `jobs` processes if there is more than one, in any order.
+
+def measure_all(probe: Probe, tasks: Iterable[Task], jobs: Jobs) -> Iterator[list[Found]]:
+    """Measure every task, in `jobs` processes if there is more than one, or by what `jobs` is, in any order.
 
     Raises what a probe raises; EngineError where a process has died.
     """
+    if not isinstance(jobs, int):
+        yield from jobs(probe, tasks)
+        return
     if jobs == 1:
         yield from map(probe.measure, tasks)
         return

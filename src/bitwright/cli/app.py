@@ -39,6 +39,10 @@ COMMANDS = (
 """Each is a module of this package that has a command of the same name."""
 
 
+SHARED = {"evaluate", "quantize", "train"}
+"""Those that the processes of torchrun do together."""
+
+
 class Commands(click.Group):
     """The table of subcommands. Only the one that runs is imported: it makes a third of the time to the first answer."""
 
@@ -65,6 +69,10 @@ class Commands(click.Group):
 @click.pass_context
 def bitwright(context: click.Context, max_pixels: int) -> None:
     """Make few-bit integer models of PyTorch image classifiers; evaluate, run and inspect them without PyTorch."""
+    if "WORLD_SIZE" in os.environ and context.invoked_subcommand not in SHARED:
+        from bitwright.cli.ranks import expect_alone
+
+        expect_alone(str(context.invoked_subcommand))
     context.with_resource(_environment(VARIABLE, str(max_pixels)))
     context.with_resource(_without_pillows_limit())
 

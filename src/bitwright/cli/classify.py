@@ -7,14 +7,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bitwright.artifact import load
+from bitwright.artifact import Artifact, load
 from bitwright.classifier import BATCH, Classifier
 from bitwright.cli.inspect import THREADS
-from bitwright.cli.output import printable, report, usage_error
+from bitwright.cli.output import print_json, print_pairs, printable, report, shown, usage_error
 from bitwright.cli.preprocess_line import tell
+from bitwright.cli.ray_options import answers_options, opened
 from bitwright.errors import SourceError
 from bitwright.images.decode import SUFFIXES
 from bitwright.images.sources import ImageSource, open_source
@@ -41,6 +43,7 @@ Images = ImageSource | Iterable[str]
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--threads", type=THREADS, help="How many decode and classify; else all that this process may use.")
 @click.option("--batch", default=BATCH, show_default=True, type=click.IntRange(1, 2**16), help="Images of a call.")
+@answers_options
 def classify(
     artifact: Path,
     images: tuple[str, ...],
@@ -50,19 +53,30 @@ def classify(
     as_json: bool,
     threads: int | None,
     batch: int,
+    ray: str | None,
+    answers: str | None,
+    part: int,
 ) -> int:
     """Say what is in each IMAGE, with its probability in percent: the softmax, or the sigmoid of a single output.
 
     IMAGE is an image file or any set of images that `evaluate` takes: a folder, a .csv, a .npz, a pattern in quotes; or -,
     for a list of image files on stdin, one a line. An image that cannot be read is reported and the others are classified; the
     exit code is 1 then. Tables, CSV and JSON lines are printed as the images are classified.
+
+    With --ray, IMAGE is one set, which may be a URI such as s3://bucket/folder, and the answers go to Parquet files in DIR; a
+    run that was killed goes on there.
     """
     if as_json and format_ not in (None, "json"):
         raise usage_error(f"--json is --format json; leave out one of --json and --format {format_}")
     format_ = "json" if as_json else format_ or "table"
     model = load(artifact)
     tell(model)
-    classifier = Classifier(model if classes is None else model.with_classes(classes), threads=threads, batch=batch)
+    model = model if classes is None else model.with_classes(classes)
+    if (source := opened(images[0], ray, answers)) is not None and ray and answers:
+        if len(images) > 1 or format_ not in ("table", "json") or threads is not None:
+            raise usage_error("--ray takes one set of images, and no --threads; it prints a table or --json")
+        return _on_ray(model, source, answers, format_ == "json", top=top, address=ray, part=part, batch=batch)
+    classifier = Classifier(model, threads=threads, batch=batch)
     sets = _sets(images)
     if format_ == "table":
         sets = [images_ if isinstance(images_, ImageSource) else list(images_) for images_ in sets]
@@ -78,6 +92,20 @@ def classify(
         _print_table(found, [printable(name) for images_ in sets for name in _names(images_)])
     if not found.images:
         raise SourceError(f"expected images, found an empty list in {', '.join(images)}; - reads one path a line")
+    return int(found.bad > 0)
+
+
+def _on_ray(model: Artifact, source: ImageSource, folder: str, as_json: bool, **options: Any) -> int:
+    from bitwright.scale.classifying import classify as classify_all
+
+    with shown() as progress:
+        found = classify_all(model, source, folder, progress=progress, **options)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        counts = [("images", f"{found.images:,}"), ("bad images", found.bad or None)]
+        parts = f"{found.parts:,}" + (f", {found.before:,} of them from before" if found.before else "")
+        print_pairs([*counts, ("parts", parts), ("written to", found.folder)])
     return int(found.bad > 0)
 
 

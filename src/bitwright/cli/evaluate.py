@@ -10,13 +10,25 @@ from bitwright.classes import ClassNames
 from bitwright.cli.float_model import FLOAT_FILES, logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.measure import Measurement, exit_code, figures
-from bitwright.cli.output import json_option, print_json, print_pairs, print_table, report_bad, usage_error
+from bitwright.cli.output import (
+    json_option,
+    print_json,
+    print_pairs,
+    print_table,
+    report,
+    report_bad,
+    shown,
+    usage_error,
+)
 from bitwright.cli.preprocess_line import tell
 from bitwright.cli.preprocess_options import preprocess_options, resolve
+from bitwright.cli.ranks import of_this_command
+from bitwright.cli.ray_options import answers_options, opened
 from bitwright.errors import SourceError
 from bitwright.images.preprocess import Preprocess
-from bitwright.images.sources import open_source
+from bitwright.images.sources import ImageSource, open_source
 from bitwright.labels import By
+from bitwright.tally import Evaluation
 
 if TYPE_CHECKING:
     from bitwright.models import LoadedModel
@@ -36,6 +48,7 @@ if TYPE_CHECKING:
 @label_options
 @preprocess_options
 @json_option
+@answers_options
 def evaluate(
     model: str,
     logits: tuple[str, ...] | None,
@@ -49,18 +62,24 @@ def evaluate(
     no_labels: bool,
     naming: Naming,
     as_json: bool,
+    ray: str | None,
+    answers: str | None,
+    part: int,
     given: dict[str, Any],
 ) -> int:
     """Measure accuracy on images with labels, and agreement with a float model.
 
     The exit code is 1, too, where labels are in another order than the model's classes, as its answers show, or where the
     model is no better than guessing by them.
-    A float MODEL is torchvision:NAME, timm:NAME, package.module:factory, a .pt2 or a .onnx file.
+    A float MODEL is torchvision:NAME, timm:NAME, package.module:factory, a .pt2 or a .onnx file. With --ray it is an artifact,
+    and every answer goes to Parquet files in DIR; a run that was killed goes on there.
     """
     if reference is None and reference_weights is not None:
         raise usage_error("--reference-weights needs --reference")
+    ranks = of_this_command()
     subject, preprocess = _open(model, weights, logits, given)
-    source = open_source(data)
+    on_ray = opened(data, ray, answers)
+    source = on_ray or open_source(data)
     by: By = "none" if no_labels else naming.by
     if source.labels is None and by != "none":
         raise SourceError(
@@ -70,8 +89,31 @@ def evaluate(
     compared = None
     if reference is not None:
         compared = open_model(reference, reference_weights, option="--reference-weights").float_model
-    measurement = Measurement(source, preprocess, limit, strict, _known(subject, naming, preprocess), by)
-    result = measurement.of(subject, compared)
+    if on_ray is not None:
+        if not isinstance(subject, Artifact) or reference is not None or strict:
+            raise usage_error("--ray evaluates an artifact alone; leave out --reference and --strict")
+        known = _known(subject, naming, preprocess)
+        subject = subject if known is None else subject.with_classes(known)
+        on_ray = on_ray if limit is None else on_ray.head(limit)
+        return _printed(_on_ray(subject, on_ray, str(answers), by, ray, part), model, data, per_class, as_json)
+    measurement = Measurement(source, preprocess, limit, strict, _known(subject, naming, preprocess), by, ranks)
+    return _printed(measurement.of(subject, compared), model, data, per_class, as_json)
+
+
+def _on_ray(
+    artifact: Artifact, source: ImageSource, answers: str, by: By, address: str | None, part: int
+) -> Evaluation:
+    from bitwright.scale.classifying import evaluate as evaluate_all
+
+    with shown() as progress:
+        result = evaluate_all(artifact, source, answers, labels=by, address=str(address), part=part, progress=progress)
+    for remark in result.remarks:
+        report(f"warning: {remark}")
+    return result
+
+
+def _printed(result: Evaluation, model: str, data: str, per_class: bool, as_json: bool) -> int:
+    """Print a result; returns the exit code."""
     report_bad(result.bad)
     code = exit_code(result)
     if as_json:

@@ -8,12 +8,14 @@ from bitwright.chance import order_remark
 from bitwright.classes import ClassNames
 from bitwright.cli.output import byte_count, percent, report, report_bad, shown
 from bitwright.errors import BitwrightError, ModelError, SourceError
-from bitwright.evaluation import Evaluation, evaluate
+from bitwright.evaluation import evaluate
 from bitwright.images.mode_hint import mode_hint
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import By
+from bitwright.ranks import ALONE, Ranks
 from bitwright.records import Measured
+from bitwright.tally import Evaluation
 
 if TYPE_CHECKING:
     from bitwright.models import FloatModel, LoadedModel
@@ -29,6 +31,7 @@ class Measurement:
     strict: bool = False
     classes: ClassNames | None = None
     labels: By = "name"
+    ranks: Ranks = ALONE
 
     def of(self, subject: "Artifact | LoadedModel", reference: "FloatModel | None" = None) -> Evaluation:
         """Measure. What one has to know of the figures is said on stderr.
@@ -51,6 +54,7 @@ class Measurement:
                     limit=self.limit,
                     strict=self.strict,
                     progress=progress,
+                    ranks=self.ranks,
                 )
         except RuntimeError as error:
             if isinstance(error, BitwrightError):

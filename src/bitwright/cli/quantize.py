@@ -28,6 +28,7 @@ from bitwright.cli.output import (
     usage_error,
 )
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
+from bitwright.cli.ranks import expect_alone, of_this_command
 from bitwright.images.encoders import in_words
 from bitwright.images.sources import BadImage, ImageSource, open_source
 from bitwright.progress import Wordless
@@ -127,6 +128,9 @@ def quantize(
             "--auto tries several models; leave out --float-weights, or name the algorithms in place of --auto"
         )
     expect_modules("torch")
+    if auto is not None:
+        expect_alone("quantize --auto")
+    ranks = of_this_command()
     expect_outputs(output, *([] if float_weights is None else [float_weights]))
     changes: dict[str, Any] = {} if range_ is None else {"range": range_}
     if algorithms is not None:
@@ -156,6 +160,7 @@ def quantize(
             provenance,
             keep=not new_scales,
             float_weights=float_weights,
+            ranks=ranks,
         )
     else:
         common = {"preprocess": preprocess, "recipe": plan, "seed": seed, "memory": memory, "provenance": provenance}
@@ -167,9 +172,10 @@ def quantize(
         artifact = replace(artifact, classes=known.names)
     measured, code = None, 0
     if tested is not None and test is not None:
-        measurement = Measurement(tested, preprocess, None, strict, known, naming.by)
+        measurement = Measurement(tested, preprocess, None, strict, known, naming.by, ranks)
         artifact, measured, code = measured_on(artifact, loaded.float_model, measurement, test)
-    artifact.save(output)
+    if ranks.rank == 0:
+        artifact.save(output)
     record = quantization_record(artifact, output, loaded.float_bytes, bad, measured)
     if as_json:
         print_json(record.to_json())

@@ -15,6 +15,7 @@ from bitwright.images.sources import open_source
 if TYPE_CHECKING:
     from bitwright.budget.probe import Found
     from bitwright.budget.sensitivities import Sensitivity
+    from bitwright.budget.workers import Jobs
 
 
 @click.command()
@@ -37,7 +38,7 @@ def sensitivity(
     calibrate: int,
     seed: int,
     threads: int | None,
-    jobs: int,
+    jobs: "Jobs",
     cache: Path | None,
     as_json: bool,
     given: dict[str, Any],

@@ -13,6 +13,7 @@ from bitwright.cli.measure import Measurement, measured_on, measured_rows
 from bitwright.cli.needs import expect_modules, expect_outputs, expect_recipe
 from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, shown
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
+from bitwright.cli.ranks import of_this_command
 from bitwright.errors import TrainingError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
@@ -98,6 +99,7 @@ def train(
     What is reported is measured on the integer model, by the engine.
     """
     expect_modules("torch")
+    ranks = of_this_command()
     expect_outputs(output)
     changes = {} if training is None else {"training": training}
     for recipe in recipes:
@@ -136,6 +138,7 @@ def train(
             classes=known,
             labels=naming.by,
             progress=progress,
+            ranks=ranks,
         )
     from_where = {"preprocess_from": origin(loaded, given)}
     provenance = {**artifact.provenance, "model": {"spec": model}, "data": data, **from_where}
@@ -144,10 +147,11 @@ def train(
     artifact = replace(artifact, provenance=provenance)
     measured, code = None, 0
     if tested is not None and test is not None:
-        measurement = Measurement(tested, preprocess, classes=known, labels=naming.by)
+        measurement = Measurement(tested, preprocess, classes=known, labels=naming.by, ranks=ranks)
         against = taught_by or loaded.float_model
         artifact, measured, code = measured_on(artifact, against, measurement, test, teacher or model, untrained=True)
-    artifact.save(output)
+    if ranks.rank == 0:
+        artifact.save(output)
     record = training_record(artifact, output, measured)
     if as_json:
         print_json(record.to_json())

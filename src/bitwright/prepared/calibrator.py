@@ -14,6 +14,7 @@ from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.quantizers import ActivationQuantizer
 from bitwright.prepared.value_types import first_and_last
+from bitwright.ranks import Ranks
 
 if TYPE_CHECKING:
     from bitwright.prepared.model import PreparedModel
@@ -57,6 +58,11 @@ class Calibrator:
         for layer in self._model.layers.values():
             assert isinstance(layer, Layer)
             layer.forget()
+
+    def merge(self, ranks: Ranks) -> None:
+        """Let every histogram count what all ranks have observed."""
+        quantizers = [q for q in self._model.quantizers.values() if isinstance(q, ActivationQuantizer)]
+        Histogram.merge([quantizer.histogram for quantizer in quantizers], ranks)
 
     def choose_ranges(
         self, algorithm: Range, *, quantizers: Collection[str] | None = None, layers: Collection[str] | None = None

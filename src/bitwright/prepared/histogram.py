@@ -1,16 +1,18 @@
 """A histogram of bounded size over a stream of unknown range: what calibration remembers of an activation.
 
 Bins have a width of 2**k, k just large enough for the largest |x| seen; when that grows, neighbours are merged. So the
-result does not depend on the order of the stream, nor on how it is cut into batches.
+result does not depend on the order of the stream, nor on how it is cut into batches or shared by ranks.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from bitwright import _native
+from bitwright.ranks import Ranks
 
 SIDE = 4096
 """Bins on either side of zero."""
@@ -46,7 +48,9 @@ class Histogram:
         self._widen(max(abs(lo), abs(hi)))
 
     def _widen(self, size: float) -> None:
-        exponent = max(math.frexp(size)[1] if size else -126, -100) - int(math.log2(SIDE))
+        self._widen_to(max(math.frexp(size)[1] if size else -126, -100) - int(math.log2(SIDE)))
+
+    def _widen_to(self, exponent: int) -> None:
         if self.exponent is None:
             self.exponent = exponent
         while self.exponent < exponent:
@@ -54,6 +58,20 @@ class Histogram:
             self.counts = np.zeros(2 * SIDE, np.int64)
             self.counts[SIDE // 2 : SIDE // 2 + SIDE] = merged
             self.exponent += 1
+
+    @staticmethod
+    def merge(histograms: "Sequence[Histogram]", ranks: Ranks) -> None:
+        """Let each of a model's histograms count what every rank's has counted."""
+        empty = -(2.0**20)  # below any exponent
+        ends = [[-h.lo, h.hi, empty if h.exponent is None else float(h.exponent)] for h in histograms]
+        ends = ranks.largest(np.array(ends, np.float64).reshape(-1, 3)).tolist()
+        for histogram, (lo, hi, exponent) in zip(histograms, ends, strict=True):
+            histogram.lo, histogram.hi = -lo, hi
+            if exponent != empty:
+                histogram._widen_to(int(exponent))
+        counts = ranks.sum(np.array([histogram.counts for histogram in histograms], np.int64).reshape(-1, 2 * SIDE))
+        for histogram, count in zip(histograms, counts, strict=True):
+            histogram.counts = count
 
     def points(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """The middles of the bins that hold anything, and their counts; float64 [K] each, ascending.

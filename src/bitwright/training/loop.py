@@ -2,21 +2,25 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bitwright.calibration import agree
 from bitwright.errors import TrainingError
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.foreign import foreign_schemes
 from bitwright.prepared.layer import Layer
 from bitwright.progress import Progress
+from bitwright.ranks import ALONE, Ranks, first_json, gather_arrays, gather_json
 from bitwright.registry import Foreign
 from bitwright.training import checkpoint
-from bitwright.training.augmentation import augment
+from bitwright.training.augmentation import Mixed, augment
 from bitwright.training.loss import Loss
 from bitwright.training.optimizer import optimizer_of, update_average
 from bitwright.training.options import Options
@@ -24,6 +28,8 @@ from bitwright.training.pixels import Pixels
 from bitwright.training.teacher import Teacher
 
 SAVE_EVERY_S = 120.0
+GOLDEN = 0x9E3779B1
+"""2**32 by the golden ratio: multiples of it are far from each other, modulo 2**32."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,13 @@ class Loop:
         saved: Path | None,
         progress: Progress,
         names: tuple[str, ...],
+        ranks: Ranks = ALONE,
     ) -> None:
         self.options, self.pixels, self.device, self.saved, self.progress = options, pixels, device, saved, progress
-        self.teacher = teacher
+        self.teacher, self.ranks = teacher, ranks
+        if min(options.batch, len(pixels)) < ranks.size:
+            found = min(options.batch, len(pixels))
+            raise TrainingError(f"expected a batch of at least one image for each of {ranks.size} ranks, found {found}")
         self.float_model: PreparedModel | None = None
         self.foreign: set[Foreign] = set()
         """What of other distributions had a part in what the next stage begins with."""
@@ -91,52 +101,66 @@ class Loop:
             )
             self.record = None
         self._freeze(prepared.train())
-        loss_of = Loss(prepared, self.float_model, self.options, self.teacher)
+        loss_of = self.ranks.parallel(_Forward(Loss(prepared, self.float_model, self.options, self.teacher)))
         window, saved_at, last = [0.0, 0.0, 0.0], self.elapsed_s, time.monotonic()
         while share < 1.0:
             lr = self._set_lr(optimizer, share)
             prepared.set_progress(share)
-            loss, correct, count = self._step(prepared, optimizer, loss_of, stage, step)
+            loss, correct, count = self._step(optimizer, loss_of, stage, step)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss is {loss} in step {step} of stage {stage + 1}; try a smaller lr than {lr:.4g}"
                 )
-            step, self.seen = step + 1, self.seen + count
+            step, self.seen = step + 1, self.seen + min(self.options.batch, len(self.pixels))
             window = [window[0] + loss * count, window[1] + correct, window[2] + count]
             if self.options.ema:
                 update_average(average, prepared, self.options.ema)
             now = time.monotonic()
             self.elapsed_s, last = self.elapsed_s + now - last, now
             share = self._share(step, stage)
-            if self.saved is not None and (self.elapsed_s - saved_at > SAVE_EVERY_S or share >= 1.0):
+            if self.options.minutes is not None:
+                share = first_json(self.ranks, share)  # rank 0's clock counts
+            if (
+                self.saved is not None
+                and self.ranks.rank == 0
+                and (self.elapsed_s - saved_at > SAVE_EVERY_S or share >= 1.0)
+            ):
                 saved_at = self.elapsed_s
                 self._save(prepared, optimizer, average, stage, step, share)
             if step % 50 == 0 or share >= 1.0:
                 whole, minutes = (stage + share) / self.stages, self.elapsed_s / 60
                 name = prepared.recipe.name
+                window = np.sum(gather_json(self.ranks, window), axis=0).tolist()
                 means = window[0] / window[2], 100 * window[1] / window[2]
                 self.progress.at("training", whole, 1.0, Passed(name, whole, self.seen, *means, lr, minutes))
                 window = [0.0, 0.0, 0.0]
         if average:
             prepared.load_state_dict({**prepared.state_dict(), **average})
         self._recalibrate(prepared)
+        agree(prepared, self.ranks)
         return prepared
 
     def _step(
-        self, prepared: PreparedModel, optimizer: torch.optim.Optimizer, loss_of: "Loss", stage: int, step: int
+        self, optimizer: torch.optim.Optimizer, loss_of: Callable[[Mixed], tuple[Tensor, Tensor]], stage: int, step: int
     ) -> tuple[float, int, int]:
+        """One step with this rank's part of the batch; its mean loss, how many of its images were right, how many they were."""
         images, labels = self._batch(stage, step)
-        generator = torch.Generator().manual_seed(self._seed(stage, step))
+        generator = torch.Generator().manual_seed(self._seed(stage, step, self.ranks.rank))
         mixed = augment(images, labels, self.options.augment, generator)
         with self._autocast():
             logits, loss = loss_of(mixed)
         optimizer.zero_grad()
-        loss.backward()
+        if self.ranks.size > 1:  # the ranks' gradients count alike, and their parts need not be of one size
+            weight = len(labels) * self.ranks.size / min(self.options.batch, len(self.pixels))
+            (loss * weight).backward()
+        else:
+            loss.backward()
         optimizer.step()
         return float(loss.detach()), int((logits.detach().argmax(1) == mixed.labels).sum()), len(labels)
 
     def _batch(self, stage: int, step: int) -> tuple[Tensor, Tensor]:
-        """The images of a step: those at its place in the orders of all epochs, one behind the other."""
+        """This rank's images of a step: of those at its place in the orders of all epochs, one behind the other, every
+        `size`-th one."""
         batch, count = min(self.options.batch, len(self.pixels)), len(self.pixels)
         start, parts = step * batch, []
         while batch:
@@ -144,11 +168,12 @@ class Loop:
             order = torch.randperm(count, generator=torch.Generator().manual_seed(self._seed(stage, -1 - epoch)))
             parts.append(order[offset : offset + batch])
             start, batch = start + len(parts[-1]), batch - len(parts[-1])
-        images, labels = self.pixels.batch(torch.cat(parts))
+        images, labels = self.pixels.batch(torch.cat(parts)[self.ranks.rank :: self.ranks.size])
         return images.to(self.device), labels.to(self.device)
 
-    def _seed(self, stage: int, step: int) -> int:
-        return ((self.options.seed * 64 + stage) << 33) + step + 2**32
+    def _seed(self, stage: int, step: int, rank: int = 0) -> int:
+        """A seed of 32 bits, which are all that torch's generator of random numbers heeds."""
+        return (step + GOLDEN * ((rank * 2**16 + self.options.seed) * 64 + stage)) % 2**32
 
     def _share(self, step: int, stage: int) -> float:
         """How much of the stage is done, by steps or by the clock, whichever is ahead."""
@@ -185,9 +210,12 @@ class Loop:
                 layer.momentum = 1 / (i + 1)
             images, labels = self._batch(self.stages, i)
             names = tuple(name for name in self.options.augment if name in ("crop", "flip"))
-            mixed = augment(images, labels, names, torch.Generator().manual_seed(self._seed(self.stages, i)))
+            generator = torch.Generator().manual_seed(self._seed(self.stages, i, self.ranks.rank))
+            mixed = augment(images, labels, names, generator)
             with self._autocast():
                 prepared.forward_pixels(mixed.images)
+        if self.options.recalibrate_bn:
+            _average_statistics(prepared, self.ranks)
 
     def _settings(self) -> dict[str, Any]:
         settings = {**asdict(self.options), "images": len(self.pixels), "stages": self.names}
@@ -211,6 +239,31 @@ class Loop:
             "foreign": sorted((found.to_json() for found in foreign), key=lambda json: (json["kind"], json["name"]))
         }
         checkpoint.save(self.saved, prepared, optimizer, average, record)
+
+
+class _Forward(nn.Module):
+    """A loss as a module, which is what can be made parallel."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__()
+        self.prepared, self._loss = loss.prepared, loss
+
+    def forward(self, batch: Mixed) -> tuple[Tensor, Tensor]:
+        return self._loss(batch)
+
+
+def _average_statistics(prepared: PreparedModel, ranks: Ranks) -> None:
+    """Give batch norms the mean of what they learned on the ranks' images."""
+    found = {
+        f"{node}.{name}": getattr(layer, name)
+        for node, layer in prepared.layers.items()
+        for name in ("bn_mean", "bn_var")
+        if hasattr(layer, name)
+    }
+    if ranks.size > 1:
+        everyone = gather_arrays(ranks, {name: tensor.cpu().numpy() for name, tensor in found.items()})
+        for name, tensor in found.items():
+            tensor.copy_(torch.from_numpy(np.mean([arrays[name] for arrays in everyone], axis=0, dtype=np.float64)))
 
 
 def _layers(prepared: PreparedModel) -> list[Layer]:

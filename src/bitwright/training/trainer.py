@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from bitwright.prepared import PreparedModel
 from bitwright.prepared.foreign import foreign_schemes
 from bitwright.progress import SILENT, Progress
 from bitwright.quantization import calibrate, convert
+from bitwright.ranks import ALONE, Ranks, first_json
 from bitwright.recipe import Recipe
 from bitwright.training import checkpoint
 from bitwright.training.loop import Loop
@@ -51,6 +53,7 @@ def train(
     classes: ClassNames | str | PathLike[str] | Iterable[str] | None = None,
     labels: By = "name",
     progress: Progress = SILENT,
+    ranks: Ranks = ALONE,
 ) -> Artifact:
     """Train a float model quantized, with a loop that is known to work, and convert it.
 
@@ -72,6 +75,8 @@ def train(
         labels: how the source's labels are matched with the classes (`bitwright.labels`); a model without names is
             taught the source's classes in the source's order.
         progress: called now and then with where the run is.
+        ranks: processes that call this with equal arguments and share every batch; gradients are averaged over them, rank
+            0 writes `resume`, which all of them read, and each returns the artifact.
 
     Raises:
         LabelError, ModelError: labels or the teacher do not fit the model; before the first step.
@@ -96,7 +101,7 @@ def train(
     if saved is not None:
         expect_writable(saved, TrainingError)
     names = tuple(Recipe.parse(spec).name for spec in recipes)
-    loop = Loop(run, pixels, where, taught_by, saved, progress, names)
+    loop = Loop(run, pixels, where, taught_by, saved, progress, names, ranks)
     prepared: PreparedModel | None = None
     loop.foreign |= set() if source.opened_by is None else {source.opened_by}
     for path in (start, resume):
@@ -114,21 +119,23 @@ def train(
         else:
             learned = prepared.cpu().state_dict()
         _carry(learned, following)
-        calibrate(following, pixels.batch(_sample(len(pixels), run.seed))[0].numpy())
+        calibrate(following, pixels.batch(_sample(len(pixels), run.seed))[0].numpy(), ranks=ranks)
         if start is not None and not stage and checkpoint.recipe(Path(start)) == names[0]:
             _carry(learned, following, scales=True)
         prepared = loop.run(following.to(where), stage)
         loop.foreign |= prepared.foreign | foreign_schemes(prepared)
     assert prepared is not None
     prepared.foreign |= loop.foreign  # whatever had a part in an earlier stage had one in the result
-    record = {
+    record: dict[str, Any] = {
         "options": asdict(run),
         "algorithm": prepared.recipe.training,
         "stages": list(names),
         "images_seen": loop.seen,
         "minutes": round(loop.elapsed_s / 60, 1),
+        **({"ranks": ranks.size} if ranks.size > 1 else {}),
     }
     named = names_for(source, outputs) if known is None else known.names
+    record = first_json(ranks, record)  # each has a clock of its own
     return convert(prepared.cpu().eval(), classes=named, provenance={"seed": run.seed, "training": record})
 
 

@@ -1,10 +1,13 @@
 """`Sample`: some images of a stream, as good as drawn at random, whatever the order of the stream."""
 
 import numpy as np
+import pytest
 import torch
 
 from bitwright.algorithms.correction.sample import Picked, Sample
 from bitwright.algorithms.correction.values import Memory
+from bitwright.ranks import Ranks
+from tests.ranks import together
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (400, 2, 2, 1), dtype=np.uint8)
 NUMBERS = torch.arange(400.0)[:, None]
@@ -51,3 +54,29 @@ def test_every_class_gets_its_share_in_every_first_part() -> None:
 def test_the_same_image_is_kept_once_and_few_are_all_kept() -> None:
     assert sorted(drawn(np.array([3, 3, 5, 3, 7, 5]))) == [3, 5, 7]
     assert sorted(drawn(np.array([3] * 50 + [5]), most=2)) == [3, 5]
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("labelled", [False, True])
+def test_ranks_keep_what_one_keeps(size: int, labelled: bool) -> None:
+    """Some ranks see some classes alone; one image is seen by two of them, and once with another label."""
+    labels = np.repeat(np.arange(8), 50)
+    counts = dict(enumerate(np.bincount(labels).tolist())) if labelled else None
+    order = [*range(400), 7, 399]
+    given = [*labels.tolist(), 7, 7] if labelled else [0] * 402
+
+    def kept(ranks: Ranks) -> list[float]:
+        sample = Sample(Memory(2**20).values((40, 2, 2, 1), np.uint8), 0, counts)
+        for k in range(len(order)):
+            if k * size // len(order) == ranks.rank:
+                rows = order[k : k + 1]
+                sample.add(IMAGES[rows], np.array(given[k : k + 1]), NUMBERS[rows])
+        if ranks.size > 1:
+            sample.merge(ranks)
+        numbers = sample.logits()[:, 0].long()
+        np.testing.assert_array_equal(Picked(sample.images, sample.order())[slice(0, 40)].numpy(), IMAGES[numbers])
+        return list(sample.logits()[:, 0].tolist())
+
+    alone = Sample(Memory(2**20).values((40, 2, 2, 1), np.uint8), 0, counts)
+    alone.add(IMAGES[order], np.array(given), NUMBERS[order])
+    assert together(size, kept) == size * [alone.logits()[:, 0].tolist()]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bitwright.prepared import PreparedModel
+from bitwright.ranks import Ranks, gather_arrays
 
 DOUBLINGS = 4
 """Channels are expected to meet so many times as many images, as a power of two: EfficientNet-Lite0 gains 1.4 dB by it."""
@@ -38,8 +39,24 @@ class Extremes:
             return
         inside = [axis for axis in range(1, y.dim()) if axis != self._axes[name]]
         lo, hi = (y.amin(inside), y.amax(inside)) if inside else (y, y)
-        maxima = torch.maximum(lo.abs(), hi.abs())  # [N, C]
-        lo, hi = lo.amin(0), hi.amax(0)
+        self._add(name, lo.amin(0), hi.amax(0), torch.maximum(lo.abs(), hi.abs()))
+
+    def merge(self, ranks: Ranks) -> None:
+        """Take into account what other ranks have seen."""
+        mine = {f"{name}\nlo": lo for name, (lo, _) in self._found.items()}
+        mine |= {f"{name}\nhi": hi for name, (_, hi) in self._found.items()}
+        mine |= {f"{name}\nmaxima": maxima for name, maxima in self._maxima.items()}
+        device = next((lo.device for lo, _ in self._found.values()), torch.device("cpu"))
+        everyone = gather_arrays(ranks, {name: tensor.cpu().numpy() for name, tensor in mine.items()})
+        self._found, self._maxima = {}, {}
+        for found in everyone:
+            for name in self._axes:
+                if f"{name}\nlo" in found:
+                    ends = (torch.from_numpy(found[f"{name}\n{what}"]).to(device) for what in ("lo", "hi", "maxima"))
+                    self._add(name, *ends)
+
+    def _add(self, name: str, lo: Tensor, hi: Tensor, maxima: Tensor) -> None:
+        """Take the ends [C] and the images' maxima [N, C] of a value into account."""
         if name in self._found:
             lo, hi = torch.minimum(lo, self._found[name][0]), torch.maximum(hi, self._found[name][1])
             maxima = torch.cat([self._maxima[name], maxima])

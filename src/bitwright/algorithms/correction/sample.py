@@ -3,7 +3,8 @@
 An image's mark is a hash of the seed and its pixels, uniform in [0, 1). The k-th smallest mark of a class of n images has the
 key (k + mark) / n; the images with the smallest keys are kept, in the order of their keys. So every class gets its share, to
 within one image, and any first part of the sample is a sample, too. Without labels all images are of one class.
-Neither the order of the stream nor how it is cut into batches makes a difference. The same image is kept once.
+Neither the order of the stream nor how it is cut into batches makes a difference, nor how many ranks share it: what is in the
+sample of all is in that of the rank that saw it. The same image is kept once, or once for each label that it has.
 This is a bottom-k sketch (Cohen & Kaplan 2007, "Summarizing Data Using Bottom-k Sketches"), stratified.
 """
 
@@ -18,7 +19,10 @@ import torch
 from torch import Tensor
 
 from bitwright.algorithms.correction.values import Rows, Values
+from bitwright.ranks import Ranks, gather_arrays
 
+Key = tuple[int, int]
+"""The label and the mark of an image."""
 BYTES = 8
 MARKS = 2.0 ** (8 * BYTES)
 
@@ -33,7 +37,7 @@ class Sample:
         self.images, self._counts = images, counts or {}
         self._salt = seed.to_bytes(8, "little")
         self._marks: dict[int, list[int]] = {}
-        self._slots: dict[int, int] = {}
+        self._slots: dict[Key, int] = {}
         self._logits: dict[int, Tensor] = {}
         self._bound = math.inf
 
@@ -45,24 +49,56 @@ class Sample:
 
     def order(self) -> npt.NDArray[np.int64]:
         """Where the images that are kept stand in `images`, in the order of their keys."""
-        keyed = (
-            (self._key(label, k, mark), mark) for label, marks in self._marks.items() for k, mark in enumerate(marks)
-        )
-        return np.array([self._slots[mark] for _, mark in sorted(keyed)], np.int64)
+        return np.array([self._slots[key] for key in self._best()], np.int64)
 
     def logits(self) -> Tensor:
         """The float model's logits of these images, in the same order, float32 [n, classes]."""
         return torch.stack([self._logits[slot] for slot in self.order().tolist()])
 
+    def merge(self, ranks: Ranks) -> None:
+        """Make it the sample of all that any rank has seen. Each image is sent once, by one rank that has it."""
+        keys = list(self._slots)
+        mine = {"labels": np.array([label for label, _ in keys], np.int64)}
+        mine |= {"marks": np.array([mark for _, mark in keys], np.uint64)}
+        owners: dict[Key, int] = {}
+        for rank, theirs in enumerate(gather_arrays(ranks, mine)):
+            for key in zip(theirs["labels"].tolist(), theirs["marks"].tolist(), strict=True):
+                owners.setdefault(key, rank)
+        self._marks = {label: sorted(m for k, m in owners if k == label) for label in {label for label, _ in owners}}
+        kept = self._best()[: len(self.images)]
+        own = [self._slots[key] for key in kept if owners[key] == ranks.rank]
+        sent = {} if not own else {"images": self.images[np.array(own)].numpy()}
+        sent |= {} if not own else {"logits": torch.stack([self._logits[slot] for slot in own]).numpy()}
+        found = [arrays for arrays in gather_arrays(ranks, sent) if arrays]
+        of_rank = [key for rank in range(ranks.size) for key in kept if owners[key] == rank]
+        self._slots = {key: slot for slot, key in enumerate(of_rank)}
+        self._marks = {label: sorted(m for k, m in kept if k == label) for label in {label for label, _ in kept}}
+        self._logits = dict(enumerate(logits for part in found for logits in torch.from_numpy(part["logits"])))
+        start = 0
+        for part in found:
+            stop = start + len(part["images"])
+            self.images[start:stop], start = torch.from_numpy(part["images"]), stop
+        self._bound = self._worst()[0] if len(self._slots) == len(self.images) else math.inf
+
+    def _best(self) -> list[Key]:
+        """The images, in the order of their keys."""
+        keyed = (
+            (self._key(label, k, mark), mark, label)
+            for label, marks in self._marks.items()
+            for k, mark in enumerate(marks)
+        )
+        return [(label, mark) for _, mark, label in sorted(keyed)]
+
     def _add(self, mark: int, label: int, image: npt.NDArray[np.uint8], logits: Tensor) -> None:
         marks = self._marks.setdefault(label, [])
-        if mark in self._slots or self._comes_last(mark, label):
+        if (label, mark) in self._slots or self._comes_last(mark, label):
             return
         insort(marks, mark)
         slot = len(self._slots)
         if slot == len(self.images):
-            slot = self._slots.pop(self._marks[self._worst()[1]].pop())
-        self._slots[mark] = slot
+            worst = self._worst()[1]
+            slot = self._slots.pop((worst, self._marks[worst].pop()))
+        self._slots[label, mark] = slot
         self.images[slot : slot + 1] = torch.from_numpy(np.ascontiguousarray(image[None]))
         self._logits[slot] = logits.detach().cpu().clone()
         self._bound = self._worst()[0] if len(self._slots) == len(self.images) else math.inf

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bitwright.errors import ImageError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources.readers import Reader
+from bitwright.ranks import Ranks, gather_json
 from bitwright.registry import Foreign
 
 _AHEAD = 4  # images in flight per thread: enough to keep it busy, so few that memory stays flat
@@ -53,6 +54,8 @@ class Batches(Iterator[Batch]):
         if batch_size < 1 or workers < 1:
             raise ValueError(f"expected a batch size and a number of workers above 0, found {batch_size} and {workers}")
         self.bad: list[BadImage] = []
+        self._bad_at: list[int] = []
+        self._wanted: npt.NDArray[np.int64] = np.arange(len(reader), dtype=np.int64)
         self.opened_by = opened_by
         self._reader = reader
         self._labels = labels
@@ -66,6 +69,16 @@ class Batches(Iterator[Batch]):
         """How many images there are, those that turn out to be unreadable among them."""
         return len(self._reader)
 
+    def only(self, indices: npt.NDArray[np.int64]) -> None:
+        """Read no other images than these, int64 and ascending, which are one rank's share; before the first batch."""
+        self._wanted = indices
+
+    def merge(self, ranks: Ranks) -> None:
+        """Let `bad` list what all ranks have left out."""
+        mine = [(i, image.name, image.reason) for i, image in zip(self._bad_at, self.bad, strict=True)]
+        found = sorted(tuple(bad) for bads in gather_json(ranks, mine) for bad in bads)
+        self._bad_at, self.bad[:] = [i for i, *_ in found], [BadImage(*bad) for _, *bad in found]
+
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
         """The class of each image that may come, int64 [N]; None where nobody knows."""
@@ -76,7 +89,7 @@ class Batches(Iterator[Batch]):
 
     def _run(self) -> Iterator[Batch]:
         good: list[tuple[int, npt.NDArray[np.uint8]]] = []
-        for i, pixels in enumerate(self._decoded()):
+        for i, pixels in zip(self._wanted.tolist(), self._decoded(), strict=True):
             if isinstance(pixels, ImageError):
                 self._leave_out(i, pixels)
                 continue
@@ -92,7 +105,7 @@ class Batches(Iterator[Batch]):
         ahead: deque[Future[npt.NDArray[np.uint8] | ImageError]] = deque()
         pool = ThreadPoolExecutor(self._workers, "bitwright-decode")
         try:
-            for i in range(len(self._reader)):
+            for i in self._wanted.tolist():
                 ahead.append(pool.submit(self._decode, i))
                 if len(ahead) == self._workers * _AHEAD:
                     yield ahead.popleft().result()
@@ -113,6 +126,7 @@ class Batches(Iterator[Batch]):
         if self._strict:
             raise ImageError(f"{name}: {reason}") from error
         self.bad.append(BadImage(name, reason))
+        self._bad_at.append(i)
 
     def _batch(self, good: list[tuple[int, npt.NDArray[np.uint8]]]) -> Batch:
         indices = np.array([i for i, _ in good], np.int64)
