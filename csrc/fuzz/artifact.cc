@@ -140,7 +140,7 @@ Bytes run(const Artifact& artifact, Features features) {
 
 Outcomes one_input(const uint8_t* data, size_t size) {
   Choices choices(data, size);
-  bool whole = choices.one_in(2);
+  bool whole = size > 0 && choices.one_in(2);
   Bytes file = whole ? file_of({reinterpret_cast<const char*>(data) + 1, size - 1}, {}) : made(choices);
   try {
     Artifact artifact = read_artifact(file);
