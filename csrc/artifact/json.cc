@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <stdexcept>
+#include <utility>
 
 namespace bitwright {
 namespace {
@@ -91,12 +92,12 @@ class Parser {
       expect(peek() == '"', "expected a key");
       std::string key = string();
       expect(taken(':'), "expected :");
-      found.emplace_back(std::move(key), value(depth + 1));
+      found.push_back({std::move(key), value(depth + 1)});
     } while (taken(','));
     expect(taken('}'), "expected , or }");
-    auto before = [](const Json::Member& a, const Json::Member& b) { return a.first < b.first; };
+    auto before = [](const Json::Member& a, const Json::Member& b) { return a.key < b.key; };
     std::sort(found.begin(), found.end(), before);
-    auto same = [](const Json::Member& a, const Json::Member& b) { return a.first == b.first; };
+    auto same = [](const Json::Member& a, const Json::Member& b) { return a.key == b.key; };
     expect(std::adjacent_find(found.begin(), found.end(), same) == found.end(), "a key stands twice in one object");
     return found;
   }
@@ -208,8 +209,8 @@ const Json* Json::find(std::string_view key) const {
   const Object* members = as<Object>();
   if (!members) return nullptr;
   auto found = std::lower_bound(members->begin(), members->end(), key,
-                                [](const Member& member, std::string_view wanted) { return member.first < wanted; });
-  return found != members->end() && found->first == key ? &found->second : nullptr;
+                                [](const Member& member, std::string_view wanted) { return member.key < wanted; });
+  return found != members->end() && found->key == key ? &found->value : nullptr;
 }
 
 }  // namespace bitwright

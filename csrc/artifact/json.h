@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -16,7 +15,7 @@ struct BigInteger {};  // one that int64 does not hold: nothing that is read her
 class Json {
  public:
   using List = std::vector<Json>;
-  using Member = std::pair<std::string, Json>;
+  struct Member;
   using Object = std::vector<Member>;  // by key
 
   // Throws std::invalid_argument, which says what is wrong and at which byte.
@@ -31,6 +30,11 @@ class Json {
   const Json* find(std::string_view key) const;
 
   std::variant<std::monostate, bool, int64_t, BigInteger, double, std::string, List, Object> value;
+};
+
+struct Json::Member {
+  std::string key;
+  Json value;
 };
 
 }  // namespace bitwright
