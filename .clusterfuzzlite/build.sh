@@ -5,5 +5,5 @@ cmake -S . -B build/clusterfuzzlite -DBITWRIGHT_FUZZ=ON -DBITWRIGHT_FUZZ_ENGINE=
 cmake --build build/clusterfuzzlite --parallel "$(nproc)"
 for target in check run resize artifact; do
     cp "build/clusterfuzzlite/csrc/fuzz/${target}_fuzzer" "$OUT"
-    cp "csrc/fuzz/corpus/$target.zip" "$OUT/${target}_fuzzer_seed_corpus.zip"
+    [ ! -e "csrc/fuzz/corpus/$target.zip" ] || cp "csrc/fuzz/corpus/$target.zip" "$OUT/${target}_fuzzer_seed_corpus.zip"
 done
