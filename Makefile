@@ -39,7 +39,7 @@ sanitize: $(STAMP)  ## the tests of the engine with the address, undefined and t
 	scripts/sanitize
 
 SECONDS ?= 60
-fuzz: build-tools  ## fuzzes the engine with both sanitizers, for SECONDS in all, a third for each target; needs clang and its libFuzzer
+fuzz: build-tools  ## fuzzes the engine with both sanitizers, for SECONDS in all, as long for each target; needs clang and its libFuzzer
 	scripts/fuzz $(SECONDS) $(ARGS)
 
 release: $(STAMP)  ## wheel and source in dist, built twice and compared, checked by twine, with their bill of materials

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <thread>
 
-#ifdef __unix__
+#if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
 
@@ -15,7 +15,7 @@ std::atomic<bool> closed{false};
 std::atomic<int> asking{0};  // threads that wait for the lock, or are about to
 std::thread::id closer;  // written before `closed` is
 
-#ifdef __unix__
+#if defined(__unix__) || defined(__APPLE__)
 [[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] { asking.store(0); });  // they are not here
 #endif
 

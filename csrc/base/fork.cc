@@ -1,6 +1,6 @@
 #include "base/fork.h"
 
-#ifdef __unix__
+#if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
 
@@ -9,7 +9,7 @@ namespace {
 
 std::atomic<unsigned> forks{0};
 
-#ifdef __unix__
+#if defined(__unix__) || defined(__APPLE__)
 [[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
 #endif
 

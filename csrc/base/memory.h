@@ -9,9 +9,7 @@
 #include <new>
 #include <span>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
+#include "base/system.h"
 
 namespace bitwright {
 
@@ -28,9 +26,7 @@ class AlignedBytes {
   explicit AlignedBytes(size_t size) : size_(size) {
     std::align_val_t alignment{size >= kHugePage / 2 ? kHugePage : kCacheLine};
     bytes_ = {static_cast<uint8_t*>(::operator new(size ? size : 1, alignment)), AlignedFree{alignment}};
-#ifdef __linux__
-    if (size >= kHugePage / 2) madvise(bytes_.get(), size, MADV_HUGEPAGE);
-#endif
+    if (size >= kHugePage / 2) advise_huge_pages(bytes_.get(), size);
     std::memset(bytes_.get(), 0, size);
   }
   uint8_t* data() const { return bytes_.get(); }

@@ -6,10 +6,7 @@
 #include <string>
 #include <utility>
 
-#ifdef __linux__
-#include <pthread.h>
-#include <sched.h>
-#endif
+#include "base/system.h"
 #ifdef BITWRIGHT_X86
 #include <immintrin.h>
 #endif
@@ -24,6 +21,8 @@ constexpr int kSpinsBeforeSleep = 1 << 12;
 inline void pause() {
 #ifdef BITWRIGHT_X86
   _mm_pause();
+#elif defined(BITWRIGHT_ARM) && defined(__GNUC__)
+  __asm__ volatile("yield");
 #endif
 }
 
@@ -43,14 +42,7 @@ int cgroup_threads(int all) {
 
 }  // namespace
 
-int available_threads() {
-  int all = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-#ifdef __linux__
-  cpu_set_t mask;
-  if (sched_getaffinity(0, sizeof(mask), &mask) == 0) all = std::max(1, CPU_COUNT(&mask));
-#endif
-  return cgroup_threads(all);
-}
+int available_threads() { return cgroup_threads(allowed_cpus()); }
 
 void wait_for_zero(const std::atomic<int>& left) {
   for (int spins = 0; left.load(std::memory_order_acquire) != 0; ++spins) {
@@ -93,17 +85,7 @@ void ThreadPool::stop() {
 
 // Linux may wake a worker on the CPU of the one who wakes it, where it then waits until the next tick, 4 ms, with another CPU
 // idle. So workers are kept off the caller's CPU, wherever that may be now, and on those that the caller may use.
-void ThreadPool::make_way() {
-#ifdef __linux__
-  int cpu = sched_getcpu();
-  if (cpu == callers_cpu_ || cpu < 0) return;
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
-  callers_cpu_ = cpu;
-  CPU_CLR(cpu, &allowed);
-  for (auto& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof(allowed), &allowed);
-#endif
-}
+void ThreadPool::make_way() { callers_cpu_ = keep_off_this_cpu(workers_, callers_cpu_); }
 
 void ThreadPool::Turn::run(const std::function<void(int)>& job) {
   if (threads() == 1) return job(0);

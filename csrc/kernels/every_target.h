@@ -4,7 +4,7 @@
 
 #include "kernels/epilogue_scalar.h"
 #include "kernels/target.h"
-#ifdef __AVX2__
+#ifdef BITWRIGHT_VECTORS
 #include "kernels/vec/blocks.h"
 #else
 #include "kernels/rows.h"

@@ -6,10 +6,7 @@
 #ifdef BITWRIGHT_X86
 #include <cpuid.h>
 #endif
-#ifdef __linux__
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
+#include "base/system.h"
 
 namespace bitwright {
 namespace {
@@ -26,9 +23,12 @@ constexpr Feature kFeatures[] = {
     {"avx512vbmi", kAvx512Vbmi},
     {"avx512vpopcntdq", kAvx512Vpopcntdq},
     {"amx_int8", kAmxInt8},
+    {"neon", kNeon},
+    {"dotprod", kDotProd},
+    {"i8mm", kI8mm},
 };
 
-constexpr Features kWhereThere = kAvxVnni | kAvx512Vpopcntdq;
+[[maybe_unused]] constexpr Features kWhereThere = kAvxVnni | kAvx512Vpopcntdq;
 
 // A named set: a machine must have `needs` for it; `allows` are used besides where the machine has them.
 struct Isa {
@@ -37,12 +37,18 @@ struct Isa {
 };
 constexpr Isa kIsas[] = {
     {"scalar", 0, 0},
+#ifdef BITWRIGHT_ARM
+    {"neon", kNeon, 0},
+    {"neon_dotprod", kNeon | kDotProd, 0},
+    {"neon_i8mm", kNeon | kDotProd | kI8mm, 0},
+#else
     {"avx2", kAvx2, 0},
     {"avxvnni", kAvx2 | kAvxVnni, 0},
     {"avx512", kSkylake, 0},
     {"avx512vnni_novbmi", kCascadeLake, 0},
     {"avx512vnni", kIceLake, kWhereThere},
     {"amx", kIceLake | kAmxInt8, kWhereThere},
+#endif
 };
 
 std::string joined(const std::vector<std::string>& names) {
@@ -59,16 +65,6 @@ unsigned long long enabled_states() {
   unsigned low, high;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (static_cast<unsigned long long>(high) << 32) | low;
-}
-
-// Linux gives a process the tile registers only when it asks for them.
-bool may_use_tiles() {
-#if defined(__linux__) && defined(SYS_arch_prctl)
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-#else
-  return false;
-#endif
 }
 
 Features detect() {
@@ -89,6 +85,11 @@ Features detect() {
   if (bit(c7, 14)) found |= kAvx512Vpopcntdq;
   if (tiles && bit(d7, 24) && bit(d7, 25) && may_use_tiles()) found |= kAmxInt8;
   return found;
+}
+#elif defined(BITWRIGHT_ARM)
+Features detect() {
+  ArmFeatures arm = arm_features();
+  return kNeon | (arm.dotprod ? kDotProd : 0) | (arm.dotprod && arm.i8mm ? kI8mm : 0);
 }
 #else
 Features detect() { return 0; }

@@ -16,6 +16,9 @@ constexpr Features kAvx512Vnni = 1 << 3;       // Cascade Lake, Cooper Lake
 constexpr Features kAvx512Vbmi = 1 << 4;       // Ice Lake, Zen 4
 constexpr Features kAvx512Vpopcntdq = 1 << 5;  // likewise
 constexpr Features kAmxInt8 = 1 << 6;          // with the tile registers
+constexpr Features kNeon = 1 << 7;             // Advanced SIMD, of every aarch64
+constexpr Features kDotProd = 1 << 8;          // SDOT and UDOT: Cortex-A55 and A75, Neoverse N1, Apple M1
+constexpr Features kI8mm = 1 << 9;             // USDOT and matrices of 8 bits: Neoverse V1, Cortex-A510, Apple M2
 
 // What came together.
 constexpr Features kSkylake = kAvx2 | kAvx512, kCascadeLake = kSkylake | kAvx512Vnni, kIceLake = kCascadeLake | kAvx512Vbmi;

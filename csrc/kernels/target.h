@@ -6,6 +6,12 @@
 #define BITWRIGHT_TARGET portable
 #endif
 
+// Where there is a `Vec` (kernels/vec). Every aarch64 has vectors, so the build says which files are to use them:
+// BITWRIGHT_NEON.
+#if defined(__AVX2__) || defined(BITWRIGHT_NEON)
+#define BITWRIGHT_VECTORS
+#endif
+
 #define BITWRIGHT_INLINE __attribute__((always_inline))
 
 // The name of a kernel of a file that is compiled for several targets: norm_avx2, norm_avx512, ..., norm_portable.

@@ -6,7 +6,7 @@ Importing bitwright imports no torch; the functions that need it (`quantize`, `p
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from bitwright.artifact import Artifact, load

@@ -11,7 +11,7 @@
 #include "kernels/attention/attention.h"
 
 #include "kernels/every_target.h"
-#ifdef __AVX2__
+#ifdef BITWRIGHT_VECTORS
 #include "kernels/attention/panels.h"
 #endif
 
@@ -30,7 +30,7 @@ const int32_t* bias(const AttentionParams& p, int head, int query) {
   return p.bias + (static_cast<ptrdiff_t>(head % p.biases) * tokens(p.in) + query) * tokens(p.second);
 }
 
-#ifdef __AVX2__
+#ifdef BITWRIGHT_VECTORS
 
 constexpr int kQueries = Vec::kLanes == 16 ? 4 : 2;  // that share what is loaded of keys and values
 
@@ -231,7 +231,7 @@ const Kernel<AttentionParams> BITWRIGHT_KERNEL(attention) = {units, nullptr, nul
 
 }  // namespace bitwright
 
-#ifndef __AVX2__
+#ifndef BITWRIGHT_VECTORS
 #define FAMILY attention
 #define PARAMS AttentionParams
 #include "kernels/family.inc"

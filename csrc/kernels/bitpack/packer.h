@@ -19,18 +19,19 @@ class Packer {
       for (int x = 0; x < p.out.w; ++x) {
         const uint8_t* in = at.in + y * p.in.row + x * p.in.pixel;
         uint8_t* out = at.out + y * p.out.row + x * p.out.pixel;
-        for (int c = 0; c < p.out.c; c += Vec::kBytes) packer.channels(Vec::load(in + c), c, out + c / 8);
+        for (int c = 0; c < p.out.lanes; c += Vec::kBytes)  // words are whole, whatever channels there are
+          packer.channels(Vec::load(c < p.out.c ? in + c : in), c, out + c / 8);
       }
   }
 
  private:
   // Channels c.., whose bits in plane 0 go to `out`.
   void channels(Vec::Bytes codes, int c, uint8_t* out) const {
-    const Vec::Mask inside = Vec::first(p_.out.c - c);
+    const Vec::Mask inside = Vec::first(p_.out.c > c ? p_.out.c - c : 0);
     const size_t size = p_.out.lanes - c >= Vec::kBytes ? Vec::kBytes / 8 : 4;
     if (p_.thresholds) {
       Vec::Mask flips;
-      __builtin_memcpy(&flips, p_.flips + c / 32, sizeof flips);
+      __builtin_memcpy(&flips, reinterpret_cast<const uint8_t*>(p_.flips) + c / 8, sizeof flips);
       Vec::Mask bits = (Vec::at_least(codes, Vec::load(p_.thresholds + c)) ^ flips) & inside;
       __builtin_memcpy(out, &bits, size);
       return;

@@ -2,7 +2,7 @@
 // taps of 8 channels, exactly. An odd tap at the end is paired with itself and a weight of zero.
 #include <immintrin.h>
 
-#include "kernels/depthwise/taps256.h"
+#include "kernels/depthwise/taps.h"
 #include "kernels/epilogue_avx2.h"
 
 namespace bitwright {

@@ -3,7 +3,7 @@
 // the next. Missing taps of the last quad repeat the last one, with weights of zero.
 #include <immintrin.h>
 
-#include "kernels/depthwise/taps256.h"
+#include "kernels/depthwise/taps.h"
 #include "kernels/epilogue_avx2.h"
 
 namespace bitwright {

@@ -6,7 +6,7 @@
 
 namespace bitwright {
 
-constexpr int kMostDepthwiseTaps = 128;  // the most taps whose addresses the 256-bit kernels keep
+constexpr int kMostDepthwiseTaps = 128;  // the most taps whose addresses kernels of 16 channels keep
 
 struct DepthwiseParams {
   Map in, out, second;   // second: the residual, same h, w, c as out

@@ -25,7 +25,7 @@ struct Moments {
 // The numbers of a pixel that is a sum, in a thread's scratch memory.
 size_t scratch_bytes(const LayerNormParams& p) { return p.count ? 4 * static_cast<size_t>((p.in.c + 63) / 64 * 64) : 0; }
 
-#ifdef __AVX2__
+#ifdef BITWRIGHT_VECTORS
 
 struct Codes {
   Vec::Ints operator()(int c) const { return Vec::widened_ints(codes + c); }
@@ -159,7 +159,7 @@ const Kernel<LayerNormParams> BITWRIGHT_KERNEL(layer_norm) = {units, nullptr, nu
 
 }  // namespace bitwright
 
-#ifndef __AVX2__
+#ifndef BITWRIGHT_VECTORS
 #define FAMILY layer_norm
 #define PARAMS LayerNormParams
 #include "kernels/family.inc"

@@ -47,7 +47,7 @@ struct Channels {
 int units(const NormParams& p) { return (p.in.c + block_of(p) - 1) / block_of(p); }
 size_t scratch_bytes(const NormParams& p) { return 16 * static_cast<size_t>((block_of(p) + 127) / 64 * 64); }
 
-#ifdef __AVX2__
+#ifdef BITWRIGHT_VECTORS
 
 constexpr int kMostSquares = 1 << 15;  // of 255^2 that a lane of int32 holds
 
@@ -152,7 +152,7 @@ const Kernel<NormParams> BITWRIGHT_KERNEL(norm) = {units, nullptr, nullptr, scra
 
 }  // namespace bitwright
 
-#ifndef __AVX2__
+#ifndef BITWRIGHT_VECTORS
 #define FAMILY norm
 #define PARAMS NormParams
 #include "kernels/family.inc"

@@ -24,6 +24,13 @@ inline namespace BITWRIGHT_TARGET {
 using Vec = Vec256;
 }
 }  // namespace bitwright
+#elif defined(BITWRIGHT_NEON)
+#include "kernels/vec/neon.h"
+namespace bitwright {
+inline namespace BITWRIGHT_TARGET {
+using Vec = Vec128;
+}
+}  // namespace bitwright
 #else
 #error "no vectors are known for this target; scalar rows are plain loops, which the others are tested against"
 #endif

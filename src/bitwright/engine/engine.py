@@ -31,7 +31,8 @@ class Engine:
         threads: how many share the work of a call; None: all that this process may use. The reference does not count
             them.
         isa: the instructions that the native backend may use: "scalar", "avx2", "avxvnni", "avx512",
-            "avx512vnni_novbmi", "avx512vnni" or "amx"; None: what BITWRIGHT_ISA says, else all that this processor has.
+            "avx512vnni_novbmi", "avx512vnni" or "amx", on aarch64 "scalar", "neon", "neon_dotprod" or "neon_i8mm"; None: what
+            BITWRIGHT_ISA says, else all that this processor has.
         trust: the public keys, or files of them, one of which must have signed the file; see docs/security.md.
         check_weights: in so many calls the native backend compares all packed weights with their checksums, so that bits
             that flip in memory are found; None: never.

@@ -1,8 +1,6 @@
-// What the 256-bit kernels share: 16 channels at a time, whose taps are multiplied in sets of kTaps. Taps that the last set
+// What kernels of 16 channels share: 16 channels at a time, whose taps are multiplied in sets of kTaps. Taps that the last set
 // is short of repeat the last one, with weights of zero.
 #pragma once
-
-#include <immintrin.h>
 
 #include "kernels/depthwise/depthwise.h"
 

@@ -1,0 +1,224 @@
+#include "artifact/node.h"
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <stdexcept>
+
+#include "artifact/safetensors.h"
+
+namespace bitwright {
+namespace {
+
+constexpr float kLargest = 1e24f;
+
+const Fields kFields[] = {
+    {"add", {"lo", "hi"}, {"m_a", "m_b"}},
+    {"attention", {"heads", "lo", "hi"}, {"exp", "m", "m_s", "score_bias"}},
+    {"avg_pool2d", {"kernel*", "stride*", "padding*"}, {"m"}},
+    {"batch_norm", {"lo", "hi"}, {"m", "b"}},
+    {"concat", {"axis"}, {}, false, true},
+    {"constant", {}, {"codes"}},
+    {"conv2d", {"stride*", "padding*", "dilation*", "groups", "lo", "hi"}, {"weight", "m", "b", "m_r"}, true},
+    {"dequantize", {}, {"m"}},
+    {"global_avg_pool2d", {}, {"m"}},
+    {"group_norm", {"groups", "lo", "hi"}, {"e", "m", "b"}},
+    {"layer_norm", {"lo", "hi"}, {"e", "m", "b", "m_x"}},
+    {"linear", {"lo", "hi"}, {"weight", "m", "b", "m_r"}},
+    {"max_pool2d", {"kernel*", "stride*", "padding*", "dilation*"}, {}, false, true},
+    {"mul", {"lo", "hi"}, {"m"}},
+    {"pad", {"padding**"}, {}, false, true},
+    {"permute", {"dims*"}, {}, false, true},
+    {"prelu", {}, {"slope", "before", "after"}, true},
+    {"reshape", {"shape*"}, {}, false, true, true},
+    {"slice", {"axis", "start", "stop", "step"}, {}, false, true},
+    {"table", {}, {"table"}, true},
+};
+
+class NodeReader {
+ public:
+  NodeReader(const Json& record, std::map<std::string, Tensor>& tensors, std::deque<AlignedBytes>& memory)
+      : record_(record), tensors_(tensors), memory_(memory) {}
+
+  StoredNode read() {
+    const auto* members = record_.as<Json::Object>();
+    expect(members && members->size() == 6, "expected its six fields");
+    StoredNode found;
+    Node& node = found.node;
+    node.name = text("name"), name_ = node.name, node.op = text("op");
+    text("origin");
+    const Fields& fields = fields_of(node.op);
+    found.inputs = names("inputs");
+    const auto &attrs = object("attrs"), &shapes = object("tensors");
+    weighted_ = std::find(fields.tensors.begin(), fields.tensors.end(), "weight") != fields.tensors.end();
+    expect(attrs.size() == fields.attrs.size() + (weighted_ ? 1 : 0), "it has other attributes than its op");
+    for (std::string_view field : fields.attrs) attribute(node, field);
+    if (weighted_) scheme();
+    for (const auto& [key, shape] : shapes) {
+      expect(std::find(fields.tensors.begin(), fields.tensors.end(), key) != fields.tensors.end(),
+             "it has a tensor that its op has not");
+      node.tensors[key] = tensor(key, shape);
+    }
+    return found;
+  }
+
+ private:
+  void expect(bool holds, const std::string& what) const {
+    if (!holds) throw std::invalid_argument("node '" + name_ + "': " + what);
+  }
+
+  const Json& field(const char* key) const {
+    const Json* found = record_.find(key);
+    expect(found, "expected its six fields");
+    return *found;
+  }
+  const std::string& text(const char* key) const {
+    const auto* found = field(key).as<std::string>();
+    expect(found, "its name, op and origin must be text");
+    return *found;
+  }
+  const Json::Object& object(const char* key) const {
+    const auto* found = field(key).as<Json::Object>();
+    expect(found, "its attributes and tensors must be objects");
+    return *found;
+  }
+  std::vector<std::string> names(const char* key) const {
+    const auto* list = field(key).as<Json::List>();
+    expect(list, "its inputs must be a list of names");
+    std::vector<std::string> found;
+    for (const Json& item : *list) {
+      expect(item.as<std::string>(), "its inputs must be a list of names");
+      found.push_back(*item.as<std::string>());
+    }
+    return found;
+  }
+
+  int integer(const Json& value, std::string_view key) const {
+    const auto* number = value.as<int64_t>();
+    expect(number && *number >= 0 && *number <= INT32_MAX, "the attribute " + std::string(key) + " has a bad value");
+    return static_cast<int>(*number);
+  }
+
+  void attribute(Node& node, std::string_view field) const {
+    std::string key(field.substr(0, field.find('*')));
+    const Json* value = record_.find("attrs")->find(key);
+    expect(value, "the attribute " + key + " is missing");
+    std::vector<int>& to = node.attrs[key];
+    if (key.size() == field.size()) return to.push_back(integer(*value, key));
+    const auto* list = value->as<Json::List>();
+    expect(list, "the attribute " + key + " must be a list");
+    for (const Json& item : *list) {
+      if (key.size() + 1 == field.size()) {
+        to.push_back(integer(item, key));
+        continue;
+      }
+      const auto* pair = item.as<Json::List>();
+      expect(pair && pair->size() == 2, "the attribute " + key + " must be a list of pairs");
+      for (const Json& one : *pair) to.push_back(integer(one, key));
+    }
+  }
+
+  void scheme() {
+    const Json* name = record_.find("attrs")->find("weights");
+    scheme_ = name && name->as<std::string>() ? scheme_named(*name->as<std::string>()) : nullptr;
+    expect(scheme_ && scheme_->weights, "expected a scheme for weights");
+  }
+
+  Tensor tensor(const std::string& key, const Json& said) {
+    std::string where = "tensor " + name_ + "/" + key;
+    Tensor found;
+    found.shape = shape_of(&said, where, 1, 1);
+    auto stored = tensors_.extract(name_ + "/" + key);
+    expect(!stored.empty(), where + " is missing");
+    const Tensor& file = stored.mapped();
+    if (key == "weight") {
+      expect(file.type == Type::uint8 && file.shape.size() == 1, where + ": expected packed bytes");
+      int64_t count = 1;
+      for (int64_t d : found.shape) count *= d;
+      std::vector<int8_t> codes = scheme_->unpacked(file.bytes, count);
+      found.type = Type::int8;
+      found.bytes = kept({reinterpret_cast<const uint8_t*>(codes.data()), codes.size()});
+      return found;
+    }
+    expect(file.shape == found.shape, where + " has another shape");
+    found.type = file.type;
+    found.bytes = kept(file.bytes);
+    if (found.type == Type::float32)
+      for (float f : found.as<float>())
+        expect(f == 0 || (std::abs(f) >= FLT_MIN && std::abs(f) <= kLargest),
+               where + " holds a number that is not finite, not normal, or larger than 1e24");
+    return found;
+  }
+
+  std::span<const uint8_t> kept(std::span<const uint8_t> bytes) {
+    memory_.emplace_back(bytes.size());
+    std::copy(bytes.begin(), bytes.end(), memory_.back().data());
+    return memory_.back().bytes();
+  }
+
+  const Json& record_;
+  std::map<std::string, Tensor>& tensors_;
+  std::deque<AlignedBytes>& memory_;
+  std::string name_ = "?";
+  bool weighted_ = false;
+  const Scheme* scheme_ = nullptr;
+};
+
+// The `table` [C, 256] of a prelu, in float64 as src/bitwright/ops/prelu.py has it.
+void tabulate(Node& node, const StoredValue& in, const StoredValue& out, std::deque<AlignedBytes>& memory) {
+  auto refuse = [&](const char* what) { throw std::invalid_argument("node '" + node.name + "' (prelu): " + what); };
+  constexpr int kMostChannels = 1 << 16;
+  int channels = in.shape[static_cast<size_t>(in.channel)];
+  if (!in.type || !out.type) refuse("expected codes");
+  if (channels > kMostChannels) refuse("expected at most 2^16 channels");
+  auto parameter = [&](const char* key) {
+    auto found = node.tensors.find(key);
+    bool fits = found != node.tensors.end() && found->second.type == Type::float32 &&
+                found->second.shape == std::vector<int64_t>{channels};
+    if (!fits) refuse("slope, before and after must be float32, one for each channel");
+    return found->second.as<float>();
+  };
+  auto slope = parameter("slope"), before = parameter("before"), after = parameter("after");
+  const QType &x = *in.type, &y = *out.type;
+  double unit = y.scales[0] * y.scheme->step, shift = static_cast<double>(y.zero_points[0]) / y.scheme->step;
+  memory.emplace_back(static_cast<size_t>(channels) * 256);
+  uint8_t* table = memory.back().data();
+  for (int c = 0; c < channels; ++c) {
+    size_t of = x.per_channel ? static_cast<size_t>(c) : 0, channel = static_cast<size_t>(c);
+    double offset = x.per_channel ? x.offsets[of] : 0.0;
+    for (int code = 0; code <= x.scheme->hi; ++code) {
+      double real = static_cast<double>(x.scheme->step * code - x.zero_points[of]) * x.scales[of] + offset;
+      double moved = real + static_cast<double>(before[channel]);
+      double bent = (moved > 0 ? moved : moved * static_cast<double>(slope[channel])) + static_cast<double>(after[channel]);
+      double rounded = std::nearbyint(bent / unit + shift);
+      table[channel * 256 + static_cast<size_t>(code)] =
+          static_cast<uint8_t>(std::clamp(rounded, 0.0, static_cast<double>(y.scheme->hi)));
+    }
+  }
+  Tensor made;
+  made.shape = {channels, 256}, made.type = Type::uint8, made.bytes = memory.back().bytes();
+  node.op = "table", node.tensors = {{"table", made}};
+}
+
+}  // namespace
+
+const Fields& fields_of(const std::string& op) {
+  for (const Fields& fields : kFields)
+    if (fields.op == op) return fields;
+  throw std::invalid_argument("unknown op '" + op + "'");
+}
+
+StoredNode read_node(const Json& record, std::map<std::string, Tensor>& tensors, std::deque<AlignedBytes>& memory) {
+  return NodeReader(record, tensors, memory).read();
+}
+
+void simplify(StoredNode& stored, const StoredValue& in, const StoredValue& out, std::deque<AlignedBytes>& memory) {
+  Node& node = stored.node;
+  if (node.op == "prelu") tabulate(node, in, out, memory);
+  if (node.op == "slice") {  // the step stays within what is cut
+    int start = node.attrs["start"][0], stop = node.attrs["stop"][0], &step = node.attrs["step"][0];
+    if (start < stop) step = std::min(step, stop - start);
+  }
+}
+
+}  // namespace bitwright
