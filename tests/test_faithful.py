@@ -161,6 +161,33 @@ def test_a_model_that_insists_on_float32_is_asked_no_further() -> None:
         prepare(Insisting(3e5), preprocess=PREPROCESS)
 
 
+class Chaotic(Logits):
+    """A logistic map, which doubles every difference 80 times; fusing a convolution and its norm rounds elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+        nn.init.uniform_(self.norm.weight, 0.3, 0.9)
+        nn.init.uniform_(self.norm.running_var, 0.3, 0.9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x)).sigmoid()
+        for _ in range(80):
+            x = 3.99 * x * (1 - x)
+        return super().forward(x)
+
+
+def test_a_model_that_answers_by_chance_is_not_said_to_be_misunderstood() -> None:
+    torch.manual_seed(0)
+    model, other = Chaotic().eval(), Chaotic().eval()
+    graph = TorchModel(model).capture(SHAPE).graph
+    with torch.no_grad():
+        other.load_state_dict(model.state_dict())
+        other.conv.weight *= 1 + 1e-6
+    with pytest.raises(CaptureError, match="no capture of the model can be confirmed"):
+        expect_faithful(TorchModel(other), graph, SHAPE)
+
+
 class Masked(Logits):
     """Three of ten classes are masked; or the input is a root, which random numbers have none of."""
 

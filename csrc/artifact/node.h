@@ -1,4 +1,5 @@
-// A node of an artifact's file: its row says which fields the file has for its op, and its reader makes a node of the engine.
+// A node of an artifact's file: a row (csrc/ops/stored.cc) says which fields the file has for its op, and its reader makes a
+// node of the engine.
 #pragma once
 
 #include <map>

@@ -82,6 +82,12 @@ def test_no_op_is_named_outside_its_room(path: Path) -> None:
     assert not re.search(r"\bop\s*[!=]=", path.read_text())
 
 
+def test_every_op_has_its_fields_in_files() -> None:
+    """In the table of csrc/ops/stored.cc, from which the library reads artifacts; prelu is one that runs as a table."""
+    found = re.findall(r'^    \{"(\w+)", \{', (CSRC / "ops" / "stored.cc").read_text(), re.MULTILINE)
+    assert sorted(found) == sorted({*rows(), "prelu"})
+
+
 @pytest.mark.parametrize("keep_values", [False, True])
 def test_the_image_may_have_any_number(keep_values: bool) -> None:
     """The graph says which of its values it is."""
