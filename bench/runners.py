@@ -15,7 +15,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from bench.floats import FloatNetwork
-from bench.inductor import inductor
+from bench.inductor import RefusedError, inductor
 from bitwright.artifact import load
 from bitwright.engine import Engine
 from bitwright.quantization import quantize
@@ -110,7 +110,10 @@ def openvino(models: Models, threads: int, file: Path, precision: str | None) ->
         settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
         if precision is not None:
             settings["INFERENCE_PRECISION_HINT"] = precision
-        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        try:
+            request = core.compile_model(model, "CPU", settings).create_infer_request()
+        except RuntimeError as error:  # held to AVX2, it cannot make a depthwise layer of int8
+            raise RefusedError(str(error).strip().splitlines()[-1]) from error
         return lambda: np.array(request.infer({0: given})[0])
 
     return prepared
