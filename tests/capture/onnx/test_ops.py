@@ -222,6 +222,33 @@ case(
     {"first": np.array(0), "by": np.array(2), "zero": np.array([0]), "six": np.array([6])},
 )
 case(
+    "padding as torch.onnx's older exporter turns it around",
+    [
+        *(op("ConstantOfShape", "four", "zeros", value=onnx.helper.make_tensor("v", 7, [1], [0])),),
+        *(
+            op("Concat", "given zeros", "all", axis=0),
+            op("Reshape", "all pairs", "p"),
+            op("Slice", "p s e a t", "back"),
+        ),
+        *(
+            op("Transpose", "back", "turned", perm=[1, 0]),
+            op("Reshape", "turned flat", "f"),
+            op("Cast", "f", "pads", to=7),
+        ),
+        op("Pad", "x pads", "y"),
+    ],
+    {
+        "given": np.array([1, 2, 3, 0]),
+        "four": np.array([4]),
+        "pairs": np.array([-1, 2]),
+        "flat": np.array([-1]),
+        "s": np.array([-1]),
+        "e": np.array([-(2**62)]),
+        "a": np.array([0]),
+        "t": np.array([-1]),
+    },
+)
+case(
     "a shape that is computed",
     [
         *(op("Shape", "x", "s"), op("Gather", "s zero", "n"), op("Unsqueeze", "n axes", "u")),

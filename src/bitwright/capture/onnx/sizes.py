@@ -112,6 +112,8 @@ SIZES: dict[str, Callable[..., Sizes]] = {
     "Concat": lambda call, *xs: np.concatenate(xs, call.attr("axis", 0)),
     "Gather": lambda call, x, index: np.asarray(np.take(x, index.astype(np.int64), call.attr("axis", 0))),
     "Reshape": lambda call, x, sizes: x.reshape(sizes.astype(np.int64)),
+    "Transpose": lambda call, x: np.transpose(x, call.attr("perm")),
+    "Tile": _plain(np.tile),
     "ReduceProd": lambda call, x, *axes: np.asarray(np.prod(x, keepdims=bool(call.attr("keepdims", 1)))),
     "Cast": _cast,
     "Slice": lambda call, x, *rest: _slice(call, x),
