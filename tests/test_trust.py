@@ -98,5 +98,5 @@ def test_what_comes_from_no_file_has_no_signature(use: Any, signed: Path) -> Non
 def test_a_bundle_with_a_key_twice_is_refused(signed: Path) -> None:
     beside = signature_path(signed)
     beside.write_bytes(beside.read_bytes().replace(b'"mediaType":', b'"mediaType": "x", "mediaType":', 1))
-    with pytest.raises(SignatureError, match="a key stands twice"):
+    with pytest.raises(SignatureError, match="the key 'mediaType' stands twice"):
         bw.load(signed, trust=signed.with_name("key.pub"))

@@ -79,6 +79,13 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def open_to_all(*paths: Path) -> None:
+    """Let everybody into the folders of these, up to the one for temporary files."""
+    for path in paths:
+        for folder in path.parents[:-2]:
+            folder.chmod(0o755)
+
+
 def as_nobody(command: list[str]) -> tuple[int, str]:
     """Exit code and stderr of a command in a child without root's rights, which has all modules loaded already."""
     read, write = os.pipe()
@@ -116,8 +123,7 @@ def test_a_full_disk_and_a_read_only_folder_are_told_and_nothing_is_half_written
     for path in tmp_path.rglob("*"):
         if path.is_file() and str(path.relative_to(tmp_path)) not in before:
             path.unlink()
-    for folder in (project, key.parent, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_to_all(project / FILE, key, tmp_path)
     key.chmod(0o644)
     for folder in (tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir())):
         folder.chmod(0o555)
@@ -129,8 +135,8 @@ def test_a_full_disk_and_a_read_only_folder_are_told_and_nothing_is_half_written
 
 
 def test_a_file_that_may_not_be_read_is_told(project: Path, tmp_path: Path) -> None:
-    for folder in (project, tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_to_all(project / FILE, tmp_path)
+    tmp_path.chmod(0o777)
     secret = tmp_path / FILE
     secret.write_bytes((project / FILE).read_bytes())
     secret.chmod(0)

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from torch import nn
 
-from bitwright.capture import capture
 from bitwright.engine.native import make_plan
-from bitwright.errors import CaptureError, EngineError
+from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Graph, Node, Value
 from bitwright.ops.layer_norm import MOST_CHANNELS
 from bitwright.qtensor import QType
@@ -89,8 +87,3 @@ def test_a_sum_that_could_be_too_large_is_refused() -> None:
 
 def vars_of(case: Case) -> tuple[tuple[Value, ...], Value, tuple[np.ndarray, ...]]:
     return case.inputs, case.output, case.xs
-
-
-def test_a_norm_over_several_axes_is_refused_by_name() -> None:
-    with pytest.raises(CaptureError, match=r"a layer norm over the last 2 axes of \(8, 3, 3\)"):
-        capture(nn.Sequential(nn.Conv2d(3, 8, 3), nn.LayerNorm([3, 3]), nn.Flatten()), (3, 5, 5))

@@ -22,7 +22,7 @@ from tests.scale.worker import LAST_STEP, calibrated
 
 def test_two_ranks_make_what_one_makes_and_training_survives_a_killed_one(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["--max-restarts", "1", "tests/scale/worker.py", str(tmp_path)]
+    command += ["--max-restarts", "3", "tests/scale/worker.py", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-5000:]

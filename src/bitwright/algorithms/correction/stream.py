@@ -89,6 +89,9 @@ class Stream:
                 if block % self.ranks.size == self.ranks.rank:
                     part = slice(start, stop)
                     waiting.append((images[part], None if labels is None else labels[part], places[part]))
+                    if (int(places[stop - 1]) + 1) % size == 0:  # no more is read before a whole batch is seen
+                        yield _joined(waiting)
+                        waiting = []
         if waiting:
             yield _joined(waiting)
 
