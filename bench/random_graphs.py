@@ -7,17 +7,12 @@ differs is printed and kept, and the exit code is 1.
 """
 
 import argparse
-import json
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from rich.progress import track
 
-from bitwright.errors import BitwrightError
-from bitwright.files import write_atomically
+from bench.seeds import over_seeds
 from bitwright.graph import INPUT
 from tests.conformance.ops.cases import GROW
 from tests.kernels.agreement import assert_agreement, available
@@ -50,19 +45,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--kept", type=Path, default=Path("random_graphs.json"))
     args = parser.parse_args()
-    kept: dict[str, Any] = json.loads(args.kept.read_text()) if args.kept.exists() else {"done": 0, "differ": {}}
-    saved = time.monotonic()
-    for seed in track(range(kept["done"], args.count), description="random graphs"):
-        try:
-            g = random_graph(seed, drawn(seed), side=24)
-            assert_agreement(g.build(), g.images(2), threads=THREADS)
-        except (AssertionError, BitwrightError) as error:
-            kept["differ"][str(seed)] = f"{type(error).__name__}: {error}"[:300]
-            print(seed, kept["differ"][str(seed)], file=sys.stderr, flush=True)
-        kept["done"] = seed + 1
-        if time.monotonic() - saved > 10 or seed + 1 == args.count:
-            write_atomically(args.kept, json.dumps(kept, indent=1).encode())
-            saved = time.monotonic()
+
+    def one(seed: int) -> str:
+        g = random_graph(seed, drawn(seed), side=24)
+        assert_agreement(g.build(), g.images(2), threads=THREADS)
+        return "same"
+
+    kept = over_seeds(args.count, args.kept, one)
     print(f"{kept['done']} graphs on {', '.join(available())}, {THREADS} threads: {len(kept['differ'])} differ")
     sys.exit(bool(kept["differ"]))
 
