@@ -2,7 +2,7 @@
 
 Half are convolutions and a quarter linear layers, whose sizes, windows, groups, schemes, bounds and residuals are all drawn;
 the rest are the other ops (`GROW` of tests/conformance/ops) on planes of random sizes. The bytes must be the reference's on
-every instruction set that the machine has, on 1 to 3 threads. Seeds that are done are counted in `--kept`; a run goes on from there.
+every instruction set that the machine has, on 1 to 3 threads. `--kept` counts seeds that are done.
 """
 
 import argparse
