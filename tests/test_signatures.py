@@ -6,12 +6,14 @@ import json
 import stat
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from bitwright.errors import MissingExtraError, SignatureError
-from bitwright.signatures import Trust, fingerprint, generate, private_key, sign
+from bitwright.signatures import Trust, sign
+from bitwright.signing_keys import fingerprint, generate, private_key
 from tests.signatures_of_model_signing import CONTENT, KEY, OF_ITS_FOLDER, OF_THE_FILE
 
 pytest.importorskip("cryptography")
@@ -190,6 +192,16 @@ def test_model_signing_verifies_what_was_signed_here(tmp_path: Path, key: Path, 
     (tmp_path / "m").write_bytes(DATA + b"x")
     with pytest.raises(ValueError, match=r"(?i)mismatch|match|hash"):
         config.verify(tmp_path / "m", tmp_path / "m.sig")
+
+
+def test_model_signing_verifies_what_expires(tmp_path: Path):
+    """It knows nothing of days, and is not disturbed by them."""
+    verifying = pytest.importorskip("model_signing.verifying")
+    generate(tmp_path / "key", expires=date(2020, 1, 1))
+    (tmp_path / "m").write_bytes(DATA)
+    (tmp_path / "m.sig").write_bytes(sign(DATA, "m", private_key(tmp_path / "key"), date(2020, 1, 1)))
+    config = verifying.Config().use_elliptic_key_verifier(public_key=tmp_path / "key.pub")
+    config.verify(tmp_path / "m", tmp_path / "m.sig")
 
 
 def test_without_cryptography_it_is_said_what_to_install(tmp_path: Path, monkeypatch):

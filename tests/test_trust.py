@@ -1,6 +1,9 @@
 """`trust=` of load, Engine and Classifier: only files that a trusted key has signed, whatever happens to file and signature."""
 
+import base64
+import json
 import shutil
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,8 @@ import pytest
 
 import bitwright as bw
 from bitwright.errors import SignatureError
-from bitwright.signatures import Trust, generate, private_key, sign, signature_path
+from bitwright.signatures import Trust, sign, signature_path
+from bitwright.signing_keys import generate, private_key, today
 
 pytest.importorskip("cryptography")
 
@@ -27,8 +31,8 @@ def signed(tmp_path: Path) -> Path:
     return path
 
 
-def sign_by(key: Path, path: Path) -> None:
-    signature_path(path).write_bytes(sign(path.read_bytes(), path.name, private_key(key)))
+def sign_by(key: Path, path: Path, expires: date | None = None) -> None:
+    signature_path(path).write_bytes(sign(path.read_bytes(), path.name, private_key(key), expires))
 
 
 @pytest.mark.parametrize("use", USES)
@@ -79,7 +83,7 @@ def test_a_file_signed_again_has_the_last_signature(signed: Path, tmp_path: Path
 
 
 def test_a_key_that_is_trusted_no_more_is_a_strangers(signed: Path, tmp_path: Path) -> None:
-    """Keys do not expire: who takes one out of the file of keys trusts it no more."""
+    """Who takes a key out of the file of keys trusts it no more."""
     generate(tmp_path / "second")
     keys = tmp_path / "keys"
     keys.write_bytes(signed.with_name("key.pub").read_bytes() + (tmp_path / "second.pub").read_bytes())
@@ -87,6 +91,79 @@ def test_a_key_that_is_trusted_no_more_is_a_strangers(signed: Path, tmp_path: Pa
     keys.write_bytes((tmp_path / "second.pub").read_bytes())
     with pytest.raises(SignatureError, match="which is none of"):
         bw.load(signed, trust=keys)
+
+
+def days(count: int) -> date:
+    """So many days from now."""
+    return today() + timedelta(days=count)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_key_counts_until_its_last_day_is_over(use: Any, signed: Path) -> None:
+    public = signed.with_name("key.pub")
+    pem = public.read_bytes()
+    for line, allowed in ((days(1), True), (today(), True), (days(-1), False), ("2000-01-01", False)):
+        public.write_bytes(f"of the release\nexpires: {line}\n".encode() + pem)
+        if allowed:
+            use(signed, trust=public)
+        else:
+            with pytest.raises(SignatureError, match=f"the key [0-9a-f]{{16}} has expired: its last day was {line}"):
+                use(signed, trust=public)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_signature_holds_until_its_last_day_is_over(use: Any, signed: Path) -> None:
+    public = signed.with_name("key.pub")
+    for count, allowed in ((1, True), (0, True), (-1, False)):
+        sign_by(signed.with_name("key"), signed, days(count))
+        if allowed:
+            use(signed, trust=public)
+        else:
+            with pytest.raises(SignatureError, match="the signature has expired"):
+                use(signed, trust=public)
+
+
+def test_the_day_of_a_signature_is_signed(signed: Path) -> None:
+    sign_by(signed.with_name("key"), signed, days(-1))
+    bundle = json.loads(signature_path(signed).read_bytes())
+    statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+    statement["predicate"]["expires"] = str(days(9))
+    bundle["dsseEnvelope"]["payload"] = base64.b64encode(json.dumps(statement, indent=2).encode()).decode()
+    signature_path(signed).write_text(json.dumps(bundle))
+    with pytest.raises(SignatureError, match="it is false"):
+        bw.load(signed, trust=signed.with_name("key.pub"))
+
+
+def test_the_earlier_of_several_days_counts(signed: Path) -> None:
+    public = signed.with_name("key.pub")
+    later, earlier = signed.with_name("later"), signed.with_name("earlier")
+    later.write_bytes(f"Expires: {days(9)}\n".encode() + public.read_bytes())
+    earlier.write_bytes(f"Expires: {days(3)}\n".encode() + public.read_bytes())
+    sign_by(signed.with_name("key"), signed, days(6))
+
+    def last(*keys: Path) -> date | None:
+        return Trust.load(*keys).verify_file(signed.read_bytes(), signed).expires
+
+    assert [last(public), last(later), last(earlier)] == [days(6), days(6), days(3)]
+    assert last(earlier, later, public) == last(public, later, earlier) == days(3)
+
+
+def test_a_key_says_for_itself_alone_when_it_expires(signed: Path, tmp_path: Path) -> None:
+    generate(tmp_path / "second", expires=days(-1))
+    keys = tmp_path / "keys"
+    keys.write_bytes((tmp_path / "second.pub").read_bytes() + signed.with_name("key.pub").read_bytes())
+    bw.load(signed, trust=keys)
+    sign_by(tmp_path / "second", signed)
+    with pytest.raises(SignatureError, match="has expired"):
+        bw.load(signed, trust=keys)
+
+
+@pytest.mark.parametrize("written", ["", "soon", "31.12.2099", "2099-13-01", "2099-12-31T00:00:00Z"])
+def test_what_is_no_day_is_refused(signed: Path, written: str) -> None:
+    public = signed.with_name("key.pub")
+    public.write_bytes(f"Expires: {written}\n".encode() + public.read_bytes())
+    with pytest.raises(SignatureError, match="expected a day such as 2027-06-30, found"):
+        bw.load(signed, trust=public)
 
 
 @pytest.mark.parametrize("use", USES[1:])

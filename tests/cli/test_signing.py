@@ -63,6 +63,22 @@ def test_a_signature_may_lie_elsewhere_and_a_key_may_have_a_password(run: Run, k
     assert run("verify", FILE, "--trust", "locked.pub", "--signature", "elsewhere").code == 0
 
 
+def test_a_key_and_a_signature_may_expire(run: Run, keys: Path):
+    assert run("keygen", "brief", "--expires", "2099-12-31").code == 0
+    assert (keys / "brief.pub").read_text().startswith("Expires: 2099-12-31\n-----BEGIN PUBLIC KEY-----\n")
+    assert run("sign", FILE, "--key", "brief", "--expires", "2099-01-31").code == 0
+    assert json.loads(run("verify", FILE, "--trust", "brief.pub", "--json").out)["expires"] == "2099-01-31"
+    assert "2099-01-31" in run("verify", FILE, "--trust", "brief.pub").out
+    (keys / "brief.pub").write_text((keys / "brief.pub").read_text().replace("2099", "2020"))
+    result = run("verify", FILE, "--trust", "brief.pub")
+    assert result.code == 1
+    assert "its last day was 2020-12-31" in result.err
+    for past in ("2020-01-01", "soon"):
+        result = run("sign", FILE, "--key", "own", "--expires", past)
+        assert result.code == 2
+        assert past in result.err
+
+
 def test_inspect_says_what_is_known_of_the_signature(run: Run, keys: Path):
     def state(*options: str) -> dict:
         return json.loads(run("inspect", FILE, "--json", *options).out)["signature"]

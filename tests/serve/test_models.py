@@ -11,7 +11,8 @@ import pytest
 import bitwright as bw
 from bitwright.errors import ArtifactError, ServeError, SignatureError
 from bitwright.serve.settings import named, token_of
-from bitwright.signatures import Trust, generate, private_key, sign, signature_path
+from bitwright.signatures import Trust, sign, signature_path
+from bitwright.signing_keys import generate, private_key
 from tests.serve.conftest import QUICK, colours, serving
 
 PATCH = [[255, 0, 0]] * 16

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bitwright.signatures import generate
+from bitwright.signing_keys import generate
 from tests.serve.conftest import Running
 
 INFER = json.dumps(

@@ -1,5 +1,6 @@
 """Options about signatures, and what a command makes of them."""
 
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import click
 
 from bitwright.errors import SignatureError
 from bitwright.signatures import Signature, Trust, claimed_key, signature_path
+from bitwright.signing_keys import today
 
 trust_option = click.option(
     "--trust",
@@ -17,6 +19,21 @@ trust_option = click.option(
 )
 password_option = click.option(
     "--password-file", type=click.Path(path_type=Path), help="Holds the password of the private key."
+)
+
+
+def _last_day(_context: click.Context, _parameter: click.Parameter, given: datetime | None) -> date | None:
+    if given is not None and given.date() < today():
+        raise click.BadParameter(f"expected a day to come, found {given.date()}, and it is {today()}")
+    return given and given.date()
+
+
+expires_option = click.option(
+    "--expires",
+    metavar="YYYY-MM-DD",
+    type=click.DateTime(["%Y-%m-%d"]),
+    callback=_last_day,
+    help="The last day, of UTC, on which it counts; else it counts for ever.",
 )
 
 

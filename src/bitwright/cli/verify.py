@@ -31,5 +31,11 @@ def verify(artifact: Path, trust: tuple[Path, ...], signature: Path | None, as_j
         return
     place = signature_path(artifact) if signature is None else signature
     print_pairs(
-        [("artifact", artifact), ("sha256", found.sha256), ("signature", f"{place}, verified"), ("key", found.key)]
+        [
+            ("artifact", artifact),
+            ("sha256", found.sha256),
+            ("signature", f"{place}, verified"),
+            ("key", found.key),
+            ("expires", found.expires or "never"),
+        ]
     )
