@@ -88,8 +88,9 @@ def a_type(graph: Graph, rng: np.random.Generator) -> Graph:
     scheme = "uint8" if image else one_of(rng, SCHEMES_OF_CODES)
     zero_point = int(rng.integers(-1, SCHEMES[scheme].hi + 2))
     after = QType(scheme, 0.02, zero_point)
-    if image:
-        after = QType(scheme, (0.02,) * before.channels, (zero_point,) * before.channels, (0.0,) * before.channels)
+    if before.type is not None and image:
+        count = len(before.type.offset)
+        after = QType(scheme, (0.02,) * count, (zero_point,) * count, (0.0,) * count)
     return with_value(graph, name, replace(before, type=None if rng.random() < 0.1 else after))
 
 

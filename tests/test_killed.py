@@ -96,19 +96,8 @@ def test_a_server_that_is_killed_is_started_anew_at_the_same_address(tmp_path: P
         port = free.getsockname()[1]
     log, path = tmp_path / "log", tmp_path / "m.bw.safetensors"
     bw.load(RESNET20).save(path)
-    script = "from bitwright.cli import main; sys.stderr = open(sys.argv[1], 'w'); main(sys.argv[2:])"
-
-    def listens() -> bool:
-        return log.exists() and '"listening"' in log.read_text()
-
     for _ in range(2):
-        log.unlink(missing_ok=True)
-        server = start(script, log, "serve", path, "--port", port, "--threads", 1)
-        until = time.monotonic() + 60
-        while not listens():
-            assert server.poll() is None, server.stderr and server.stderr.read()
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        server = start_server(log, path, port)
         with urlopen(f"http://127.0.0.1:{port}/v2/health/ready") as answer:
             assert answer.status == 200
         with socket.create_connection(("127.0.0.1", port)) as client:
@@ -119,6 +108,49 @@ def test_a_server_that_is_killed_is_started_anew_at_the_same_address(tmp_path: P
                 assert client.recv(100) == b""
     assert bw.load(path).digest == bw.load(RESNET20).digest
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["log", path.name]
+
+
+def start_server(log: Path, path: Path, port: int, before: str = "") -> "subprocess.Popen[str]":
+    """A server that listens."""
+    script = "from bitwright.cli import main; sys.stderr = open(sys.argv[1], 'w'); main(sys.argv[2:])"
+    log.unlink(missing_ok=True)
+    options = ("--port", port, "--threads", 1, "--reload-seconds", 0.01)
+    server, until = start(dedent(before) + script, log, "serve", path, *options), time.monotonic() + 60
+    while not (log.exists() and '"listening"' in log.read_text()):
+        assert server.poll() is None, server.stderr and server.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return server
+
+
+def test_a_server_that_is_killed_while_it_takes_a_new_model_starts_with_that(tmp_path: Path) -> None:
+    for extra in ("fastapi", "uvicorn"):
+        pytest.importorskip(extra)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    log, path, loading = tmp_path / "log", tmp_path / "m.bw.safetensors", tmp_path / "loading"
+    old, new = bw.load(RESNET20), bw.load(RESNET20.with_name("resnet20-w2a2.bw.safetensors"))
+    old.save(path)
+    lingering = f"""
+        import pathlib, time
+        from bitwright.serve import models
+        prove, times = models.ServedModel._prove, iter(range(9))
+        def lingering(self):
+            prove(self)
+            if next(times):
+                pathlib.Path({str(loading)!r}).touch()
+                time.sleep(60)
+        models.ServedModel._prove = lingering
+    """
+    server = start_server(log, path, port, lingering)
+    new.save(path)
+    kill_when(server, loading.exists)
+    again = start_server(log, path, port)
+    kill_when(again, lambda: True)
+    assert f'"version": "{old.digest[:12]}' not in log.read_text()
+    assert new.digest[:12] in log.read_text()
+    assert bw.load(path).digest == new.digest
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["loading", "log", path.name]
 
 
 TRAIN = """

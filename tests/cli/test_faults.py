@@ -172,3 +172,18 @@ def test_memory_that_runs_out_is_told(run: Run, monkeypatch: pytest.MonkeyPatch)
     result = run("inspect", FILE)
     assert (result.code, result.out) == (1, "")
     assert result.err == "bitwright: error: out of memory: Unable to allocate 7.0 GiB\n"
+
+
+@pytest.mark.parametrize(
+    "said", ["[enforce fail] DefaultCPUAllocator: can't allocate memory: 7 bytes", "std::bad_alloc"]
+)
+def test_memory_that_pytorch_lacks_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    def raising(*_: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("bitwright.artifact_file.reading.read_container", raising)
+    result = run("inspect", FILE)
+    assert (result.code, result.err) == (1, f"bitwright: error: out of memory: {said}\n")
+    said = "another fault"
+    with pytest.raises(RuntimeError, match="another fault"):
+        run("inspect", FILE)

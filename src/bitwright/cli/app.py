@@ -103,6 +103,10 @@ def _environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
+_OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "std::bad_alloc", "CUDA out of memory")
+"""How PyTorch says so, in a RuntimeError."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` where no arguments are given) and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -122,6 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except MemoryError as error:
         report(f"error: out of memory{f': {error}' if str(error) else ''}")
+        return 1
+    except RuntimeError as error:
+        if not any(said in str(error) for said in _OUT_OF_MEMORY):
+            raise
+        report(f"error: out of memory: {str(error).partition(chr(10))[0]}")
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
