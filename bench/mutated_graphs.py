@@ -84,12 +84,12 @@ def a_type(graph: Graph, rng: np.random.Generator) -> Graph:
     """Another scheme, another zero point, or float32."""
     name = one_of(rng, graph.values)
     before = graph.values[name]
-    image = before.type is not None and before.type.per_channel  # which check_classifier wants as uint8
-    scheme = "uint8" if image else one_of(rng, SCHEMES_OF_CODES)
+    image = before.type if before.type is not None and before.type.per_channel else None
+    scheme = one_of(rng, SCHEMES_OF_CODES) if image is None else "uint8"  # check_classifier wants images so
     zero_point = int(rng.integers(-1, SCHEMES[scheme].hi + 2))
     after = QType(scheme, 0.02, zero_point)
-    if before.type is not None and image:
-        count = len(before.type.offset)
+    if image is not None:
+        count = len(image.offset)
         after = QType(scheme, (0.02,) * count, (zero_point,) * count, (0.0,) * count)
     return with_value(graph, name, replace(before, type=None if rng.random() < 0.1 else after))
 

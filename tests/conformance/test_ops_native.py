@@ -5,6 +5,7 @@ from math import prod
 import numpy as np
 import pytest
 
+from bench import mutated_graphs, random_shapes
 from bench.random_graphs import random_graph
 from bitwright.engine.reference import Reference
 from bitwright.graph import INPUT, Value
@@ -68,3 +69,11 @@ def test_random_graphs_of_all_ops(seed):
     graph, images = g.build(), g.images(2)
     assert len(np.unique(Reference(graph).run(images))) >= 4, "codes that are all alike would agree too easily"
     assert_agreement(graph, images)
+
+
+def test_damaged_graphs_are_refused_or_agree():
+    assert {mutated_graphs.one(seed) for seed in range(60)} == {"refused", "accepted"}
+
+
+def test_single_ops_of_random_shapes():
+    assert {random_shapes.one(seed) for seed in range(30)} == {"conv2d", "linear", "others"}
