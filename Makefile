@@ -58,12 +58,18 @@ build-tools:  ## in .venv what compiles and formats C++, which is enough for scr
 	$(PIP) install --quiet -c constraints.txt clang-format cmake nanobind
 
 # torch goes first, at the version of constraints.txt, so that nothing below pulls in another build.
-# The extension is built with the package, so its sources count as well.
+# The extension is built with the package, so its sources count as well. LOCKED=1: everything but PyTorch by its hash (scripts/lock).
 $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -name '*.cc' -o -name '*.h' -o -name '*.inc')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bitwright needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+ifdef LOCKED
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.lock
+	$(PIP) install --quiet -c constraints.txt torch torchvision
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+else
 	$(PIP) install --quiet -c constraints.txt torch torchvision
 	$(PIP) install --quiet -c constraints.txt -e '.[torch,torchvision,timm,onnx,digits,report,peers,serve,signing,dev,docs]'
+endif
 	$(BIN)/python scripts/notice_torchvision.py
 	touch $@
 

@@ -181,18 +181,44 @@ except ImportError as error:
     assert "pip install 'bitwright[torch]'" in message
 
 
-def test_the_lock_file_has_hashes_and_the_versions_of_the_constraints():
+DEVELOPMENT = (
+    "torch",
+    "torchvision",
+    "timm",
+    "onnx",
+    "digits",
+    "report",
+    "peers",
+    "serve",
+    "signing",
+    "ray",
+    "dev",
+    "docs",
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "of", "without"),
+    [
+        ("requirements.lock", ("serve", "signing"), set()),
+        ("requirements-dev.lock", DEVELOPMENT, {"torch", "torchvision", "bitwright"}),
+    ],
+)
+def test_the_lock_files_have_hashes_and_the_versions_of_the_constraints(
+    file: str, of: tuple[str, ...], without: set[str]
+):
     pinned = dict(
         re.findall(r"^([\w.-]+)==([\w.]+)$", (REPOSITORY / "constraints.txt").read_text("utf-8"), re.MULTILINE)
     )
-    lock = (REPOSITORY / "requirements.lock").read_text("utf-8")
+    lock = (REPOSITORY / file).read_text("utf-8")
     found = dict(re.findall(r"^([\w.-]+)==([\w.]+) \\$", lock, re.MULTILINE))
     assert {name: found[name] for name in found.keys() & pinned.keys()} == {
         name: pinned[name] for name in found.keys() & pinned.keys()
     }
+    assert without.isdisjoint(found)
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    needed = [*project["dependencies"], *extras["serve"], *extras["signing"]]
-    assert {re.split(r"[>=\[]", each)[0] for each in needed} <= set(found)
+    needed = [*project["dependencies"], *(package for extra in of for package in extras[extra])]
+    assert {re.split(r"[>=\[]", each)[0] for each in needed} - without <= set(found)
     for part in re.split(r"^(?=\w)", lock, flags=re.MULTILINE)[1:]:
         assert "--hash=sha256:" in part, part[:60]
