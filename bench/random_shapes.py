@@ -8,6 +8,7 @@ every instruction set that the machine has, on 1 to 3 threads. `--kept` counts s
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from tests.conformance.ops.cases import GROW
 from tests.kernels.agreement import assert_agreement, available
 from tests.kernels.random_graph import RandomGraph
 
-OTHERS = [name for name in GROW if name not in ("conv2d", "linear")]
 OF_VALUES = [name for name, scheme in SCHEMES.items() if scheme.activations]
 OF_WEIGHTS = [name for name, scheme in SCHEMES.items() if scheme.weights]
 MAX_PRODUCTS = 2**20
@@ -36,7 +36,7 @@ def random_shape(seed: int) -> RandomGraph:
     )
     g = RandomGraph((channels, height, width), seed)
     x = INPUT if op == "conv2d" and rng.random() < 0.3 else coded(g, rng, op)
-    x = {"conv2d": convolution, "linear": linear}.get(op, lambda g, x, rng: GROW[op](g, x))(g, x, rng)
+    x = WEIGHTED[op](g, x, rng) if op in WEIGHTED else GROW[op](g, x)
     if g.values[x].type is not None:
         g.dequantize(x)
     return g
@@ -44,7 +44,7 @@ def random_shape(seed: int) -> RandomGraph:
 
 def coded(g: RandomGraph, rng: np.random.Generator, op: str) -> str:
     """The image as codes of another scheme: any for what has weights, for other ops the one that all of them take."""
-    if op not in ("conv2d", "linear"):
+    if op not in WEIGHTED:
         return g.table(INPUT)
     scheme = str(rng.choice(OF_VALUES))
     if scheme in ("bit", "binary"):
@@ -52,9 +52,9 @@ def coded(g: RandomGraph, rng: np.random.Generator, op: str) -> str:
     return g.table(INPUT, zp=int(rng.integers(SCHEMES[scheme].hi + 1)), scheme=scheme)
 
 
-def results(g: RandomGraph, rng: np.random.Generator) -> dict[str, object]:
+def results(g: RandomGraph, rng: np.random.Generator) -> dict[str, Any]:
     """The type and the bounds of what a weighted op gives, and its weights' scheme."""
-    found: dict[str, object] = {"weights": str(rng.choice(OF_WEIGHTS)), "to_float": bool(rng.random() < 0.1)}
+    found: dict[str, Any] = {"weights": str(rng.choice(OF_WEIGHTS)), "to_float": bool(rng.random() < 0.1)}
     if not found["to_float"]:
         found["scheme"] = scheme = str(rng.choice(OF_VALUES))
         if scheme not in ("bit", "binary") and rng.random() < 0.5:
@@ -75,7 +75,7 @@ def convolution(g: RandomGraph, x: str, rng: np.random.Generator) -> str:
     spread = [(side + padding[a] + padding[a + 2] - 1) // stride[a] + 1 for a, side in enumerate(sides)]
     most = MAX_PRODUCTS * groups // (channels * int(np.prod(kernel)) * int(np.prod(spread)))
     out = groups * int(rng.integers(1, max(1, min(130, most) // groups) + 1))
-    window = {"stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
+    window: dict[str, Any] = {"stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
     return g.conv2d(x, out, (kernel[0], kernel[1]), **window, **results(g, rng))
 
 
@@ -87,10 +87,14 @@ def linear(g: RandomGraph, x: str, rng: np.random.Generator) -> str:
     return g.linear(x, out, scales=scales, **results(g, rng))
 
 
+WEIGHTED = {"conv2d": convolution, "linear": linear}
+OTHERS = [name for name in GROW if name not in WEIGHTED]
+
+
 def one(seed: int) -> str:
     g = random_shape(seed)
     assert_agreement(g.build(), g.images(1 + seed % 3), threads=(1 + seed % 3,))
-    return next((node.op for node in g.nodes if node.op in ("conv2d", "linear")), "others")
+    return next((node.op for node in g.nodes if node.op in WEIGHTED), "others")
 
 
 def main() -> None:
