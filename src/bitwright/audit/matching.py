@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from bitwright.algorithms.correction import corrections
-from bitwright.algorithms.correction.channels import is_depthwise, nearest_step, rescale, scaled_with
+from bitwright.algorithms.correction.channels import is_channelwise, nearest_step, rescale, scaled_with
 from bitwright.algorithms.correction.tokens import moves
 from bitwright.artifact import Artifact
 from bitwright.audit.token_scales import scale_tokens_alike
@@ -120,7 +120,7 @@ def groups_of(node: Node) -> int:
 
 def stored_steps(layer: Layer, node: Node, x: Value, y: Value) -> Floats:
     """What one code of the weight is worth by the artifact's multipliers, [O * groups]; may be 0 where these are damaged."""
-    gain = gain_and_shift(layer, len(node.tensors["weight"]))[0]
+    gain = gain_and_shift(layer, len(node.tensors["m"]))[0]
     scale = 1.0 if x.type is None or x.type.per_channel else x.type.one_scale
     m = node.tensors["m"].astype(np.float64).reshape(len(gain), -1)
     found: Floats = (m * out_unit(y) / np.where(gain == 0, 1.0, gain)[:, None] / scale).reshape(-1)
@@ -134,9 +134,8 @@ def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
     done = {writer for move in moves(prepared) for writer in move.writers}
     for node in prepared.graph.nodes:
         layer, op = prepared.layer(node.name), float_op(node)
-        if node.name in done or not (
-            op.weighted and hasattr(layer, "equalized") and "weight" in nodes[node.name].tensors
-        ):
+        found = op.affine or (op.weighted and "weight" in nodes[node.name].tensors)
+        if node.name in done or not found or not hasattr(layer, "equalized"):
             continue
         x, y = artifact.graph.values[source(node)], artifact.graph.values[node.name]
         readers = scaled_with(prepared, node.name)
@@ -144,14 +143,16 @@ def _scale_alike(prepared: PreparedModel, artifact: Artifact) -> None:
             continue
         integer = nodes[node.name]
         ratio = _ratio(layer, integer, x, y)
-        known = _alike(integer.tensors["weight"], real_weight(layer, integer, x)) & np.isfinite(ratio) & (ratio > 0)
-        above = unknown.get(source(node)) if is_depthwise(layer) else None
+        known = np.isfinite(ratio) & (ratio > 0)
+        if op.weighted:
+            known &= _alike(integer.tensors["weight"], real_weight(layer, integer, x))
+        above = unknown.get(source(node)) if is_channelwise(layer) else None
         if above is not None and above.shape == known.shape:
             known &= ~above
         factor = np.where(known, ratio, 1.0)
         if known.sum() > 1 and min(_greatest(nodes[r.node.name]) for r in (layer, *readers)) >= FEWEST:
             factor = _corroborated(prepared, artifact, node.name, readers, factor, known)
-        dense = [reader for reader in readers if not is_depthwise(reader)]
+        dense = [reader for reader in readers if not is_channelwise(reader)]
         finer = [reader for reader in dense if _greatest(integer) < FEWEST <= _greatest(nodes[reader.node.name])]
         if finer and known.any():
             rescale(layer, readers, torch.from_numpy(factor).float())
@@ -188,9 +189,12 @@ def _corroborated(
     sure, read = known & ~doubted, np.full(len(factor), np.nan)
     if 2 * sure.sum() <= len(sure):
         return factor  # most of them cannot be damaged alike
-    reader = next((reader for reader in readers if not is_depthwise(reader)), readers[0])
+    telling = [reader for reader in readers if "m" in graph[reader.node.name].tensors]
+    if not telling:
+        return factor
+    reader = next((reader for reader in telling if not is_channelwise(reader)), telling[0])
     integer = graph[reader.node.name]
-    if is_depthwise(reader):  # it reads one channel each, whose factor its multiplier has and its bias has not
+    if is_channelwise(reader):  # it reads one channel each, whose factor its multiplier has and its bias has not
         ratio = _ratio(reader, integer, graph.values[source(integer)], graph.values[integer.name])
         if len(ratio) == len(factor):
             read = np.where(np.isnan(octaves), np.nan, whole(by_bias(reader, integer, graph, ratio), NEAR))
@@ -213,7 +217,9 @@ def _settle(prepared: PreparedModel, name: str, reader: Layer, unknown: npt.NDAr
 def _ratio(layer: Layer, integer: Node, x: Value, y: Value) -> Floats:
     """The scale by which each channel's multiplier differs from the one that its codes ask for; 0 or inf where lost."""
     groups = groups_of(integer)
-    steps = weight_steps(integer.tensors["weight"], real_weight(layer, integer, x), groups)
+    steps: Floats = np.ones(1)
+    if "weight" in integer.tensors:
+        steps = weight_steps(integer.tensors["weight"], real_weight(layer, integer, x), groups)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.median((np.abs(stored_steps(layer, integer, x, y)) / steps).reshape(-1, groups), axis=1)
     found: Floats = _step(ratio)
@@ -229,8 +235,11 @@ def _alike(codes: npt.NDArray[np.int8], real: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _greatest(integer: Node) -> int:
-    """The greatest code of a layer's weights: few bits tell a scale badly, and whoever reads the channels may do it better."""
-    return SCHEMES[integer.attrs["weights"]].hi
+    """The greatest code of a layer's weights: few bits tell a scale badly, and whoever reads the channels may do it better.
+
+    A batch norm's multipliers tell it as well as any.
+    """
+    return 127 if "weights" not in integer.attrs else SCHEMES[integer.attrs["weights"]].hi
 
 
 def _told_by(integer: Node, reader: Layer, known: npt.NDArray[np.bool_], asked: npt.NDArray[np.bool_]) -> Floats:

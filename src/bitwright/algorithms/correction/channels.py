@@ -33,9 +33,15 @@ def commutes(node: Node) -> bool:
     return (not lo and not hi) or (hi is not None and lo is not None and lo in (0, -hi))
 
 
-def is_depthwise(reader: Layer) -> bool:
-    """Whether each channel it reads has output channels, and so scales, of its own."""
-    return bool(reader.node.attrs.get("groups", 1) > 1)
+def is_channelwise(reader: Layer) -> bool:
+    """Whether each channel it reads has output channels, and so scales, of its own: a depthwise layer, or a batch norm."""
+    return is_norm(reader) or bool(reader.node.attrs.get("groups", 1) > 1)
+
+
+def is_norm(reader: Layer) -> bool:
+    """Whether it is a batch norm, of x or of a function of x."""
+    op = float_op(reader.node)
+    return op.affine or (op.takes_norm and reader.has_batch_norm)
 
 
 def rescale(layer: Layer, readers: Iterable[Layer], scale: Tensor) -> None:
@@ -67,11 +73,23 @@ def divide(readers: Iterable[Layer], name: str, factor: Tensor) -> None:
             rows = [i for i, value in enumerate(reader.node.inputs) if value == name]
             reader.tensors()["factors"][rows] /= factor
             continue
+        if float_op(reader.node).affine:
+            _divide_norm(reader, factor)
+            continue
         weight = reader.tensors()["weight"]
-        if is_depthwise(reader):
+        if is_channelwise(reader):
             weight.div_(factor.repeat_interleave(len(weight) // len(factor)).reshape(-1, 1, 1, 1))
         else:
             weight.div_(factor.reshape(1, -1, *(1,) * (weight.dim() - 2)))
+
+
+def _divide_norm(reader: Layer, factor: Tensor) -> None:
+    """Let a batch norm read channels `factor` times as large: its statistics are theirs, whether stored or a batch's."""
+    tensors, eps = reader.tensors(), reader.node.attrs["eps"]
+    before = tensors["bn_var"].add(eps).rsqrt()
+    tensors["bn_mean"].mul_(factor)
+    tensors["bn_var"].mul_(factor.square())
+    tensors["bn_weight"].mul_(before / (factor * tensors["bn_var"].add(eps).rsqrt()))
 
 
 def takes_factors(reader: Layer) -> bool:
@@ -94,13 +112,13 @@ def reading(prepared: PreparedModel, name: str) -> list[tuple[Node, set[str]]]:
 
 
 def weighs(prepared: PreparedModel, reader: Node, roles: set[str]) -> bool:
-    """Whether a node multiplies each channel that it reads by weights of its own."""
+    """Whether a node multiplies each channel that it reads by weights of its own, or is a batch norm."""
     grouped = reader.attrs.get("groups", 1) not in (1, prepared.graph.values[source(reader)].channels)
-    return float_op(reader).weighted and roles == {"codes"} and not grouped
+    return (float_op(reader).weighted or is_norm(prepared.layer(reader.name))) and roles == {"codes"} and not grouped
 
 
 def readers_of(prepared: PreparedModel, name: str) -> list[Layer]:
-    """The layers with a weight that read a value's channels; none if anything else does."""
+    """The layers that weigh a value's channels; none if anything else reads them."""
     readers = reading(prepared, name)
     alone = all(weighs(prepared, *reader) for reader in readers)
     return [prepared.layer(reader.name) for reader, _ in readers] if alone else []

@@ -1,9 +1,10 @@
 """`equalize`: give small channels more of the codes, by scaling a layer's channels up and the next layer's weights down.
 
     y_A[c] *= s[c],  W_B[:, c] /= s[c],   s[c] = (max |y_A| / grown |y_A[c]|)**p, at least 1, down to a power of 2**(1/4)
-p is 1 where B is depthwise, whose scale per channel takes all of it, and 1/2 where B mixes channels, so that B's small
-columns keep half of their precision; `grown` is what |y_A[c]| may be on more images than were seen (`extremes.py`). Relu
-and clamps commute with s because a scaled channel stays below the greatest one.
+A and B are convolutions, linear layers or batch norms. p is 1 where B is depthwise or a batch norm, whose scale per channel
+takes all of it, and 1/2 where B mixes channels, so that B's small columns keep half of their precision; `grown` is what
+|y_A[c]| may be on more images than were seen (`extremes.py`). Relu and clamps commute with s because a scaled channel stays
+below the greatest one.
 Layers that residual connections add up share s, and max |y_A[c]| is over all of them: the stream of a residual network has few
 large channels and many small ones, and every block reads it.
 A second run starts from the first one's scales. Channels of tokens have rules of their own: see `tokens.py`.
@@ -19,7 +20,7 @@ from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.channels import (
     LARGEST,
     commutes,
-    is_depthwise,
+    is_channelwise,
     reading,
     rescale,
     scaled_with,
@@ -64,7 +65,7 @@ class Equalize(Correction):
 
 def _groups(prepared: PreparedModel) -> list[list[str]]:
     """The layers whose channels can be scaled: each alone, or with all those that residual connections add to it."""
-    layers = [node for node in prepared.graph.nodes if float_op(node).weighted]
+    layers = [node for node in prepared.graph.nodes if float_op(node).weighted or float_op(node).affine]
     read = {node.name: reading(prepared, node.name) for node in layers}
     group_of = {name: [name] for name in read}
     for name, readers in read.items():
@@ -99,7 +100,7 @@ def _equalize(prepared: PreparedModel, names: list[str], size: Tensor, grown: Te
     original model, in any of the layers, and `grown`: what it may be on other images."""
     readers = {name: scaled_with(prepared, name) for name in names}
     ratio = (size.max() / grown.clamp_min(1e-20)).clamp(1, LARGEST)
-    depthwise = all(is_depthwise(reader) for of_one in readers.values() for reader in of_one)
-    scale = steps_down(ratio if depthwise else ratio.sqrt())
+    channelwise = all(is_channelwise(reader) for of_one in readers.values() for reader in of_one)
+    scale = steps_down(ratio if channelwise else ratio.sqrt())
     for name in names:
         rescale(prepared.layer(name), readers[name], scale)

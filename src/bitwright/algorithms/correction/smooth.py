@@ -3,10 +3,10 @@
     y[c] *= s[c],  W[:, c] /= s[c]  in every reader,    s[c] = max |w[:, c]|**(1 - p) / max |y[c]|**p * k
 where y comes from a convolution, linear layer or batch norm without a residual, which takes s into its own scale and shift,
 and w is W with each row divided by its greatest, since rows have scales of their own; s is the nearest power of 2**(1/4). p is
-1/2, but 1 where all readers are depthwise. k lets the greatest channel keep its size. Behind a clamp at anything but zero, s
-is 1 or more and no channel grows beyond the greatest, so that the clamp goes on clipping what it did. Unlike `equalize`, it
-weighs the weights, lets several layers read a value, shrinks channels too, and starts at norms. With both in a recipe, the
-later one's scales count.
+1/2, but 1 where all readers are depthwise or batch norms. k lets the greatest channel keep its size. Behind a clamp at anything
+but zero, s is 1 or more and no channel grows beyond the greatest, so that the clamp goes on clipping what it did. Unlike
+`equalize`, it weighs the weights, lets several layers read a value, shrinks channels too, and starts at norms. With both in a
+recipe, the later one's scales count.
 Xiao et al. 2023, "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models", equation 4.
 """
 
@@ -17,7 +17,7 @@ from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.channels import (
     LARGEST,
     commutes,
-    is_depthwise,
+    is_channelwise,
     nearest_step,
     readers_of,
     rescale,
@@ -60,7 +60,7 @@ def _readers(prepared: PreparedModel, node: Node) -> list[Layer]:
 def _smooth(layer: Layer, readers: list[Layer], size: Tensor) -> None:
     """Scale `layer`'s channels and undo it in the readers, given the greatest |y| of each channel in the original model."""
     original = size.clamp_min(TINY)
-    mixing = [reader for reader in readers if not is_depthwise(reader)]
+    mixing = [reader for reader in readers if not is_channelwise(reader)]
     share = 0.5 if mixing else 1.0
     weight = torch.ones_like(original)
     if mixing:
