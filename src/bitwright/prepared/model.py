@@ -219,9 +219,7 @@ class PreparedModel(nn.Module):
 
     def _fake_quantized(self, real: Tensor) -> Tensor:
         def run(node: Node, xs: list[Tensor]) -> Tensor:
-            value: Tensor = self.layer(node.name)(xs, quantized=True)
-            quantizer = self.quantizer(node.name)
-            return value if quantizer is None else quantizer.forward(value)
+            return self.layer(node.name).fake_quantized(xs, self.quantizer(node.name))
 
         return compute(self.graph, {self.graph.input: real}, run)
 

@@ -14,6 +14,7 @@ from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 
 class React(OneBit):
     name = "react"
+    is_triangle = True
 
     def binary(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         return weight, mean_size(quantizer, weight).detach()
