@@ -257,9 +257,11 @@ class PreparedModel(nn.Module):
         return self._settled
 
     def _expect_calibrated(self) -> None:
-        for name, scale in [*self.named_buffers(), *self.named_parameters()]:
-            if name.endswith(".scale") and not torch.isfinite(scale).all():
-                raise CalibrationError("the model has no ranges yet; call bitwright.calibrate(prepared, images) first")
+        weights = [layer.quantizer for layer in self.layers.values() if isinstance(layer, Layer)]
+        values = [found for found in self.quantizers.values() if isinstance(found, ActivationQuantizer)]
+        scales = [found.scale.detach().reshape(-1) for found in (*values, *weights) if found is not None]
+        if scales and not torch.isfinite(torch.cat(scales)).all():
+            raise CalibrationError("the model has no ranges yet; call bitwright.calibrate(prepared, images) first")
 
 
 def key_of(name: str) -> str:

@@ -34,7 +34,7 @@ class Rounding:
     hi: int = 1
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Plan:
     """What of a call is no tensor that learns: statistics and numbers."""
 
@@ -47,15 +47,13 @@ class _Plan:
     low: float
     high: float
     rounding: Rounding
-    mean: Floats | None = None
-    deviation: Floats | None = None
 
-    def numbers(self, gain: Floats | None, shift: Floats | None, slope: Floats | None, after: Floats | None) -> Any:
-        """The arguments that both ways have, in the extension's order."""
+    def numbers(self, mean: Floats | None, columns: list[Floats | None]) -> tuple[Any, ...]:
+        """The arguments that both ways have, in the extension's order; columns are gain, shift, slope and after."""
         r = self.rounding
         step = max(abs(float(r.scale.detach())), TINY)
-        columns = (self.channels, self.mean, gain, shift, slope, after)
-        return (*columns, self.low, self.high, r.kind, step, r.zero_point, r.hi, torch.get_num_threads())
+        ends = (self.low, self.high, r.kind, step, r.zero_point, r.hi, torch.get_num_threads())
+        return (self.channels, mean, *columns, *ends)
 
 
 def finish(y: Tensor, call: FloatCall, rounding: Rounding) -> Tensor | None:
@@ -94,10 +92,14 @@ class _Finish(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, residual: Tensor | None, *rest: Any) -> Tensor:
         *columns, scale, plan = rest
-        _find_statistics(x, plan)
+        mean, deviation = _statistics(x, plan)
         y = torch.empty_like(x)
         added = None if residual is None else laid_out_as(x, residual)
-        ctx.plan, ctx.numbers = plan, plan.numbers(*_columns(columns, plan))
+        numbers: list[Any] = [None if column is None else floats(column) for column in columns]
+        if deviation is not None:
+            numbers[0] = numbers[0] / deviation
+        ctx.plan, ctx.mean, ctx.deviation = plan, mean, deviation
+        ctx.numbers = plan.numbers(mean, numbers)
         _native.finish(flat(x), None if added is None else flat(added), flat(y), *ctx.numbers)
         ctx.save_for_backward(x, added, scale, *columns)
         return y
@@ -112,10 +114,16 @@ class _Finish(torch.autograd.Function):
         ends: tuple[Any, ...] = (*ctx.numbers, flat(laid_out_as(x, grads[0])), *sums, *[None] * (4 - len(sums)))
         of_scale = _native.finish_gradient(flat(x), given, flat(dz), *ends)
         of_z, of_zx = sums[:2]
-        dx = dz if not plan.norm else _through_norm(dz, x, columns[0], plan, of_z, of_zx, residual is None)
-        found: list[Tensor | None] = [None] * 4
+        dx, found = dz, list[Tensor | None]([None] * 4)
         if plan.norm:
-            found[0] = torch.from_numpy(of_zx / plan.deviation)
+            mean, gain = ctx.numbers[1:3]
+            dx = dz if residual is None else torch.empty_like(dz)
+            count = math.inf if plan.momentum is None else x.numel() // plan.channels
+            of_deviation, of_mean = -gain * of_zx / (ctx.deviation**2 * count), -gain * of_z / count
+            of_deviation, of_mean = of_deviation.astype(np.float32), of_mean.astype(np.float32)
+            threads = torch.get_num_threads()
+            _native.channel_affine(flat(dz), flat(x), flat(dx), mean, gain, of_deviation, of_mean, threads)
+            found[0] = torch.from_numpy(of_zx / ctx.deviation)
         found[1:] = [torch.from_numpy(sum_) for sum_ in (of_z, *sums[2:])] + [None] * (4 - len(sums))
         for i, (column, gradient) in enumerate(zip(columns, found, strict=True)):
             if column is None or gradient is None or not ctx.needs_input_grad[2 + i]:
@@ -128,41 +136,18 @@ class _Finish(torch.autograd.Function):
         return dx, None if residual is None else dz, *found, ds, None
 
 
-def _find_statistics(x: Tensor, plan: _Plan) -> None:
-    """Set the plan's mean and deviation, those of the batch or the running ones, and let these learn."""
+def _statistics(x: Tensor, plan: _Plan) -> tuple[Floats | None, Floats | None]:
+    """The mean and the deviation that normalise: those of the batch, from which the running ones learn, or these."""
     if plan.running is None:
-        return
+        return None, None
     mean, variance = plan.running
     if plan.momentum is None:
-        plan.mean, found = floats(mean).copy(), floats(variance)
+        found = floats(mean).copy(), floats(variance)
     else:
-        plan.mean, found = np.empty(plan.channels, np.float32), np.empty(plan.channels, np.float32)
-        _native.channel_moments(flat(x), plan.mean, found, torch.get_num_threads())
+        found = np.empty(plan.channels, np.float32), np.empty(plan.channels, np.float32)
+        _native.channel_moments(flat(x), *found, torch.get_num_threads())
         count = x.numel() // plan.channels
         with torch.no_grad():
-            mean.lerp_(torch.from_numpy(plan.mean), plan.momentum)
-            variance.lerp_(torch.from_numpy(found * np.float32(count / max(count - 1, 1))), plan.momentum)
-    plan.deviation = np.sqrt(found + np.float32(plan.eps), dtype=np.float32)
-
-
-def _columns(columns: list[Tensor | None], plan: _Plan) -> list[Any]:
-    weight, *rest = (None if column is None else floats(column) for column in columns)
-    return [weight if weight is None or plan.deviation is None else weight / plan.deviation, *rest]
-
-
-def _through_norm(
-    dz: Tensor, x: Tensor, weight: Tensor, plan: _Plan, of_z: Floats, of_zx: Floats, in_place: bool
-) -> Tensor:
-    """dL/dx of a batch norm where dL/dz is dz, with the sums over all rows of dz and of dz * (x - mean)."""
-    assert plan.mean is not None
-    assert plan.deviation is not None
-    dx = dz if in_place else torch.empty_like(dz)
-    gain: Floats = floats(weight) / plan.deviation
-    of_mean: Floats = np.zeros_like(gain)
-    of_deviation = of_mean
-    if plan.momentum is not None:
-        count = np.float32(x.numel() // plan.channels)
-        of_mean, of_deviation = -gain * of_z / count, -gain * of_zx / (plan.deviation**2 * count)
-    threads = torch.get_num_threads()
-    _native.channel_affine(flat(dz), flat(x), flat(dx), plan.mean, gain, of_deviation, of_mean, threads)
-    return dx
+            mean.lerp_(torch.from_numpy(found[0]), plan.momentum)
+            variance.lerp_(torch.from_numpy(found[1] * np.float32(count / max(count - 1, 1))), plan.momentum)
+    return found[0], np.sqrt(found[1] + np.float32(plan.eps), dtype=np.float32)
