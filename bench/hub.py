@@ -3,8 +3,9 @@
     python -m bench.hub DATA [--only NAME ...] [--timing] [--write]
 
 DATA is the folder that `bench.accuracy` reads. Each model is made by `bitwright zoo make`, and its accuracy measured by the
-engine on its test images; `--timing` times all that are made by `bitwright bench` on one thread, which wants a machine that does nothing
-else. Artifacts and figures are kept in `--kept`, and a run that was interrupted goes on there; `--only` measures these anew.
+engine on its test images; `--timing` times all that are made by `bitwright bench` on one thread, which wants a machine that
+does nothing else. Artifacts and figures are kept in `--kept`, and a run that was interrupted goes on there; `--only` measures
+these anew.
 """
 
 import argparse
