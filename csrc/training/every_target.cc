@@ -34,11 +34,11 @@ BITWRIGHT_IN_CLONES Vector take(const float* x) {
 BITWRIGHT_IN_CLONES Vector take(const uint16_t* x) {
   Halves h;
   std::memcpy(&h, x, sizeof h);
-  return std::bit_cast<Vector>(__builtin_convertvector(h, Bits) << 16);
+  return (Vector)(__builtin_convertvector(h, Bits) << 16);
 }
 BITWRIGHT_IN_CLONES void put(float* to, Vector v) { std::memcpy(to, &v, sizeof v); }
 BITWRIGHT_IN_CLONES void put(uint16_t* to, Vector v) {  // to nearest, ties to even; v is finite
-  const Bits bits = std::bit_cast<Bits>(v);
+  const Bits bits = (Bits)v;
   const Halves h = __builtin_convertvector((bits + 0x7fff + (bits >> 16 & 1)) >> 16, Halves);
   std::memcpy(to, &h, sizeof h);
 }
@@ -46,11 +46,11 @@ BITWRIGHT_IN_CLONES void put(uint16_t* to, Vector v) {  // to nearest, ties to e
 struct Column {
   Vector mean, gain, shift, slope, after;
   BITWRIGHT_IN_CLONES Column(const Columns& all, size_t at)
-      : mean(take(&all.mean[at])),
-        gain(take(&all.gain[at])),
-        shift(take(&all.shift[at])),
-        slope(take(&all.slope[at])),
-        after(take(&all.after[at])) {}
+      : mean(take(all.mean + at)),
+        gain(take(all.gain + at)),
+        shift(take(all.shift + at)),
+        slope(take(all.slope + at)),
+        after(take(all.after + at)) {}
 };
 
 BITWRIGHT_IN_CLONES Vector clipped(Vector p, float low, float high) {  // NaN stays NaN

@@ -80,11 +80,20 @@ std::vector<float> repeated(const float* numbers, float otherwise, size_t channe
   return all;
 }
 
-Columns columns_of(const Finish& how, size_t width) {
-  return {repeated(how.mean, 0, how.channels, width), repeated(how.gain, 1, how.channels, width),
-          repeated(how.shift, 0, how.channels, width), repeated(how.slope, 1, how.channels, width),
-          repeated(how.after, 0, how.channels, width)};
-}
+// The parameters of a `Finish`, repeated to the width.
+class Parameters {
+ public:
+  Parameters(const Finish& how, size_t width)
+      : mean_(repeated(how.mean, 0, how.channels, width)),
+        gain_(repeated(how.gain, 1, how.channels, width)),
+        shift_(repeated(how.shift, 0, how.channels, width)),
+        slope_(repeated(how.slope, 1, how.channels, width)),
+        after_(repeated(how.after, 0, how.channels, width)) {}
+  Columns columns() const { return {mean_.data(), gain_.data(), shift_.data(), slope_.data(), after_.data()}; }
+
+ private:
+  std::vector<float> mean_, gain_, shift_, slope_, after_;
+};
 
 // Adds up what the pieces left, [pieces, parts, width], for one part of it: [channels].
 std::vector<double> added(const std::vector<float>& partial, size_t parts, size_t part, const Shape& shape, size_t channels) {
@@ -124,7 +133,8 @@ void find_moments(const T* x, size_t rows, size_t channels, int threads, float* 
 template <class T>
 void run_forward(const T* x, const T* residual, T* y, const Finish& how) {
   const Shape shape(how.rows, how.channels);
-  const Columns columns = columns_of(how, shape.width);
+  const Parameters parameters(how, shape.width);
+  const Columns columns = parameters.columns();
   const size_t size = how.rows * how.channels;
   share(shape.pieces, how.threads, [&](size_t k) {
     Piece<const T> of_x(x, size, shape, k), of_residual(residual, size, shape, k);
@@ -137,7 +147,8 @@ void run_forward(const T* x, const T* residual, T* y, const Finish& how) {
 template <class T>
 double run_backward(const T* x, const T* residual, const T* gradient, T* dz, const Finish& how, const Sums& sums) {
   const Shape shape(how.rows, how.channels);
-  const Columns columns = columns_of(how, shape.width);
+  const Parameters parameters(how, shape.width);
+  const Columns columns = parameters.columns();
   const size_t size = how.rows * how.channels;
   std::vector<float> partial(shape.pieces * 5 * shape.width);
   share(shape.pieces, how.threads, [&](size_t k) {

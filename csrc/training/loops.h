@@ -2,8 +2,6 @@
 // numbers: a column's sums are its own, in the order of the rows, whatever is computed beside it.
 #pragma once
 
-#include <vector>
-
 #include "kernels/target.h"
 #include "training/finish.h"
 
@@ -14,7 +12,7 @@ constexpr size_t kColumns = 16;
 
 // The parameters of each column of a row.
 struct Columns {
-  std::vector<float> mean, gain, shift, slope, after;
+  const float *mean, *gain, *shift, *slope, *after;  // [width]
 };
 
 template <class T>
