@@ -15,8 +15,7 @@
 #include "pictures/resize.h"
 #include "planning/lower.h"
 #include "runtime/plan.h"
-#include "training/fake_quantize.h"
-#include "training/histogram.h"
+#include "training/bindings.h"
 #include "without_gil.h"
 
 namespace nb = nanobind;
@@ -179,11 +178,6 @@ nb::list time_steps(const Plan& plan, const Images& images) {
   return list;
 }
 
-void count(nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu> values, float scale,
-           nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> counts) {
-  without_gil([&] { count_bins(values.data(), values.shape(0), scale, counts.data(), static_cast<int>(counts.shape(0) / 2)); });
-}
-
 Filter filter_named(const std::string& name) {
   constexpr const char* names[] = {"box", "bilinear", "hamming", "bicubic", "lanczos"};  // in the order of Filter
   auto found = std::find(std::begin(names), std::end(names), name);
@@ -207,24 +201,6 @@ nb::object resize(const Picture& pixels, int new_height, int new_width, const st
                chosen, area, bytes.get());
   });
   return array_of(value, {}, std::move(bytes));
-}
-
-template <class T>
-using Flat = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-template <class T>
-void fake_quantize_flat(Flat<const T> x, Flat<T> y, float scale, int zero, int hi) {
-  if (x.shape(0) != y.shape(0)) throw std::invalid_argument("expected arrays of one length");
-  FakeQuantizer q{scale, 1 / scale, static_cast<float>(zero), static_cast<float>(hi)};
-  without_gil([&] { fake_quantize(x.data(), y.data(), x.shape(0), q); });
-}
-
-template <class T>
-double fake_quantize_gradient_flat(Flat<const T> x, Flat<const T> gradient, Flat<T> dx, float scale, int zero, int hi) {
-  if (x.shape(0) != dx.shape(0) || x.shape(0) != gradient.shape(0))
-    throw std::invalid_argument("expected arrays of one length");
-  FakeQuantizer q{scale, 1 / scale, static_cast<float>(zero), static_cast<float>(hi)};
-  return without_gil([&] { return fake_quantize_gradient(x.data(), gradient.data(), dx.data(), x.shape(0), q); });
 }
 
 }  // namespace
@@ -257,16 +233,7 @@ NB_MODULE(_native, m) {
         return without_gil([=] { return measured_bit_peak(features); });
       },
       nb::arg("isa") = "", "1-bit multiply-adds a second of one thread by XOR, VPOPCNTD and VPADDD; 0 without them");
-  m.def("count_bins", &count, nb::arg("values"), nb::arg("scale"), nb::arg("counts"),
-        "Add to counts [2 * side] how many of the values lie in each bin, floor(value * scale) + side");
-  m.def("fake_quantize", &fake_quantize_flat<float>, "x"_a.noconvert(), "y"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
-        "y = scale * (clip(round(x / scale + zero), 0, hi) - zero)");
-  m.def("fake_quantize", &fake_quantize_flat<uint16_t>, "x"_a.noconvert(), "y"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a,
-        "The same of bfloat16, as its bits");
-  m.def("fake_quantize_gradient", &fake_quantize_gradient_flat<float>, "x"_a.noconvert(), "gradient"_a.noconvert(),
-        "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a, "Writes dL/dx, returns dL/dscale");
-  m.def("fake_quantize_gradient", &fake_quantize_gradient_flat<uint16_t>, "x"_a.noconvert(), "gradient"_a.noconvert(),
-        "dx"_a.noconvert(), "scale"_a, "zero_point"_a, "hi"_a, "The same of bfloat16, as its bits");
+  add_training(m);
   m.def("can_resize", [] { return can_resize(allowed_features("")); });
   m.def(
       "resize",

@@ -1,50 +1,28 @@
 #include "training/fake_quantize.h"
 
-#include <bit>
+#include <algorithm>
+#include <numeric>
+#include <vector>
 
-// The loops are plain so that the compiler makes vectors of them; each function is compiled for several instruction sets, and
-// the loader picks one. All give the same y and dx; the order of the sum of dL/dscale is fixed by kLanes. (The loader picks
-// before the thread sanitizer is ready for the instrumented function that it asks.)
-#if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_THREAD__)
-#define BITWRIGHT_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define BITWRIGHT_CLONES
-#endif
+#include "training/numbers.h"
+#include "training/team.h"
 
+// The order of the sum of dL/dscale is fixed by kLanes.
 namespace bitwright {
 namespace {
 
-constexpr size_t kLanes = 16;          // partial sums, so that they are added in vectors
-constexpr size_t kBlock = 512;         // numbers whose parts stay in L1
-constexpr size_t kSummed = 4096;       // numbers whose products are summed in float32 before they go to a double
-constexpr float kWhole = 12582912.0f;  // 1.5 * 2^23: adding it rounds a number below 2^22 to the nearest whole, ties to even
-
-inline float load(float x) { return x; }
-inline float load(uint16_t x) { return std::bit_cast<float>(static_cast<uint32_t>(x) << 16); }
-
-inline void store(float& to, float x) { to = x; }
-inline void store(uint16_t& to, float x) {  // to nearest, ties to even; x is finite
-  uint32_t bits = std::bit_cast<uint32_t>(x);
-  to = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-// The code of x = scale * t, less the zero point. NaN stays NaN, so that a loss shows it.
-inline float centred_code(float t, const FakeQuantizer& q) {
-  t += q.zero;
-  t = t < 0 ? 0 : t;
-  t = t > q.hi ? q.hi : t;
-  return ((t + kWhole) - kWhole) - q.zero;
-}
+constexpr size_t kLanes = 16;    // partial sums, so that they are added in vectors
+constexpr size_t kSummed = 4096;  // numbers whose products are summed in float32 before they go to a double
 
 template <class T>
-__attribute__((always_inline)) inline void forward(const T* x, T* y, size_t size, const FakeQuantizer& q) {
+BITWRIGHT_IN_CLONES void forward(const T* x, T* y, size_t size, const FakeQuantizer& q) {
   for (size_t i = 0; i < size; ++i) store(y[i], centred_code(load(x[i]) * q.inverse, q) * q.scale);
 }
 
 // A block in loops of one width each, which compilers can make vectors of. `sums` takes the products of dL/dscale.
 template <class T>
-__attribute__((always_inline)) inline void backward_block(const T* x, const T* gradient, T* dx, size_t size,
-                                                          const FakeQuantizer& q, float (&sums)[kLanes]) {
+BITWRIGHT_IN_CLONES void backward_block(const T* x, const T* gradient, T* dx, size_t size, const FakeQuantizer& q,
+                                        float (&sums)[kLanes]) {
   float t[kBlock], g[kBlock], slope[kBlock];
   const float lowest = -q.zero, highest = q.hi - q.zero;
   for (size_t i = 0; i < size; ++i) t[i] = load(x[i]) * q.inverse;
@@ -62,8 +40,7 @@ __attribute__((always_inline)) inline void backward_block(const T* x, const T* g
 }
 
 template <class T>
-__attribute__((always_inline)) inline double backward(const T* x, const T* gradient, T* dx, size_t size,
-                                                      const FakeQuantizer& q) {
+BITWRIGHT_IN_CLONES double backward(const T* x, const T* gradient, T* dx, size_t size, const FakeQuantizer& q) {
   double total = 0;
   for (size_t start = 0; start < size; start += kSummed) {
     float sums[kLanes] = {};
@@ -75,19 +52,49 @@ __attribute__((always_inline)) inline double backward(const T* x, const T* gradi
   return total;
 }
 
+#define BITWRIGHT_PIECES(T)                                                                                              \
+  BITWRIGHT_CLONES void forward_piece(const T* x, T* y, size_t size, const FakeQuantizer& q) { forward(x, y, size, q); } \
+  BITWRIGHT_CLONES double backward_piece(const T* x, const T* gradient, T* dx, size_t size, const FakeQuantizer& q) {    \
+    return backward(x, gradient, dx, size, q);                                                                           \
+  }
+BITWRIGHT_PIECES(float)
+BITWRIGHT_PIECES(uint16_t)
+
+constexpr size_t kPiece = 65536;  // numbers that a thread takes at a time, so that sums do not depend on how many there are
+
+template <class T>
+void run_forward(const T* x, T* y, size_t size, const FakeQuantizer& q, int threads) {
+  share((size + kPiece - 1) / kPiece, threads, [&](size_t k) {
+    const size_t at = k * kPiece;
+    forward_piece(x + at, y + at, std::min(kPiece, size - at), q);
+  });
+}
+
+template <class T>
+double run_backward(const T* x, const T* gradient, T* dx, size_t size, const FakeQuantizer& q, int threads) {
+  std::vector<double> sums((size + kPiece - 1) / kPiece);
+  share(sums.size(), threads, [&](size_t k) {
+    const size_t at = k * kPiece;
+    sums[k] = backward_piece(x + at, gradient + at, dx + at, std::min(kPiece, size - at), q);
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
 }  // namespace
 
-BITWRIGHT_CLONES void fake_quantize(const float* x, float* y, size_t size, const FakeQuantizer& q) { forward(x, y, size, q); }
-BITWRIGHT_CLONES void fake_quantize(const uint16_t* x, uint16_t* y, size_t size, const FakeQuantizer& q) {
-  forward(x, y, size, q);
+void fake_quantize(const float* x, float* y, size_t size, const FakeQuantizer& q, int threads) {
+  run_forward(x, y, size, q, threads);
 }
-BITWRIGHT_CLONES double fake_quantize_gradient(const float* x, const float* gradient, float* dx, size_t size,
-                                               const FakeQuantizer& q) {
-  return backward(x, gradient, dx, size, q);
+void fake_quantize(const uint16_t* x, uint16_t* y, size_t size, const FakeQuantizer& q, int threads) {
+  run_forward(x, y, size, q, threads);
 }
-BITWRIGHT_CLONES double fake_quantize_gradient(const uint16_t* x, const uint16_t* gradient, uint16_t* dx, size_t size,
-                                               const FakeQuantizer& q) {
-  return backward(x, gradient, dx, size, q);
+double fake_quantize_gradient(const float* x, const float* gradient, float* dx, size_t size, const FakeQuantizer& q,
+                              int threads) {
+  return run_backward(x, gradient, dx, size, q, threads);
+}
+double fake_quantize_gradient(const uint16_t* x, const uint16_t* gradient, uint16_t* dx, size_t size, const FakeQuantizer& q,
+                              int threads) {
+  return run_backward(x, gradient, dx, size, q, threads);
 }
 
 }  // namespace bitwright

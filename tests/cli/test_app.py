@@ -32,6 +32,7 @@ COMMANDS = [
     "sign",
     "train",
     "verify",
+    "zoo",
 ]
 FLOATS = click.types.FloatParamType
 SOURCES = str(Path(bitwright.__file__).parent.parent)

@@ -23,7 +23,7 @@ def test_every_table_that_is_measured_has_its_place_on_the_page(name: str):
     assert len(changed) < len(page)
 
 
-@pytest.mark.parametrize("page", ["performance.md", "notebook.md", "accuracy.md", "scaling.md"])
+@pytest.mark.parametrize("page", ["performance.md", "notebook.md", "accuracy.md", "scaling.md", "models.md"])
 def test_every_module_that_a_command_names_exists(page: str):
     named = re.findall(r"python -m ((?:bench|demo|scripts)[\w.]*)", (DOCS / page).read_text("utf-8"))
     missing = [name for name in named if not exists(REPOSITORY / name.replace(".", "/"))]

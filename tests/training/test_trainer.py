@@ -218,7 +218,7 @@ def test_one_logit_learns_two_classes() -> None:
     binary = replace(source.subset(np.flatnonzero(source.labels < 2)), classes=("zero", "one"))
     torch.manual_seed(1)
     model = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(128, 1)).eval()
-    options = Options(epochs=10, batch=32, lr=0.02, augment=(), distill=0.1)
+    options = Options(epochs=20, batch=32, lr=0.005, augment=(), distill=0.1)
     artifact = bw.train(model, binary, preprocess=PREPROCESS, recipe="w8a8", options=options)
     found = bw.evaluate(artifact, binary)
     assert artifact.classes == ("zero", "one")

@@ -35,6 +35,7 @@ COMMANDS = (
     "sign",
     "train",
     "verify",
+    "zoo",
 )
 """Each is a module of this package that has a command of the same name."""
 

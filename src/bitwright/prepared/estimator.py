@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from bitwright.prepared.ops.op import FloatCall
     from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 
 
@@ -36,3 +37,11 @@ class Estimator(ABC):
     @abstractmethod
     def rounded(self, quantizer: "WeightQuantizer", effective: Tensor, scale: Tensor) -> Tensor:
         """scale * codes of an effective weight [O, ...], with scale [O, 1, ...]; differentiable."""
+
+    def fused_activation(self, quantizer: "ActivationQuantizer", y: Tensor, call: "FloatCall") -> Tensor | None:
+        """`activation` of what a float op makes of y [N, ...] after its products, in one pass; None where it cannot be."""
+        return None
+
+    def fused_weight(self, quantizer: "WeightQuantizer", weight: Tensor) -> Tensor | None:
+        """`rounded` of what is `effective` of a weight [O, ...], in one pass; None where it cannot be."""
+        return None

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from bitwright.graph import Node
 from bitwright.ops import float_op
 from bitwright.ops.conv2d import image_scale
-from bitwright.prepared.ops import float_function
+from bitwright.prepared.ops import float_function, rounds
 from bitwright.prepared.ops.epilogue import clamp
 from bitwright.prepared.ops.op import FloatCall, along
-from bitwright.prepared.quantizers import WeightQuantizer
+from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 from bitwright.qtensor import QType
 
 
@@ -118,8 +118,18 @@ class Layer(nn.Module):
             self.correction.zero_()
             self.rounding = torch.zeros_like(self.correction[0])
 
-    def forward(self, xs: list[Tensor], *, quantized: bool, clamped: bool = True) -> Tensor:
-        """The float function of inputs [N, ...]: `quantized` with the weight rounded and corrected, else as it was."""
+    def forward(
+        self,
+        xs: list[Tensor],
+        *,
+        quantized: bool,
+        clamped: bool = True,
+        quantizer: ActivationQuantizer | None = None,
+    ) -> Tensor:
+        """The float function of inputs [N, ...]: `quantized` with the weight rounded and corrected, else as it was.
+
+        An op that `rounds` has its result rounded by the `quantizer`.
+        """
         tensors, attrs = self.corrected() if quantized else self.tensors(), self.node.attrs
         if quantized and self.quantizer is not None:
             tensors["weight"] = self.quantizer(tensors["weight"])
@@ -128,7 +138,15 @@ class Layer(nn.Module):
         if self.momentum is not None:
             attrs = {**attrs, "momentum": self.momentum}
         batch_statistics = quantized and self.training and self.momentum is not None
-        return self.function(tensors, xs, attrs=attrs, training=batch_statistics)
+        return self.function(tensors, xs, attrs=attrs, training=batch_statistics, quantizer=quantizer)
+
+    def fake_quantized(self, xs: list[Tensor], quantizer: ActivationQuantizer | None) -> Tensor:
+        """`forward` with all that is quantized, its result too; what hooks see is not rounded."""
+        if quantizer is None or self._forward_hooks or not rounds(self.node.op):
+            value: Tensor = self(xs, quantized=True)
+            return value if quantizer is None else quantizer.forward(value)
+        rounded: Tensor = self(xs, quantized=True, quantizer=quantizer)
+        return rounded
 
     def function(
         self,
@@ -137,10 +155,11 @@ class Layer(nn.Module):
         *,
         attrs: Mapping[str, Any] | None = None,
         training: bool = False,
+        quantizer: ActivationQuantizer | None = None,
     ) -> Tensor:
         """The float function of the op, with any tensors; `training` if batch norms are to use the batch's statistics."""
         op = self.node.op
-        call = FloatCall(op, self.node.attrs if attrs is None else attrs, tensors, xs, self.axis, training)
+        call = FloatCall(op, self.node.attrs if attrs is None else attrs, tensors, xs, self.axis, training, quantizer)
         return float_function(op)(call)
 
     def shifted(self, y: Tensor, shift: Tensor) -> Tensor:

@@ -219,9 +219,7 @@ class PreparedModel(nn.Module):
 
     def _fake_quantized(self, real: Tensor) -> Tensor:
         def run(node: Node, xs: list[Tensor]) -> Tensor:
-            value: Tensor = self.layer(node.name)(xs, quantized=True)
-            quantizer = self.quantizer(node.name)
-            return value if quantizer is None else quantizer.forward(value)
+            return self.layer(node.name).fake_quantized(xs, self.quantizer(node.name))
 
         return compute(self.graph, {self.graph.input: real}, run)
 
@@ -259,9 +257,11 @@ class PreparedModel(nn.Module):
         return self._settled
 
     def _expect_calibrated(self) -> None:
-        for name, scale in [*self.named_buffers(), *self.named_parameters()]:
-            if name.endswith(".scale") and not torch.isfinite(scale).all():
-                raise CalibrationError("the model has no ranges yet; call bitwright.calibrate(prepared, images) first")
+        weights = [layer.quantizer for layer in self.layers.values() if isinstance(layer, Layer)]
+        values = [found for found in self.quantizers.values() if isinstance(found, ActivationQuantizer)]
+        scales = [found.scale.detach().reshape(-1) for found in (*values, *weights) if found is not None]
+        if scales and not torch.isfinite(torch.cat(scales)).all():
+            raise CalibrationError("the model has no ranges yet; call bitwright.calibrate(prepared, images) first")
 
 
 def key_of(name: str) -> str:

@@ -139,6 +139,7 @@ class WeightQuantizer(nn.Module):
         self.is_given = False
         self.estimator: Estimator | None = None
         self.progress = 1.0
+        self._scaled = bool((image_scale != 1).any())
         self.register_buffer("image_scale", image_scale)
         self.register_buffer("scale", torch.full((channels,) if groups == 1 else (channels, groups), math.nan))
 
@@ -165,6 +166,11 @@ class WeightQuantizer(nn.Module):
         return True
 
     @property
+    def reads_image(self) -> bool:
+        """Whether the image's scales belong in the weight."""
+        return self._scaled or self.image_scale.numel() > 1
+
+    @property
     def scales(self) -> Tensor:
         """The scales, kept positive: training may push the parameters below zero."""
         return self.scale.abs().clamp_min(TINY)
@@ -185,8 +191,12 @@ class WeightQuantizer(nn.Module):
         codes = SCHEMES[self.scheme]
         if self.estimator is not None:
             image_scale = self.image_scale.to(weight.dtype)
-            effective, scale = self.estimator.effective(self, weight * image_scale)
-            return self.estimator.rounded(self, effective, spread(scale, weight)) / image_scale
+            scaled = weight * image_scale if self.reads_image else weight
+            rounded = self.estimator.fused_weight(self, scaled)
+            if rounded is None:
+                effective, scale = self.estimator.effective(self, scaled)
+                rounded = self.estimator.rounded(self, effective, spread(scale, weight))
+            return rounded / image_scale if self.reads_image else rounded
         step = self.step(weight)
         unit = weight / step
         if codes.step == 1:

@@ -24,8 +24,8 @@ def optimizer_of(prepared: PreparedModel, options: Options) -> torch.optim.Optim
         {"params": [p], "weight_decay": 0.0, "share": min(1.0, float(p.detach().abs().mean()))} for p in relative
     ]
     if options.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=options.lr)
-    return torch.optim.SGD(groups, lr=options.lr, momentum=0.9, nesterov=True)
+        return torch.optim.AdamW(groups, lr=options.lr, fused=True)
+    return torch.optim.SGD(groups, lr=options.lr, momentum=0.9, nesterov=True, fused=True)
 
 
 @torch.no_grad()

@@ -9,8 +9,11 @@ Esser et al. 2020, "Learned Step Size Quantization".
 
 from torch import Tensor
 
+from bitwright.algorithms.training.fused_layer import CODES, SIGN, Rounding, finish
+from bitwright.algorithms.training.fused_weight import round_rows
 from bitwright.algorithms.training.straight_through import lsq_factor, round_activation, round_weight, scale_gradient
 from bitwright.prepared.estimator import Estimator
+from bitwright.prepared.ops.op import FloatCall
 from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer, learn
 from bitwright.schemes import SCHEMES
 
@@ -34,3 +37,13 @@ class Lsq(Estimator):
 
     def rounded(self, quantizer: WeightQuantizer, effective: Tensor, scale: Tensor) -> Tensor:
         return round_weight(quantizer, effective, scale)
+
+    def fused_activation(self, quantizer: ActivationQuantizer, y: Tensor, call: FloatCall) -> Tensor | None:
+        codes = SCHEMES[quantizer.scheme]
+        kind, zero_point = (CODES, round(float(quantizer.zero_point.detach()))) if codes.step == 1 else (SIGN, 0)
+        factor = lsq_factor(y[0].numel(), codes.hi)
+        return finish(y, call, Rounding(kind, quantizer.scale, factor, zero_point, codes.hi))
+
+    def fused_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor | None:
+        count = weight.numel() // quantizer.scale.numel()
+        return round_rows(quantizer, weight, lsq_factor(count, SCHEMES[quantizer.scheme].hi))

@@ -2,13 +2,16 @@
 
 from abc import abstractmethod
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from bitwright.algorithms.training.fused_layer import TRIANGLE, Rounding, finish
 from bitwright.algorithms.training.lsq import Lsq
 from bitwright.algorithms.training.straight_through import sign, sign_activation
 from bitwright.prepared.estimator import Estimator
+from bitwright.prepared.ops.op import FloatCall
 from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer, rows, spread
 from bitwright.qtensor import TINY
 
@@ -17,6 +20,9 @@ OTHERS = Lsq()
 
 class OneBit(Estimator):
     """sign(x) in forward; `slope` of an activation, and the derivative of a weight's `soft_weight`, stand for its own."""
+
+    is_triangle: ClassVar[bool] = False
+    """Whether the slope is `approx_slope`."""
 
     def learn_activation(self, quantizer: ActivationQuantizer) -> None:
         OTHERS.learn_activation(quantizer)
@@ -39,6 +45,14 @@ class OneBit(Estimator):
         if quantizer.scheme != "binary":
             return OTHERS.rounded(quantizer, effective, scale)
         return harden(self.soft_weight(quantizer, effective), effective) * scale
+
+    def fused_activation(self, quantizer: ActivationQuantizer, y: Tensor, call: FloatCall) -> Tensor | None:
+        if quantizer.scheme != "binary":
+            return OTHERS.fused_activation(quantizer, y, call)
+        return finish(y, call, Rounding(TRIANGLE, quantizer.scale.detach(), 0.0)) if self.is_triangle else None
+
+    def fused_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor | None:
+        return None if quantizer.scheme == "binary" else OTHERS.fused_weight(quantizer, weight)
 
     @abstractmethod
     def binary(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,15 +8,22 @@ Liu et al. 2020, "ReActNet: Towards Precise Binary Neural Network with Generaliz
 
 from torch import Tensor
 
-from bitwright.algorithms.training.one_bit import OneBit, approx_slope, hard_tanh, mean_size
+from bitwright.algorithms.training.fused_weight import sign_rows
+from bitwright.algorithms.training.one_bit import OTHERS, OneBit, approx_slope, hard_tanh, mean_size
 from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 
 
 class React(OneBit):
     name = "react"
+    is_triangle = True
 
     def binary(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         return weight, mean_size(quantizer, weight).detach()
+
+    def fused_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor | None:
+        if quantizer.scheme != "binary":
+            return OTHERS.fused_weight(quantizer, weight)
+        return sign_rows(quantizer, weight, mean_size(quantizer, weight.detach()))
 
     def slope(self, quantizer: ActivationQuantizer, x: Tensor) -> Tensor:
         return approx_slope(x)

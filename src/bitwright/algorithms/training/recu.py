@@ -19,6 +19,7 @@ FIRST_TAU, LAST_TAU = 0.85, 0.99
 
 class ReCu(OneBit):
     name = "recu"
+    is_triangle = True
 
     def binary(self, quantizer: WeightQuantizer, weight: Tensor) -> tuple[Tensor, Tensor]:
         balanced = standardised(quantizer, weight)

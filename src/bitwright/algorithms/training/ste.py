@@ -6,9 +6,13 @@ Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neur
 
 from torch import Tensor
 
+from bitwright.algorithms.training.fused_layer import CODES, SIGN, Rounding, finish
+from bitwright.algorithms.training.fused_weight import round_rows
 from bitwright.algorithms.training.straight_through import round_activation, round_weight
 from bitwright.prepared.estimator import Estimator
+from bitwright.prepared.ops.op import FloatCall
 from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
+from bitwright.schemes import SCHEMES
 
 
 class Ste(Estimator):
@@ -28,3 +32,11 @@ class Ste(Estimator):
 
     def rounded(self, quantizer: WeightQuantizer, effective: Tensor, scale: Tensor) -> Tensor:
         return round_weight(quantizer, effective, scale)
+
+    def fused_activation(self, quantizer: ActivationQuantizer, y: Tensor, call: FloatCall) -> Tensor | None:
+        codes = SCHEMES[quantizer.scheme]
+        kind, zero_point = (CODES, round(float(quantizer.zero_point.detach()))) if codes.step == 1 else (SIGN, 0)
+        return finish(y, call, Rounding(kind, quantizer.scale, 1.0, zero_point, codes.hi))
+
+    def fused_weight(self, quantizer: WeightQuantizer, weight: Tensor) -> Tensor | None:
+        return round_rows(quantizer, weight, 1.0)

@@ -41,6 +41,11 @@ def integer_function(op: str) -> IntegerFunction:
     return _expect(op, _row(op).integer_function, "integer function")
 
 
+def rounds(op: str) -> bool:
+    """Whether the float function of this op also rounds its result."""
+    return _row(op).rounds
+
+
 def windows(node: Node, x: Tensor) -> Tensor:
     """What each number that a layer with a weight computes is a product of: [groups, K, places of all images]."""
     return _expect(node.op, _row(node.op).windows, "windows")(node, x)

@@ -3,4 +3,6 @@
 from bitwright.prepared.ops.epilogue import finish
 from bitwright.prepared.ops.op import TorchOp
 
-OP = TorchOp("batch_norm", lambda call: finish(call.xs[0], call), lambda call: call.epilogue(call.centred()))
+OP = TorchOp(
+    "batch_norm", lambda call: finish(call.xs[0], call), lambda call: call.epilogue(call.centred()), rounds=True
+)

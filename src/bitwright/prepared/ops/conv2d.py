@@ -50,4 +50,4 @@ def windows(node: Node, x: Tensor) -> Tensor:
     return columns.permute(1, 2, 0, 3).reshape(attrs["groups"], columns.shape[2], -1)
 
 
-OP = TorchOp("conv2d", float_function, integer_function, windows)
+OP = TorchOp("conv2d", float_function, integer_function, rounds=True, windows=windows)

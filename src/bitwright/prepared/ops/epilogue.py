@@ -11,7 +11,9 @@ from bitwright.prepared.ops.op import FloatCall
 
 
 def finish(y: Tensor, call: FloatCall) -> Tensor:
-    """y with the batch norm, the residual and the clamp that were fused into its op."""
+    """y with the batch norm, the residual and the clamp that were fused into its op, and rounded where that is to be."""
+    if (fused := call.fused(y)) is not None:
+        return fused
     attrs, t, residual = call.attrs, call.tensors, call.residual
     if "bn_mean" in t:
         training = call.training and not attrs.get("constant", False)
@@ -32,7 +34,7 @@ def finish(y: Tensor, call: FloatCall) -> Tensor:
     fresh = not torch.is_grad_enabled()  # nobody else needs y, so it is overwritten
     if residual is not None:
         y = y.add_(residual) if fresh and y.dtype == residual.dtype else y + residual
-    return clamp(y, attrs, fresh)
+    return call.rounded(clamp(y, attrs, fresh))
 
 
 def clamp(y: Tensor, attrs: Mapping[str, Any], inplace: bool = False) -> Tensor:

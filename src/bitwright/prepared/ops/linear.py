@@ -27,4 +27,4 @@ def windows(node: Node, x: Tensor) -> Tensor:
     return x.reshape(1, -1, x.shape[-1]).mT
 
 
-OP = TorchOp("linear", float_function, integer_function, windows)
+OP = TorchOp("linear", float_function, integer_function, rounds=True, windows=windows)

@@ -9,7 +9,7 @@ tests both.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from torch import Tensor
 from bitwright.graph import Node, Value
 from bitwright.ops import OPS
 from bitwright.ops.op import codes_of
+
+if TYPE_CHECKING:
+    from bitwright.prepared.quantizers import ActivationQuantizer
 
 FLOAT32_EXACT = 2**24
 
@@ -32,6 +35,19 @@ class FloatCall:
     axis: int = 1
     training: bool = False
     """Whether batch norms use the statistics of the batch."""
+    quantizer: "ActivationQuantizer | None" = None
+    """What rounds the result of an op that `rounds`, if anything does."""
+
+    def fused(self, y: Tensor) -> Tensor | None:
+        """What the tensors and attributes make of y, the products, rounded: all in one pass, where the quantizer can."""
+        estimator = None if self.quantizer is None else self.quantizer.estimator
+        return (
+            None if self.quantizer is None or estimator is None else estimator.fused_activation(self.quantizer, y, self)
+        )
+
+    def rounded(self, y: Tensor) -> Tensor:
+        """The result y by its quantizer."""
+        return y if self.quantizer is None else self.quantizer.forward(y)
 
     def column(self, name: str) -> Tensor:
         """A tensor with one number for each channel, to be broadcast against the result."""
@@ -109,6 +125,8 @@ class TorchOp:
     name: str
     float_function: FloatFunction | None = None
     integer_function: IntegerFunction | None = None
+    rounds: bool = False
+    """Whether the float function also rounds, by the quantizer of its call."""
     windows: Callable[[Node, Tensor], Tensor] | None = None
     """What an op multiplies its weight by: for each number of the result its inputs, [groups, K, pixels of all images]."""
 

@@ -12,11 +12,13 @@ from bitwright.prepared.ops.table import look_up
 
 
 def float_function(call: FloatCall) -> Tensor:
+    if (fused := call.fused(call.xs[0])) is not None:
+        return fused
     t = call.tensors
     x = call.xs[0] + call.column("before") if "before" in t else call.xs[0]
     negative = F.hardtanh(x, -math.inf, 0.0)
     y = torch.addcmul(x, negative, call.column("slope") - 1)  # a third of the time that F.prelu and its gradient take
-    return y + call.column("after") if "after" in t else y
+    return call.rounded(y + call.column("after") if "after" in t else y)
 
 
 def integer_function(call: IntegerCall) -> Tensor:
@@ -33,4 +35,4 @@ def integer_function(call: IntegerCall) -> Tensor:
     return look_up(entries.float(), call)
 
 
-OP = TorchOp("prelu", float_function, integer_function)
+OP = TorchOp("prelu", float_function, integer_function, rounds=True)
