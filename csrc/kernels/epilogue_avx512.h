@@ -12,6 +12,15 @@
 #include "kernels/vec/avx512.h"
 
 namespace bitwright {
+
+// Consecutive pixels: the addresses of their residuals, if there are any, and of their codes.
+struct Pixels512 {
+  const uint8_t* const* second;
+  uint8_t* const* out;
+
+  BITWRIGHT_INLINE Pixels512 from(int r) const { return {second + r, out + r}; }
+};
+
 namespace {
 
 // What the compiler knows about an epilogue. All kinds but `any` write codes, have no t beyond int32, and have at most one of
@@ -28,14 +37,6 @@ struct Row512 {
   const int32_t* sums;
   const uint8_t* second;
   uint8_t* out;
-};
-
-// Consecutive pixels: the addresses of their residuals, if there are any, and of their codes.
-struct Pixels512 {
-  const uint8_t* const* second;
-  uint8_t* const* out;
-
-  Pixels512 from(int r) const { return {second + r, out + r}; }
 };
 
 // Channels c.. of some pixels, with all that is the same for each of them. Where they are few, several pixels are packed

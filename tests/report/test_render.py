@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -56,9 +57,16 @@ def parsed(page: str) -> Parsed:
     return Parsed(page)
 
 
+def test_what_the_page_draws_with_is_there(parsed: Parsed):
+    _, parts, ours = parsed.scripts
+    for name in ("Plot", "d3"):
+        (found,) = re.findall(rf"globalThis\.{name}={{([^}}]*)}}", parts)
+        assert {entry.partition(":")[0] for entry in found.split(",")} == set(re.findall(rf"\b{name}\.(\w+)", ours))
+
+
 def test_names_are_text_and_no_markup(parsed: Parsed, report: Report):
     tags = [tag for tag, _ in parsed.elements]
-    assert tags.count("script") == 4  # the numbers, d3, Plot and ours
+    assert tags.count("script") == 3  # the numbers, Plot with d3, and ours
     assert not {"i", "net", "gates", "remark", "no", "busy", "layer", "weights", "pgd", "gradient", "ship"} & set(tags)
     assert tags.count("img") == len(report.samples) > 0
     assert not [name for _, attributes in parsed.elements for name in attributes if name.startswith("on")]

@@ -1,6 +1,7 @@
 """Ray on this machine: what its workers answer is what one process answers, each image once, whoever is killed meanwhile."""
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from bitwright.scale.classifying import classify, evaluate
 from bitwright.scale.cluster import cluster
 from bitwright.scale.probes import OnRay
 from bitwright.scale.remote import open_anywhere
+from tests.conftest import REPOSITORY
 
 pytest.importorskip("ray", reason="needs ray: pip install 'bitwright[ray]'")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -176,3 +178,23 @@ def test_probes_find_in_the_cluster_what_they_find_here(ray: Any) -> None:
         for jobs in (1, OnRay())
     ]
     assert measured[0] == measured[1]
+
+
+def test_the_example_answers_for_each_image_of_a_folder(
+    ray: Any, model: bw.Artifact, folder: Path, tmp_path: Path
+) -> None:
+    path = REPOSITORY / "examples" / "ray" / "classify_folder.py"
+    main = runpy.run_path(str(path), run_name="classify_folder")["main"]
+    model.save(tmp_path / "m")
+    some = folder / "7"
+    main(str(tmp_path / "m"), str(some), str(tmp_path / "out"), workers=1)
+    expected = {
+        str(p.image): (None, None) if p.error else (p.top[0].name, np.float32(p.top[0].probability))
+        for p in bw.Classifier(model, threads=1)(sorted(some.iterdir()), top=1)
+    }
+    found = {
+        row["path"]: (row["name"], None if np.isnan(row["probability"]) else np.float32(row["probability"]))
+        for row in rows(tmp_path / "out")
+    }
+    assert found == expected
+    assert len(found) > list(found.values()).count((None, None)) == 1

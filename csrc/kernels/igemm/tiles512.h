@@ -9,6 +9,28 @@
 #include "kernels/unrolled.h"
 
 namespace bitwright {
+
+using SumsTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, int32_t*);
+using CodesTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*,
+                           const Pixels512&);
+using WovenTiles = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*, Pixels512,
+                            int);
+
+template <class Tile>
+struct Tiles {
+  Tile by[2][4][8];  // by half, by panels, then pixels; each less 1
+};
+
+// The functions that multiply and finish with one kind of epilogue.
+struct Finish {
+  Tiles<CodesTile> tiles;
+  WovenTiles woven[2][4];  // by half, by panels less 1
+};
+
+// What looks nothing up needs no VBMI, so it is compiled once, in avx512vnni.cc.
+extern const Tiles<SumsTile> igemm_sums_avx512;
+extern const Finish igemm_plain_avx512, igemm_residual_avx512;
+
 namespace {
 
 constexpr int kMostPanels = 4;
@@ -154,39 +176,22 @@ void woven_tiles(const PackedIgemm& packed, const uint8_t* const* pixels, const 
   unrolled<kCount>([&](auto pack) BITWRIGHT_INLINE { finish<kKind, pack>(codes, to, acc); });
 }
 
-using SumsTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, int32_t*);
-using CodesTile = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*,
-                           const Pixels512&);
-using WovenTiles = void (*)(const PackedIgemm&, const uint8_t* const*, const int8_t*, const int32_t*, const void*, Pixels512,
-                            int);
-
-template <class Tile>
-struct Tiles {
-  Tile by[2][4][8];  // by half, by panels, then pixels; each less 1
-};
-
 template <class Tile, class Of>
 constexpr Tiles<Tile> tiles_of(const Of& of) {
   Tiles<Tile> tiles = {};
   unrolled<2>([&](auto half) {
     unrolled<4>([&](auto panels) {
       unrolled<8>([&](auto pixels) {
-        if constexpr (pixels < most_pixels(panels + 1))
-          tiles.by[half][panels][pixels] = of(Constant<pixels + 1>(), Constant<panels + 1>(), half);
+        // Only whole tiles have code of their own for half a panel: what is left of a block is soon done.
+        constexpr int kMost = most_pixels(panels + 1);
+        if constexpr (pixels < kMost)
+          tiles.by[half][panels][pixels] =
+              of(Constant<pixels + 1>(), Constant<panels + 1>(), Constant<half && pixels + 1 == kMost>());
       });
     });
   });
   return tiles;
 }
-
-constexpr Tiles<SumsTile> kSumsTiles =
-    tiles_of<SumsTile>([](auto pixels, auto panels, auto half) { return sums_tile<pixels, panels, half == 1>; });
-
-// The functions that multiply and finish with one kind of epilogue.
-struct Finish {
-  Tiles<CodesTile> tiles;
-  WovenTiles woven[2][4];  // by half, by panels less 1
-};
 
 template <Kind kKind>
 constexpr Finish finish_of() {
@@ -199,7 +204,11 @@ constexpr Finish finish_of() {
   return finish;
 }
 
-constexpr Finish kFinish[] = {finish_of<Kind::plain>(), finish_of<Kind::table>(), finish_of<Kind::residual>()};
+constexpr Finish kTable = finish_of<Kind::table>();
+
+const Finish& finish_by_kind(Kind kind) {
+  return kind == Kind::table ? kTable : kind == Kind::residual ? igemm_residual_avx512 : igemm_plain_avx512;
+}
 
 IgemmBlocks blocks_of(const IgemmParams& p) {
   IgemmBlocks large = igemm_blocks(p, kPixelBlock, kMostPanels);
@@ -258,7 +267,7 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
     for (int r = 0; r < count; ++r) rows[r] = {sums[r], p.epilogue.residual ? second[r] : nullptr, out[r]};
     for (int r = 0, pixels; r < count; r += pixels) {
       pixels = count - r < most ? count - r : most;
-      kSumsTiles.by[half][panels - 1][pixels - 1](packed, windows + r, weights, starts, sums[r]);
+      igemm_sums_avx512.by[half][panels - 1][pixels - 1](packed, windows + r, weights, starts, sums[r]);
     }
     return kFinishRows[panels - 1](p.epilogue, channel, lanes, rows, count);
   }
@@ -269,7 +278,7 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
       if (p.epilogue.residual) second[i] = second[count - 1];
     }
     const Pixels512 to = {second, out};
-    const Finish& finish = kFinish[static_cast<int>(kind)];
+    const Finish& finish = finish_by_kind(kind);
     constexpr int kPixels = kWovenPixels[kPanels - 1];
     int r = 0;
     if (count >= kPixels && packed.quads <= kMostWovenQuads && packed.run_table()->quads >= kPacks<kPixels, kPanels>) {

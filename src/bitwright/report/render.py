@@ -1,7 +1,7 @@
 """`render`: a report as one HTML file that asks for nothing: styles, scripts, numbers and pictures are in it.
 
 Names come from artifacts, folders and audits, and anyone may have chosen them. They are escaped twice over: jinja2 escapes
-text and attributes, numbers for the charts are JSON without a `<`, and the page's own policy runs no script but the three whose
+text and attributes, numbers for the charts are JSON without a `<`, and the page's own policy runs no script but the two whose
 digests it lists.
 """
 
@@ -16,7 +16,7 @@ from bitwright.report.charts import charts_of, layer_rows
 from bitwright.report.record import Report
 
 NONE, MINUS = "\u2013", "\u2212"  # a dash and a minus sign, as they are typeset
-SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "page/report.js")
+SCRIPTS = ("vendor/plot.min.js", "page/report.js")
 
 
 def render(report: Report) -> str:
