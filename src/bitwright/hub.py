@@ -73,7 +73,6 @@ _TRAINED = (
     QuantizedModel("resnet20-w2a2", "bitwright.zoo:cifar_resnet20_proj", "w2a2", CIFAR10),
     QuantizedModel("resnet20-w1a8", "bitwright.zoo:cifar_resnet20_proj", "w1a8", CIFAR10),
     QuantizedModel("react20-w1a1", "bitwright.zoo:cifar_react20", "w1a1", CIFAR10),
-    QuantizedModel("react18-w1a1", "bitwright.zoo:cifar_react18", "w1a1", CIFAR10),
 )
 _MADE = (
     _cifar("resnet20", "w8a8", "cifar_resnet20_proj", "cifar10-resnet20-proj"),

@@ -77,7 +77,7 @@ def test_an_outlier_moves_into_the_weights_that_read_it() -> None:
     assert sorted(found)[1] >= 4 * found[OUTLIER]
 
 
-def test_codes_come_closer_and_equalize_does_not_reach_a_norm() -> None:
+def test_codes_come_closer_than_by_equalize() -> None:
     images = torch.from_numpy(IMAGES)
 
     def error(prepared: PreparedModel) -> float:
@@ -86,5 +86,6 @@ def test_codes_come_closer_and_equalize_does_not_reach_a_norm() -> None:
             return float((prepared(x) - prepared.calibrator.observe(images)).square().mean().sqrt())
 
     plain = error(made(nn.ReLU()))
-    assert error(made(nn.ReLU(), "equalize")) == plain
-    assert error(made(nn.ReLU(), "smooth")) < 0.7 * plain
+    equalized = error(made(nn.ReLU(), "equalize"))
+    assert equalized < 0.8 * plain
+    assert error(made(nn.ReLU(), "smooth")) < 0.7 * equalized

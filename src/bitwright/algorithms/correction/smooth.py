@@ -5,7 +5,7 @@ where y comes from a convolution, linear layer or batch norm without a residual,
 and w is W with each row divided by its greatest, since rows have scales of their own; s is the nearest power of 2**(1/4). p is
 1/2, but 1 where all readers are depthwise or batch norms. k lets the greatest channel keep its size. Behind a clamp at anything
 but zero, s is 1 or more and no channel grows beyond the greatest, so that the clamp goes on clipping what it did. Unlike
-`equalize`, it weighs the weights, lets several layers read a value, shrinks channels too, and starts at norms. With both in a
+`equalize`, it weighs the weights, lets several layers read a value, and shrinks channels too. With both in a
 recipe, the later one's scales count.
 Xiao et al. 2023, "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models", equation 4.
 """
