@@ -36,7 +36,6 @@ class NodeCheck {
   void same_channel(size_t i = 0) const;               // the output has the channel axis of the input
   void planes() const;                                 // the input is C, H, W, and so is the output
   void one_zero_point(size_t i) const;
-  void same_type() const;
   void same_codes() const;          // input and output have one type, of one zero point
   void range() const;               // lo and hi are codes of the output
   void residual(size_t i) const;    // where there is such an input

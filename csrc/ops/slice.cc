@@ -6,9 +6,8 @@ namespace bitwright {
 namespace {
 
 void check(const NodeCheck& of) {
-  of.inputs(1, 1), of.same_type();
+  of.inputs(1, 1), of.same_codes();
   int axis = of.attr_within("axis", 1, 0, static_cast<int>(of.in().shape.size()) - 1)[0], size = of.in().shape[axis];
-  of.one_zero_point(0);
   int start = of.attr_within("start", 1, 0, size - 1)[0], stop = of.attr_within("stop", 1, start + 1, size)[0];
   int step = of.attr_within("step", 1, 1, size)[0];
   std::vector<int> part = of.in().shape;

@@ -1,5 +1,6 @@
 """The engine runs every case of every integer op, and random graphs of all of them, as the reference does, to the bit."""
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 
 from bench import mutated_graphs, random_shapes
 from bench.random_graphs import random_graph
+from bitwright.engine.native import make_plan
 from bitwright.engine.reference import Reference
+from bitwright.errors import EngineError
 from bitwright.graph import INPUT, Value
-from bitwright.ops import INTEGER_OPS
+from bitwright.ops import FLOAT_OPS, INTEGER_OPS
 from bitwright.ops.op import codes_of
 from tests.conformance.ops.case import Case
-from tests.conformance.ops.cases import CASES, GROW
+from tests.conformance.ops.cases import CASES, FIRST, GROW
 from tests.kernels.agreement import assert_agreement
 from tests.kernels.random_graph import RandomGraph
 
@@ -54,6 +57,17 @@ OF_CODES = {name: case for name, case in CASES.items() if all(value.type is not 
 def test_the_engine_agrees_with_the_reference(case):
     graph = graph_of(case)
     assert_agreement(graph.build(), graph.images(2))
+
+
+@pytest.mark.parametrize("op", [name for name, op in FLOAT_OPS.items() if op.passes_type])
+def test_the_engine_too_refuses_a_move_that_changes_the_zero_point(op):
+    graph = graph_of(FIRST[op]).build()
+    name = next(node.name for node in reversed(graph.nodes) if node.op == op)
+    value = graph.values[name]
+    moved = replace(value, type=replace(codes_of(value), zero_point=codes_of(value).one_zero_point ^ 1))
+    make_plan(graph, 1)
+    with pytest.raises(EngineError, match="different types"):
+        make_plan(replace(graph, values={**graph.values, name: moved}), 1)
 
 
 def test_every_op_that_gives_codes_is_in_random_graphs():
