@@ -32,7 +32,7 @@ def main(path: str, precision: str = "bf16") -> bw.Artifact:
     net = fit(accelerator, network(), 3e-3, 6)
     images = bw.open_source(TRAIN)
     prepared = bw.prepare_qat(net, preprocess=PREPROCESS, recipe="w4a4", images=images)
-    prepared = fit(accelerator, prepared, 1e-3, 3)
+    prepared = fit(accelerator, prepared, 3e-4, 3)
     artifact = bw.convert(prepared.cpu(), classes=images.classes)
     if accelerator.is_main_process:
         artifact.save(path)

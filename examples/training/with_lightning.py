@@ -49,7 +49,7 @@ def main(path: str, precision: str = "bf16-mixed") -> bw.Artifact:
     images = bw.open_source(TRAIN)
     # .train(), for Lightning leaves a module in the mode that it finds it in
     prepared = bw.prepare_qat(net.eval(), preprocess=PREPROCESS, recipe="w4a4", images=images).train()
-    print(f"w4a4: {fit(prepared, 1e-3, 3, precision):.3f}")
+    print(f"w4a4: {fit(prepared, 3e-4, 3, precision):.3f}")
     artifact = bw.convert(prepared.eval(), classes=images.classes)
     artifact.save(path)
     return artifact
