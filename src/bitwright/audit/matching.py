@@ -189,10 +189,7 @@ def _corroborated(
     sure, read = known & ~doubted, np.full(len(factor), np.nan)
     if 2 * sure.sum() <= len(sure):
         return factor  # most of them cannot be damaged alike
-    telling = [reader for reader in readers if "m" in graph[reader.node.name].tensors]
-    if not telling:
-        return factor
-    reader = next((reader for reader in telling if not is_channelwise(reader)), telling[0])
+    reader = next((reader for reader in readers if not is_channelwise(reader)), readers[0])
     integer = graph[reader.node.name]
     if is_channelwise(reader):  # it reads one channel each, whose factor its multiplier has and its bias has not
         ratio = _ratio(reader, integer, graph.values[source(integer)], graph.values[integer.name])

@@ -67,10 +67,8 @@ def two_into_one(first: Node, second: Node, index: int, graph: Graph) -> Node | 
 
 
 def norm_into_weight(first: Node, second: Node, index: int, graph: Graph) -> Node | None:
-    """conv2d or linear -> batch_norm; and a function of one number -> batch_norm, which is one function for each channel."""
-    if not float_op(second).affine or has_batch_norm(first):
-        return None
-    if not float_op(first).weighted and (not float_op(first).takes_norm or second.attrs.get("constant")):
+    """conv2d or linear -> batch_norm."""
+    if not (float_op(first).weighted and float_op(second).affine) or has_batch_norm(first):
         return None
     return replace(first.with_attrs(**second.attrs), tensors={**first.tensors, **second.tensors})
 

@@ -2,11 +2,10 @@
 
 A step is a function by its ATen name, and its arguments: numbers, and the results of earlier steps. However many steps there
 are, the integer model rounds once. Over tokens it has tensors `reads` and `writes` [C]: of each channel it is
-`writes * f(reads * x)`, and lowers to one table for each channel where these are not all 1. A batch norm behind it may be part
-of it, with the tensors `bn_...` [C] and `reads`: `gain * f(reads * x) + shift`, in one table for each channel, too.
+`writes * f(reads * x)`, and lowers to one table for each channel where these are not all 1.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,6 @@ import numpy.typing as npt
 
 from bitwright.errors import GraphError
 from bitwright.graph import Node, Shape, Value
-from bitwright.ops import epilogue
 from bitwright.ops.functions import FUNCTIONS, NEVER_NEGATIVE
 from bitwright.ops.unary import Unary
 
@@ -47,28 +45,12 @@ def compute(steps: tuple[Step, ...], x: Any, call: Callable[..., Any]) -> Any:
 
 class Function(Unary):
     name = "function"
-    parameters = ("bn_weight", "bn_bias")
-    takes_norm = True
 
     def factors(self, node: Node, output: Value) -> Mapping[str, Shape]:
-        """Over tokens, and with a batch norm: else planes and features keep one table for all channels, which the kernel
-        before it looks up."""
-        if epilogue.has_batch_norm(node):
-            return {"reads": (output.channels,)}
+        """Over tokens alone: planes and features keep one table for all channels, which the kernel before it looks up."""
         return {"reads": (output.channels,), "writes": (output.channels,)} if output.channel else {}
 
-    def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
-        output = super().infer(node, inputs)
-        for name, tensor in node.tensors.items():
-            if tensor.shape != (output.channels,):
-                raise GraphError(f"expected {name} of {(output.channels,)}, found {tensor.shape}")
-        return output
-
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
-        if epilogue.has_batch_norm(node):
-            reads = np.asarray(node.tensors.get("reads", np.ones(1)), np.float64)
-            gain, shift = epilogue.channel_affine(node, len(node.tensors["bn_mean"]))
-            return gain[:, None] * self._shared(x * reads[:, None], node) + shift[:, None]
         reads, writes = (np.asarray(node.tensors.get(key, 1.0), np.float64) for key in ("reads", "writes"))
         if (reads == 1).all() and (writes == 1).all():
             return self._shared(x, node)
@@ -80,7 +62,7 @@ class Function(Unary):
         return _finite(np.broadcast_to(np.asarray(found, np.float64), x.shape), node)
 
     def never_negative(self, node: Node) -> bool:  # factors are positive
-        return not epilogue.has_batch_norm(node) and node.attrs["steps"][-1].name in NEVER_NEGATIVE
+        return node.attrs["steps"][-1].name in NEVER_NEGATIVE
 
 
 def _finite(y: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:

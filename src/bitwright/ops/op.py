@@ -97,8 +97,6 @@ class FloatOp(Op):
     """True where its parameters can take in a factor for each channel of the result."""
     affine: ClassVar[bool] = False
     """True where the result is gain * x + shift for each channel, by tensors `bn_*`, and nothing else."""
-    takes_norm: ClassVar[bool] = False
-    """True where it has no weight, and a batch norm behind it may be part of it."""
     clamps: ClassVar[bool] = False
     """True where it clips by its attribute `clamp` and does nothing else."""
     sums: ClassVar[bool] = False

@@ -1,7 +1,6 @@
 """`Calibrator`: runs the float model of a prepared one on images, and chooses the scales from what it saw."""
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -98,11 +97,10 @@ class Calibrator:
         return self.range_for(ruled_by[owner], usual)
 
     def read_through(self, name: str) -> Function:
-        """The function through which alone a value is read, where it is one of one number, without its norm; else identity."""
+        """The function through which alone a value is read, where it is one of one number; else the identity."""
         readers = self._model.graph.consumers()[name]
         shared = sum(owner == name for owner in self._model.owner.values()) > 1
         op = float_op(readers[0]) if len(readers) == 1 and not shared else None
         if not isinstance(op, Unary) or op.per_channel or self._model.layer(readers[0].name).scales_channels:
             return identity
-        alike = {name: tensor for name, tensor in readers[0].tensors.items() if not name.startswith("bn_")}
-        return partial(op.function, node=replace(readers[0], tensors=alike))
+        return partial(op.function, node=readers[0])

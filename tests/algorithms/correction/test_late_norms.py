@@ -1,10 +1,9 @@
-"""Batch norms behind the activation: they undo scales of what they read, and behind a function they are part of it."""
+"""Batch norms behind the activation undo any scale of the channels that they read."""
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bitwright.algorithms.correction.channels import undo
 from bitwright.audit.matching import matched
@@ -60,14 +59,6 @@ def decibels(activation: str, *algorithms: str) -> float:
     return float(10 * torch.log10(wanted.square().sum() / noise.square().sum()))
 
 
-def test_a_norm_behind_a_function_is_one_table_for_each_channel() -> None:
-    prepared = prepared_with("gelu")
-    assert [node.op for node in prepared.graph.nodes if "norm" in node.op] == []
-    tables = [node.tensors["table"] for node in prepared.lower().nodes if node.op == "table"]
-    assert [table.shape for table in tables] == [(12, 256), (12, 256)]
-    assert torch.allclose(logits(prepared), late("gelu")(torch.from_numpy(PREPROCESS.normalise(IMAGES))), atol=1e-4)
-
-
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("algorithm", ["equalize", "none"])
 def test_all_implementations_agree(activation: str, algorithm: str) -> None:
@@ -75,8 +66,8 @@ def test_all_implementations_agree(activation: str, algorithm: str) -> None:
     assert_equal_codes(prepared, IMAGES[:4])
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_scales_cost_the_norm_nothing_and_the_float_model_stays(activation: str) -> None:
+def test_scales_cost_the_norm_nothing_and_the_float_model_stays() -> None:
+    activation = "relu"  # which a scale passes; no gelu does
     before, prepared = logits(prepared_with(activation)), prepared_with(activation, "equalize")
     first = prepared.layer(prepared.graph.nodes[0].name)
     assert first.equalized.max() > 8
@@ -110,20 +101,7 @@ def test_the_audit_finds_the_scales_again(activation: str) -> None:
     found = matched(captured(late(activation), (3, 8, 8)), convert(prepared))
     for node in prepared.graph.nodes:
         wanted, again = prepared.layer(node.name), found.layer(node.name)
-        for name in ("equalized", "reads", "weight", "bn_weight", "bn_mean", "bn_var"):
+        for name in ("equalized", "weight", "bn_weight", "bn_mean", "bn_var"):
             if hasattr(wanted, name):
                 a, b = getattr(wanted, name).detach(), getattr(again, name).detach()
                 assert torch.allclose(a, b, rtol=1e-4, atol=1e-6), (node.name, name)
-
-
-def test_training_moves_the_norm_inside_a_function() -> None:
-    prepared = prepared_with("gelu")
-    norm = prepared.layer(prepared.graph.nodes[1].name)
-    before = {name: norm.tensors()[name].detach().clone() for name in ("bn_mean", "bn_weight")}
-    prepared.train()
-    optimizer = torch.optim.SGD(prepared.parameters(), lr=0.1)
-    pictures = torch.from_numpy(PREPROCESS.normalise(IMAGES))
-    F.cross_entropy(prepared(pictures), torch.arange(48) % 5).backward()
-    optimizer.step()
-    assert all(not torch.equal(norm.tensors()[name].detach(), tensor) for name, tensor in before.items())
-    assert_equal_codes(prepared.eval(), IMAGES[:4])

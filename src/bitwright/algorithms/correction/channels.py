@@ -35,13 +35,7 @@ def commutes(node: Node) -> bool:
 
 def is_channelwise(reader: Layer) -> bool:
     """Whether each channel it reads has output channels, and so scales, of its own: a depthwise layer, or a batch norm."""
-    return is_norm(reader) or bool(reader.node.attrs.get("groups", 1) > 1)
-
-
-def is_norm(reader: Layer) -> bool:
-    """Whether it is a batch norm, of x or of a function of x."""
-    op = float_op(reader.node)
-    return op.affine or (op.takes_norm and reader.has_batch_norm)
+    return float_op(reader.node).affine or bool(reader.node.attrs.get("groups", 1) > 1)
 
 
 def rescale(layer: Layer, readers: Iterable[Layer], scale: Tensor) -> None:
@@ -114,7 +108,8 @@ def reading(prepared: PreparedModel, name: str) -> list[tuple[Node, set[str]]]:
 def weighs(prepared: PreparedModel, reader: Node, roles: set[str]) -> bool:
     """Whether a node multiplies each channel that it reads by weights of its own, or is a batch norm."""
     grouped = reader.attrs.get("groups", 1) not in (1, prepared.graph.values[source(reader)].channels)
-    return (float_op(reader).weighted or is_norm(prepared.layer(reader.name))) and roles == {"codes"} and not grouped
+    op = float_op(reader)
+    return (op.weighted or op.affine) and roles == {"codes"} and not grouped
 
 
 def readers_of(prepared: PreparedModel, name: str) -> list[Layer]:

@@ -8,16 +8,15 @@ from torch import Tensor
 
 from bitwright.lookup import lookup
 from bitwright.ops.function import compute
-from bitwright.prepared.ops.epilogue import finish
 from bitwright.prepared.ops.op import FloatCall, TorchOp
 
 
 def float_function(call: FloatCall) -> Tensor:
-    x = call.xs[0]
-    if "reads" in call.tensors:
+    x, scaled = call.xs[0], "reads" in call.tensors
+    if scaled:
         x = x * call.column("reads")
     found: Tensor = compute(call.attrs["steps"], x, _aten).to(x.dtype)
-    return finish(found * call.column("writes") if "writes" in call.tensors else found, call)
+    return found * call.column("writes") if scaled else found
 
 
 def _aten(name: str, *args: Any, **kwargs: Any) -> Any:
