@@ -6,8 +6,6 @@ an error of ours, or the engine gives the reference's bytes on every instruction
 done are counted in `--kept`, so that a run can go on.
 """
 
-import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bench.random_graphs import random_graph
-from bench.seeds import over_seeds
+from bench.seeds import main
 from bitwright.errors import GraphError
 from bitwright.graph import Graph, Node, Value
 from bitwright.graph_check import check_graph
@@ -24,7 +22,7 @@ from bitwright.ops import INTEGER_OPS
 from bitwright.qtensor import QType
 from bitwright.schemes import SCHEMES
 from tests.conformance.ops.cases import GROW
-from tests.kernels.agreement import assert_agreement, available
+from tests.kernels.agreement import assert_agreement
 
 FLOATS = np.array(
     [0.0, -0.0, 1e-45, -1e-38, 1e-6, 1.0, -1.0, 127.5, 255.5, -(2.0**23), 2.0**23 + 1, 1e24, -1e24, np.inf]
@@ -191,15 +189,5 @@ def one(seed: int) -> str:
     return "accepted"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=50_000)
-    parser.add_argument("--kept", type=Path, default=Path("mutated_graphs.json"))
-    given = parser.parse_args()
-    kept = over_seeds(given.count, given.kept, one)
-    print(f"{kept['done']:,} damaged graphs on {', '.join(available())}: {kept['found']}, {len(kept['differ'])} differ")
-    sys.exit(bool(kept["differ"]))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, "damaged graphs", 50_000, Path("mutated_graphs.json"), one)

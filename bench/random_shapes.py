@@ -5,18 +5,16 @@ the rest are the other ops (`GROW` of tests/conformance/ops) on planes of random
 every instruction set that the machine has, on 1 to 3 threads. `--kept` counts seeds that are done.
 """
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.seeds import over_seeds
+from bench.seeds import main
 from bitwright.graph import INPUT
 from bitwright.schemes import SCHEMES
 from tests.conformance.ops.cases import GROW
-from tests.kernels.agreement import assert_agreement, available
+from tests.kernels.agreement import assert_agreement
 from tests.kernels.random_graph import RandomGraph
 
 OF_VALUES = [name for name, scheme in SCHEMES.items() if scheme.activations]
@@ -97,15 +95,5 @@ def one(seed: int) -> str:
     return next((node.op for node in g.nodes if node.op in WEIGHTED), "others")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--kept", type=Path, default=Path("random_shapes.json"))
-    given = parser.parse_args()
-    kept = over_seeds(given.count, given.kept, one)
-    print(f"{kept['done']:,} shapes on {', '.join(available())}: {kept['found']}, {len(kept['differ'])} differ")
-    sys.exit(bool(kept["differ"]))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, "shapes", 100_000, Path("random_shapes.json"), one)

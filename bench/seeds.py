@@ -1,5 +1,6 @@
 """Long runs over numbered seeds: what came of each is counted in a file, and an interrupted run goes on where it stood."""
 
+import argparse
 import json
 import sys
 import time
@@ -12,6 +13,7 @@ from rich.progress import track
 
 from bitwright.errors import BitwrightError
 from bitwright.files import write_atomically
+from tests.kernels.agreement import available
 
 
 def over_seeds(count: int, kept: Path, one: Callable[[int], str]) -> dict[str, Any]:
@@ -34,3 +36,14 @@ def over_seeds(count: int, kept: Path, one: Callable[[int], str]) -> dict[str, A
             write_atomically(kept, json.dumps(state, indent=1).encode())
             saved = time.monotonic()
     return state
+
+
+def main(doc: str | None, what: str, count: int, kept: Path, one: Callable[[int], str]) -> None:
+    """The command line of such a run, which fails where native and reference differed on any instruction set here."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=count)
+    parser.add_argument("--kept", type=Path, default=kept)
+    given = parser.parse_args()
+    state = over_seeds(given.count, given.kept, one)
+    print(f"{state['done']:,} {what} on {', '.join(available())}: {state['found']}, {len(state['differ'])} differ")
+    sys.exit(bool(state["differ"]))
