@@ -1,5 +1,6 @@
 """Ray on this machine: what its workers answer is what one process answers, each image once, whoever is killed meanwhile."""
 
+import json
 import os
 import runpy
 import signal
@@ -15,12 +16,14 @@ import pytest
 from PIL import Image
 
 import bitwright as bw
-from bitwright.errors import SourceError
+from bitwright.cli import main
+from bitwright.errors import CalibrationError, SourceError
 from bitwright.scale.classifying import classify, evaluate
 from bitwright.scale.cluster import cluster
 from bitwright.scale.probes import OnRay
 from bitwright.scale.remote import open_anywhere
 from tests.conftest import REPOSITORY
+from tests.scale.test_cluster import PREPROCESS
 
 pytest.importorskip("ray", reason="needs ray: pip install 'bitwright[ray]'")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -168,16 +171,39 @@ def test_images_of_an_array_are_evaluated_as_in_one_process(ray: Any, model: bw.
     assert evaluate(model, source, (tmp_path / "out").as_uri(), part=100) == bw.evaluate(model, source)
 
 
-def test_probes_find_in_the_cluster_what_they_find_here(ray: Any) -> None:
-    from tests.test_ranks import PREPROCESS, network
+def measured(where: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, ...]:
+    """What `sensitivity` prints of the layers, and the bytes of all files of `search`, with no names of folders in them."""
+    options = ["tests.test_ranks:network", "--data", "digits[:200]", *PREPROCESS, "--no-cache", "--bits", "4,2"]
+    options += [*where, "--calibrate", "64", "--json"]
+    capsys.readouterr()
+    assert main(["sensitivity", *options]) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert main(["search", *options, "--max-drop", "5", "--force", "-o", str(folder / "found")]) == 0
+    files = {path.name: path.read_text("latin-1").replace(str(folder), "") for path in folder.iterdir()}
+    return layers, files
 
-    measured = [
-        bw.sensitivity(
-            network(), bw.open_source("digits[:64]"), preprocess=PREPROCESS, bits=(4,), latency=False, jobs=jobs
-        ).found
-        for jobs in (1, OnRay())
-    ]
-    assert measured[0] == measured[1]
+
+def test_sensitivity_and_search_find_in_the_cluster_what_they_find_here(
+    ray: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = {"--jobs=1": tmp_path / "here", "--ray": tmp_path / "ray"}
+    for folder in folders.values():
+        folder.mkdir()
+    here, there = (measured((where,), folder, capsys) for where, folder in folders.items())
+    assert len(here[1]) == 4
+    assert here == there
+
+
+class Refuses:
+    """A probe that cannot measure."""
+
+    def measure(self, task: Any) -> list[Any]:
+        raise CalibrationError(f"no range for {task}")
+
+
+def test_a_probe_raises_there_what_it_raises_here(ray: Any) -> None:
+    with pytest.raises(CalibrationError, match="no range for layer 1"):
+        list(OnRay()(Refuses(), ["layer 1"]))  # type: ignore[arg-type,list-item]
 
 
 def test_the_example_answers_for_each_image_of_a_folder(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bitwright.budget.probe import Found, Probe, Task
-from bitwright.errors import EngineError
+from bitwright.errors import BitwrightError, EngineError
 from bitwright.scale.cluster import HERE, cluster, processors
 
 AHEAD = 2
@@ -31,7 +31,9 @@ class OnRay:
                         return
                     done, running = ray.wait(running)
                     yield from ray.get(done)
-            except ray.exceptions.RayTaskError as error:
+            except ray.exceptions.RayError as error:
+                if isinstance(cause := getattr(error, "cause", None), BitwrightError):
+                    raise cause from error
                 raise EngineError(f"a worker of Ray failed: {error}") from error
             finally:
                 for reference in running:
