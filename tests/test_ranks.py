@@ -16,6 +16,8 @@ pytest.importorskip("sklearn")
 from torch import nn  # noqa: E402
 
 PREPROCESS = bw.Preprocess(size=8, mean=0.5, std=0.25, mode="L")
+DESCRIBED = ("--size", "8", "--mean", "0.5", "--std", "0.25", "--mode", "L")
+"""The same, on a command line."""
 RECIPE = bw.Recipe.parse("w4a8")
 
 

@@ -14,9 +14,6 @@ from bitwright.scale.cluster import cluster
 pytest.importorskip("ray", reason="needs ray: pip install 'bitwright[ray]'")
 
 
-PREPROCESS = ("--size", "8", "--mean", "0.5", "--std", "0.25", "--mode", "L")
-
-
 @pytest.fixture
 def taken() -> Iterator[str]:
     """The address of somebody who says nothing."""
@@ -66,9 +63,9 @@ def test_no_place_to_start_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_command_line_ends_as_with_any_error(
     command: str, closed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("torch")
-    pytest.importorskip("sklearn")
-    options = ["tests.test_ranks:network", "--data", "digits[:64]", *PREPROCESS, "--no-cache"]
+    from tests.test_ranks import DESCRIBED
+
+    options = ["tests.test_ranks:network", "--data", "digits[:64]", *DESCRIBED, "--no-cache"]
     output = ["--force", "-o", str(tmp_path / "found")] if command == "search" else []
     assert main([command, *options, "--ray", closed, *output]) == 1
     out, err = capsys.readouterr()

@@ -23,7 +23,6 @@ from bitwright.scale.cluster import cluster
 from bitwright.scale.probes import OnRay
 from bitwright.scale.remote import open_anywhere
 from tests.conftest import REPOSITORY
-from tests.scale.test_cluster import PREPROCESS
 
 pytest.importorskip("ray", reason="needs ray: pip install 'bitwright[ray]'")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -173,7 +172,9 @@ def test_images_of_an_array_are_evaluated_as_in_one_process(ray: Any, model: bw.
 
 def measured(where: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, ...]:
     """What `sensitivity` prints of the layers, and the bytes of all files of `search`, with no names of folders in them."""
-    options = ["tests.test_ranks:network", "--data", "digits[:200]", *PREPROCESS, "--no-cache", "--bits", "4,2"]
+    from tests.test_ranks import DESCRIBED
+
+    options = ["tests.test_ranks:network", "--data", "digits[:200]", *DESCRIBED, "--no-cache", "--bits", "4,2"]
     options += [*where, "--calibrate", "64", "--json"]
     capsys.readouterr()
     assert main(["sensitivity", *options]) == 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitwright.artifact import load
 from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
@@ -14,6 +15,7 @@ from bitwright.cli.needs import expect_modules, expect_outputs, expect_recipe
 from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, shown
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.ranks import of_this_command
+from bitwright.cli.sweep_options import FOLDER, numbers_to_try, sweep_options, sweep_rows
 from bitwright.errors import TrainingError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
 @click.option(
     "--test", metavar="SRC", help="Measure the integer and the float model, or the teacher, on these, and record it."
 )
+@sweep_options
 @logits_option
 @label_options
 @preprocess_options
@@ -88,6 +91,9 @@ def train(
     start: Path | None,
     resume: Path | None,
     test: str | None,
+    sweep: tuple[str, ...],
+    held_out: str | None,
+    ray: str | None,
     as_json: bool,
     output: Path,
     naming: Naming,
@@ -96,11 +102,13 @@ def train(
 ) -> int:
     """Train MODEL quantized and write the integer model to a file. MODEL and SRC are those of `bitwright quantize`.
 
-    What is reported is measured on the integer model, by the engine.
+    What is reported is measured on the integer model, by the engine. With --sweep, OUT.trials keeps what was trained, and
+    the same command goes on from there.
     """
     expect_modules("torch")
     ranks = of_this_command()
     expect_outputs(output)
+    to_try = numbers_to_try(sweep, held_out, ray, resume, ranks)
     changes = {} if training is None else {"training": training}
     for recipe in recipes:
         expect_recipe(recipe, **changes)
@@ -109,37 +117,35 @@ def train(
     from bitwright.training import Options
     from bitwright.training import train as train_model
 
+    if to_try is not None:
+        from bitwright.scale.sweep import sweep as train_all
+
     names = (name.strip() for name in augment.split(","))
     options = Options(**numbers, amp=not no_amp, augment=tuple(name for name in names if name))
     source = open_source(data)
-    tested = None if test is None else open_source(test)
+    tested, choosing = (None if where is None else open_source(where) for where in (test, held_out))
     loaded = open_model(model, weights, logits)
     preprocess = resolve(loaded, given)
     named = naming.of(loaded, preprocess)
     named.expect_fit(source)
-    named.expect_fit(tested, named_by=source)
+    for others in (tested, choosing):
+        named.expect_fit(others, named_by=source)
     known = named.known
     if known is None:
         names_taken_from(source, named.outputs)
     taught_by = None if teacher is None else _teacher(teacher, teacher_weights, preprocess, numbers["distill"])
     if threads is not None:
         torch.set_num_threads(threads)
+    how: dict[str, Any] = {"preprocess": preprocess, "recipe": recipes, "training": training, "options": options}
+    how |= {"teacher": taught_by, "start": start, "classes": known, "labels": naming.by}
+    swept = None
     with shown() as progress:
-        artifact = train_model(
-            loaded.float_model,
-            source,
-            preprocess=preprocess,
-            recipe=recipes,
-            training=training,
-            options=options,
-            teacher=taught_by,
-            start=start,
-            resume=resume,
-            classes=known,
-            labels=naming.by,
-            progress=progress,
-            ranks=ranks,
-        )
+        if to_try is None or choosing is None:
+            artifact = train_model(loaded.float_model, source, resume=resume, progress=progress, ranks=ranks, **how)
+        else:
+            how |= {"address": ray, "threads": threads or 1, "progress": progress}
+            swept = train_all(loaded.float_model, source, choosing, f"{output}{FOLDER}", to_try, **how)
+            artifact = load(str(swept.best.artifact))
     from_where = {"preprocess_from": origin(loaded, given)}
     provenance = {**artifact.provenance, "model": {"spec": model}, "data": data, **from_where}
     if teacher is not None:
@@ -154,9 +160,9 @@ def train(
         artifact.save(output)
     record = training_record(artifact, output, measured)
     if as_json:
-        print_json(record.to_json())
+        print_json(record.to_json() if swept is None else {**record.to_json(), "sweep": swept.to_json()})
     else:
-        print_pairs(_rows(record))
+        print_pairs([*sweep_rows(swept), *_rows(record)])
     return code
 
 
