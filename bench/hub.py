@@ -48,7 +48,7 @@ def table(records: dict[str, dict[str, Any]]) -> str:
         places = (2, 2, 2, 3)
         cells = [f"`{name}`", f"`{model.network}`", f"`{model.bits}`", f"{record['images']:,}"]
         cells += ["-" if v is None else f"{v:.{n}f}" for v, n in zip(figures, places, strict=True)]
-        cells += [f"{record['bytes']:,}", "comes with it" if model.is_trained else "made"]
+        cells += [f"{record['bytes']:,}", "trained" if model.is_trained else "made"]
         lines.append(f"| {' | '.join(cells)} |\n")
     commands = "".join(f"bitwright zoo make {n} --data DATA -o {n}.bw.safetensors\n" for n in records)
     return f"{HEAD}{''.join(lines)}\n```\n{commands}```\n"

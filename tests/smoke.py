@@ -1,6 +1,8 @@
 """What a wheel must do where it is installed alone, without torch, a compiler or this repository's other files.
 
-python tests/smoke.py      from a folder that holds examples/cifar10; cibuildwheel runs it on every wheel
+python tests/smoke.py [--models]     from a folder that holds examples/cifar10; cibuildwheel runs it on every wheel
+
+With --models the wheel of bitwright-models is installed, too.
 """
 
 import importlib.metadata
@@ -26,6 +28,17 @@ def main() -> None:
         assert not np.array_equal(native[0], native[1]), file
     done = subprocess.run([sys.executable, "-m", "bitwright", "inspect", files[0]], capture_output=True, check=True)
     assert b"conv2d" in done.stdout
+    made = subprocess.run(
+        [sys.executable, "-m", "bitwright", "zoo", "make", "resnet20-w4a4", "-o", "made"],
+        capture_output=True,
+        check=False,
+    )
+    if "--models" in sys.argv:
+        assert made.returncode == 0, made.stderr
+        assert Path("made").read_bytes() == Path("examples/cifar10/resnet20-w4a4.bw.safetensors").read_bytes()
+    else:
+        assert made.returncode == 1
+        assert b"pip install 'bitwright[models]'" in made.stderr, made.stderr
     assert "torch" not in sys.modules
     assert importlib.metadata.version("bitwright") == bw.__version__
     print(f"bitwright {bw.__version__} on Python {sys.version.split()[0]}: {len(files)} artifacts")

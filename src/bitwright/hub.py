@@ -1,12 +1,13 @@
-"""The quantized models that there are by name: those that come with the package, trained here, and those that one command makes
-from images and float weights, which do not."""
+"""The quantized models that there are by name: those that were trained here, which are the package of data `bitwright-models`,
+and those that one command makes from images and float weights."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from bitwright import _native
-from bitwright.errors import ModelError, did_you_mean
+from bitwright.errors import MissingExtraError, ModelError, did_you_mean
 
+PACKAGE = "bitwright_models"
 CIFAR10 = "cifar10-test.npz"
 SAMPLES = "imagenet-samples/sample1000.csv"
 
@@ -20,7 +21,7 @@ class QuantizedModel:
         network: the factory of its float network.
         bits: its recipe.
         test: the images that its accuracy is measured on, in the folder of the data.
-        arguments: of `bitwright quantize`, run in the folder of the data; empty where the model comes with the package.
+        arguments: of `bitwright quantize`, run in the folder of the data; empty where the model was trained.
     """
 
     name: str
@@ -31,18 +32,27 @@ class QuantizedModel:
 
     @property
     def is_trained(self) -> bool:
-        """Whether it was trained with its rounding in place, and comes with the package."""
+        """Whether it was trained with its rounding in place, and comes with `bitwright-models`."""
         return not self.arguments
 
     @property
     def file(self) -> Path:
-        """Where a model that comes with the package is. ModelError for one that has to be made."""
-        path = Path(_native.__file__).parent / "zoo" / "trained" / f"{self.name}.bw.safetensors"
+        """Where a trained model is: in `bitwright-models`, or in the checkout that bitwright was installed from.
+
+        MissingExtraError where there is neither; ModelError for a model that has to be made.
+        """
         if not self.is_trained:
             raise ModelError(f"{self.name} does not come with bitwright; `bitwright zoo make {self.name}` makes it")
-        if not path.is_file():
-            raise ModelError(f"{path} is not there; install bitwright again")
-        return path
+        for folder in _folders():
+            if (path := folder / f"{self.name}.bw.safetensors").is_file():
+                return path
+        raise MissingExtraError(PACKAGE, "models")
+
+
+def _folders() -> list[Path]:
+    spec = find_spec(PACKAGE)
+    found = [] if spec is None else [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return [*found, Path(__file__).parents[2] / "examples" / "cifar10"]
 
 
 def _quantized(

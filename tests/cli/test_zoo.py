@@ -28,6 +28,23 @@ def test_what_comes_with_it_is_what_lies_in_examples(name: str, run: Run, tmp_pa
     assert made.provenance["recipe"]["name"] == MODELS[name].bits
 
 
+def test_what_is_not_installed_is_said(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bitwright.hub._folders", lambda: [tmp_path])
+    found = run("zoo", "make", "resnet20-w4a4", "-o", str(tmp_path / "m.bw.safetensors"))
+    assert found.code == 1
+    assert "pip install 'bitwright[models]'" in found.err
+    assert run("zoo", "list").code == 0
+
+
+def test_the_package_of_models_is_looked_in_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "bitwright_models"
+    folder.mkdir()
+    (folder / "resnet20-w4a4.bw.safetensors").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert quantized_model("resnet20-w4a4").file.parent == folder
+    assert quantized_model("resnet20-w2a2").file.parent == REPOSITORY / "examples/cifar10"
+
+
 def test_a_model_that_is_made_needs_data(run: Run, tmp_path: Path):
     found = run("zoo", "make", "lenet-w8a8", "-o", str(tmp_path / "m.bw.safetensors"))
     assert found.code == 2

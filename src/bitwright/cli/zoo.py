@@ -18,9 +18,9 @@ def zoo() -> None:
 
 @zoo.command("list")
 def list_() -> None:
-    """Show every model: its network, its bits, and whether it comes with bitwright or is made from images and weights."""
+    """Show every model: its network, its bits, and whether it was trained, or is made from images and weights."""
     rows = [
-        (model.name, model.network, model.bits, "comes with bitwright" if model.is_trained else "made from --data")
+        (model.name, model.network, model.bits, "bitwright[models]" if model.is_trained else "made from --data")
         for model in MODELS.values()
     ]
     print_table(("name", "network", "bits", "from"), rows)
@@ -31,7 +31,7 @@ def list_() -> None:
 @click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder with models/ and the images of docs/accuracy.md; not needed for a model that comes with bitwright.",
+    help="A folder with models/ and the images of docs/accuracy.md; not needed for a trained model.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where the artifact goes.")
 def make(name: str, data: Path | None, output: Path) -> None:
