@@ -2,7 +2,7 @@
 `build/arm/CMakeFiles/engine.dir/csrc/kernels/igemm/dotprod.cc.o`, once `scripts/arm` has made it.
 
 Of each function it takes the shortest loop with 16 or more dot products, as objdump shows it, and prints its instructions for
-each of them. At best every instruction is one, which is 16 products of bytes.
+each 16 products of bytes: one dot product, or half a product of matrices (USMMLA). At best every instruction is one of these.
 """
 
 import re
@@ -10,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-DOT = re.compile(r"(s|u|su|us)dot\b")
+DOT = re.compile(r"(?:s|u|su|us)(dot|mmla)\b")
+TOGETHER = {"dot": 1, "mmla": 2}
+"""How often 16 products of bytes one of these is."""
 BRANCH = re.compile(r"(b\.\w+|cbn?z|tbn?z|b)\s.*?([0-9a-f]+) <")
 LEAST = 16
 
@@ -24,12 +26,12 @@ def functions(listing: str) -> Iterator[tuple[str, list[tuple[int, str]]]]:
 
 
 def inner_loop(instructions: list[tuple[int, str]]) -> tuple[int, int] | None:
-    """Instructions and dot products of the shortest loop that has enough of the latter; None where there is none."""
+    """Instructions, and how often 16 products, of the shortest loop that has enough of them; None where there is none."""
     place, loops = {address: i for i, (address, _) in enumerate(instructions)}, []
     for i, (_, text) in enumerate(instructions):
         branch = BRANCH.match(text)
         begin = place.get(int(branch[2], 16), i + 1) if branch else i + 1
-        dots = sum(bool(DOT.match(text)) for _, text in instructions[begin : i + 1])
+        dots = sum(TOGETHER[found[1]] for _, text in instructions[begin : i + 1] if (found := DOT.match(text)))
         if dots >= LEAST:
             loops.append((i + 1 - begin, dots))
     return min(loops, default=None)
@@ -42,7 +44,7 @@ def main() -> None:
         for name, instructions in functions(listing):
             if found := inner_loop(instructions):
                 short = re.sub(r"bitwright::|\(anonymous namespace\)::|\(.*", "", name)
-                print(f"{short:40} {found[0]:4} instructions, {found[1]:3} dot products: {found[0] / found[1]:.3f}")
+                print(f"{short:40} {found[0]:4} instructions, {found[1]:3} x 16 products: {found[0] / found[1]:.3f}")
 
 
 if __name__ == "__main__":

@@ -21,3 +21,8 @@ def test_an_inner_loop_is_counted() -> None:
     assert list(found) == ["tile(int)", "other()"]
     assert inner_loop(found["tile(int)"]) == (20, 16)
     assert inner_loop(found["other()"]) is None
+
+
+def test_a_product_of_matrices_counts_twice() -> None:
+    found = dict(functions(LISTING.replace("sdot", "usmmla")))
+    assert inner_loop(found["tile(int)"]) == (20, 32)

@@ -15,6 +15,11 @@ bool is_one_pixel(const IgemmParams& p) { return p.out.h * p.out.w == 1; }
 // The sum of two products fits 16 bits, whatever the codes are.
 bool cannot_saturate(const IgemmParams& p) { return 2 * p.most_weight * p.most_code <= INT16_MAX; }
 
+#ifdef BITWRIGHT_ARM
+// Runs of four codes, or of four and a rest, gain nothing by eight.
+bool has_octets(const IgemmParams& p) { return p.in.c / p.groups >= 8; }
+#endif
+
 }  // namespace
 }  // namespace bitwright
 

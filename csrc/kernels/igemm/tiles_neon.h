@@ -112,13 +112,12 @@ Tile begun(const IgemmParams& p, const PackedIgemm& packed, const IgemmPiece& pi
   return t;
 }
 
-template <class Product>
-void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
-  constexpr RunTile kTiles[kMostPixels] = {tile<Product, 1, 1>, tile<Product, 2, 1>, tile<Product, 3, 1>, tile<Product, 4, 1>,
-                                           tile<Product, 5, 1>};
+// Pieces by tiles of up to kMost pixels, of which tiles[i] has i + 1.
+template <class Product, int kBlock, int kMost>
+void run_tiles(const RunTile (&tiles)[kMost], const IgemmParams& p, const Buffers& at, int begin, int end) {
   const auto& packed = *static_cast<const PackedIgemm*>(p.weights);
   const Epilogue128 epilogue(p.epilogue);
-  IgemmBlocks blocks = igemm_blocks(p, kPixelBlock, 1);
+  IgemmBlocks blocks = igemm_blocks(p, kBlock, 1);
   for (int i = begin; i < end; ++i) {
     IgemmPiece piece = igemm_piece(blocks.grid, packed.panels, i);
     Tile t = begun<Product>(p, packed, piece);
@@ -126,9 +125,9 @@ void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
     int last = first + blocks.pixels < all ? first + blocks.pixels : all;
     const uint8_t* in = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
     for (int pixels; first < last; first += pixels) {
-      pixels = last - first < kMostPixels ? last - first : kMostPixels;
-      const uint8_t *x[kMostPixels], *second[kMostPixels];
-      uint8_t* out[kMostPixels];
+      pixels = last - first < kMost ? last - first : kMost;
+      const uint8_t *x[kMost], *second[kMost];
+      uint8_t* out[kMost];
       for (int r = 0; r < pixels; ++r) {
         int row = (first + r) / p.out.w, column = (first + r) % p.out.w;
         x[r] = in + row * p.window.stride_h * p.in.row + column * p.window.stride_w * p.in.pixel;
@@ -136,9 +135,16 @@ void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
         out[r] = at.out + row * p.out.row + column * p.out.pixel;
       }
       t.x = x, t.second = second, t.out = out;
-      kTiles[pixels - 1](p, packed, epilogue, t);
+      tiles[pixels - 1](p, packed, epilogue, t);
     }
   }
+}
+
+template <class Product>
+void run(const IgemmParams& p, const Buffers& at, int begin, int end) {
+  constexpr RunTile kTiles[kMostPixels] = {tile<Product, 1, 1>, tile<Product, 2, 1>, tile<Product, 3, 1>, tile<Product, 4, 1>,
+                                           tile<Product, 5, 1>};
+  run_tiles<Product, kPixelBlock>(kTiles, p, at, begin, end);
 }
 
 template <class Product>
