@@ -125,7 +125,7 @@ def ray() -> Iterator[Any]:
 
 
 def test_ray_makes_the_same_and_a_killed_worker_loses_no_trial(
-    ray: Any, here: tuple[Path, Sweep], tmp_path: Path
+    ray: Any, here: tuple[Path, Sweep], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed: list[int] = []
     killer = threading.Thread(target=killed_once, args=[killed])
@@ -134,6 +134,7 @@ def test_ray_makes_the_same_and_a_killed_worker_loses_no_trial(
     killer.join()
     assert len(killed) == 1
     assert results(found) == results(here[1])
+    assert capsys.readouterr().out == ""  # Ray Tune's tables would stand in front of --json
 
 
 def test_an_error_of_a_trial_comes_from_the_cluster(ray: Any, tmp_path: Path) -> None:

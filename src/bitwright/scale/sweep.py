@@ -4,12 +4,13 @@ Each trial leaves its checkpoint, its artifact and, last of all, a record, under
 is done; all else goes on from its checkpoint, whoever was killed, and a sweep of more numbers takes over what is there.
 """
 
+import io
 import itertools
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,7 @@ def sweep(
     elif missing:
         with cluster(address) as ray:
             _fan_out(ray, trainer, missing, tell)
+        shutil.rmtree(folder / TUNE, ignore_errors=True)
     found = (replace(t, error=errors[t.name]) if t.name in errors else trainer.done(t) for t in trials)
     return Sweep(held_out.where, tuple(found))
 
@@ -196,7 +198,6 @@ def _fan_out(ray: Any, trainer: _Trainer, missing: Sequence[Trial], tell: Callab
     """As many processors for each trial as it has threads, and a GPU where there are some."""
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints, however silent it is told to be
     from ray import tune
 
     if (count := processors(ray)) < trainer.threads:
@@ -216,7 +217,7 @@ def _fan_out(ray: Any, trainer: _Trainer, missing: Sequence[Trial], tell: Callab
         verbose=0,
     )
     space, reused = {"trial": tune.grid_search(list(range(len(missing))))}, tune.TuneConfig(reuse_actors=True)
-    found = tune.Tuner(work, param_space=space, tune_config=reused, run_config=run).fit()
-    shutil.rmtree(trainer.folder / TUNE, ignore_errors=True)
+    with redirect_stdout(io.StringIO()):  # it prints, however silent it is told to be
+        found = tune.Tuner(work, param_space=space, tune_config=reused, run_config=run).fit()
     if found.errors:
         raise EngineError(f"a worker of Ray failed: {found.errors[0]}")
