@@ -7,6 +7,7 @@ import multiprocessing
 import resource
 import time
 import warnings
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -73,10 +74,12 @@ def _sqnr_db(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) 
     return round(10 * float(np.log10(np.square(expected.astype(np.float64)).sum() / max(noise, 1e-30))), 1)
 
 
-def in_a_process(case: Case, seconds: float, gigabytes: float) -> dict[str, Any]:
-    """What `measure` finds, with a limit of time and of memory."""
+def in_a_process(
+    case: Case, seconds: float, gigabytes: float, function: Callable[[Case], dict[str, Any]] = measure
+) -> dict[str, Any]:
+    """What `function` finds, with a limit of time and of memory."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_send, args=(case, gigabytes, theirs))
+    process = multiprocessing.get_context("fork").Process(target=_send, args=(function, case, gigabytes, theirs))
     process.start()
     theirs.close()
     try:
@@ -91,8 +94,8 @@ def in_a_process(case: Case, seconds: float, gigabytes: float) -> dict[str, Any]
     return found
 
 
-def _send(case: Case, gigabytes: float, to: Connection) -> None:
+def _send(function: Callable[[Case], dict[str, Any]], case: Case, gigabytes: float, to: Connection) -> None:
     most = int(gigabytes * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     warnings.simplefilter("ignore")
-    to.send(measure(case))
+    to.send(function(case))

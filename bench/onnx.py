@@ -1,16 +1,22 @@
-"""Networks of torchvision and timm, exported by torch.onnx and read back: `python -m bench.onnx [--exporter dynamo] NAME ...`.
+"""Networks of docs/coverage.md, written by both exporters of torch.onnx and read back: `python -m bench.onnx`.
 
-For each network and exporter: whether the graph after fusion has the same ops on the same inputs, and whether the integer model
-of the same calibration gives the same integers as the one that torch.export's capture gives.
+Of each network that the page says is captured, smallest of each family first, in a process of its own: whether the graph after
+fusion has the same ops on the same inputs as the one that torch.export's capture gives, and whether the integer model of the
+same calibration (w8a8 without corrections) gives the same logits, to the byte, on other images. A graph that is the same in
+every attribute and every number has the same integers, and is not run where it is large. What was found is kept in the file
+`--kept`, so that an interrupted run goes on where it stood; `--only` and `--differing` measure anew. Prints what differs,
+and how many are the same.
 """
 
 import argparse
+import json
+import re
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,55 +25,34 @@ import torch
 from torch import nn
 
 import bitwright as bw
-from bench import with_torchvision  # noqa: F401 - where its operators do not load
-from bitwright.capture import fuse
+from bench.coverage import LIBRARIES, PAGE
+from bench.coverage_of_one import CALIBRATED, TESTED, in_a_process
+from bench.defaults import settle
+from bench.families import Case, cases, made, randomize
+from bench.floats import IMAGENET, smooth_images
+from bitwright.capture import Captured, fuse
+from bitwright.capture.onnx import open_onnx  # noqa: F401 - once, and not in every process
 from bitwright.capture.quiet import quiet
 from bitwright.engine import Engine
-from bitwright.errors import BitwrightError
+from bitwright.files import write_atomically
 from bitwright.graph import Graph
 from bitwright.models import load_model
+from bitwright.models.float_models import float_model
+from bitwright.recipe import Recipe
 
 EXPORTERS = ("dynamo", "older")
-NETWORKS = (
-    "alexnet:64", "vgg11_bn:32", "resnet18:64", "resnet50:64", "resnext50_32x4d:64", "wide_resnet50_2:64",
-    "squeezenet1_0:64", "squeezenet1_1:64", "densenet121:64", "googlenet:64", "inception_v3:96", "mobilenet_v2:64",
-    "mobilenet_v3_small:64", "mobilenet_v3_large:64", "mnasnet0_5:64", "mnasnet1_0:64", "shufflenet_v2_x0_5:64",
-    "shufflenet_v2_x1_0:64", "efficientnet_b0:64", "efficientnet_v2_s:64", "regnet_y_400mf:64", "regnet_x_400mf:64",
-    "convnext_tiny:64", "vit_b_32:64", "timm:vit_tiny_patch16_224:224", "timm:deit_tiny_patch16_224:224",
-    "timm:tf_efficientnet_lite0:64", "timm:ghostnet_100:64", "timm:mobilenetv4_conv_small:64", "timm:repvgg_a0:64",
-    "timm:resnet26d:64", "timm:mixer_s32_224:224", "timm:poolformer_s12:64",
-)  # fmt: skip
-"""With the side of their images: small ones are enough to compare integers."""
+FEW = 60
+"""Up to how many nodes a network is quantized and run whatever its graph is."""
+LEARNED = ("constant", "learns")
+"""Attributes that only matter in training."""
+ROW = re.compile(r"^\| [^|]+ \| (\w+) \| \d+ \| (\d+) \|[^|]*\|[^|]*\| (captured|engine = reference) \|$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Row:
-    """What became of one network: an error, or whether graph and integers are the same, and how far the float logits are."""
-
-    name: str
-    exporter: str
-    error: str = ""
-    same_graph: bool = False
-    same_integers: bool = False
-    difference: float = 0.0
-
-    def __str__(self) -> str:
-        if self.error:
-            return f"| {self.name} | {self.exporter} | {self.error:.90} | | |"
-        same = " | ".join(("no", "yes")[same] for same in (self.same_graph, self.same_integers))
-        return f"| {self.name} | {self.exporter} | {same} | {self.difference:.1e} |"
-
-
-def network(spec: str) -> nn.Module:
-    """A network with random weights from a fixed seed, and batch norms that have seen something."""
-    torch.manual_seed(0)
-    model = load_model(spec if ":" in spec else f"torchvision:{spec}").model
-    assert isinstance(model, nn.Module)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-    return model.eval()
+def networks() -> Iterator[Case]:
+    """What the page says is captured: the smallest of each family, then the others, each by how many nodes they have."""
+    nodes = {name: int(count) for name, count, _ in ROW.findall(PAGE.read_text("utf-8"))}
+    found = [case for library in LIBRARIES for case in cases(library) if case.name in nodes]
+    yield from sorted(found, key=lambda case: (not case.in_full, nodes[case.name]))
 
 
 def export(model: nn.Module, shape: tuple[int, int, int], path: Path, exporter: str, opset: int = 18) -> None:
@@ -88,70 +73,117 @@ def export(model: nn.Module, shape: tuple[int, int, int], path: Path, exporter: 
             torch.onnx.export(model, (example,), str(path), dynamo=False, **how)
 
 
-def described(graph: Graph) -> list[Any]:
-    """A graph without its names: ops, where their inputs come from, and shapes."""
+def compared(graph: Graph, other: Graph) -> dict[str, Any]:
+    """Whether two have the same `graph`: ops, where their inputs come from, and shapes; and the same `numbers`. `why` not."""
+    ours, theirs = _described(graph), _described(other)
+    if ours != theirs:
+        i = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+        why = f"{len(ours)} and {len(theirs)} nodes; node {i}: {ours[i : i + 1]}, {theirs[i : i + 1]}"
+        return {"graph": False, "numbers": False, "why": why}
+    for a, b in zip(graph.nodes, other.nodes, strict=True):
+        attrs = [{key: value for key, value in node.attrs.items() if key not in LEARNED} for node in (a, b)]
+        parts = [key for key in a.tensors if not np.array_equal(a.tensors[key], b.tensors[key])]
+        if attrs[0] != attrs[1] or parts:
+            what = f"{attrs[0]}, {attrs[1]}" if attrs[0] != attrs[1] else ", ".join(parts)
+            return {"graph": True, "numbers": False, "why": f"{a.name} ({a.op}): {what}"}
+    return {"graph": True, "numbers": True}
+
+
+def _described(graph: Graph) -> list[Any]:
+    """A graph without its names."""
     places = {name: i for i, name in enumerate([*graph.inputs, *(node.name for node in graph.nodes)])}
     return [(n.op, [places[i] for i in n.inputs], graph.values[n.name].shape, sorted(n.tensors)) for n in graph.nodes]
 
 
-def compare(name: str, side: int, exporters: list[str]) -> Iterator[Row]:
-    """One row for each exporter."""
-    shape = (3, side, side)
-    model = network(name)
-    try:
-        reference = fuse(bw.float_model(model).capture(shape).graph)
-    except BitwrightError as error:
-        yield Row(name, "torch.export", str(error).splitlines()[0])
-        return
-    pixels = np.random.default_rng(0).integers(0, 256, (8, side, side, 3), np.uint8)
-    preprocess = bw.Preprocess(size=side, mean=0.5, std=0.25)
-    artifact = quantized(model, pixels, preprocess)
-    images = preprocess.normalise(pixels)
-    for exporter in exporters:
+def measure(case: Case) -> dict[str, Any]:
+    """By exporter, whether a network was `written` and `read`, its `graph` and `integers` are the same, and `why` not."""
+    model, side = made(case)
+    randomize(model)
+    shape, preprocess = (3, side, side), bw.Preprocess(size=side, mean=IMAGENET["mean"], std=IMAGENET["std"])
+    pixels = smooth_images(CALIBRATED + TESTED, side)
+    fitted, tested = pixels[:CALIBRATED], pixels[CALIBRATED:]
+    settle(model, torch.from_numpy(preprocess.normalise(fitted)))
+    source = float_model(model)
+    images = preprocess.normalise(tested)
+
+    def logits(found: Captured) -> bytes:
+        artifact = bw.quantize(found, fitted, preprocess=preprocess, recipe=Recipe(algorithms=()), guard=False)
+        return Engine(artifact)(tested).tobytes()
+
+    captured = source.capture(shape)
+    graph, expected = fuse(captured.graph), cache(lambda: logits(captured))
+    record: dict[str, Any] = {}
+    for exporter in EXPORTERS:
+        one: dict[str, Any] = {"written": False, "read": False, "graph": False, "integers": False}
+        record[exporter] = one
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "m.onnx"
             try:
                 export(model, shape, path, exporter)
-            except Exception as error:  # noqa: BLE001 - torch.onnx raises what it likes
-                yield Row(name, exporter, f"torch.onnx: {(str(error).splitlines() or [''])[0]}")
-                continue
-            try:
+                one["written"] = True
                 read = load_model(path).float_model
-                graph = fuse(read.capture(shape).graph)
-                other = quantized(read, pixels, preprocess)
-            except BitwrightError as error:
-                yield Row(name, exporter, str(error).splitlines()[0].replace(str(path), ""))
-                continue
-        difference = float(np.abs(read.predict(images) - bw.float_model(model).predict(images)).max())
-        same = np.array_equal(Engine(artifact)(pixels), Engine(other)(pixels))
-        yield Row(name, exporter, "", described(graph) == described(reference), same, difference)
+                other = read.capture(shape)
+                one |= {"read": True, **compared(graph, fuse(other.graph))}
+                runs = one["graph"] and (not one["numbers"] or len(graph.nodes) <= FEW)
+                one["integers"] = expected() == logits(other) if runs else one["graph"]
+                one["difference"] = float(np.abs(read.predict(images) - source.predict(images)).max())
+            except Exception as error:  # noqa: BLE001 - torch.onnx and what reads its files raise what they like
+                one["why"] = (str(error).splitlines() or [""])[0].replace(str(path), "")[:300] or type(error).__name__
+    return record
 
 
-def quantized(model: Any, pixels: Any, preprocess: bw.Preprocess) -> bw.Artifact:
-    with quiet():
-        recipe = replace(bw.Recipe.parse("w8a8"), algorithms=())
-        return bw.quantize(model, pixels, preprocess=preprocess, recipe=recipe)
+def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The records by network; what was measured before is taken from `--kept`."""
+    kept: dict[str, dict[str, Any]] = json.loads(args.kept.read_text()) if args.kept.exists() else {}
+    for case in networks():
+        key, start = f"{case.library} {case.name}", time.monotonic()
+        if not _is_wanted(args, case.name, kept.get(key)):
+            continue
+        found = in_a_process(case, args.seconds, args.gigabytes, measure)
+        kept[key] = {**found, "seconds": round(time.monotonic() - start)}
+        print(f"{key}: {kept[key]}", file=sys.stderr, flush=True)
+        write_atomically(args.kept, json.dumps(kept, indent=1).encode())
+    return kept
+
+
+def _is_wanted(args: argparse.Namespace, name: str, before: dict[str, Any] | None) -> bool:
+    if args.only or args.no_more:
+        return name in (args.only or ())
+    if before is None:
+        return not args.differing
+    return args.differing and not all(before.get(exporter, {}).get("integers") for exporter in EXPORTERS)
+
+
+def table(records: dict[str, dict[str, Any]]) -> str:
+    """A row for each network of which something differs, and the counts."""
+    lines = ["| network | exporter | graph, integers | |", "| --- | --- | --- | --- |"]
+    files = [
+        (name, exporter, one) for name, row in records.items() for exporter, one in row.items() if exporter in EXPORTERS
+    ]
+    for name, exporter, one in files:
+        if not (one["graph"] and one["integers"]):
+            end = one.get("why", f"float logits differ by {one.get('difference', 0):.1e}")
+            same = ", ".join(("another", "same")[one[key]] for key in ("graph", "integers"))
+            stage = same if one["read"] else "not read" if one["written"] else "not written"
+            lines.append(f"| {name} | {exporter} | {stage} | {end.replace('|', '/')} |")
+    lines += [f"| {name} | | not measured | {row['why']} |" for name, row in records.items() if "why" in row]
+    lines.append("")
+    for exporter in EXPORTERS:
+        written = [one for _, by, one in files if by == exporter and one["written"]]
+        counts = ", ".join(f"{key} {sum(one[key] for one in written)}" for key in ("read", "graph", "integers"))
+        lines.append(f"{exporter}: {len(written)} files: {counts}")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=NETWORKS, help="NAME:SIDE, as torchvision or timm: has them")
-    parser.add_argument("--exporter", action="append", choices=EXPORTERS)
-    given = parser.parse_args()
-    rows = []
-    print(
-        "| network | exporter | same graph | same integers | float logits differ by |\n| --- | --- | --- | --- | --- |"
-    )
-    for text in given.names:
-        name, _, side = text.rpartition(":")
-        start = time.monotonic()
-        for row in compare(name, int(side), given.exporter or list(EXPORTERS)):
-            rows.append(row)
-            print(row, flush=True)
-        print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    counted = [row for row in rows if row.exporter in EXPORTERS and not row.error.startswith("torch.onnx:")]
-    graphs, integers = sum(row.same_graph for row in counted), sum(row.same_integers for row in counted)
-    print(f"\nof {len(counted)} files: {graphs} with the same graph, {integers} with the same integers")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="measure these networks anew, and no others")
+    parser.add_argument("--differing", action="store_true", help="measure anew those of which something differs")
+    parser.add_argument("--kept", type=Path, default=Path("onnx.json"), help="the file of what was measured")
+    parser.add_argument("--no-more", action="store_true", help="print what is kept")
+    parser.add_argument("--seconds", type=float, default=900, help="what one network may take")
+    parser.add_argument("--gigabytes", type=float, default=12, help="the memory that it may have")
+    print(table(run(parser.parse_args())))
 
 
 if __name__ == "__main__":

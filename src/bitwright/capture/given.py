@@ -77,8 +77,9 @@ def _settled(graph: Graph) -> tuple[Graph, dict[str, QType]]:
     same: dict[str, str] = {}
 
     def takes(name: str, reader: str, given: QType) -> bool:
-        """Give a type to a value that has none and is read by `reader` alone, or to what it is moved from."""
-        alone = [node.name for node in readers[name]] == [reader] and name not in graph.outputs
+        """Give a type to a value without one that `reader` reads, and others that round alike; or to what it is moved from."""
+        alike = (node.name == reader or _rounds_to(node, given) for node in readers[name])
+        alone = all(alike) and name not in graph.outputs
         if name not in nodes or name in types or not alone:
             return False
         op = float_op(nodes[name])
@@ -91,7 +92,7 @@ def _settled(graph: Graph) -> tuple[Graph, dict[str, QType]]:
         node = replace(node, inputs=tuple(same.get(name, name) for name in node.inputs))
         given: QType | None = node.attrs.get(GIVEN)
         op = float_op(node)
-        if given is not None and op.clamps:
+        if given is not None and _rounds_to(node, given):
             (x,) = node.inputs
             if types.get(x) == given or takes(x, node.name, given):
                 same[node.name] = x
@@ -107,6 +108,11 @@ def _settled(graph: Graph) -> tuple[Graph, dict[str, QType]]:
             nodes[name] = nodes[name].with_attrs(**{AS_ONNX: True})
     values = {name: value for name, value in graph.values.items() if name not in same}
     return _joined(replace(graph, nodes=tuple(nodes.values()), values=values).ending(same), types)
+
+
+def _rounds_to(node: Node, given: QType) -> bool:
+    """Whether a node only rounds to a type, and is not an op that a rounding has become part of."""
+    return float_op(node).clamps and node.attrs.get(GIVEN) == given
 
 
 def _joined(graph: Graph, types: dict[str, QType]) -> tuple[Graph, dict[str, QType]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bitwright.capture.draft import Constant
 from bitwright.capture.program import Fx, Program
+from bitwright.capture.well_known import as_known
 from bitwright.ops.function import Result, Step
 from bitwright.ops.functions import FUNCTIONS
 
@@ -63,7 +64,7 @@ class Elementwise:
             return replace(step, args=tuple(Result(index[arg]) if isinstance(arg, _Name) else arg for arg in step.args))
 
         steps.append(resolved(step))
-        name = self._program.builder.function(source, steps)
+        name = self._program.builder.function(source, as_known(steps))
         self._functions[name] = source
         return name
 

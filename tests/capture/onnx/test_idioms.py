@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from tests.onnx_models import Array, images, model, op, reference, weights
+from tests.onnx_models import Array, images, model, op, weights
 from tests.onnx_networks import captured, expect_equal, loaded, ops_of, small
 
 HARD_SWISH = [
@@ -20,8 +20,11 @@ GELU = [
 NUMBERS = {"three": 3, "zero": 0, "six": 6, "root": 2**0.5, "one": 1, "half": 0.5}
 
 
-@pytest.mark.parametrize("spelled", [HARD_SWISH, GELU])
-def test_functions_that_are_spelled_out_are_one_table(spelled: list[Any], tmp_path: Path) -> None:
+SILU = [op("Sigmoid", "c", "a"), op("Mul", "c a", "r")]
+
+
+@pytest.mark.parametrize(("name", "spelled"), [("hardswish", HARD_SWISH), ("gelu", GELU), ("silu", SILU)])
+def test_functions_that_are_spelled_out_are_one_table(name: str, spelled: list[Any], tmp_path: Path) -> None:
     nodes, tensors = small()
     nodes[1:2] = spelled
     used = {name for node in spelled for name in node.input}
@@ -29,7 +32,10 @@ def test_functions_that_are_spelled_out_are_one_table(spelled: list[Any], tmp_pa
     made = model(nodes, tensors | numbers)
     found = loaded(made, tmp_path)
     expect_equal(found, made, images())
-    assert ops_of(captured(found)) == ["conv2d", "function", "global_avg_pool2d", "reshape", "linear"]
+    graph = captured(found)
+    assert ops_of(graph) == ["conv2d", "function", "global_avg_pool2d", "reshape", "linear"]
+    (step,) = graph.nodes[1].attrs["steps"]
+    assert step.name == name
 
 
 def test_squeeze_and_excite_is_three_layers(tmp_path: Path) -> None:
@@ -102,5 +108,7 @@ def test_a_scale_that_is_computed_of_a_width_is_a_number(tmp_path: Path) -> None
         *(op("MatMul", "q k", "s0"), op("Div", "s0 root", "s")),
     ]
     made = attention(score, {"last": np.array(3)})
-    found = loaded(made, tmp_path).float_model.predict(images())
-    np.testing.assert_allclose(found, reference(made, images()), rtol=1e-4, atol=1e-5)
+    found = loaded(made, tmp_path)
+    expect_equal(found, made, images())
+    (node,) = (node for node in captured(found).nodes if node.op == "attention")
+    assert node.attrs["scale"] == 0.5

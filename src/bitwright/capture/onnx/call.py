@@ -39,6 +39,8 @@ class Call:
         if found is None:
             return default
         value = found.value
+        if isinstance(value, float):
+            return as_written(value)
         return list(value) if isinstance(value, list | tuple) else value
 
     def operand(self, index: int) -> Operand:
@@ -67,7 +69,8 @@ class Call:
         """An operand as a tensor, or as a plain number where it is one."""
         found = self.operand(index)
         if isinstance(found, np.ndarray) and found.size == 1 and found.dtype != object:
-            return found.reshape(-1)[0].item()
+            number = found.reshape(-1)[0].item()
+            return as_written(number) if found.dtype == np.float32 else number
         return self.tensor(index)
 
     def scalar(self, index: int, default: float | None) -> float | None:
@@ -88,6 +91,11 @@ class Call:
         if not isinstance(found, np.ndarray):
             raise Unread(f"its {attribute or 'shape'} is computed from the image")
         return [size if isinstance(size, torch.SymInt) else int(size) for size in found.reshape(-1)]
+
+
+def as_written(number: float) -> float:
+    """A float32 as the exporter was given it: the shortest decimal that rounds to it, 1e-05 and not 9.99999974e-06."""
+    return float(str(np.float32(number)))
 
 
 Function = Callable[[Call], Any]

@@ -10,6 +10,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnxscript.optimizer import remove_unused_nodes
 
+from bitwright.capture.onnx.call import as_written
+from bitwright.capture.onnx.sizes import SIZES
+
 LINEAR, CONV, NORM, ATTENTION = "_Linear", "_Conv", "_LayerNorm", "_Attention"
 
 
@@ -56,7 +59,7 @@ def constant(value: ir.Value | None) -> npt.NDArray[Any] | None:
 def number(value: ir.Value | None) -> float | None:
     """The one number that a value holds; None where it is something else."""
     found = constant(value)
-    return float(found.reshape(-1)[0]) if found is not None and found.size == 1 else None
+    return as_written(found.reshape(-1)[0]) if found is not None and found.size == 1 else None
 
 
 def _made_by(value: ir.Value | None, *ops: str) -> ir.Node | None:
@@ -167,25 +170,25 @@ def _attention(node: ir.Node) -> Any:
     if node.op_type != "Softmax" or not _over_last(node):
         return None
     product = _only_reader(node.outputs[0], "MatMul")
-    scores, scale = _without_scale(node.inputs[0])
+    scale = Scale()
+    scores = scale.off(node.inputs[0])
     mask = None
     if (total := _made_by(scores, "Add")) is not None:
         first, mask = _operands(total)
-        scores, more = _without_scale(first)
-        scale *= more
+        scores = scale.off(first)
     matmul = _made_by(scores, "MatMul")
     if product is None or matmul is None or product.inputs[0] is not node.outputs[0]:
         return None
-    query, of_query = _without_scale(matmul.inputs[0])
-    key, of_key = _without_scale(matmul.inputs[1])
+    query, key = (scale.off(value) for value in matmul.inputs)
     turned = _made_by(key, "Transpose")
     if turned is not None:
-        inner, more = _without_scale(turned.inputs[0])
-        if more != 1:
+        inner = scale.off(turned.inputs[0])
+        if inner is not turned.inputs[0]:
             again = ir.node("Transpose", [inner], dict(turned.attributes))
             turned.graph.insert_after(turned, again)  # type: ignore[union-attr]
-            key, of_key = again.outputs[0], of_key * more
-    return product.outputs[0], ATTENTION, [query, key, product.inputs[1], mask], {"scale": scale * of_query * of_key}
+            key = again.outputs[0]
+    operands = [query, key, product.inputs[1], mask, *scale.computed]
+    return product.outputs[0], ATTENTION, operands, {"scale": scale.number, "powers": scale.powers}
 
 
 def _over_last(softmax: ir.Node) -> bool:
@@ -194,13 +197,34 @@ def _over_last(softmax: ir.Node) -> bool:
     return given == -1 or (shape is not None and given == len(shape) - 1)
 
 
-def _without_scale(value: ir.Value | None) -> tuple[ir.Value | None, float]:
-    """What a value is a multiple of, and how many times."""
-    scale = 1.0
-    while (node := _made_by(value, "Mul", "Div")) is not None:
-        x, given = _operands(node)
-        factor = number(given)
-        if factor is None or (node.op_type == "Div" and x is not node.inputs[0]):
-            break
-        value, scale = x, scale * factor if node.op_type == "Mul" else scale / factor
-    return value, scale
+class Scale:
+    """A factor that was taken off several values: a number, times powers of numbers that the graph computes from shapes."""
+
+    def __init__(self) -> None:
+        self.number = 1.0
+        self.computed: list[ir.Value | None] = []
+        self.powers: list[int] = []
+
+    def off(self, value: ir.Value | None) -> ir.Value | None:
+        """What a value is a multiple of."""
+        while (node := _made_by(value, "Mul", "Div")) is not None:
+            places = (1, 0) if node.op_type == "Mul" else (1,)
+            place = next((i for i in places if number(node.inputs[i]) is not None or _of_sizes(node.inputs[i])), None)
+            if place is None:
+                break
+            factor, power = number(node.inputs[place]), 1 if node.op_type == "Mul" else -1
+            if factor is not None:
+                self.number *= factor**power
+            else:
+                self.computed.append(node.inputs[place])
+                self.powers.append(power)
+            value = node.inputs[1 - place]
+        return value
+
+
+def _of_sizes(value: ir.Value | None) -> bool:
+    """Whether a value is computed from shapes and constants alone."""
+    node = None if value is None else value.producer()
+    if node is None or node.op_type == "Shape":
+        return node is not None or constant(value) is not None
+    return node.op_type in SIZES and all(part is None or _of_sizes(part) for part in node.inputs)

@@ -1,5 +1,6 @@
 """Convolutions, linear layers, norms, pools and attention, as ONNX spells them."""
 
+import math
 from typing import Any
 
 import torch
@@ -171,9 +172,11 @@ def found_norm(call: Call) -> Tensor:
 
 
 def found_attention(call: Call) -> Tensor:
-    """`idioms.ATTENTION`: the key comes transposed, as it was multiplied."""
+    """`idioms.ATTENTION`: the key comes transposed, as it was multiplied; behind the mask, factors computed from shapes."""
     query, key, value = (call.tensor(i) for i in range(3))
-    scale = call.attr("scale")
+    scale = call.attr("scale") * math.prod(call.number(i) ** p for i, p in enumerate(call.attr("powers"), 4))
+    usual = int(query.shape[-1]) ** -0.5  # which files have as the square of a rounded root
+    scale = usual if abs(scale / usual - 1) < 1e-6 else scale
     return F.scaled_dot_product_attention(query, key.transpose(-1, -2), value, call.optional(3), scale=scale)
 
 
