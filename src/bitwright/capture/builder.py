@@ -1,8 +1,8 @@
 """`Builder`: what the ops of classifiers mean, in words that every format shares, and the float graph that they become.
 
-A frontend (`aten.py`) is a table from its format's ops to these methods. They hold the rules: padding and divisors here,
-broadcasting in `arithmetic.py`, what only moves numbers in `moves.py`. Shapes and axes leave the batch out. What there are no
-words for is `Unmapped`.
+A frontend (`aten.py`) is a table from its format's ops to these methods. They hold the rules: padding and divisors in
+`pools.py`, broadcasting in `arithmetic.py`, what only moves numbers in `moves.py`. Shapes and axes leave the batch out. What
+there are no words for is `Unmapped`.
 """
 
 import math
@@ -10,18 +10,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bitwright.capture import windows
 from bitwright.capture.draft import Array, Constant, Operand, Unmapped, as_constant, as_value
-from bitwright.capture.reductions import Reductions
+from bitwright.capture.pools import Pools
 from bitwright.capture.windows import NO_PADDING, Pair, Sides
 from bitwright.graph import Shape
-from bitwright.ops.window import output_size
 
 
-class Builder(Reductions):
+class Builder(Pools):
     """One method for each meaning. Each adds nodes and returns the name of the value that they compute."""
-
-    # layers with weights
 
     def conv2d(
         self,
@@ -216,87 +212,6 @@ class Builder(Reductions):
             groups=rows // taps,
         )
 
-    # pools
-
-    def max_pool2d(
-        self,
-        x: Operand,
-        kernel: Pair,
-        stride: Pair,
-        padding: Sides = NO_PADDING,
-        dilation: Pair = (1, 1),
-        *,
-        ceil: bool = False,
-    ) -> str:
-        """The maxima of windows; `ceil` rounds their number up."""
-        name = as_value(x)
-        several, *shape = self.values[name].shape
-        if len(shape) == 3:  # of several planes of channels
-            merged = self.reshape(name, (several * shape[0], *shape[1:]))
-            found = self.max_pool2d(merged, kernel, stride, padding, dilation, ceil=ceil)
-            return self.reshape(found, (several, shape[0], *self.values[found].shape[1:]))
-        if ceil:
-            padding = windows.rounded_up(_planes(self.values[name].shape)[1:], kernel, stride, padding, dilation)
-        attrs = {"kernel": kernel, "stride": stride, "dilation": dilation, "padding": padding}
-        return self.emit("max_pool2d", [name], attrs)
-
-    def avg_pool2d(
-        self,
-        x: Operand,
-        kernel: Pair,
-        stride: Pair,
-        padding: Sides = NO_PADDING,
-        *,
-        ceil: bool = False,
-        count_padding: bool = True,
-        divisor: int | None = None,
-    ) -> str:
-        """The means of windows: sums over `divisor`, else over the number of taps in the image, or in its padding as well."""
-        name = as_value(x)
-        planes = _planes(self.values[name].shape)
-        size = planes[1:]
-        if kernel == size and not any(padding) and not divisor:
-            return self.global_avg_pool2d(name)
-        counted = padding if count_padding else NO_PADDING
-        if ceil and not any(padding) and kernel[0] >= size[0] and kernel[1] >= size[1] and kernel == stride:
-            return self.global_avg_pool2d(name)
-        if ceil:
-            padding = windows.rounded_up(size, kernel, stride, padding)
-        out = output_size(planes, kernel, stride, padding)
-        by = np.full(out, divisor) if divisor else windows.divisors(out, size, kernel, stride, padding, counted)
-        attrs = {"kernel": kernel, "stride": stride, "padding": padding}
-        return self.emit("avg_pool2d", [name], attrs, {"divisor": by.astype(np.float64)})
-
-    def adaptive_avg_pool2d(self, x: Operand, out: Pair) -> str:
-        """The means of `out` windows that share the image among them."""
-        name = as_value(x)
-        size = _planes(self.values[name].shape)[1:]
-        if out == (1, 1):
-            return self.global_avg_pool2d(name)
-        if out == size:
-            return name
-        if any(s % o for s, o in zip(size, out, strict=True)):
-            return self.uneven_avg_pool2d(name, size, out)
-        kernel = (size[0] // out[0], size[1] // out[1])
-        return self.avg_pool2d(name, kernel, kernel, divisor=kernel[0] * kernel[1])
-
-    def adaptive_max_pool2d(self, x: Operand, out: Pair) -> str:
-        """The maxima of `out` windows that share the planes among them; of shorter windows the last number counts twice."""
-        name, kernel = as_value(x), []
-        for axis, count in ((1, out[0]), (2, out[1])):
-            size = self.size_of(name, axis)
-            edges = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
-            most = max(stop - start for start, stop in edges)
-            if size % count:
-                places = [min(start + i, stop - 1) for start, stop in edges for i in range(most)]
-                name = self.index_select(name, axis, places)
-            kernel.append(most)
-        return self.max_pool2d(name, (kernel[0], kernel[1]), (kernel[0], kernel[1]))
-
-    def global_avg_pool2d(self, x: Operand) -> str:
-        """The mean of each plane, [C, 1, 1]."""
-        return self.emit("global_avg_pool2d", [as_value(x)])
-
 
 MOST_SOFTMAX = 1024
 """Numbers that a softmax is taken of, since it multiplies by a matrix of so many rows and columns."""
@@ -320,10 +235,3 @@ def _weight_and_bias(weight: Operand, bias: Operand | None) -> Mapping[str, Cons
     return (
         {"weight": as_constant(weight)} if bias is None else {"weight": as_constant(weight), "bias": as_constant(bias)}
     )
-
-
-def _planes(shape: Shape) -> tuple[int, int, int]:
-    """(C, H, W) of planes; Unmapped for anything else."""
-    if len(shape) != 3:
-        raise Unmapped(f"a pool over {list(shape)}; expected planes [C, H, W]")
-    return shape

@@ -27,7 +27,7 @@ for _name, _function in (("given", _given), ("lookup", in_real_numbers)):
 
 
 def given(call: Call) -> Tensor:
-    """`quantized.GIVEN`."""
+    """`code_graph.GIVEN`."""
     found: Tensor = torch.ops.bitwright.given(
         call.tensor(0), *(call.attr(name) for name in ("scheme", "scale", "zero_point", "lo", "hi"))
     )
@@ -35,7 +35,7 @@ def given(call: Call) -> Tensor:
 
 
 def lookup(call: Call) -> Tensor:
-    """`quantized.LOOKUP`."""
+    """`code_graph.LOOKUP`."""
     names = ("table", "x_scale", "x_zero_point", "y_scale", "y_zero_point")
     found: Tensor = torch.ops.bitwright.lookup(call.tensor(0), *(call.attr(name) for name in names))
     return found

@@ -3,7 +3,8 @@
 The ops that are made here have names of their own, which `table.py` knows and no file can hold.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -26,7 +27,7 @@ def recognise(model: ir.Model, stored: Collection[str]) -> None:
         bias = constant(value)
         if value is not None and bias is not None and not bias.any() and value.name not in stored:
             node.resize_inputs(2)
-    for match in (_linear, _conv_bias, _layer_norm, _attention):
+    for match in (_linear, _conv_bias, _layer_norm, partial(_attention, *_of_shapes(model.graph))):
         _apply(model.graph, match)
     remove_unused_nodes(model)
 
@@ -81,16 +82,39 @@ def _only_reader(value: ir.Value, op: str) -> ir.Node | None:
     return node if node is not None and node.op_type == op else None
 
 
+Values = Set[ir.Value]
+
+
+def _of_shapes(graph: ir.Graph) -> tuple[Values, Values]:
+    """The values that depend on no more of the image than its shape, and those of them that are numbers computed of a shape."""
+    once, numbers = set[ir.Value](), set[ir.Value]()
+    for node in graph:
+        computed = [value for value in node.inputs if value is not None and value.const_value is None]
+        is_shape = node.op_type in ("Shape", "Size")
+        if is_shape or all(value in once for value in computed):
+            once.update(node.outputs)
+        if is_shape or (computed and node.op_type in SIZES and all(value in numbers for value in computed)):
+            numbers.update(node.outputs)
+    return once, numbers
+
+
 def _linear(node: ir.Node) -> Any:
-    """MatMul with a matrix, then Add of as many numbers as it has columns."""
-    matrix = constant(node.inputs[1]) if node.op_type == "MatMul" else None
-    if matrix is None or matrix.ndim != 2 or (add := _only_reader(node.outputs[0], "Add")) is None:
+    """MatMul with a matrix, or with the transpose of one, then Add of as many numbers as it has columns."""
+    if node.op_type != "MatMul" or (add := _only_reader(node.outputs[0], "Add")) is None:
         return None
+    weight, rows = node.inputs[1], 0
+    turned = _made_by(weight, "Transpose")
+    if turned is not None and "perm" in turned.attributes and list(turned.attributes["perm"].value) == [1, 0]:
+        weight, rows = turned.inputs[0], 1
+    matrix = constant(weight)
     _, bias = _operands(add)
     found = constant(bias)
-    if found is None or found.shape[-1:] != matrix.shape[1:] or found.size != matrix.shape[1]:
+    if matrix is None or matrix.ndim != 2 or found is None:
         return None
-    return add.outputs[0], LINEAR, [node.inputs[0], node.inputs[1], bias], {}
+    outputs = matrix.shape[1 - rows]
+    if found.shape[-1:] != (outputs,) or found.size != outputs:
+        return None
+    return add.outputs[0], LINEAR, [node.inputs[0], weight, bias], {"transB": rows}
 
 
 def _conv_bias(node: ir.Node) -> Any:
@@ -165,19 +189,25 @@ def _last(mean: ir.Node) -> bool:
     return (keeps is None or keeps.value == 1) and axes in ([-1], [] if shape is None else [len(shape) - 1])
 
 
-def _attention(node: ir.Node) -> Any:
-    """softmax(scale * query key^T + mask) value; the scale may be shared between query and key."""
+def _attention(once: Values, numbers: Values, node: ir.Node) -> Any:
+    """softmax(scale * query key^T + mask) value, the mask of values of `once`, the scale also of `numbers`.
+
+    The scale may be shared between query and key.
+    """
     if node.op_type != "Softmax" or not _over_last(node):
         return None
-    product = _only_reader(node.outputs[0], "MatMul")
-    scale = Scale()
+    shares = _without_nan(node.outputs[0])
+    product = _only_reader(shares, "MatMul")
+    scale = Scale(numbers)
     scores = scale.off(node.inputs[0])
     mask = None
     if (total := _made_by(scores, "Add")) is not None:
-        first, mask = _operands(total)
-        scores = scale.off(first)
+        mask = next((part for part in total.inputs if constant(part) is not None or part in once), None)
+        if mask is None:
+            return None
+        scores = scale.off(next(part for part in total.inputs if part is not mask))
     matmul = _made_by(scores, "MatMul")
-    if product is None or matmul is None or product.inputs[0] is not node.outputs[0]:
+    if product is None or matmul is None or product.inputs[0] is not shares:
         return None
     query, key = (scale.off(value) for value in matmul.inputs)
     turned = _made_by(key, "Transpose")
@@ -188,7 +218,22 @@ def _attention(node: ir.Node) -> Any:
             turned.graph.insert_after(turned, again)  # type: ignore[union-attr]
             key = again.outputs[0]
     operands = [query, key, product.inputs[1], mask, *scale.computed]
-    return product.outputs[0], ATTENTION, operands, {"scale": scale.number, "powers": scale.powers}
+    return (
+        product.outputs[0],
+        ATTENTION,
+        operands,
+        {"scale": scale.number, "powers": ir.AttrInt64s("powers", scale.powers)},
+    )
+
+
+def _without_nan(value: ir.Value) -> ir.Value:
+    """What torch.onnx makes of a softmax in case it hides every key: 0 where it is not a number."""
+    readers = [use.node for use in value.uses()]
+    where = next((node for node in readers if node.op_type == "Where" and node.inputs[2] is value), None)
+    test = None if where is None else _made_by(where.inputs[0], "IsNaN")
+    if where is None or test is None or test.inputs[0] is not value or number(where.inputs[1]) != 0:
+        return value
+    return where.outputs[0] if len(readers) == 2 else value
 
 
 def _over_last(softmax: ir.Node) -> bool:
@@ -200,7 +245,8 @@ def _over_last(softmax: ir.Node) -> bool:
 class Scale:
     """A factor that was taken off several values: a number, times powers of numbers that the graph computes from shapes."""
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Values) -> None:
+        self._numbers = numbers
         self.number = 1.0
         self.computed: list[ir.Value | None] = []
         self.powers: list[int] = []
@@ -209,7 +255,8 @@ class Scale:
         """What a value is a multiple of."""
         while (node := _made_by(value, "Mul", "Div")) is not None:
             places = (1, 0) if node.op_type == "Mul" else (1,)
-            place = next((i for i in places if number(node.inputs[i]) is not None or _of_sizes(node.inputs[i])), None)
+            factors = [number(part) is not None or part in self._numbers for part in node.inputs]
+            place = next((i for i in places if factors[i]), None)
             if place is None:
                 break
             factor, power = number(node.inputs[place]), 1 if node.op_type == "Mul" else -1
@@ -220,11 +267,3 @@ class Scale:
                 self.powers.append(power)
             value = node.inputs[1 - place]
         return value
-
-
-def _of_sizes(value: ir.Value | None) -> bool:
-    """Whether a value is computed from shapes and constants alone."""
-    node = None if value is None else value.producer()
-    if node is None or node.op_type == "Shape":
-        return node is not None or constant(value) is not None
-    return node.op_type in SIZES and all(part is None or _of_sizes(part) for part in node.inputs)

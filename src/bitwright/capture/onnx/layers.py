@@ -160,8 +160,9 @@ def softmax(function: Any) -> Function:
 
 
 def found_linear(call: Call) -> Tensor:
-    """`idioms.LINEAR`: a matrix [I, O] and a bias."""
-    return F.linear(call.tensor(0), call.tensor(1).transpose(0, 1), call.tensor(2).reshape(-1))
+    """`idioms.LINEAR`: a matrix [I, O], or [O, I] with `transB`, and a bias."""
+    weight = call.tensor(1) if call.attr("transB") else call.tensor(1).transpose(0, 1)
+    return F.linear(call.tensor(0), weight, call.tensor(2).reshape(-1))
 
 
 def found_norm(call: Call) -> Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from bitwright.capture.onnx.call import Call, Sizes, Unread
 
-MOST = 4096
-"""How many numbers such an array has at most: it is about shapes."""
+MOST = 2**16
+"""How many numbers such an array has at most: it is about shapes, or a mask of as many tokens as these have."""
 
 
 def shape(call: Call) -> Sizes:
@@ -77,6 +77,8 @@ def _range(call: Call, start: Sizes, stop: Sizes, step: Sizes) -> Sizes:
 
 
 def _expand(call: Call, x: Sizes, sizes: Sizes) -> Sizes:
+    """What is there once for each image, such as a mask, stays there once."""
+    sizes = np.array([size if isinstance(size, int) else 1 for size in sizes.tolist()], np.int64)
     if np.prod(sizes.astype(np.float64)) > MOST:
         raise Unread(f"a constant of {sizes.tolist()}; only those of shapes are known, up to {MOST} numbers")
     return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(sizes.astype(int))))
