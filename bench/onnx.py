@@ -35,7 +35,7 @@ from bitwright.capture.onnx import open_onnx  # noqa: F401 - once, and not in ev
 from bitwright.capture.quiet import quiet
 from bitwright.engine import Engine
 from bitwright.files import write_atomically
-from bitwright.graph import Graph
+from bitwright.graph import Graph, Node
 from bitwright.models import load_model
 from bitwright.models.float_models import float_model
 from bitwright.recipe import Recipe
@@ -80,7 +80,7 @@ def compared(graph: Graph, other: Graph) -> dict[str, Any]:
         i = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
         why = f"{len(ours)} and {len(theirs)} nodes; node {i}: {ours[i : i + 1]}, {theirs[i : i + 1]}"
         return {"graph": False, "numbers": False, "why": why}
-    for a, b in zip(graph.nodes, other.nodes, strict=True):
+    for a, b in zip(_in_order(graph), _in_order(other), strict=True):
         attrs = [{key: value for key, value in node.attrs.items() if key not in LEARNED} for node in (a, b)]
         parts = [key for key in a.tensors if not np.array_equal(a.tensors[key], b.tensors[key])]
         if attrs[0] != attrs[1] or parts:
@@ -90,9 +90,24 @@ def compared(graph: Graph, other: Graph) -> dict[str, Any]:
 
 
 def _described(graph: Graph) -> list[Any]:
-    """A graph without its names."""
-    places = {name: i for i, name in enumerate([*graph.inputs, *(node.name for node in graph.nodes)])}
-    return [(n.op, [places[i] for i in n.inputs], graph.values[n.name].shape, sorted(n.tensors)) for n in graph.nodes]
+    """A graph without its names, in `_in_order`."""
+    nodes = _in_order(graph)
+    places = {name: i for i, name in enumerate([*graph.inputs, *(node.name for node in nodes)])}
+    return [(n.op, [places[i] for i in n.inputs], graph.values[n.name].shape, sorted(n.tensors)) for n in nodes]
+
+
+def _in_order(graph: Graph) -> list[Node]:
+    """The nodes by where the output needs them, operand by operand: whatever order a file has them in."""
+    left = {node.name: node for node in graph.nodes}
+    found: list[Node] = []
+    stack = [left[name] for name in graph.outputs]
+    while stack:
+        needed = [left[name] for name in stack[-1].inputs if name in left]
+        if needed:
+            stack.append(needed[0])
+        elif (node := left.pop(stack.pop().name, None)) is not None:
+            found.append(node)
+    return found
 
 
 def measure(case: Case) -> dict[str, Any]:

@@ -201,6 +201,17 @@ def test_a_sum_with_the_image_stays_a_sum() -> None:
     assert graph["add"].attrs["clamp"] == (0, None)
 
 
+def test_concats_of_concats_are_one_where_nothing_else_reads_them() -> None:
+    def forward(s: Parts, x: Tensor) -> Tensor:
+        x = s.stem(x)
+        y = torch.cat([F.relu(x), torch.cat([x, -x], 1), torch.cat([x, x], 2).narrow(2, 0, x.size(2))], 1)
+        shared = torch.cat([y, x], 1)
+        return torch.cat([shared, shared], 1).flatten(1)
+
+    found = [(len(inputs)) for op, *inputs in fused(forward).values() if op == "concat"]
+    assert found == [2, 5, 2]
+
+
 def test_padding_adds_up() -> None:
     graph = fuse(capture(Parts(lambda s, x: s.stem(F.pad(x, (1, 0, 2, 3)))).eval(), (3, 6, 6)))
     assert graph["stem"].attrs["padding"] == (3, 2, 4, 1)

@@ -23,7 +23,7 @@ def fuse(graph: Graph) -> Graph:
 
     Names of convolutions stay; what they absorb disappears.
     """
-    graph = sums_into_norms(fold_moves(fold_orders(graph)))
+    graph = parts_side_by_side(sums_into_norms(fold_moves(fold_orders(graph))))
     for rule in RULES:
         graph = _merge(graph, rule)
     return graph
@@ -45,6 +45,25 @@ def sums_into_norms(graph: Graph) -> Graph:
             parts[sums[0] : sums[0] + 1] = nodes[parts[sums[0]]].inputs
         if graph_input(graph) not in parts:
             nodes[node.name] = replace(node, inputs=tuple(parts))
+    return replace(graph, nodes=tuple(nodes.values())).pruned()
+
+
+def parts_side_by_side(graph: Graph) -> Graph:
+    """A concat of concats along one axis, which nothing else reads, is one of all their parts, each rounded once."""
+    reads = Counter(name for node in graph.nodes for name in node.inputs)
+    reads.update(graph.outputs)
+    nodes: dict[str, Node] = {}
+
+    def parts(node: Node, name: str) -> tuple[str, ...]:
+        inner = nodes.get(name)
+        if inner is None or not float_op(inner).joins or reads[name] > 1 or inner.attrs != node.attrs:
+            return (name,)
+        return inner.inputs
+
+    for node in graph.nodes:
+        if float_op(node).joins:
+            node = replace(node, inputs=tuple(part for name in node.inputs for part in parts(node, name)))
+        nodes[node.name] = node
     return replace(graph, nodes=tuple(nodes.values())).pruned()
 
 

@@ -57,6 +57,45 @@ def test_squeeze_and_excite_is_three_layers(tmp_path: Path) -> None:
     assert ops_of(captured(found)) == expected
 
 
+def test_a_group_norm_that_is_spelled_out_is_one(tmp_path: Path) -> None:
+    nodes, tensors = small()
+    nodes[1:2] = [
+        *(op("Shape", "c", "size"), op("Reshape", "c apart", "g"), op("InstanceNormalization", "g ones zeros", "n")),
+        *(op("Reshape", "n size", "m"), op("Mul", "m gain", "t"), op("Add", "t shift", "r")),
+    ]
+    more = {"apart": np.array([0, 2, -1]), "ones": np.ones(2, np.float32), "zeros": np.zeros(2, np.float32)}
+    made = model(nodes, tensors | more | weights(gain=(4, 1, 1), shift=(4, 1, 1)))
+    found = loaded(made, tmp_path)
+    expect_equal(found, made, images())
+    assert ops_of(captured(found))[:2] == ["conv2d", "group_norm"]
+
+
+def test_a_masked_attention_that_is_spelled_out_is_one(tmp_path: Path) -> None:
+    """As torch.onnx writes it: a mask made of shapes, and 0 in place of what is not a number."""
+    score = [
+        *(
+            op("Shape", "q", "size"),
+            op("Slice", "size zero end zero", "front"),
+            op("Concat", "front rows", "wide", axis=0),
+        ),
+        *(op("Expand", "seen wide", "ones"), op("Where", "ones nought hidden", "mask"), op("MatMul", "q k", "s0")),
+        *(op("Mul", "s0 half", "s1"), op("Add", "s1 mask", "s")),
+    ]
+    numbers = {
+        "half": np.array(0.5, np.float32), "nought": np.array(0, np.float32), "hidden": np.array(-3e38, np.float32),
+        "zero": np.array([0]), "end": np.array([2]), "rows": np.array([16, 16]),
+        "seen": np.tril(np.ones((16, 16), bool))[None, None],
+    }
+    made = attention(score, numbers)
+    place = next(i for i, node in enumerate(made.graph.node) if node.op_type == "Softmax")
+    made.graph.node.insert(place + 1, op("IsNaN", "p", "lost"))
+    made.graph.node.insert(place + 2, op("Where", "lost nought p", "kept"))
+    next(node for node in made.graph.node if list(node.input) == ["p", "v"]).input[0] = "kept"
+    found = loaded(made, tmp_path)
+    expect_equal(found, made, images())
+    assert "attention" in ops_of(captured(found))
+
+
 def attention(score: list[Any], numbers: Mapping[str, Array]) -> ModelProto:
     """Patches, one block of attention of two heads behind a layer norm in its old spelling, and the mean of the tokens."""
     nodes = [

@@ -202,6 +202,7 @@ case(
     {"s": np.array(4), "i": np.array(0), "j": np.array(1)},
 )
 case("Gather", op("Gather", "x i", "y", axis=1), {"i": np.array([2, 0, -2])})
+case("Gather of rows", op("Gather", "x i", "y", axis=1), {"i": np.array([[2, 0], [1, 1]])})
 case("Gather of one", op("Gather", "x i", "y", axis=2), {"i": np.array(-1)})
 case("Pad", op("Pad", "x p", "y"), {"p": np.array([0, 0, 1, 0, 0, 0, 0, 2])})
 case(

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from bitwright.capture.onnx.code_types import KINDS, CodeType
-from bitwright.capture.onnx.idioms import constant
+from bitwright.capture.onnx.matching import constant
 from bitwright.errors import ModelError
 
 GIVEN, LOOKUP = "_Given", "_Lookup"

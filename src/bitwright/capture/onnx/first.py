@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from bitwright.capture.onnx.idioms import constant
+from bitwright.capture.onnx.matching import constant
 from bitwright.capture.stem import Stem
 from bitwright.errors import ModelError
 

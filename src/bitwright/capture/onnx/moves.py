@@ -140,9 +140,9 @@ def gather(call: Call) -> Tensor:
         raise Unread("positions that are computed from the image")
     if index.ndim == 0:
         return x.select(axis, int(index))
-    if index.ndim != 1:
-        raise Unread(f"positions of {index.ndim} axes; expected one position, or a list")
-    return x.index_select(axis, torch.from_numpy(np.where(index < 0, index + int(x.shape[axis]), index)))
+    places = torch.from_numpy(np.where(index < 0, index + int(x.shape[axis]), index).reshape(-1))
+    found = x.index_select(axis, places)
+    return found if index.ndim == 1 else found.unflatten(axis, index.shape)
 
 
 def pad(call: Call) -> Tensor:

@@ -31,6 +31,8 @@ WEIGHTS = {
     "PRelu": (1,),
 }
 """Which operands of an op are parameters, whatever the file calls them."""
+NUMBERS = {"Resize": (1, 2), "Upsample": (1,)}
+"""Operands of several floats that stay numbers."""
 TENSORS = {"BatchNormalization": (3, 4)}
 MOST = 2**27
 """How many numbers of one image a value has at most."""
@@ -94,7 +96,11 @@ class OnnxNetwork(Part, Translated):
         array = value.const_value.numpy()
         is_weight = index in WEIGHTS.get(node.op_type, ())
         is_float = value.const_value.dtype.is_floating_point()
-        if not is_float or (array.size <= 1 and not is_weight and index not in TENSORS.get(node.op_type, ())):
+        if (
+            not is_float
+            or index in NUMBERS.get(node.op_type, ())
+            or (array.size <= 1 and not is_weight and index not in TENSORS.get(node.op_type, ()))
+        ):
             self._constants[value] = array.astype(np.float32) if is_float else array
             return
         tensor = torch.from_numpy(np.array(array, np.float32))

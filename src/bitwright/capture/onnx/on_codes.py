@@ -5,7 +5,7 @@ import onnx_ir as ir
 
 from bitwright.capture.onnx.code_graph import LOOKUP, CodeGraph, where
 from bitwright.capture.onnx.code_types import KINDS, MOVES, CodeType, one
-from bitwright.capture.onnx.idioms import constant
+from bitwright.capture.onnx.matching import constant
 from bitwright.errors import ModelError
 
 

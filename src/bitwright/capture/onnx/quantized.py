@@ -20,7 +20,7 @@ from bitwright.capture.onnx.code_types import (
     ends_in_softmax,
     one,
 )
-from bitwright.capture.onnx.idioms import constant
+from bitwright.capture.onnx.matching import constant
 from bitwright.capture.onnx.on_codes import OnCodes
 from bitwright.errors import ModelError
 from bitwright.given import GivenWeight

@@ -41,8 +41,12 @@ def resize(call: Call) -> Tensor:
 
 def _scales(call: Call) -> list[float]:
     """The operand with one factor for each axis; none where it is left out, or empty."""
-    found = call.optional(2)
-    return [] if found is None else [float(scale) for scale in found.reshape(-1)]
+    found = call.operand(2)
+    if found is None:
+        return []
+    if not isinstance(found, np.ndarray):
+        raise Unread("its scales are computed from the image")
+    return [float(scale) for scale in found.reshape(-1)]
 
 
 def _resizing(call: Call, size: int, out: int, factor: float | None) -> npt.NDArray[np.float32]:

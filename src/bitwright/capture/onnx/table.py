@@ -10,7 +10,8 @@ from bitwright.capture.onnx import layers, moves, resizing
 from bitwright.capture.onnx.call import Function
 from bitwright.capture.onnx.code_graph import GIVEN, LOOKUP
 from bitwright.capture.onnx.codes import given, lookup
-from bitwright.capture.onnx.idioms import ATTENTION, CONV, LINEAR, NORM
+from bitwright.capture.onnx.idioms import ATTENTION, CONV, LINEAR
+from bitwright.capture.onnx.norms import NORM
 from bitwright.capture.onnx.pointwise import FUNCTIONS, dropout
 from bitwright.capture.onnx.reductions import REDUCTIONS
 from bitwright.capture.onnx.sizes import shape
