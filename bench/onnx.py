@@ -150,6 +150,7 @@ def measure(case: Case) -> dict[str, Any]:
 def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """The records by network; what was measured before is taken from `--kept`."""
     kept: dict[str, dict[str, Any]] = json.loads(args.kept.read_text()) if args.kept.exists() else {}
+    torch.set_num_threads(1)  # a process that is forked has no others, and would wait for them
     with tempfile.TemporaryDirectory() as folder:
         for exporter in EXPORTERS:  # so that what they import is imported once, and not in every process
             export(nn.Conv2d(3, 1, 1).eval(), (3, 1, 1), Path(folder) / "m.onnx", exporter)

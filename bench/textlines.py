@@ -1,4 +1,4 @@
-"""The text-line classifier in ONNX, in and out: `python -m bench.textlines DATA [--recipe w8a8] [--no-timing]`.
+"""The text-line classifier in ONNX, in and out: `python -m bench.textlines DATA [--recipe w8a8] [--range octav] [--no-timing]`.
 
 DATA is the folder with `onnx/textline-orientation.onnx` and the lists of text lines. Prints how far the float graph is from
 ONNX Runtime, how many labels w8a8 changes, how many of those the exported QDQ model changes again, how many change when
@@ -11,6 +11,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--recipe", default="w8a8")
+    parser.add_argument("--range", help="How ranges are chosen, in place of the recipe's way.")
     parser.add_argument("--artifact", type=Path, help="Take this one in place of a new one.")
     parser.add_argument("--no-timing", action="store_true")
     given = parser.parse_args()
@@ -108,8 +110,10 @@ def main() -> None:
     logits, classes = bw.float_model(captured).predict(images), expected.argmax(1)
     print(f"float labels equal to ONNX Runtime's: {int((logits.argmax(1) == classes).sum())} of {len(classes)}")
     print(f"logits differ by {np.abs(logits - expected).max():.1e} at most")
+    recipe = bw.Recipe.parse(given.recipe)
+    recipe = replace(recipe, range=given.range or recipe.range)
     artifact = bw.load(given.artifact) if given.artifact else bw.quantize(
-        captured, calibration, preprocess=PREPROCESS, recipe=given.recipe
+        captured, calibration, preprocess=PREPROCESS, recipe=recipe
     )  # fmt: skip
     engine, exported = Engine(artifact), to_onnx(artifact).SerializeToString()
     ours, out = engine(test).argmax(1), session(exported, 1).run(None, {"pixels": test})[0].argmax(1)

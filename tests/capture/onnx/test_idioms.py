@@ -82,8 +82,12 @@ def test_a_masked_attention_that_is_spelled_out_is_one(tmp_path: Path) -> None:
         *(op("Mul", "s0 half", "s1"), op("Add", "s1 mask", "s")),
     ]
     numbers = {
-        "half": np.array(0.5, np.float32), "nought": np.array(0, np.float32), "hidden": np.array(-3e38, np.float32),
-        "zero": np.array([0]), "end": np.array([2]), "rows": np.array([16, 16]),
+        "half": np.array(0.5, np.float32),
+        "nought": np.array(0, np.float32),
+        "hidden": np.array(-3e38, np.float32),
+        "zero": np.array([0]),
+        "end": np.array([2]),
+        "rows": np.array([16, 16]),
         "seen": np.tril(np.ones((16, 16), bool))[None, None],
     }
     made = attention(score, numbers)
