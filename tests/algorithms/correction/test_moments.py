@@ -1,5 +1,7 @@
 """The windows of a layer, its moments, and the weight that serves a distorted input best."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -39,4 +41,30 @@ def test_the_target_is_the_least_squares_solution_near_the_float_weight() -> Non
     pull = ridge**0.5 * torch.eye(5, dtype=torch.float64)
     wanted = torch.cat([weight[0] @ x, weight[0] @ pull], 1)
     expected = torch.linalg.lstsq(torch.cat([q, pull], 1).mT, wanted.mT).solution.mT
-    torch.testing.assert_close(moments.target(weight)[0], expected)
+    torch.testing.assert_close(moments.best(weight)[0], expected)
+
+
+def halves_of(x: torch.Tensor, q: torch.Tensor) -> Moments:
+    """Moments of numbers [K, places] of mean 0, with those of both halves."""
+    zero = torch.zeros(1, len(x), dtype=torch.float64)
+    middle = x.shape[1] // 2
+    parts = [(q, x), (q[:, :middle], x[:, :middle]), (q[:, middle:], x[:, middle:])]
+    both, *halves = (
+        Moments((a @ a.mT)[None] / a.shape[1], (b @ a.mT)[None] / a.shape[1], zero, zero) for a, b in parts
+    )
+    return replace(both, halves=tuple(halves))
+
+
+@pytest.mark.parametrize(("places", "low", "high"), [(20_000, 0.99, 1.0), (60, 0.0, 0.4)])
+def test_what_one_half_learns_is_taken_as_far_as_it_serves_the_other(places: int, low: float, high: float) -> None:
+    """Noise of 2 % of the input, which many places tell from chance and few do not."""
+    generator = torch.Generator().manual_seed(0)
+    mixed = torch.eye(24, dtype=torch.float64) + 0.1 * torch.randn(24, 24, generator=generator, dtype=torch.float64)
+    x = torch.randn(24, places, generator=generator, dtype=torch.float64)
+    q = (mixed if places > 1000 else torch.eye(24, dtype=torch.float64)) @ x
+    q = q + 0.3 * torch.randn(24, places, generator=generator, dtype=torch.float64)
+    moments = halves_of(x, q)
+    weight = torch.randn(1, 8, 24, generator=generator, dtype=torch.float64)
+    change = moments.target(weight) - weight
+    share = float((change * (moments.best(weight) - weight)).sum() / (moments.best(weight) - weight).square().sum())
+    assert low <= share <= high

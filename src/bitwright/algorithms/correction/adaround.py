@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
+from bitwright.algorithms.correction.importance import Importance
 from bitwright.algorithms.correction.moments import round_layers
 from bitwright.prepared import PreparedModel
 
@@ -30,7 +31,8 @@ class AdaRound(Correction):
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
-        round_layers(prepared, calibration, self.most_images, up_or_down)
+        importance = Importance.of_layers(prepared, calibration, self.most_images)
+        round_layers(prepared, calibration, self.most_images, importance, up_or_down)
 
 
 def up_or_down(weight: Tensor, target: Tensor, gram: Tensor, step: Tensor, hi: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
+from bitwright.algorithms.correction.importance import Importance
 from bitwright.algorithms.correction.moments import round_layers
 from bitwright.prepared import PreparedModel
 
@@ -26,7 +27,8 @@ class Gptq(Correction):
 
     @torch.no_grad()
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
-        round_layers(prepared, calibration, self.most_images, one_by_one)
+        importance = Importance.of_layers(prepared, calibration, self.most_images)
+        round_layers(prepared, calibration, self.most_images, importance, one_by_one)
 
 
 def one_by_one(weight: Tensor, target: Tensor, gram: Tensor, step: Tensor, hi: int) -> Tensor:

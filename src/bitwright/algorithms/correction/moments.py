@@ -2,16 +2,20 @@
 
     G = E[(q - E q)(q - E q)^T],  C = E[(x - E x)(q - E q)^T]        x, q [K]: a window of the float, the quantized input
     E |W x - V q|**2 = tr(D G D^T) + what V cannot change,  D = V - W*,  W* = (W C + ridge W)(G + ridge)^-1
+Each place counts as much as it matters to the logits (importance.py). W* makes good for the error of the layers before, or
+fits the noise of few images: only the share t of W* - W is taken that serves the other half of the places best,
+    t = tr((W C - W G) d^T) / tr(d G d^T) within 0..1,   d = W* - W of one half, C and G of the other, summed over both.
 The means are left to the layer's `correction`, which costs nothing. One matrix for each group of a convolution.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.importance import Importance
 from bitwright.algorithms.correction.path import Path, each_layer
 from bitwright.graph import Node
 from bitwright.ops import source
@@ -26,33 +30,53 @@ RIDGE = 0.01
 
 @dataclass(frozen=True)
 class Moments:
-    """Float64 `gram`, `cross` [groups, K, K]; `mean`, `mean_q` [groups, K] of the float and the quantized input."""
+    """Float64 `gram`, `cross` [groups, K, K]; `mean`, `mean_q` [groups, K] of the float and the quantized input.
+
+    `halves` are the same of two halves of the places.
+    """
 
     gram: Tensor
     cross: Tensor
     mean: Tensor
     mean_q: Tensor
+    halves: tuple["Moments", ...] = ()
 
     @classmethod
-    def of(cls, node: Node, exact: Path, rounded: Path) -> "Moments":
-        """The moments of everything that a node reads on both paths.
+    def of(cls, node: Node, exact: Path, rounded: Path, importance: Importance) -> "Moments":
+        """The moments of everything that a node reads on both paths, each place as important as what it writes.
 
         The first images' mean is subtracted before summing, or the difference would be what float32 left of large numbers.
         """
-        sums = [torch.zeros((), dtype=torch.float64)] * 4
-        count = 0
+        sums = [[torch.zeros((), dtype=torch.float64)] * 5] * 2
         origins: list[Tensor] = []
         for rows in exact.rows:
             x, q = (windows(node, path.read(source(node), rows)) for path in (exact, rounded))
+            s = importance.of(node.name, rows).flatten().to(x)
             origins = origins or [x.mean(2, keepdim=True), q.mean(2, keepdim=True)]
-            x, q = x - origins[0], q - origins[1]
-            found = [q @ q.mT, x @ q.mT, x.sum(2), q.sum(2)]
-            sums = [total + part.double() for total, part in zip(sums, found, strict=True)]
-            count += x.shape[2]
-        gram, cross, mean, mean_q = (total / count for total in sums)
+            x, q, middle = x - origins[0], q - origins[1], x.shape[2] // 2
+            for i, half in enumerate((slice(0, middle), slice(middle, None))):
+                read, read_q, weighted = x[:, :, half], q[:, :, half], q[:, :, half] * s[half]
+                found = [
+                    weighted @ read_q.mT,
+                    read @ weighted.mT,
+                    (read * s[half]).sum(2),
+                    weighted.sum(2),
+                    s[half].sum(),
+                ]
+                sums[i] = [total + part.double() for total, part in zip(sums[i], found, strict=True)]
+        halves = tuple(cls._from(*half, *origins) for half in sums)
+        both = cls._from(*(a + b for a, b in zip(*sums, strict=True)), *origins)
+        return replace(both, halves=halves)
+
+    @classmethod
+    def _from(
+        cls, gram: Tensor, cross: Tensor, x: Tensor, q: Tensor, weight: Tensor, origin: Tensor, origin_q: Tensor
+    ) -> "Moments":
+        """Those of sums, of numbers that the origins [groups, K, 1] were subtracted from."""
+        gram, cross, mean, mean_q = (total / weight.clamp_min(1e-300) for total in (gram, cross, x, q))
         outer = mean_q[:, None, :]
         gram, cross = gram - mean_q[:, :, None] * outer, cross - mean[:, :, None] * outer
-        return cls(gram, cross, mean + origins[0][:, :, 0], mean_q + origins[1][:, :, 0])
+        return cls(gram, cross, mean + origin[:, :, 0], mean_q + origin_q[:, :, 0])
 
     def damped(self) -> Tensor:
         """G + ridge: positive definite."""
@@ -60,11 +84,21 @@ class Moments:
         return self.gram + RIDGE * size[:, None, None] * torch.eye(self.gram.shape[1], dtype=torch.float64)
 
     def target(self, weight: Tensor) -> Tensor:
-        """W*: the real weights [groups, rows, K] that serve the quantized input best, given those of the float model."""
+        """W + t (W* - W) for the float model's weights [groups, rows, K]."""
+        gained, spent = (torch.zeros(len(weight), 1, 1, dtype=torch.float64) for _ in range(2))
+        for learned, judge in (self.halves, self.halves[::-1]):
+            change = learned.best(weight) - weight
+            gained += ((weight @ (judge.cross - judge.gram)) * change).sum((1, 2), keepdim=True)
+            spent += ((change @ judge.gram) * change).sum((1, 2), keepdim=True)
+        share = (gained / spent.clamp_min(1e-300)).clamp(0, 1)
+        return torch.lerp(weight, self.best(weight), share)
+
+    def best(self, weight: Tensor) -> Tensor:
+        """W*: the real weights that serve the quantized input best, given those of the float model."""
         damped = self.damped()
         right = weight @ (self.cross + damped - self.gram)
-        target: Tensor = torch.linalg.solve(damped, right, left=False)
-        return target
+        found: Tensor = torch.linalg.solve(damped, right, left=False)
+        return found
 
 
 def grouped(node: Node, weight: Tensor) -> Tensor:
@@ -77,10 +111,12 @@ Solver = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 """(weight, target, gram, step, hi) to indices 0..hi of numbers, for the least |step * index - target|_gram; all float64."""
 
 
-def round_layers(prepared: PreparedModel, calibration: Calibration, most_images: int, solve: Solver) -> None:
+def round_layers(
+    prepared: PreparedModel, calibration: Calibration, most_images: int, importance: Importance, solve: Solver
+) -> None:
     """Round the weights of each layer in turn, with all the layers before it rounded."""
     for layer, node, exact, rounded in each_layer(prepared, calibration, most_images):
-        moments = Moments.of(node, exact, rounded)
+        moments = Moments.of(node, exact, rounded, importance)
         assert layer.quantizer is not None
         weight, numbers = layer.tensors()["weight"], SCHEMES[layer.quantizer.scheme]
         real, step = grouped(node, weight), grouped(node, layer.quantizer.step(weight).expand_as(weight))

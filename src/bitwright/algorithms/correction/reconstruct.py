@@ -1,8 +1,9 @@
 """`reconstruct`: learn the rounding of a whole block at once, with the scales of the activations in it and its corrections.
 
-    minimise  (mean (block(x) - float block(x))**2 + decay * start * mean (1 - |2 h - 1|**beta)) / signal
+    minimise  (mean s * (block(x) - float block(x))**2 + decay * start * mean (1 - |2 h - 1|**beta)) / signal
     weight = step * (floor(w / step) + h),  h = clip(1.2 * sigmoid(v) - 0.1, 0, 1),  beta falls from 20 to 2
-by Adam over v, scales and corrections on batches of cached inputs, from what `adaround` finds; `start` is the error so far.
+by Adam over v, scales and corrections on batches of cached inputs, from what `adaround` finds; `start` is the error so far,
+s how much a place matters to the logits (importance.py).
 Every number in a block is rounded with a chance of one half only, and else left as it is, which makes for flat minima.
 Li et al. 2021, "BRECQ: Pushing the Limit of Post-Training Quantization by Block Reconstruction"; Wei et al. 2022, "QDrop:
 Randomly Dropping Quantization for Extremely Low-bit Post-Training Quantization"; scales as in Esser et al. 2020, "LSQ".
@@ -14,13 +15,13 @@ from math import prod
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from bitwright.algorithms.correction.adaround import up_or_down
 from bitwright.algorithms.correction.blocks import blocks
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.drop_round import Masks
+from bitwright.algorithms.correction.importance import Importance
 from bitwright.algorithms.correction.learning import (
     restore,
     run_nodes,
@@ -60,16 +61,21 @@ class Reconstruct(Correction):
 
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
         begin = replace(calibration, progress=lambda share: calibration.progress(BEGUN * share))
+        found = blocks(prepared.graph)
+        names = {nodes[-1].name for nodes in found} | {
+            node.name for node in prepared.graph.nodes if prepared.layer(node.name).quantizer
+        }
+        importance = Importance(prepared, calibration, self.most_images, names)
         with torch.no_grad():
-            round_layers(prepared, begin, self.most_images, up_or_down)
+            round_layers(prepared, begin, self.most_images, importance, up_or_down)
         exact, rounded = (
             Path(prepared, calibration, self.most_images, quantized=quantized) for quantized in (False, True)
         )
-        generator, found = calibration.generator(), blocks(prepared.graph)
+        generator = calibration.generator()
         for i, nodes in enumerate(found):
             exact.compute(nodes)
             if weighted(prepared, nodes):
-                _learn_or_leave(prepared, nodes, exact, rounded, generator)
+                _learn_or_leave(prepared, nodes, exact, rounded, importance, generator)
             exact.drop(nodes)
             rounded.advance(nodes)
             calibration.progress(BEGUN + (1 - BEGUN) * (i + 1) / len(found))
@@ -108,27 +114,38 @@ class Soft:
 
 
 def _learn_or_leave(
-    prepared: PreparedModel, nodes: Sequence[Node], exact: Path, rounded: Path, generator: torch.Generator
+    prepared: PreparedModel,
+    nodes: Sequence[Node],
+    exact: Path,
+    rounded: Path,
+    importance: Importance,
+    generator: torch.Generator,
 ) -> None:
     """Learn, and go back to the start if the block is no better for it."""
-    before, error = state_of(prepared, nodes), _error(prepared, nodes, exact, rounded)
-    _learn(prepared, nodes, exact, rounded, generator)
-    if _error(prepared, nodes, exact, rounded) >= error:
+    before, error = state_of(prepared, nodes), _error(prepared, nodes, exact, rounded, importance)
+    _learn(prepared, nodes, exact, rounded, importance, generator)
+    if _error(prepared, nodes, exact, rounded, importance) >= error:
         restore(prepared, nodes, before)
 
 
 @torch.no_grad()
-def _error(prepared: PreparedModel, nodes: Sequence[Node], exact: Path, rounded: Path) -> float:
+def _error(prepared: PreparedModel, nodes: Sequence[Node], exact: Path, rounded: Path, importance: Importance) -> float:
     """The mean squared error of the block's result, with everything rounded."""
     output, errors = nodes[-1].name, []
+    axis = prepared.graph.values[output].axis
     for rows in exact.rows[:JUDGED]:
         found = rounded.run(nodes, rows)[output]
-        errors.append(F.mse_loss(found, exact.read(output, rows)).item() * len(found))
+        errors.append(importance.error(output, found, exact.read(output, rows), rows, axis).item() * len(found))
     return sum(errors)
 
 
 def _learn(
-    prepared: PreparedModel, nodes: Sequence[Node], exact: Path, rounded: Path, generator: torch.Generator
+    prepared: PreparedModel,
+    nodes: Sequence[Node],
+    exact: Path,
+    rounded: Path,
+    importance: Importance,
+    generator: torch.Generator,
 ) -> None:
     made, output = {node.name for node in nodes}, nodes[-1].name
     inputs = list(dict.fromkeys(name for node in nodes for name in node.inputs if name not in made))
@@ -137,6 +154,7 @@ def _learn(
     shapes = [prepared.graph.values[name].shape for name in (*inputs, *made)]
     masks = Masks(ROUNDED, batch * max(map(prod, shapes)), generator)
     weights = sum(layer.v.numel() for layer in soft.values())
+    axis = prepared.graph.values[output].axis
     signal = exact.read(output, exact.rows[0]).var().item() + 1e-12
     start = 0.0
     with shared_parameters(prepared, nodes, SCALE_RATE) as groups:
@@ -147,7 +165,8 @@ def _learn(
             for name in inputs:
                 q = rounded.read(name, rows)
                 values[name] = torch.lerp(exact.read(name, rows), q, masks.like(q))
-            loss = F.mse_loss(run_nodes(prepared, nodes, values, soft, masks), exact.read(output, rows)) / signal
+            y = run_nodes(prepared, nodes, values, soft, masks)
+            loss = importance.error(output, y, exact.read(output, rows), rows, axis) / signal
             progress = (step / STEPS - FREE) / (1 - FREE)
             if progress <= 0:
                 start += loss.item() / (FREE * STEPS)
