@@ -62,13 +62,14 @@ def test_only_the_token_that_is_read_matters() -> None:
 def test_it_is_the_squared_slope_of_the_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importance, "PROBES", 3000)
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.SiLU(), nn.Flatten(), nn.Linear(36, 5)).eval()
+    first, rest = nn.Conv2d(3, 4, 3, 2), nn.Sequential(nn.SiLU(), nn.Flatten(), nn.Linear(36, 5))
+    model = nn.Sequential(first, *rest).eval()
     images = torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
     prepared = prepare(model, preprocess=PRE)
     found = Importance(prepared, calibration_of(images), 2, ["0"]).of("0", slice(0, 2))
     x = PRE.normalise(images.numpy())
-    y = model[0](torch.from_numpy(x))
-    slopes = torch.autograd.functional.jacobian(lambda v: model[1:](v).sum(0), y)  # [5, 2, 4, 3, 3]
+    y = first(torch.from_numpy(x))
+    slopes = torch.autograd.functional.jacobian(lambda v: rest(v).sum(0), y)  # [5, 2, 4, 3, 3]
     centred = slopes - slopes.mean(0)
     wanted = centred.square().sum((0, 2)).flatten(1)
     torch.testing.assert_close(found, (wanted / wanted.mean() + FLOOR) / (1 + FLOOR), rtol=0.15, atol=0.02)
@@ -76,9 +77,9 @@ def test_it_is_the_squared_slope_of_the_logits(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_layer_without_influence_counts_evenly() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)).eval()
-    with torch.no_grad():
-        model[3].weight.zero_()
+    head = nn.Linear(144, 5)
+    nn.init.zeros_(head.weight)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), head).eval()
     images = torch.randint(0, 256, (4, 8, 8, 3), dtype=torch.uint8)
     found = Importance(prepare(model, preprocess=PRE), calibration_of(images), 4, ["0"])
     assert torch.equal(found.of("0", slice(0, 4)), torch.ones(4, 36))
