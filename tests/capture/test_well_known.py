@@ -30,6 +30,12 @@ def test_a_function_that_is_spelled_out_has_its_name(name: str) -> None:
     assert list(as_known(SPELLED[name])) == [Step(name)]
 
 
+@pytest.mark.parametrize("most", [900.0, 4000.0, 1e20])
+def test_a_clamp_makes_another_function(most: float) -> None:
+    steps = [*SPELLED["silu"], Step("clamp", (Result(4), None, most))]
+    assert as_known(steps) is steps
+
+
 @pytest.mark.parametrize("gain", [1.702, 1.001])
 def test_another_function_stays_as_it_is(gain: float) -> None:
     steps = [Step("mul", (X, gain)), Step("sigmoid", (Result(1),)), Step("mul", (X, Result(2)))]

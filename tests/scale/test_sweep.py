@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -91,6 +92,37 @@ def test_a_folder_holds_the_trials_of_one_training(here: tuple[Path, Sweep]) -> 
         swept(here[0], recipe="w8a8")
     with pytest.raises(SourceError, match=r"another training \(options, threads differ\)"):
         swept(here[0], options=Options(epochs=3), threads=2)
+
+
+def test_classes_are_part_of_a_training(tmp_path: Path) -> None:
+    numbers = {"lr": (1e30,)}
+    swept(tmp_path, numbers=numbers, classes=[f"a{i}" for i in range(10)])
+    with pytest.raises(SourceError, match=r"another training \(classes differ\)"):
+        swept(tmp_path, numbers=numbers, classes=[f"b{i}" for i in range(10)])
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3"])
+def test_a_damaged_list_of_what_trials_share_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(SourceError, match=r"it is damaged|another training"):
+        swept(tmp_path)
+
+
+def test_a_folder_may_be_moved(here: tuple[Path, Sweep], tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(here[0], moved)
+    assert {Path(str(trial.artifact)).parent for trial in swept(moved).trials} == {moved}
+
+
+def test_numbers_come_once() -> None:
+    with pytest.raises(TrainingError, match="weight_decay is given twice"):
+        parse_numbers(["weight-decay=0", "weight_decay=0.1"])
+
+
+def test_the_same_value_is_tried_once(tmp_path: Path) -> None:
+    assert len(swept(tmp_path, numbers={"lr": (1e30, 1e30)}).trials) == 1
+    with pytest.raises(TrainingError, match="expected numbers"):
+        swept(tmp_path, numbers={})
 
 
 def test_what_cannot_be_trained_is_told_and_the_others_are_trained(tmp_path: Path) -> None:

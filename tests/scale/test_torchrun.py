@@ -26,7 +26,9 @@ def test_two_ranks_make_what_one_makes_and_training_survives_a_killed_one(tmp_pa
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-5000:]
-    assert "exitcode: -9" in done.stderr
+    assert (
+        "exitcode: -9" in done.stderr or "exitcode: -6" in done.stderr
+    )  # the rank that it killed, or the other, whose peer is gone
     assert (tmp_path / "calibrated").read_bytes() == calibrated(ALONE).data
     whole, killed = (replace(bw.load(tmp_path / way), provenance={}) for way in ("whole", "killed"))
     assert killed.data == whole.data

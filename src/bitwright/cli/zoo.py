@@ -51,4 +51,6 @@ def make(name: str, data: Path | None, output: Path) -> None:
 
     target = output.resolve()
     with chdir(data):
-        quantize.main([*model.arguments, "-o", str(target)], prog_name="bitwright quantize", standalone_mode=False)
+        told = [*model.arguments, "-o", str(target)]
+        if code := quantize.main(told, prog_name="bitwright quantize", standalone_mode=False):
+            raise click.exceptions.Exit(code)

@@ -78,7 +78,10 @@ def sweep(
         TrainingError: a value is none, or the held-out images have no labels. What a trial raises is its `error`.
     """
     model, options, folder = float_model(model), options or Options(), Path(folder).absolute()
-    trials = [Trial(dict(zip(numbers, values, strict=True))) for values in itertools.product(*numbers.values())]
+    if not numbers or not all(numbers.values()):
+        raise TrainingError(f"expected numbers to try, each with its values; found {dict(numbers)!r:.100}")
+    each = (dict.fromkeys(values) for values in numbers.values())
+    trials = [Trial(dict(zip(numbers, values, strict=True))) for values in itertools.product(*each)]
     for trial in trials:
         replace(options, **trial.numbers)  # a TrainingError comes before any work
     if held_out.labels is None:
@@ -148,7 +151,8 @@ class _Trainer:
         """What a trial left. TrainingError where it is no record of ours."""
         path = self.record(trial)
         try:
-            return Trial(**{**json.loads(path.read_text()), "numbers": trial.numbers})
+            artifact = str(self.folder / f"{trial.name}.bw.safetensors")  # the folder may have been moved
+            return Trial(**{**json.loads(path.read_text()), "numbers": trial.numbers, "artifact": artifact})
         except (OSError, TypeError, ValueError) as error:
             raise TrainingError(f"{path}: it is damaged; remove it and start again") from error
 
@@ -162,7 +166,7 @@ class _Trainer:
         }
         same |= {"data": digest(self.source), "held_out": digest(self.held_out), "threads": self.threads}
         same |= {"recipe": [Recipe.parse(spec).to_toml() for spec in self.how["recipe"]]}
-        same |= {name: str(self.how.get(name)) for name in ("preprocess", "training", "start", "labels")}
+        same |= {name: str(self.how.get(name)) for name in ("preprocess", "training", "start", "labels", "classes")}
         same |= {"options": {name: value for name, value in asdict(self.options).items() if name not in numbers}}
         same |= {"numbers": sorted(numbers)}
         same = json.loads(json.dumps(same))
@@ -170,7 +174,12 @@ class _Trainer:
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json.dumps(same, indent=2).encode())
-        elif (known := json.loads(path.read_text())) != same:
+            return
+        try:
+            known = dict(json.loads(path.read_text()))
+        except (OSError, TypeError, ValueError) as error:
+            raise SourceError(f"{path}: it is damaged; remove it, or choose another folder") from error
+        if known != same:
             other = ", ".join(sorted(key for key in {*same, *known} if known.get(key) != same.get(key)))
             raise SourceError(
                 f"{self.folder}: it holds the trials of another training ({other} differ); choose another folder"

@@ -75,6 +75,8 @@ def parse_numbers(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         name, _, values = text.partition("=")
         if (name := name.strip().replace("-", "_")) not in known or not values:
             raise TrainingError(f"expected NAME=VALUE,VALUE with a NAME among {', '.join(known)}; found {text!r}")
+        if name in found:
+            raise TrainingError(f"{name} is given twice; give all its values at once: {name}=VALUE,VALUE")
         try:
             found[name] = tuple(_value(known[name], value.strip()) for value in values.split(","))
         except ValueError as error:

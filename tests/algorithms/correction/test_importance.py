@@ -75,6 +75,14 @@ def test_it_is_the_squared_slope_of_the_logits(monkeypatch: pytest.MonkeyPatch) 
     torch.testing.assert_close(found, (wanted / wanted.mean() + FLOOR) / (1 + FLOOR), rtol=0.15, atol=0.02)
 
 
+@pytest.mark.parametrize("algorithm", ["gptq", "adaround", "reconstruct"])
+def test_a_model_without_weights_has_nothing_to_round(algorithm: str) -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
+    artifact = bw.quantize(model, images, preprocess=PRE, recipe=replace(Recipe.parse("w4a8"), algorithms=(algorithm,)))
+    assert bw.Engine(artifact)(images).shape == (8, 3)
+
+
 def test_a_layer_without_influence_counts_evenly() -> None:
     torch.manual_seed(0)
     head = nn.Linear(144, 5)

@@ -2,13 +2,22 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.importance import Importance
 from bitwright.algorithms.correction.moments import RIDGE, Moments, grouped
+from bitwright.algorithms.correction.path import each_layer
+from bitwright.algorithms.correction.values import Memory
 from bitwright.graph import Node
+from bitwright.images.preprocess import Preprocess
 from bitwright.prepared.ops import windows
+from bitwright.quantization import calibrate, prepare
+from bitwright.recipe import Recipe
 
 SHAPES = {"plain": (6, 4, 3, 3), "depthwise": (4, 1, 3, 3), "groups": (6, 2, 1, 3)}
 GROUPS = {"plain": 1, "depthwise": 4, "groups": 2}
@@ -42,6 +51,24 @@ def test_the_target_is_the_least_squares_solution_near_the_float_weight() -> Non
     wanted = torch.cat([weight[0] @ x, weight[0] @ pull], 1)
     expected = torch.linalg.lstsq(torch.cat([q, pull], 1).mT, wanted.mT).solution.mT
     torch.testing.assert_close(moments.best(weight)[0], expected)
+
+
+def test_one_image_confirms_nothing() -> None:
+    """Half of the images is none then: what W* would change is not taken, in a layer over one place or many."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
+    prepared = prepare(model, preprocess=Preprocess(8), recipe=replace(Recipe.parse("w2a4"), algorithms=()))
+    images = torch.randint(0, 256, (1, 8, 8, 3), dtype=torch.uint8)
+    calibrate(prepared, images.numpy(), guard=False)
+    memory = Memory(2**30)
+    values = memory.values((1, 8, 8, 3), np.uint8)
+    values[:] = images
+    calibration = Calibration(values, memory)
+    importance = Importance.of_layers(prepared, calibration, 1)
+    for _, node, exact, rounded in each_layer(prepared, calibration, 1):
+        moments, weight = Moments.of(node, exact, rounded, importance), torch.from_numpy(node.tensors["weight"])
+        real = grouped(node, weight)
+        assert torch.equal(moments.target(real), real)
 
 
 def halves_of(x: torch.Tensor, q: torch.Tensor) -> Moments:

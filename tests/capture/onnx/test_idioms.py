@@ -139,6 +139,14 @@ def test_attention_and_layer_norm_that_are_spelled_out_are_found(name: str, tmp_
     assert not {"batch_norm", "function", "mul"} & set(ops_of(graph))
 
 
+@pytest.mark.parametrize("behind", [op("Mul", "s1 half", "s"), op("Div", "s1 half", "s")])
+def test_a_factor_of_the_mask_too_is_kept(behind: Any, tmp_path: Path) -> None:
+    score = [op("MatMul", "q k", "s0"), op("Add", "s0 bias", "s1"), behind]
+    bias = np.random.default_rng(0).normal(0, 2, (1, 1, 16, 16)).astype(np.float32)
+    made = attention(score, {"half": np.array(0.25, np.float32), "bias": bias})
+    expect_equal(loaded(made, tmp_path), made, images())
+
+
 def test_a_scale_that_is_computed_of_a_width_is_a_number(tmp_path: Path) -> None:
     """1 / sqrt(D), out of a shape that has the batch in it, as torch.onnx writes attention."""
     score = [

@@ -67,7 +67,7 @@ def _squared_slopes(
     with torch.enable_grad():
         logits = compute(prepared.graph, {prepared.graph.input: prepared.real_input(images)}, run)
     found = {name: torch.zeros(len(images), prepared.graph.values[name].pixels) for name in kept}
-    for probe in range(PROBES):
+    for probe in range(PROBES if kept and logits.requires_grad else 0):
         r = torch.randn(logits.shape, generator=generator).to(logits.device)
         r -= r.mean(1, keepdim=True)
         slopes = torch.autograd.grad(

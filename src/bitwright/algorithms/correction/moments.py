@@ -3,7 +3,7 @@
     G = E[(q - E q)(q - E q)^T],  C = E[(x - E x)(q - E q)^T]        x, q [K]: a window of the float, the quantized input
     E |W x - V q|**2 = tr(D G D^T) + what V cannot change,  D = V - W*,  W* = (W C + ridge W)(G + ridge)^-1
 Each place counts as much as it matters to the logits (importance.py). W* makes good for the error of the layers before, or
-fits the noise of few images: only the share t of W* - W is taken that serves the other half of the places best,
+fits the noise of few images: only the share t of W* - W is taken that serves the other half of the images best,
     t = tr((W C - W G) d^T) / tr(d G d^T) within 0..1,   d = W* - W of one half, C and G of the other, summed over both.
 The means are left to the layer's `correction`, which costs nothing. One matrix for each group of a convolution.
 """
@@ -27,12 +27,15 @@ from bitwright.schemes import SCHEMES
 RIDGE = 0.01
 """The ridge as a share of the mean of G's diagonal: it keeps what was hardly seen near the float weights."""
 
+NOISE = 1e-20
+"""The least change of a result, as a share of its square, that is more than float64's rounding."""
+
 
 @dataclass(frozen=True)
 class Moments:
     """Float64 `gram`, `cross` [groups, K, K]; `mean`, `mean_q` [groups, K] of the float and the quantized input.
 
-    `halves` are the same of two halves of the places.
+    `halves` are the same of every other image, and of the rest.
     """
 
     gram: Tensor
@@ -53,8 +56,12 @@ class Moments:
             x, q = (windows(node, path.read(source(node), rows)) for path in (exact, rounded))
             s = importance.of(node.name, rows).flatten().to(x)
             origins = origins or [x.mean(2, keepdim=True), q.mean(2, keepdim=True)]
-            x, q, middle = x - origins[0], q - origins[1], x.shape[2] // 2
-            for i, half in enumerate((slice(0, middle), slice(middle, None))):
+            x, q = x - origins[0], q - origins[1]
+            image = torch.arange(rows.start, rows.stop, device=x.device).repeat_interleave(
+                len(s) // (rows.stop - rows.start)
+            )
+            for i in range(2):
+                half = image % 2 == i
                 read, read_q, weighted = x[:, :, half], q[:, :, half], q[:, :, half] * s[half]
                 found = [
                     weighted @ read_q.mT,
@@ -90,7 +97,8 @@ class Moments:
             change = learned.best(weight) - weight
             gained += ((weight @ (judge.cross - judge.gram)) * change).sum((1, 2), keepdim=True)
             spent += ((change @ judge.gram) * change).sum((1, 2), keepdim=True)
-        share = (gained / spent.clamp_min(1e-300)).clamp(0, 1)
+        size = ((weight @ self.gram) * weight).sum((1, 2), keepdim=True)
+        share = torch.where(spent > NOISE * size, gained / spent, 0).clamp(0, 1)
         return torch.lerp(weight, self.best(weight), share)
 
     def best(self, weight: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def _conv_bias(node: ir.Node) -> Any:
 def _attention(once: Values, numbers: Values, node: ir.Node) -> Any:
     """softmax(scale * query key^T + mask) value, the mask of values of `once`, the scale also of `numbers`.
 
-    The scale may be shared between query and key.
+    The scale may be shared between query and key. None where it multiplies the mask as well.
     """
     if node.op_type != "Softmax" or not _over_last(node):
         return None
@@ -93,7 +93,7 @@ def _attention(once: Values, numbers: Values, node: ir.Node) -> Any:
     mask = None
     if (total := made_by(scores, "Add")) is not None:
         mask = next((part for part in total.inputs if constant(part) is not None or part in once), None)
-        if mask is None:
+        if mask is None or scores is not node.inputs[0]:
             return None
         scores = scale.off(next(part for part in total.inputs if part is not mask))
     matmul = made_by(scores, "MatMul")
