@@ -7,10 +7,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def _refuse() -> NoReturn:
+    raise AssertionError(
+        "PyTorch's and Ray's threads run here; a forked child waits for ever for their locks: start a process"
+    )
+
+
+os.fork = _refuse
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

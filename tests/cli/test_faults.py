@@ -3,8 +3,6 @@
 Each ends with exit code 1 and a line that says which file, and leaves what was there as it was.
 """
 
-import io
-import os
 import resource
 import signal
 import subprocess
@@ -17,7 +15,7 @@ import pytest
 
 from bitwright.cli import main
 from tests.cli.conftest import QUANTIZE, Run
-from tests.test_killed import NOBODY
+from tests.nobody import as_nobody
 
 FILE = "m.bw.safetensors"
 FLOAT = ("--model", "colours:net", "--data", "images", "--threads", "1")
@@ -86,27 +84,6 @@ def open_to_all(*paths: Path) -> None:
             folder.chmod(0o755)
 
 
-def as_nobody(command: list[str]) -> tuple[int, str]:
-    """Exit code and stderr of a command in a child without root's rights, which has all modules loaded already."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
-        if os.geteuid() == 0:
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-        code = 99
-        try:
-            code = main(command)
-            os.write(write, sys.stderr.getvalue().encode()[-4000:])
-        finally:
-            os._exit(code)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        said = pipe.read()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
-
-
 @pytest.mark.parametrize("command", WRITERS, indirect=True)
 def test_a_full_disk_and_a_read_only_folder_are_told_and_nothing_is_half_written(
     command: list[str], project: Path, key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -127,21 +104,25 @@ def test_a_full_disk_and_a_read_only_folder_are_told_and_nothing_is_half_written
     key.chmod(0o644)
     for folder in (tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir())):
         folder.chmod(0o555)
-    code, said = as_nobody(command)
+    with as_nobody():
+        code = main(command)
+    said = capsys.readouterr().err
     assert code == 1, said
     assert "bitwright: error: cannot write " in said
     assert "may not write in the folder" in said or "Permission denied" in said
     assert files(tmp_path) == before
 
 
-def test_a_file_that_may_not_be_read_is_told(project: Path, tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read_is_told(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     open_to_all(project / FILE, tmp_path)
     tmp_path.chmod(0o777)
     secret = tmp_path / FILE
     secret.write_bytes((project / FILE).read_bytes())
     secret.chmod(0)
     for command in (["inspect"], ["evaluate", "--data", "images"], ["export", "-o", str(tmp_path / "out.onnx")]):
-        code, said = as_nobody([*command, str(secret)])
+        with as_nobody():
+            code = main([*command, str(secret)])
+        said = capsys.readouterr().err
         assert code in (1, 2)
         assert f"{secret}" in said
         assert "Permission denied" in said or "is not readable" in said

@@ -225,8 +225,8 @@ def _fan_out(ray: Any, trainer: _Trainer, missing: Sequence[Trial], tell: Callab
         callbacks=[Tells()],
         verbose=0,
     )
-    space, reused = {"trial": tune.grid_search(list(range(len(missing))))}, tune.TuneConfig(reuse_actors=True)
+    space = {"trial": tune.grid_search(list(range(len(missing))))}
     with redirect_stdout(io.StringIO()):  # it prints, however silent it is told to be
-        found = tune.Tuner(work, param_space=space, tune_config=reused, run_config=run).fit()
+        found = tune.Tuner(work, param_space=space, run_config=run).fit()
     if found.errors:
         raise EngineError(f"a worker of Ray failed: {found.errors[0]}")
