@@ -55,7 +55,13 @@ install: $(STAMP)
 
 build-tools:  ## in .venv what compiles and formats C++, which is enough for scripts/check-csrc and scripts/sanitize --build
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+ifdef LOCKED
+	mkdir -p build
+	awk '/^[^ ]/ { kept = /^(clang-format|cmake|nanobind)==/ } kept' requirements-dev.lock >build/tools.lock
+	$(PIP) install --quiet --no-deps --require-hashes -r build/tools.lock
+else
 	$(PIP) install --quiet -c constraints.txt clang-format cmake nanobind
+endif
 
 # torch goes first, at the version of constraints.txt, so that nothing below pulls in another build.
 # The extension is built with the package, so its sources count as well. LOCKED=1: everything but PyTorch by its hash (scripts/lock).

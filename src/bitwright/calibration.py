@@ -9,6 +9,7 @@ import safetensors.numpy
 
 from bitwright.calibration_check import Seen
 from bitwright.errors import CalibrationError, CalibrationWarning, MissingExtraError, ModelError
+from bitwright.gradients import own_gradients
 from bitwright.images.sources import Batches, ImageSource
 from bitwright.progress import SILENT, Progress
 from bitwright.ranks import ALONE, Ranks, first_json
@@ -41,6 +42,7 @@ LEAST_IMAGES = 16
 """The fewest images of which some are held out; below that, corrections are judged on what they have seen."""
 
 
+@own_gradients
 def calibrate(
     prepared: PreparedModel,
     images: Images | None,

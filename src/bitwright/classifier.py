@@ -11,9 +11,7 @@ longer. Predictions come out in the order of the images. A single image gets all
 
 import itertools
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from numbers import Integral
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from bitwright.ahead import ahead
 from bitwright.artifact import Artifact, Trusted, opened
 from bitwright.engine import Engine
 from bitwright.errors import EngineError, ImageError
@@ -109,17 +108,10 @@ class Classifier:
             yield from self._classified(list(items), self.engine, top)
             return
         batch = self.batch if count is None else max(1, min(self.batch, -(-count // (_AHEAD * self.threads))))
-        running: deque[Future[list[Prediction]]] = deque()
-        pool = ThreadPoolExecutor(self.threads, "bitwright-classify")
-        try:
-            while chunk := list(itertools.islice(items, batch)):
-                running.append(pool.submit(self._classified, chunk, self._engine_of_a_thread, top))
-                while len(running) == _AHEAD * self.threads or (running and running[0].done()):
-                    yield from running.popleft().result()
-            while running:
-                yield from running.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        chunks = iter(lambda: list(itertools.islice(items, batch)), [])
+        classified = partial(self._classified, engine=self._engine_of_a_thread, top=top)
+        for found in ahead(classified, chunks, self.threads, _AHEAD * self.threads, "bitwright-classify"):
+            yield from found
 
     def in_this_thread(self, images: Iterable[Picture], top: int = 5) -> list[Prediction]:
         """One prediction for each of a few images, decoded and run by the calling thread alone.

@@ -21,6 +21,7 @@ from bitwright.errors import (
     RecipeError,
 )
 from bitwright.given import GivenTypes
+from bitwright.gradients import own_gradients
 from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import names_for
@@ -53,6 +54,7 @@ from bitwright.prepared.foreign import foreign_encoder, foreign_schemes
 __all__ = ["MEMORY_BYTES", "calibrate", "convert", "prepare", "quantize"]
 
 
+@own_gradients
 def prepare(
     model: FloatModelLike | str | PathLike[str],
     *,
@@ -120,6 +122,7 @@ def prepare(
     return prepared
 
 
+@own_gradients
 def convert(
     prepared: PreparedModel, *, classes: Given | None = None, provenance: Mapping[str, Any] | None = None
 ) -> Artifact:
@@ -151,6 +154,7 @@ def _names(classes: Given, outputs: int) -> tuple[str, ...]:
     return given.names if len(given) == outputs else named_anew(None, given, class_count(outputs)).names
 
 
+@own_gradients
 def quantize(
     model: FloatModelLike | str | PathLike[str],
     images: Images | None,

@@ -37,6 +37,7 @@ from bitwright.chance import doubts
 from bitwright.classes import ClassNames
 from bitwright.errors import AuditError
 from bitwright.faithful import expect_faithful
+from bitwright.gradients import own_gradients
 from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource
 from bitwright.labels import By
@@ -72,6 +73,7 @@ class Effort:
                 raise AuditError(f"expected at least one image as {name!r} of an audit's effort, found {found!r}")
 
 
+@own_gradients
 def examine(
     artifact: Artifact,
     model: FloatModelLike,

@@ -17,6 +17,7 @@ from bitwright.budget.sensitivities import study_key
 from bitwright.classes import ClassNames
 from bitwright.errors import BudgetError
 from bitwright.evaluation import known_classes
+from bitwright.gradients import own_gradients
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import BadImage, ImageSource, as_source
 from bitwright.labels import By, names_taken
@@ -59,6 +60,7 @@ class Tuned:
         return self.steps[-1][1]
 
 
+@own_gradients
 def quantize_within(
     model: FloatModelLike,
     source: ImageSource | str | PathLike[str],

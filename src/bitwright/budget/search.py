@@ -23,6 +23,7 @@ from bitwright.budget.workers import Jobs
 from bitwright.classes import ClassNames
 from bitwright.errors import BudgetError
 from bitwright.evaluation import known_classes
+from bitwright.gradients import own_gradients
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
 from bitwright.labels import By, names_taken
@@ -40,6 +41,7 @@ RECIPE = Recipe(algorithms=("equalize", "adaround", "bias_correct"))
 """Few bits need the rounding chosen with care."""
 
 
+@own_gradients
 def search(
     model: FloatModelLike,
     source: ImageSource | str | PathLike[str],

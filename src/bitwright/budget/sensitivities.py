@@ -6,6 +6,7 @@ Hubara et al. 2020, "Improving Post Training Neural Quantization: Layer-wise Cal
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
@@ -22,6 +23,7 @@ from bitwright.budget.probe import Found, Probe
 from bitwright.budget.variants import Base, Wanted, rules, tasks
 from bitwright.budget.workers import Jobs, measure_all
 from bitwright.errors import CalibrationError, RecipeError
+from bitwright.gradients import own_gradients
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
 from bitwright.models.float_models import FloatModelLike
@@ -71,6 +73,7 @@ class Sensitivity:
         }
 
 
+@own_gradients
 def sensitivity(
     model: FloatModelLike,
     images: Pixels | ImageSource | str | PathLike[str],
@@ -195,12 +198,13 @@ class Study:
             probe = self._probe()
             base_loss = probe.base
             self.cache.put(base_loss, **self.key, unit="base")
-            for found in measure_all(probe, self._tasks(missing), jobs):
-                for one in found:
-                    records[one.layer, one.kind, one.bits] = record = asdict(one)
-                    self.cache.put(record, **self.key, unit=(one.layer, one.kind, one.bits))
-                done += len(found)
-                progress.at("sensitivity", done, len(units))
+            with closing(measure_all(probe, self._tasks(missing), jobs)) as measured:  # an error ends processes at once
+                for found in measured:
+                    for one in found:
+                        records[one.layer, one.kind, one.bits] = record = asdict(one)
+                        self.cache.put(record, **self.key, unit=(one.layer, one.kind, one.bits))
+                    done += len(found)
+                    progress.at("sensitivity", done, len(units))
         costs = layer_costs(self, latency)
         images = min(MEASURED_IMAGES, len(self.images))
         return Sensitivity(tuple(Found(**records[unit]) for unit in units), costs, base_loss, images)

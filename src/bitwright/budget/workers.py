@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
@@ -20,7 +20,7 @@ Measure = Callable[[Probe, Iterable[Task]], Iterator[list[Found]]]
 Jobs = int | Measure
 
 
-def measure_all(probe: Probe, tasks: Iterable[Task], jobs: Jobs) -> Iterator[list[Found]]:
+def measure_all(probe: Probe, tasks: Iterable[Task], jobs: Jobs) -> Generator[list[Found]]:
     """Measure every task, in `jobs` processes if there is more than one, or by what `jobs` is, in any order.
 
     Raises what a probe raises; EngineError where a process has died.

@@ -224,6 +224,10 @@ def _mapped_by_another(program: Program, node: torch.fx.Node, target: str) -> An
 
 def _export(model: nn.Module, shape: Shape) -> torch.export.ExportedProgram:
     _expect_one_input(model)
+    if any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers())):
+        raise CaptureError(
+            f"{type(model).__name__} was made within torch.inference_mode(); make it outside, for its weights are bound to it"
+        )
     tensors = (t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point())
     first = next(tensors, torch.empty(0))
     example = torch.zeros(2, *shape, device=first.device, dtype=first.dtype)

@@ -5,6 +5,7 @@ from os import PathLike
 
 from bitwright.algorithms.correction.stream import Images
 from bitwright.algorithms.training import TRAINING, training_algorithm
+from bitwright.gradients import own_gradients
 from bitwright.images.preprocess import Preprocess
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prepared import PreparedModel
@@ -14,6 +15,7 @@ from bitwright.quantization import calibrate, prepare
 from bitwright.recipe import Recipe
 
 
+@own_gradients
 def prepare_qat(
     model: FloatModelLike,
     *,

@@ -16,6 +16,7 @@ from bitwright.classes import ClassNames
 from bitwright.errors import TrainingError
 from bitwright.evaluation import float_predictor, known_classes
 from bitwright.files import expect_writable
+from bitwright.gradients import own_gradients
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource, as_source
 from bitwright.labels import By, fit_labels, names_for
@@ -38,6 +39,7 @@ CALIBRATION = 512
 Spec = str | PathLike[str] | Recipe
 
 
+@own_gradients
 def train(
     model: FloatModelLike,
     source: ImageSource | str | PathLike[str],

@@ -1,18 +1,20 @@
 """Batches: a source's images as the pixels that a model eats, decoded a little ahead by a few threads, in order."""
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.ahead import ahead
 from bitwright.errors import ImageError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources.readers import Reader
 from bitwright.ranks import Ranks, gather_json
 from bitwright.registry import Foreign
+
+Pixels = npt.NDArray[np.uint8]
 
 _AHEAD = 4  # images in flight per thread: enough to keep it busy, so few that memory stays flat
 
@@ -63,7 +65,7 @@ class Batches(Iterator[Batch]):
         self._batch_size = batch_size
         self._strict = strict
         self._workers = workers
-        self._batches = self._run()
+        self._decoded: Iterator[tuple[int, Pixels | ImageError]] | None = None
 
     def __len__(self) -> int:
         """How many images there are, those that turn out to be unreadable among them."""
@@ -85,40 +87,32 @@ class Batches(Iterator[Batch]):
         return self._labels
 
     def __next__(self) -> Batch:
-        return next(self._batches)
+        if (
+            self._decoded is None
+        ):  # it holds no reference to this object, so that both go when nobody has this one any more
+            decode, wanted = partial(_decode, self._reader, self._preprocess), self._wanted.tolist()
+            found = ahead(decode, wanted, self._workers, _AHEAD * self._workers, "bitwright-decode")
+            self._decoded = zip(wanted, found, strict=True)
+        try:
+            good = self._good(self._decoded)
+        except BaseException:
+            self._decoded = iter(())  # as with any iterator, nothing comes behind an error
+            raise
+        if not good:
+            raise StopIteration
+        return self._batch(good)
 
-    def _run(self) -> Iterator[Batch]:
-        good: list[tuple[int, npt.NDArray[np.uint8]]] = []
-        for i, pixels in zip(self._wanted.tolist(), self._decoded(), strict=True):
+    def _good(self, decoded: Iterator[tuple[int, Pixels | ImageError]]) -> list[tuple[int, Pixels]]:
+        """The next images that can be read, no more than a batch of them."""
+        good: list[tuple[int, Pixels]] = []
+        for i, pixels in decoded:
             if isinstance(pixels, ImageError):
                 self._leave_out(i, pixels)
                 continue
             good.append((i, pixels))
             if len(good) == self._batch_size:
-                yield self._batch(good)
-                good = []
-        if good:
-            yield self._batch(good)
-
-    def _decoded(self) -> Iterator[npt.NDArray[np.uint8] | ImageError]:
-        """Yield each image's pixels, or what is wrong with it, in order."""
-        ahead: deque[Future[npt.NDArray[np.uint8] | ImageError]] = deque()
-        pool = ThreadPoolExecutor(self._workers, "bitwright-decode")
-        try:
-            for i in self._wanted.tolist():
-                ahead.append(pool.submit(self._decode, i))
-                if len(ahead) == self._workers * _AHEAD:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _decode(self, i: int) -> npt.NDArray[np.uint8] | ImageError:
-        try:
-            return self._preprocess.apply(self._reader.read(i))
-        except ImageError as error:
-            return error
+                break
+        return good
 
     def _leave_out(self, i: int, error: ImageError) -> None:
         name = self._reader.name(i)
@@ -128,7 +122,15 @@ class Batches(Iterator[Batch]):
         self.bad.append(BadImage(name, reason))
         self._bad_at.append(i)
 
-    def _batch(self, good: list[tuple[int, npt.NDArray[np.uint8]]]) -> Batch:
+    def _batch(self, good: list[tuple[int, Pixels]]) -> Batch:
         indices = np.array([i for i, _ in good], np.int64)
         labels = None if self._labels is None else self._labels[indices]
         return Batch(np.stack([pixels for _, pixels in good]), labels, indices)
+
+
+def _decode(reader: Reader, preprocess: Preprocess, i: int) -> Pixels | ImageError:
+    """An image's pixels, or what is wrong with it."""
+    try:
+        return preprocess.apply(reader.read(i))
+    except ImageError as error:
+        return error
