@@ -14,13 +14,15 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def _refuse() -> NoReturn:
-    raise AssertionError(
-        "PyTorch's and Ray's threads run here; a forked child waits for ever for their locks: start a process"
-    )
+def pytest_configure() -> None:
+    """No test forks its own process: PyTorch's and Ray's threads run here, and a child waits for ever for their locks."""
 
+    def refuse() -> NoReturn:
+        raise AssertionError(
+            "a child that is forked here may wait for locks of other threads for ever: start a process"
+        )
 
-os.fork = _refuse
+    os.fork = refuse
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
