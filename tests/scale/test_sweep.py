@@ -114,6 +114,24 @@ def test_a_folder_may_be_moved(here: tuple[Path, Sweep], tmp_path: Path) -> None
     assert {Path(str(trial.artifact)).parent for trial in swept(moved).trials} == {moved}
 
 
+def test_where_trainings_start_is_told_by_its_contents(here: tuple[Path, Sweep], tmp_path: Path) -> None:
+    ours, other = sorted(here[0].glob("*.ckpt"))[:2]
+    moved, numbers = tmp_path / "moved", {"lr": (1e30,)}
+    shutil.copy(ours, moved)
+    assert "the loss is" in str(swept(tmp_path / "a", numbers=numbers, start=ours).trials[0].error)
+    swept(tmp_path / "a", numbers=numbers, start=moved)
+    with pytest.raises(SourceError, match=r"another training \(start differ\)"):
+        swept(tmp_path / "a", numbers=numbers, start=other)
+    with pytest.raises(TrainingError, match="not a checkpoint"):
+        swept(tmp_path / "b", numbers=numbers, start=tmp_path / "nothing")
+
+
+def test_the_order_of_numbers_does_not_matter(here: tuple[Path, Sweep]) -> None:
+    found = swept(here[0], numbers=dict(reversed(NUMBERS.items())))
+    assert {trial.artifact for trial in found.trials} == {trial.artifact for trial in here[1].trials}
+    assert found.best.artifact == here[1].best.artifact
+
+
 def test_numbers_come_once() -> None:
     with pytest.raises(TrainingError, match="weight_decay is given twice"):
         parse_numbers(["weight-decay=0", "weight_decay=0.1"])

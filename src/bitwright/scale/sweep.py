@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from bitwright.recipe import Recipe
 from bitwright.scale.cluster import HERE, cluster, processors
 from bitwright.scale.parts import digest
 from bitwright.scale.trials import Numbers, Sweep, Trial
-from bitwright.training import Options, train
+from bitwright.training import Options, checkpoint, train
 
 JOB = "sweep.json"
 TUNE = "tune"
@@ -166,7 +167,8 @@ class _Trainer:
         }
         same |= {"data": digest(self.source), "held_out": digest(self.held_out), "threads": self.threads}
         same |= {"recipe": [Recipe.parse(spec).to_toml() for spec in self.how["recipe"]]}
-        same |= {name: str(self.how.get(name)) for name in ("preprocess", "training", "start", "labels", "classes")}
+        same |= {name: str(self.how.get(name)) for name in ("preprocess", "training", "labels", "classes")}
+        same |= {"start": _digest_of(self.how.get("start"))}
         same |= {"options": {name: value for name, value in asdict(self.options).items() if name not in numbers}}
         same |= {"numbers": sorted(numbers)}
         same = json.loads(json.dumps(same))
@@ -184,6 +186,14 @@ class _Trainer:
             raise SourceError(
                 f"{self.folder}: it holds the trials of another training ({other} differ); choose another folder"
             )
+
+
+def _digest_of(start: str | os.PathLike[str] | None) -> str | None:
+    """Of the bytes of a checkpoint, wherever it is; TrainingError where it is none."""
+    if start is None:
+        return None
+    checkpoint.read_record(Path(start))
+    return sha256(Path(start).read_bytes()).hexdigest()
 
 
 @contextmanager

@@ -33,8 +33,8 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Its numbers, as in `lr=0.01,ema=0.5`."""
-        said = (f"{name}={'+'.join(v) if isinstance(v, tuple) else v}" for name, v in self.numbers.items())
+        """Its numbers, as in `ema=0.5,lr=0.01`, in whatever order they were given."""
+        said = (f"{name}={'+'.join(v) if isinstance(v, tuple) else v}" for name, v in sorted(self.numbers.items()))
         return ",".join(said)
 
     def to_json(self) -> dict[str, Any]:
