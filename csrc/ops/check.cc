@@ -4,6 +4,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "artifact/node.h"
 #include "ops/op.h"
 #include "ops/step.h"
 
@@ -79,6 +80,15 @@ void NodeCheck::residual(size_t i) const {
   tensor("m_r", Type::float32, {1});
 }
 
+void NodeCheck::nothing_else() const {
+  const Fields& fields = fields_of(node.op);
+  auto has = [](const std::vector<std::string_view>& names, std::string_view key) {
+    return std::any_of(names.begin(), names.end(), [&](auto name) { return name.substr(0, name.find('*')) == key; });
+  };
+  for (const auto& [key, values] : node.attrs) expect(has(fields.attrs, key), " is no attribute of this op", key.c_str());
+  for (const auto& [key, tensor] : node.tensors) expect(has(fields.tensors, key), " is no tensor of this op", key.c_str());
+}
+
 void check(const Graph& graph) {
   check_values(graph);
   if (graph.encoder) check_encoder(*graph.encoder, graph.values[graph.image()]);
@@ -87,6 +97,7 @@ void check(const Graph& graph) {
     NodeCheck of_node(graph, node);
     of_node.expect(op.check, "unknown op");  // planning makes such nodes, graphs have none
     for (int input : node.inputs) of_node.expect(!graph.values[input].is_float, "its input is float32, expected codes");
+    of_node.nothing_else();
     op.check(of_node);
   }
 }

@@ -39,6 +39,7 @@ class NodeCheck {
   void same_codes() const;          // input and output have one type, of one zero point
   void range() const;               // lo and hi are codes of the output
   void residual(size_t i) const;    // where there is such an input
+  void nothing_else() const;        // than what its op has: no check looks at it, and planning may
 
  private:
   const Graph& graph_;

@@ -188,6 +188,18 @@ def test_malformed_graphs_are_refused(op: str, changes: dict[str, Any]) -> None:
         make_plan(changed(small_network().build(), op, **changes), 1)
 
 
+@pytest.mark.parametrize("change", [{"dilation": (1,)}, {"kernel": (10**6, 1)}, {"table": np.zeros(1, np.uint8)}])
+def test_what_an_op_has_not_is_refused_and_never_read(change: dict[str, Any]) -> None:
+    """A window's dilation, read for a pool that has none and whose check knows none, was a read beyond the end."""
+    graph = small_network().build()
+    (key,) = change
+    ops = {node.op for node in graph.nodes if key not in {**node.attrs, **node.tensors}}
+    assert len(ops) > 4
+    for op in ops:
+        with pytest.raises(EngineError, match=f"{key} is no (attribute|tensor) of this op"):
+            make_plan(changed(graph, op, **change), 1)
+
+
 def test_an_accumulator_that_could_overflow_is_refused() -> None:
     g = RandomGraph((1, 8, 8400))
     g.conv2d("input", 1, (8, 8400), padding=(0, 0, 0, 0))
