@@ -15,9 +15,9 @@ import bitwright
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
 from bitwright.errors import BitwrightError, ImageError, LabelError, ModelError, PreprocessError, SourceError
-from bitwright.evaluation import Evaluation, evaluate
+from bitwright.evaluation import Evaluation, evaluate, float_predictor
 from bitwright.images.preprocess import Preprocess
-from bitwright.images.sources import ImageSource
+from bitwright.images.sources import ImageSource, open_source
 from bitwright.images.sources.readers import ArrayReader
 from bitwright.quantization import quantize
 from bitwright.recipe import Recipe
@@ -361,3 +361,13 @@ def test_what_is_no_logits_is_refused(wrapped, message: str, artifact: Artifact)
         evaluate(model, source(), preprocess=PREPROCESS)
     with pytest.raises(ModelError, match=message):
         evaluate(artifact, source(), reference=model)
+
+
+@pytest.mark.parametrize("end", [torch.nn.Softmax(1), torch.nn.LogSoftmax(1)])
+def test_logits_of_a_model_that_ends_in_a_softmax_are_those_in_front_of_it(end: torch.nn.Module) -> None:
+    from tests.test_ranks import PREPROCESS, network
+
+    net = network()
+    pixels = next(iter(open_source("digits[:70]").batches(PREPROCESS, 70))).images
+    plain, ended = (float_predictor(model, PREPROCESS)(pixels) for model in (net, torch.nn.Sequential(net, end)))
+    np.testing.assert_allclose(ended, plain, rtol=1e-4, atol=1e-4)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from bitwright.images.mode_hint import mode_hint
 from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource, as_source
 from bitwright.labels import By, fit_labels
-from bitwright.prediction import class_count
+from bitwright.prediction import are_probabilities, class_count
 from bitwright.progress import SILENT, Progress
 from bitwright.ranks import ALONE, Ranks, gather_json, share
 from bitwright.tally import Evaluation, Tally
@@ -135,9 +136,29 @@ def _expect_classes(reference: int, outputs: int) -> None:
 
 
 def float_predictor(model: "FloatModelLike", preprocess: Preprocess) -> Predictor:
-    """Run a float model on uint8 images [N, H, W, C], normalised as `preprocess` says. ModelError for anything else."""
+    """Run a float model on uint8 images [N, H, W, C], normalised as `preprocess` says. ModelError for anything else.
+
+    What it returns are the logits that an integer model of it has: where it ends in a softmax, those in front of that.
+    """
     runs = _float_model(model)
-    return lambda images: runs.predict(preprocess.normalise(images))
+    height, width, channels = replace(preprocess, encoder=None).shape
+    graphs: list[FloatModel] = []
+
+    def predict(images: npt.NDArray[np.uint8]) -> Logits:
+        pixels = preprocess.normalise(images)
+        found = (graphs[0] if graphs else runs).predict(pixels)
+        if graphs or not _may_be_of_a_softmax(found):
+            return found
+        from bitwright.models.float_models import without_end
+
+        graphs.append(without_end(runs, (channels, height, width)))
+        return graphs[0].predict(pixels)
+
+    return predict
+
+
+def _may_be_of_a_softmax(found: Logits) -> bool:
+    return are_probabilities(found) or (bool((found <= 0).all()) and are_probabilities(np.exp(found)))
 
 
 def _float_model(model: "FloatModelLike") -> "FloatModel":

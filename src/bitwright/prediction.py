@@ -48,3 +48,12 @@ def log_probabilities(logits: Floats) -> npt.NDArray[np.float64]:
     shifted = each - each.max(axis=1, keepdims=True)
     result: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return result
+
+
+def are_probabilities(outputs: Floats) -> bool:
+    """Whether rows [N, K > 1] are no logits but probabilities: none is below 0, and each row's sum is 1."""
+    rows = outputs.astype(np.float64)
+    return rows.shape[1] > 1 and bool((rows >= 0).all()) and bool((np.abs(rows.sum(axis=1) - 1) < _ROUNDED).all())
+
+
+_ROUNDED = 0.02  # how far a sum of probabilities in bfloat16 may be from 1

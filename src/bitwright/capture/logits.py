@@ -53,13 +53,3 @@ def one_logit(returned: Tensor, left_out: Collection[str]) -> Tensor:
         return returned
     probabilities = returned.exp() if set(left_out) & set(LOGARITHMS) else returned
     return torch.logit(probabilities, torch.finfo(torch.float32).eps)
-
-
-def are_probabilities(logits: Tensor) -> bool:
-    """Whether rows of [N, K > 1] are no logits but probabilities: none is below 0, and each row's sum is 1."""
-    rows = logits.float()
-    return rows.shape[1] > 1 and bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < ROUNDED).all())
-
-
-ROUNDED = 0.02
-"""How far a sum of probabilities in bfloat16 may be from 1."""

@@ -111,9 +111,9 @@ class TorchModel:
         found = logits_in(self.module(x.to(self._first.dtype, copy=True)), len(x), self.output).float()
         if found.shape[1] > 1 or not bool((found <= 1).all()):
             return found
-        return one_logit(found, self._left_out(tuple(x.shape[1:])))
+        return one_logit(found, self.left_out(tuple(x.shape[1:])))
 
-    def _left_out(self, shape: Shape) -> tuple[str, ...]:
+    def left_out(self, shape: Shape) -> tuple[str, ...]:
         """What of the module's end is no part of its graph, found once for each shape of images."""
         if shape not in self._ends:
             self._ends[shape] = left_out(self.model, shape, self.output)
@@ -167,6 +167,16 @@ class GraphModel:
     @cached_property
     def _runnable(self) -> FloatGraph:
         return FloatGraph(self.graph)
+
+
+def without_end(model: FloatModel, shape: Shape) -> FloatModel:
+    """The graph of a model for images [C, H, W] whose softmax at the end is no part of that; else the model itself."""
+    try:
+        if isinstance(model, TorchModel) and model.left_out(shape):
+            return GraphModel(model.capture(shape))
+    except CaptureError:
+        pass  # no integer model can be made of it, so nothing is compared
+    return model
 
 
 def _not_compiling() -> AbstractContextManager[Any]:

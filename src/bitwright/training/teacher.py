@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bitwright.capture.logits import are_probabilities
 from bitwright.errors import ModelError
 from bitwright.evaluation import outputs_of
 from bitwright.images.preprocess import Preprocess
 from bitwright.models.float_models import TorchModel, float_model
-from bitwright.prediction import class_count
+from bitwright.prediction import are_probabilities, class_count
 
 _PROBES = 8
 
@@ -36,9 +35,8 @@ class Teacher:
         if isinstance(self.model, TorchModel):
             self.model.module.to(device).eval()
         with torch.no_grad():
-            self.gives_probabilities = are_probabilities(
-                self._returned(torch.from_numpy(preprocess.normalise(noise)).to(device))
-            )
+            returned = self._returned(torch.from_numpy(preprocess.normalise(noise)).to(device))
+            self.gives_probabilities = are_probabilities(returned.float().cpu().numpy())
 
     def __call__(self, x: Tensor) -> Tensor:
         """The logits of normalised images."""
