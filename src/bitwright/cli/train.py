@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 @click.option("--lr", default=0.02, show_default=True, type=Finite(min=0, min_open=True))
 @click.option("--weight-decay", default=1e-4, show_default=True, type=Finite(min=0))
 @click.option(
-    "--augment", default="crop,flip", show_default=True, help="Any of crop, flip, randaugment, mixup, cutmix."
+    "--augment",
+    help="Any of crop, flip, randaugment, mixup, cutmix; '' for none.  [default: crop,flip, where the float model still knows "
+    "the images that they make]",
 )
 @click.option("--label-smoothing", default=0.0, show_default=True, type=Finite(0, 1))
 @click.option("--distill", default=0.0, show_default=True, type=Finite(0, 1), help="Share of the teacher in the loss.")
@@ -83,7 +85,7 @@ def train(
     weights: Path | None,
     recipes: tuple[str, ...],
     training: str | None,
-    augment: str,
+    augment: str | None,
     teacher: str | None,
     teacher_weights: Path | None,
     no_amp: bool,
@@ -120,8 +122,8 @@ def train(
     if to_try is not None:
         from bitwright.scale.sweep import sweep as train_all
 
-    names = (name.strip() for name in augment.split(","))
-    options = Options(**numbers, amp=not no_amp, augment=tuple(name for name in names if name))
+    names = None if augment is None else tuple(name.strip() for name in augment.split(",") if name.strip())
+    options = Options(**numbers, amp=not no_amp, augment=names)
     source = open_source(data)
     tested, choosing = (None if where is None else open_source(where) for where in (test, held_out))
     loaded = open_model(model, weights, logits)

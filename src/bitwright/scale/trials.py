@@ -78,7 +78,7 @@ def parse_numbers(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         if name in found:
             raise TrainingError(f"{name} is given twice; give all its values at once: {name}=VALUE,VALUE")
         try:
-            found[name] = tuple(_value(known[name], value.strip()) for value in values.split(","))
+            found[name] = tuple(_value(name, known[name], value.strip()) for value in values.split(","))
         except ValueError as error:
             raise TrainingError(f"{text!r}: {error}") from error
         for value in found[name]:
@@ -86,11 +86,11 @@ def parse_numbers(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def _value(default: Any, text: str) -> Any:
+def _value(name: str, default: Any, text: str) -> Any:
     if isinstance(default, bool):
         if text not in ("true", "false"):
             raise ValueError(f"expected true or false, found {text!r}")
         return text == "true"
-    if isinstance(default, tuple):
-        return tuple(name for name in text.split("+") if name)
+    if name == "augment":
+        return tuple(part for part in text.split("+") if part)
     return float(text) if default is None else type(default)(text)

@@ -146,7 +146,7 @@ class Loop:
         """One step with this rank's part of the batch; its mean loss, how many of its images were right, how many they were."""
         images, labels = self._batch(stage, step)
         generator = torch.Generator().manual_seed(self._seed(stage, step, self.ranks.rank))
-        mixed = augment(images, labels, self.options.augment, generator)
+        mixed = augment(images, labels, self.options.augment or (), generator)
         with self._autocast():
             logits, loss = loss_of(mixed)
         optimizer.zero_grad()
@@ -209,7 +209,7 @@ class Loop:
             for layer in _layers(prepared):
                 layer.momentum = 1 / (i + 1)
             images, labels = self._batch(self.stages, i)
-            names = tuple(name for name in self.options.augment if name in ("crop", "flip"))
+            names = tuple(name for name in self.options.augment or () if name in ("crop", "flip"))
             generator = torch.Generator().manual_seed(self._seed(self.stages, i, self.ranks.rank))
             mixed = augment(images, labels, names, generator)
             with self._autocast():

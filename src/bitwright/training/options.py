@@ -20,7 +20,8 @@ class Options:
         optimizer: `sgd` (momentum 0.9, Nesterov) or `adamw`.
         lr: the greatest learning rate; it rises over the share `warmup` of each stage and falls as a cosine to zero.
         weight_decay: of the weights; scales, biases and batch norms are spared.
-        augment: any of crop (padded by 4), flip, randaugment, mixup, cutmix.
+        augment: any of crop (padded by 4), flip, randaugment, mixup, cutmix; None: crop and flip, but neither where the float
+            model no longer knows the images that it makes, such as mirrored digits.
         label_smoothing: 0..1.
         distill: the share of the loss that is the teacher's, KL divergence at `temperature`; 0 needs no teacher.
         features: the weight of the distance between the teacher's and the student's layers; needs the float model as teacher.
@@ -38,7 +39,7 @@ class Options:
     lr: float = 0.02
     warmup: float = 0.05
     weight_decay: float = 1e-4
-    augment: tuple[str, ...] = ("crop", "flip")
+    augment: tuple[str, ...] | None = None
     label_smoothing: float = 0.0
     distill: float = 0.0
     temperature: float = 4.0
@@ -52,7 +53,7 @@ class Options:
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise TrainingError(f"expected an optimizer among {', '.join(OPTIMIZERS)}; found {self.optimizer!r}")
-        unknown = set(self.augment) - set(AUGMENTATIONS)
+        unknown = set(self.augment or ()) - set(AUGMENTATIONS)
         if unknown:
             raise TrainingError(f"expected augmentations among {', '.join(AUGMENTATIONS)}; found {sorted(unknown)}")
         for name, value in asdict(self).items():

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +30,7 @@ from bitwright.quantization import calibrate, convert
 from bitwright.ranks import ALONE, Ranks, first_json
 from bitwright.recipe import Recipe
 from bitwright.training import checkpoint
+from bitwright.training.augmentation import crop
 from bitwright.training.loop import Loop
 from bitwright.training.options import Options
 from bitwright.training.pixels import Pixels
@@ -36,6 +38,8 @@ from bitwright.training.qat import prepare_qat
 from bitwright.training.teacher import Teacher
 
 CALIBRATION = 512
+HARM = 10.0
+"""How many points of accuracy an augmentation may cost the float model, to be one that is used unasked."""
 Spec = str | PathLike[str] | Recipe
 
 
@@ -99,6 +103,8 @@ def train(
     pixels = Pixels(fit_labels(source, known, outputs, labels).source, preprocess)
     if (doubt := _doubts(model, pixels, run.seed, class_count(outputs))) is not None:
         progress.say(f"warning: {doubt}")
+    if run.augment is None:
+        run = replace(run, augment=_harmless(model, pixels, run.seed, progress))
     saved = None if resume is None else Path(resume)
     if saved is not None:
         expect_writable(saved, TrainingError)
@@ -146,6 +152,24 @@ def _doubts(model: FloatModel, pixels: Pixels, seed: int, classes: int) -> str |
     images, labels = pixels.batch(_sample(len(pixels), seed))
     guesses = classes_of(float_predictor(model, replace(pixels.preprocess, encoder=None))(images.numpy()))
     return doubts("the float model itself", labels.tolist(), guesses.tolist(), classes)
+
+
+def _harmless(model: FloatModel, pixels: Pixels, seed: int, progress: Progress) -> tuple[str, ...]:
+    """Of crop and flip those whose images the float model still knows; it is said which are left out."""
+    images, labels = pixels.batch(_sample(len(pixels), seed))
+    predict = float_predictor(model, replace(pixels.preprocess, encoder=None))
+    made = {"crop": crop(images, torch.Generator().manual_seed(seed)), "flip": images.flip(2)}
+    right = {
+        name: 100 * float(np.mean(classes_of(predict(some.numpy())) == labels.numpy()))
+        for name, some in {"": images, **made}.items()
+    }
+    for name in made:
+        if right[name] < right[""] - HARM:
+            progress.say(
+                f"note: no augmentation by {name}: the float model knows {right['']:.1f} % of {len(images)} training images, "
+                f"{right[name]:.1f} % with it; --augment (augment=) asks for it all the same"
+            )
+    return tuple(name for name in made if right[name] >= right[""] - HARM)
 
 
 def _sample(count: int, seed: int) -> Tensor:
