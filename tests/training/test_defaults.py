@@ -5,10 +5,10 @@ import torch
 
 pytest.importorskip("sklearn")
 
-import bitwright as bw  # noqa: E402
-from bitwright.images.sources import ImageSource  # noqa: E402
-from bitwright.training import Options  # noqa: E402
-from tests.progress import Heard  # noqa: E402
+import bitwright as bw
+from bitwright.images.sources import ImageSource
+from bitwright.training import Options
+from tests.progress import Heard
 
 PREPROCESS = bw.Preprocess(size=8, mode="L", mean=0.0, std=1.0)
 ONE_EPOCH = Options(epochs=1, batch=32)
