@@ -1,6 +1,7 @@
 """Compresses wheels as far as deflate goes, by Zopfli: `python scripts/recompress.py WHEEL ...`, after `pip install zopfli`.
 
-What they hold stays the same, to the byte, and with it the hashes in their RECORD; the same wheel becomes the same file each time.
+What they hold stays the same, to the byte, and so do the hashes in their RECORD; the same wheel becomes the same file each
+time.
 """
 
 import struct
