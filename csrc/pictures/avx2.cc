@@ -41,7 +41,7 @@ void store(uint8_t* p, int four_bytes) { __builtin_memcpy(p, &four_bytes, sizeof
 
 // A load holds four pixels and four bytes more:  R0 G0 B0 R1 G1 B1 R2 G2 B2 R3 G3 B3 . . . .
 // As pairs of 16 bits for VPMADDWD, one for each channel:  R0 R1  G0 G1  B0 B1  0 0 | R2 R3  G2 G3  B2 B3  0 0
-void resize_along_rows_avx2(const uint8_t* const (&in)[kRowsAtOnce], uint8_t* const (&out)[kRowsAtOnce], const Taps& taps) {
+void resize_along_rows(const uint8_t* const (&in)[kRowsAtOnce], uint8_t* const (&out)[kRowsAtOnce], const Taps& taps) {
   const __m256i pairs = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,  //
                                          6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
   for (int i = 0; i < taps.outputs; ++i) {
@@ -67,7 +67,7 @@ void resize_along_rows_avx2(const uint8_t* const (&in)[kRowsAtOnce], uint8_t* co
   }
 }
 
-void resize_along_columns_avx2(const uint8_t* in, ptrdiff_t stride, const Taps& taps, int i, uint8_t* out, int bytes) {
+void resize_along_columns(const uint8_t* in, ptrdiff_t stride, const Taps& taps, int i, uint8_t* out, int bytes) {
   const __m256i zero = _mm256_setzero_si256();
   const int16_t* high = taps.high + static_cast<ptrdiff_t>(i) * taps.taps;
   const int16_t* low = taps.low + static_cast<ptrdiff_t>(i) * taps.taps;

@@ -12,7 +12,7 @@
 
 namespace bitwright {
 
-#ifdef BITWRIGHT_X86
+#if defined(BITWRIGHT_X86) || defined(BITWRIGHT_ARM)
 
 namespace {
 
@@ -86,7 +86,7 @@ AxisTaps taps_of(int from, int to, Filter filter, int begin, int outputs) {
 
 }  // namespace
 
-bool can_resize(Features features) { return has(features, kAvx2); }
+bool can_resize(Features features) { return has(features, kAvx2) || has(features, kNeon); }
 
 void resize_rgb(const uint8_t* pixels, int height, int width, int new_height, int new_width, Filter filter, const Area& area,
                 uint8_t* out) {
@@ -113,11 +113,11 @@ void resize_rgb(const uint8_t* pixels, int height, int width, int new_height, in
         in[r] = static_cast<uint8_t*>(std::memcpy(copies.get() + copied * static_cast<size_t>(r), in[r], row_bytes));
       to[r] = between.get() + stride * static_cast<size_t>(row + r);
     }
-    resize_along_rows_avx2(in, to, columns.view());
+    resize_along_rows(in, to, columns.view());
   }
   for (int row = 0; row < area.height; ++row)
-    resize_along_columns_avx2(between.get(), static_cast<ptrdiff_t>(stride), rows.view(), row,
-                              out + out_bytes * static_cast<size_t>(row), static_cast<int>(out_bytes));
+    resize_along_columns(between.get(), static_cast<ptrdiff_t>(stride), rows.view(), row,
+                         out + out_bytes * static_cast<size_t>(row), static_cast<int>(out_bytes));
 }
 
 #else

@@ -21,10 +21,10 @@ struct Taps {
   const int16_t* low;
 };
 
-// Output pixel i of four rows, for all i; four bytes are written for the last pixel, too.
-void resize_along_rows_avx2(const uint8_t* const (&in)[kRowsAtOnce], uint8_t* const (&out)[kRowsAtOnce], const Taps& taps);
+// Output pixel i of four rows, for all i; four bytes are written for the last pixel, too. Each architecture has its own.
+void resize_along_rows(const uint8_t* const (&in)[kRowsAtOnce], uint8_t* const (&out)[kRowsAtOnce], const Taps& taps);
 
 // Output row i of `bytes` bytes from the rows that lie `stride` bytes apart from `in` on.
-void resize_along_columns_avx2(const uint8_t* in, ptrdiff_t stride, const Taps& taps, int i, uint8_t* out, int bytes);
+void resize_along_columns(const uint8_t* in, ptrdiff_t stride, const Taps& taps, int i, uint8_t* out, int bytes);
 
 }  // namespace bitwright

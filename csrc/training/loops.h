@@ -32,6 +32,6 @@ struct Loops {
 };
 
 // Those of any machine, and of the sets of vectors that files are compiled for; a machine has some of them.
-extern const Loops loops_portable, loops_avx2, loops_avx512, loops_avx512vbmi, loops_neon;
+extern const Loops loops_portable, loops_avx2, loops_avx512, loops_neon;
 
 }  // namespace bitwright

@@ -23,7 +23,8 @@ from bitwright.qtensor import QType
 from tests.kernels.random_graph import RandomGraph
 
 PREAMBLE = """
-import os, resource, sys, threading, time
+import os, resource, sys, threading, time, warnings
+warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)  # from 3.12 on
 import numpy as np
 import bitwright as bw
 path = sys.argv[1]

@@ -1,12 +1,14 @@
-// logits ARTIFACT PIXELS: the float32 logits of a file of raw images, as they lie in memory, for tests of other processors.
+// logits ARTIFACT PIXELS [THREADS]: the float32 logits of a file of raw images, as they lie in memory, for tests of other processors.
 #include <cstdio>
+#include <cstdlib>
 #include <vector>
 
 #include "bitwright.h"
 
 int main(int argc, char** argv) {
   char error[256];
-  bitwright_model* model = argc == 3 ? bitwright_open(argv[1], 2, error, sizeof(error)) : nullptr;
+  int threads = argc == 4 ? std::atoi(argv[3]) : 2;
+  bitwright_model* model = argc >= 3 ? bitwright_open(argv[1], threads, error, sizeof(error)) : nullptr;
   std::FILE* file = model ? std::fopen(argv[2], "rb") : nullptr;
   if (!file) return std::fprintf(stderr, "logits: %s\n", error), 1;
   int height, width, channels;

@@ -9,11 +9,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
 from bitwright.images.preprocess import Preprocess
+from bitwright.images.resize import INTERPOLATIONS, NATIVE
 from tests import pinned
 from tests.artifact import sample
 from tests.conformance.test_encoders import SPECS
@@ -21,6 +24,7 @@ from tests.conftest import REPOSITORY
 from tests.engine.test_encoders import network
 
 PROGRAM = REPOSITORY / "build" / "arm" / "logits"
+RESIZE = PROGRAM.with_name("resize")
 PROCESSORS = {"cortex-a53": "neon", "neoverse-n1": "neon_dotprod", "max": "neon_i8mm"}
 
 pytestmark = pytest.mark.skipif(
@@ -66,3 +70,15 @@ def test_it_uses_what_the_processor_has(processor: str, tmp_path: Path) -> None:
         there = sets.index(isa) <= sets.index(PROCESSORS[processor])
         assert (found.returncode == 0) == there, found.stderr
         assert there or b"this processor has no" in found.stderr
+
+
+@pytest.mark.parametrize("filter_", [name for name in INTERPOLATIONS if name in NATIVE])
+@pytest.mark.parametrize(("size", "new"), [((61, 47), (40, 31)), ((13, 9), (30, 41)), ((1, 700), (1, 1))])
+def test_resized_pictures_have_the_bytes_of_pillow(filter_: str, size: tuple[int, int], new: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    number = [name for name in INTERPOLATIONS if name in NATIVE].index(filter_)
+    for pixels in (noise, (noise > 127).astype(np.uint8) * 255):
+        command = ["qemu-aarch64", "-cpu", "cortex-a53", str(RESIZE), *map(str, (*size, *new, number))]
+        found = subprocess.run(command, input=pixels.tobytes(), capture_output=True, check=True)
+        expected = Image.fromarray(pixels).resize(new[::-1], INTERPOLATIONS[filter_])
+        assert found.stdout == expected.tobytes()

@@ -118,7 +118,7 @@ void run_stride(const DepthwiseParams& p, const Buffers& at, int begin, int end)
   });
 }
 
-void run(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
+__attribute__((noinline)) void run(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
   p.window.stride_w == 1 ? run_stride<1>(p, at, begin, end) : run_stride<2>(p, at, begin, end);
 }
 

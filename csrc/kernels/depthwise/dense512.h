@@ -110,7 +110,7 @@ void run_shared(const DepthwiseParams& p, const Buffers& at, int begin, int end)
   });
 }
 
-void run(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
+__attribute__((noinline)) void run(const DepthwiseParams& p, const Buffers& at, int begin, int end) {
   Sharing s = sharing_of(p);
   if (s.outs == 4) return run_shared<4, 2>(p, at, begin, end);
   if (s.outs == 2) return s.quads == 1 ? run_shared<2, 1>(p, at, begin, end) : run_shared<2, 2>(p, at, begin, end);

@@ -15,6 +15,7 @@ struct DepthwiseParams {
   const void* weights;   // what `pack` wrote
   Epilogue epilogue;
   bool pooled;           // a block of channels is wanted whole, for a pool
+  bool vbmi = false;     // kernels of AVX-512 may look up by VBMI; set by the rows that need it
 };
 
 namespace {

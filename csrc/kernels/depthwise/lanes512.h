@@ -75,7 +75,11 @@ class Lanes512 {
   static constexpr int kWidth = 64 / kPlaces;
 
   Lanes512(const DepthwiseParams& p, int c)
-      : table_(p.epilogue.table), narrow_(p.epilogue.narrow), look_up_(p.epilogue.table != nullptr), pixel_(p.out.pixel) {
+      : table_(p.epilogue.table),
+        narrow_(p.epilogue.narrow),
+        look_up_(p.epilogue.table != nullptr),
+        vbmi_(p.vbmi),
+        pixel_(p.out.pixel) {
     bound_ = _mm512_set1_ps(p.epilogue.hi);
     hi_ = _mm512_set1_epi8(static_cast<char>(static_cast<int>(p.epilogue.hi)));
     lo_ = _mm512_set1_epi8(static_cast<char>(static_cast<int>(p.epilogue.lo)));
@@ -103,7 +107,7 @@ class Lanes512 {
     }
     __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(codes[0], codes[1]), _mm512_packs_epi32(codes[2], codes[3]));
     bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, lo_), hi_);
-    if (look_up_) bytes = table_.look_up(bytes);
+    if (look_up_) bytes = vbmi_ ? table_.look_up_by_vbmi(bytes) : table_.look_up(bytes);
     if constexpr (kPlaces == 1) _mm512_mask_storeu_epi8(out + place[0] * pixel_, mask_, bytes);
     if constexpr (kPlaces == 2) {
       auto mask = static_cast<__mmask32>(mask_);
@@ -132,7 +136,7 @@ class Lanes512 {
   __m512i start_[4];
   __m512 m_[4], b_[4], bound_;
   __m512i lo_, hi_;
-  bool narrow_, look_up_;
+  bool narrow_, look_up_, vbmi_;
   __mmask64 mask_;
   ptrdiff_t pixel_;
 };

@@ -5,7 +5,7 @@ namespace bitwright {
 namespace {
 
 struct Pairs {
-  static constexpr int kTaps = 2;
+  static constexpr int kTaps = 2, kZero = 0;
   using Weights = __m128i;
 
   static Weights load(const int8_t* w) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(w)); }

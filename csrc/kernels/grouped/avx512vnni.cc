@@ -6,7 +6,7 @@ namespace bitwright {
 namespace {
 
 struct Quads {
-  static constexpr int kTaps = 4;
+  static constexpr int kTaps = 4, kZero = 0;
   using Weights = __m512i;
 
   static Weights load(const int8_t* w) { return _mm512_loadu_si512(w); }

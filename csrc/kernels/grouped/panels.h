@@ -3,6 +3,7 @@
 //
 // With kNibbles two such steps share their bytes, the first in the low half, as w + 8 (0 where there is no weight). So
 // sum x * w = sum x * nibble - 8 * sum x, and the last sum is the same for all channels: no weight is ever made signed.
+// Where only bytes of the same sign can be multiplied, whole bytes are kept likewise, as w + kByteZero.
 #pragma once
 
 #include "kernels/epilogue_scalar.h"
@@ -13,8 +14,9 @@ namespace {
 
 constexpr int kNibbleZero = 8;
 
-template <int kLanes, int kTaps, bool kNibbles = false>
+template <int kLanes, int kTaps, bool kNibbles = false, int kByteZero = 0>
 struct Panels {
+  static constexpr int kZero = kNibbles ? kNibbleZero : kByteZero;
   static constexpr int kStepsTogether = kNibbles ? 2 : 1;
 
   static int count(const GroupedParams& p) { return (p.out.c + kLanes - 1) / kLanes; }
@@ -25,7 +27,7 @@ struct Panels {
   }
   static size_t panel_bytes(const GroupedParams& p) { return static_cast<size_t>(p.groups) * rows(p) * kLanes * kTaps; }
   static size_t bytes(const GroupedParams& p) { return count(p) * panel_bytes(p); }
-  static size_t scratch_bytes(const GroupedParams& p) { return kNibbles ? p.groups * sizeof(int32_t) : 0; }
+  static size_t scratch_bytes(const GroupedParams& p) { return kZero ? p.groups * sizeof(int32_t) : 0; }
 
   static void pack(const GroupedParams& p, const int8_t* weights, void* packed) {
     auto* to = static_cast<int8_t*>(packed);
@@ -40,7 +42,7 @@ struct Panels {
           for (int lane = 0; lane < kLanes; ++lane)
             for (int tap = 0; tap < kTaps; ++tap) {
               int o = panel * kLanes + lane, i = row * kTaps * kStepsTogether + tap;
-              int code = weight(o, g, i, 0, kNibbles ? kNibbleZero : 0);
+              int code = weight(o, g, i, 0, kZero);
               if (kNibbles) code |= weight(o, g, i + kTaps, 0, kNibbleZero) << 4;
               *to++ = static_cast<int8_t>(code);
             }
@@ -52,10 +54,10 @@ struct Panels {
   static void run(const GroupedParams& p, const Buffers& at, int begin, int end, const Sums& sums) {
     const auto* weights = static_cast<const int8_t*>(p.weights);
     auto* start = reinterpret_cast<int32_t*>(at.scratch);
-    for (int g = 0, depth = depth_of(p); kNibbles && g < p.groups; ++g) {
-      uint32_t sum = 0;  // eight times it may wrap; the sums that it is part of fit int32
+    for (int g = 0, depth = depth_of(p); kZero && g < p.groups; ++g) {
+      uint32_t sum = 0;  // kZero times it may wrap; the sums that it is part of fit int32
       for (int i = 0; i < depth; ++i) sum += at.in[g * depth + i];
-      start[g] = static_cast<int32_t>(0u - kNibbleZero * sum);
+      start[g] = static_cast<int32_t>(0u - kZero * sum);
     }
     for (int panel = begin; panel < end; ++panel) {
       alignas(64) float t[kLanes];

@@ -1,6 +1,7 @@
 // Panels of kVectors vectors of channels. `Dot` multiplies a few codes with the weights of a vector's channels:
 //
 //   kTaps                    so many neighbouring codes at a time
+//   kZero                    what is added to weights of bytes
 //   Weights load(w)          of kTaps codes each for kLanes channels, a byte each
 //   low(weights), high(..)   the weights in the lower and in the upper half of each byte
 //   Ints codes(x, i, depth)  codes i..i + kTaps - 1 in every lane, those beyond `depth` anything if their weights are 0
@@ -16,7 +17,7 @@ namespace {
 template <class Dot, int kVectors, bool kNibbles>
 struct GroupedVectors {
   static constexpr int kLanes = Vec::kLanes, kTaps = Dot::kTaps, kVectorBytes = kLanes * kTaps;
-  using Layout = Panels<kLanes * kVectors, kTaps, kNibbles>;
+  using Layout = Panels<kLanes * kVectors, kTaps, kNibbles, Dot::kZero>;
 
   static void run(const GroupedParams& p, const Buffers& at, int begin, int end) {
     int depth = depth_of(p), outs = padded_outs(p), rows = Layout::rows(p);
@@ -28,7 +29,7 @@ struct GroupedVectors {
         Vec::Ints acc[kVectors];
         for (int v = 0; v < kVectors; ++v) {
           acc[v] = Vec::load_ints(p.start + at_group + kLanes * v);
-          if (kNibbles) acc[v] = Vec::add(acc[v], Vec::splat_int(start[g]));
+          if (Layout::kZero) acc[v] = Vec::add(acc[v], Vec::splat_int(start[g]));
         }
         for (int row = 0; row < rows; ++row, w += kVectorBytes * kVectors) add_row(x, row, depth, w, acc);
         for (int v = 0; v < kVectors; ++v)
@@ -39,7 +40,7 @@ struct GroupedVectors {
   }
 
   static constexpr Kernel<GroupedParams> kernel() {
-    return {Layout::count, Layout::bytes, Layout::pack, kNibbles ? Layout::scratch_bytes : nullptr, run};
+    return {Layout::count, Layout::bytes, Layout::pack, Layout::kZero ? Layout::scratch_bytes : nullptr, run};
   }
 
  private:

@@ -4,7 +4,7 @@
 namespace bitwright {
 
 const Tiles<SumsTile> igemm_sums_avx512 =
-    tiles_of<SumsTile>([](auto pixels, auto panels, auto half) { return sums_tile<pixels, panels, half == 1>; });
+    tiles_of<SumsTile, false>([](auto pixels, auto panels, auto half) { return sums_tile<pixels, panels, half == 1>; });
 const Finish igemm_plain_avx512 = finish_of<Kind::plain>(), igemm_residual_avx512 = finish_of<Kind::residual>();
 
 const Kernel<IgemmParams> igemm_avx512vnni = {units, packed_quads_bytes, pack_quads, nullptr, run};

@@ -176,7 +176,8 @@ void woven_tiles(const PackedIgemm& packed, const uint8_t* const* pixels, const 
   unrolled<kCount>([&](auto pack) BITWRIGHT_INLINE { finish<kKind, pack>(codes, to, acc); });
 }
 
-template <class Tile, class Of>
+// With kWhole those of as many pixels as there can be alone; what is left of a block then goes by its sums.
+template <class Tile, bool kWhole, class Of>
 constexpr Tiles<Tile> tiles_of(const Of& of) {
   Tiles<Tile> tiles = {};
   unrolled<2>([&](auto half) {
@@ -184,7 +185,7 @@ constexpr Tiles<Tile> tiles_of(const Of& of) {
       unrolled<8>([&](auto pixels) {
         // Only whole tiles have code of their own for half a panel: what is left of a block is soon done.
         constexpr int kMost = most_pixels(panels + 1);
-        if constexpr (pixels < kMost)
+        if constexpr (pixels < kMost && (!kWhole || pixels + 1 == kMost))
           tiles.by[half][panels][pixels] =
               of(Constant<pixels + 1>(), Constant<panels + 1>(), Constant<half && pixels + 1 == kMost>());
       });
@@ -196,8 +197,8 @@ constexpr Tiles<Tile> tiles_of(const Of& of) {
 template <Kind kKind>
 constexpr Finish finish_of() {
   Finish finish = {};
-  finish.tiles =
-      tiles_of<CodesTile>([](auto pixels, auto panels, auto half) { return codes_tile<pixels, panels, half == 1, kKind>; });
+  finish.tiles = tiles_of<CodesTile, kKind != Kind::plain>(
+      [](auto pixels, auto panels, auto half) { return codes_tile<pixels, panels, half == 1, kKind>; });
   unrolled<2>([&](auto half) {
     unrolled<4>([&](auto i) { finish.woven[half][i] = woven_tiles<kWovenPixels[i], i + 1, half == 1, kKind>; });
   });
@@ -239,6 +240,27 @@ class Addresses {
   __m512i first_, next_;
 };
 
+// Panels of `count` pixels, whose codes are made from sums in memory.
+struct Sums512 {
+  const IgemmParams& p;
+  const PackedIgemm& packed;
+  const int8_t* weights;
+  int channel, lanes, panels;
+  bool half;
+
+  __attribute__((noinline)) void run(const uint8_t* const* windows, const Pixels512& to, int count) const {
+    alignas(64) int32_t sums[kPixelBlock][kMostPanels * kPanel];
+    Row512 rows[kPixelBlock];
+    int most = most_pixels(panels);
+    for (int r = 0; r < count; ++r) rows[r] = {sums[r], p.epilogue.residual ? to.second[r] : nullptr, to.out[r]};
+    for (int r = 0, pixels; r < count; r += pixels) {
+      pixels = count - r < most ? count - r : most;
+      igemm_sums_avx512.by[half][panels - 1][pixels - 1](packed, windows + r, weights, p.start + channel, sums[r]);
+    }
+    kFinishRows[panels - 1](p.epilogue, channel, lanes, rows, count);
+  }
+};
+
 void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& at, const IgemmPiece& piece, int pixels) {
   int panels = piece.last_panel - piece.first_panel, most = most_pixels(panels);
   int first = piece.pixel_block * pixels, all = p.out.h * p.out.w;
@@ -261,16 +283,8 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
   const int32_t* starts = p.start + channel;
   bool half = piece.last_panel == packed.panels && (packed.outs - 1) % kPanel < kPanel / 2;
   Kind kind = kind_of(p.epilogue);
-  if (kind == Kind::any) {
-    alignas(64) int32_t sums[kPixelBlock][kMostPanels * kPanel];
-    Row512 rows[kPixelBlock];
-    for (int r = 0; r < count; ++r) rows[r] = {sums[r], p.epilogue.residual ? second[r] : nullptr, out[r]};
-    for (int r = 0, pixels; r < count; r += pixels) {
-      pixels = count - r < most ? count - r : most;
-      igemm_sums_avx512.by[half][panels - 1][pixels - 1](packed, windows + r, weights, starts, sums[r]);
-    }
-    return kFinishRows[panels - 1](p.epilogue, channel, lanes, rows, count);
-  }
+  const Sums512 by_sums{p, packed, weights, channel, lanes, panels, half};
+  if (kind == Kind::any) return by_sums.run(windows, {second, out}, count);
   auto finish_by = [&]<int kPanels>(Constant<kPanels>) {
     const Codes512<kPanels> codes(p.epilogue, channel, lanes);
     for (int i = count; i % Codes512<kPanels>::kTogether != 0; ++i) {
@@ -287,7 +301,9 @@ void run_piece(const IgemmParams& p, const PackedIgemm& packed, const Buffers& a
     }
     for (int pixels; r < count; r += pixels) {
       pixels = count - r < most ? count - r : most;
-      finish.tiles.by[half][kPanels - 1][pixels - 1](packed, windows + r, weights, starts, &codes, to.from(r));
+      CodesTile tile = finish.tiles.by[half][kPanels - 1][pixels - 1];
+      if (!tile) return by_sums.run(windows + r, to.from(r), pixels);
+      tile(packed, windows + r, weights, starts, &codes, to.from(r));
     }
   };
   if (panels == 1) return finish_by(Constant<1>());

@@ -6,8 +6,6 @@ namespace bitwright {
 namespace {
 
 inline __m512i load64(const uint8_t* from) { return _mm512_loadu_si512(from); }
-inline __m256i load32(const uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
-inline void store32(uint8_t* to, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
 
 void run_runs(const MoveParams& p, const Buffers& at, int begin, int end) {
   each_block(p, at, begin, end, [&](const Block& block) {

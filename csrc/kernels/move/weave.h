@@ -14,12 +14,12 @@ inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 // 16 x 16 bytes with rows and columns exchanged. A round weaves the first eight vectors into the last eight, byte by byte: the
 // eight bits of a byte's number among all 256 (four of its vector, four inside it) turn by one. After four rounds the halves
 // have changed places.
-inline void weave(__m128i x[16]) {
+inline void weave(Bytes16 x[16]) {
   for (int round = 0; round < 4; ++round) {
-    __m128i y[16];
+    Bytes16 y[16];
     for (int i = 0; i < 8; ++i) {
-      y[2 * i] = _mm_unpacklo_epi8(x[i], x[i + 8]);
-      y[2 * i + 1] = _mm_unpackhi_epi8(x[i], x[i + 8]);
+      y[2 * i] = mixed_low(x[i], x[i + 8]);
+      y[2 * i + 1] = mixed_high(x[i], x[i + 8]);
     }
     for (int i = 0; i < 16; ++i) x[i] = y[i];
   }
@@ -34,21 +34,21 @@ inline void weave_plainly(const uint8_t* in, uint8_t* out, const Dim& rows, cons
 inline void weave_two(const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t count) {
   if (count < 16) {
     int64_t last = count - 8;
-    store(out, _mm_unpacklo_epi8(load(a), load(b)));
-    store(out + 2 * last, _mm_unpacklo_epi8(load(a + last), load(b + last)));
+    store(out, mixed_low(load(a), load(b)));
+    store(out + 2 * last, mixed_low(load(a + last), load(b + last)));
     return;
   }
   for (int64_t next = 0; next < count; next += 16) {
     int64_t i = next + 16 <= count ? next : count - 16;
-    __m128i x = load(a + i), y = load(b + i);
-    store(out + 2 * i, _mm_unpacklo_epi8(x, y)), store(out + 2 * i + 16, _mm_unpackhi_epi8(x, y));
+    Bytes16 x = load(a + i), y = load(b + i);
+    store(out + 2 * i, mixed_low(x, y)), store(out + 2 * i + 16, mixed_high(x, y));
   }
 }
 
 // Rows that 16 bytes of the input have, at most 16 columns. Loads reach over the rows (see kernel.h), stores do not.
 inline void weave_tile(const uint8_t* in, uint8_t* out, const Dim& rows, int64_t columns, ptrdiff_t stride) {
-  __m128i x[16];
-  for (int c = 0; c < 16; ++c) x[c] = c < columns ? load(in + c * stride) : _mm_setzero_si128();
+  Bytes16 x[16];
+  for (int c = 0; c < 16; ++c) x[c] = c < columns ? load(in + c * stride) : splat(0);
   weave(x);
   for (int r = 0; r < rows.extent; ++r) {
     if (columns == 16) {

@@ -23,12 +23,16 @@ struct Table512 {
 
   __m512i look_up_any(__m512i codes) const { return look_up(codes); }
 
-#ifdef __AVX512VBMI__
-  __m512i look_up(__m512i codes) const {
-    __m512i low = _mm512_permutex2var_epi8(quarter[0], codes, quarter[1]);
-    __m512i high = _mm512_permutex2var_epi8(quarter[2], codes, quarter[3]);
+  // For processors that have VBMI. In assembly, so that code for those without may hold it, behind a branch.
+  __m512i look_up_by_vbmi(__m512i codes) const {
+    __m512i low = codes, high = codes;
+    __asm__("vpermi2b %2, %1, %0" : "+v"(low) : "v"(quarter[0]), "v"(quarter[1]));
+    __asm__("vpermi2b %2, %1, %0" : "+v"(high) : "v"(quarter[2]), "v"(quarter[3]));
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high);
   }
+
+#ifdef __AVX512VBMI__
+  __m512i look_up(__m512i codes) const { return look_up_by_vbmi(codes); }
 #else
   // VPERMI2W looks 16-bit numbers up: the pair of codes that has the wanted one, at half the index, for even and odd bytes
   // apart. The lowest bit of the index then says which of the pair it is.

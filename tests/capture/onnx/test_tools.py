@@ -8,6 +8,9 @@ import pytest
 
 import bitwright as bw
 from bench.small_onnx import by_torchao
+
+pytest.importorskip("onnxruntime")
+
 from tests.capture.onnx.test_quantized import PIXELS, PREPROCESS, read, run
 from tests.onnx_models import Array, model, op, saved, weights
 

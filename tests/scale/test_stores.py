@@ -1,6 +1,8 @@
-"""Images and answers in a store that speaks S3: a server on this machine, which keeps nothing."""
+"""Images and answers in stores that speak S3 and Google's: servers on this machine, which keep nothing."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,7 @@ from bitwright.errors import SourceError
 from bitwright.scale.cluster import cluster
 from bitwright.scale.remote import open_anywhere
 
-NEEDS = "needs a server of S3: pip install 'bitwright[s3-tests]'"
 pytest.importorskip("ray", reason="needs ray: pip install 'bitwright[ray]'")
-pytest.importorskip("s3fs", reason=NEEDS)
-server = pytest.importorskip("moto.server", reason=NEEDS)
 parquet = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("sklearn")
 pytest.importorskip("torch")
@@ -25,19 +24,42 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # those of Ray
 IMAGES = 40
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[Any]:
-    """A bucket with digits in class folders, one of them damaged, and a manifest of them; its file system."""
-    import fsspec
-
-    running = server.ThreadedMotoServer(port=0, verbose=False)
+@contextmanager
+def s3() -> Iterator[dict[str, str]]:
+    needs = "needs a server of S3: pip install 'bitwright[s3-tests]'"
+    pytest.importorskip("s3fs", reason=needs)
+    running = pytest.importorskip("moto.server", reason=needs).ThreadedMotoServer(port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
-    said = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**said, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    yield {"AWS_ENDPOINT_URL": f"http://{host}:{port}", **keys}
+    running.stop()
+
+
+@contextmanager
+def gs() -> Iterator[dict[str, str]]:
+    needs = "needs a server of Google's storage: pip install 'bitwright[gs-tests]'"
+    pytest.importorskip("gcsfs", reason=needs)
+    server = pytest.importorskip("gcp_storage_emulator.server", reason=needs)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    running = server.create_server("127.0.0.1", port, in_memory=True)
+    running.start()
+    # The second is read when gcsfs is imported. With it, gcsfs would ask by gRPC what kind of bucket it is.
+    yield {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+    running.stop()
+
+
+@pytest.fixture(scope="module", params=[s3, gs], ids=lambda store: store.__name__)
+def bucket(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A bucket with digits in class folders, one of them damaged, and a manifest of them; its file system, and its URI."""
+    import fsspec
+
+    scheme = request.param.__name__
+    with request.param() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
             patch.setenv(name, value)
-        system = fsspec.filesystem("s3", skip_instance_cache=True)
+        system = fsspec.filesystem(scheme, skip_instance_cache=True)
         system.mkdir("bucket")
         digits, lines = bw.open_source(f"digits[:{IMAGES}]"), ["path,label"]
         assert digits.labels is not None
@@ -51,8 +73,7 @@ def bucket() -> Iterator[Any]:
             lines.append(f"{path},{label}")
         system.pipe_file("bucket/list.csv", "\n".join(lines).encode())
         with cluster():  # whose workers know the server, too
-            yield system
-    running.stop()
+            yield system, f"{scheme}://bucket"
 
 
 @pytest.fixture(scope="module")
@@ -65,26 +86,28 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_images_and_answers_are_in_the_store(bucket: Any, model: Path) -> None:
-    command = ["classify", str(model), "s3://bucket/photos", "--ray", "-o", "s3://bucket/answers", "--part", "8"]
+    bucket, uri = bucket
+    command = ["classify", str(model), f"{uri}/photos", "--ray", "-o", f"{uri}/answers", "--part", "8"]
     assert main(command) == 1  # for one image is damaged
     parts = sorted(path for path in bucket.ls("bucket/answers", detail=False) if path.endswith(".parquet"))
     assert len(parts) == IMAGES // 8
     rows = [row for path in parts for row in parquet.read_table(bucket.open(path)).to_pylist()]
-    expected = bw.Classifier(model, threads=1)(open_anywhere("s3://bucket/photos"))
+    expected = bw.Classifier(model, threads=1)(open_anywhere(f"{uri}/photos"))
     assert [row["image"] for row in rows] == [found.image for found in expected]
     assert [row["error"] for row in rows] == [found.error for found in expected]
     assert [row["names"] for row in rows] == [[guess.name for guess in found.top] for found in expected]
     assert sum(row["error"] is not None for row in rows) == 1
     bucket.rm(parts[2])
-    before = {path: bucket.info(path)["LastModified"] for path in parts if path != parts[2]}
+    before = {path: bucket.modified(path) for path in parts if path != parts[2]}
     assert main(command) == 1  # for one image is damaged
     bucket.invalidate_cache()
-    assert {path: bucket.info(path)["LastModified"] for path in before} == before
+    assert {path: bucket.modified(path) for path in before} == before
     assert bucket.exists(parts[2])
 
 
 def test_folders_and_manifests_of_a_store(bucket: Any) -> None:
-    folders, manifest = open_anywhere("s3://bucket/photos"), open_anywhere("s3://bucket/list.csv")
+    _, uri = bucket
+    folders, manifest = open_anywhere(f"{uri}/photos"), open_anywhere(f"{uri}/list.csv")
     assert len(folders) == len(manifest) == IMAGES
     assert folders.labels is not None
     assert manifest.labels is not None
@@ -94,6 +117,6 @@ def test_folders_and_manifests_of_a_store(bucket: Any) -> None:
     ]
     assert found[0] == found[1]
     with pytest.raises(SourceError, match="found none"):
-        open_anywhere("s3://bucket/nothing")
+        open_anywhere(f"{uri}/nothing")
     with pytest.raises(SourceError, match="cannot read it"):
-        open_anywhere("s3://bucket/nothing.csv")
+        open_anywhere(f"{uri}/nothing.csv")

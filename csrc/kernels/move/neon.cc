@@ -1,0 +1,10 @@
+#include "kernels/move/shuffles.h"
+
+namespace bitwright {
+
+const Kernel<MoveParams> move_runs_neon = {block_count, nullptr, nullptr, nullptr, run_runs};
+const Kernel<MoveParams> move_woven_neon = {block_count, nullptr, nullptr, nullptr, run_woven};
+const Kernel<MoveParams> move_strided_neon = {block_count, nullptr, nullptr, nullptr, run_strided};
+const Kernel<MoveParams> move_fill_neon = {block_count, nullptr, nullptr, nullptr, run_fill};
+
+}  // namespace bitwright
