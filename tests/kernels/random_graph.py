@@ -117,7 +117,9 @@ class RandomGraph:
     def tokens(self, x: str) -> str:
         """Planes [C, H, W] as tokens [H * W, C]."""
         c, h, w = self.values[x].shape
-        return self.moved("permute", self.moved("reshape", x, shape=(c, h * w)), dims=(1, 0))
+        name = self.moved("permute", self.moved("reshape", x, shape=(c, h * w)), dims=(1, 0))
+        self.values[name] = self.values[name].at(1)  # of a single number nobody could tell
+        return name
 
     def planes(self, x: str, height: int) -> str:
         """Tokens [H * W, C] as planes [C, H, W]."""
