@@ -1,8 +1,12 @@
 """`train`: it learns, it stops by the clock, and a run that was interrupted ends as one that was not, to the bit."""
 
+import itertools
+import os
+import signal
 from dataclasses import fields, replace
 from math import inf, nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +15,8 @@ from torch import nn
 
 import bitwright as bw
 from bitwright.errors import LabelError, ModelError, TrainingError
-from bitwright.training import Options
-from bitwright.training.loop import Passed
+from bitwright.training import Options, checkpoint
+from bitwright.training.loop import Loop, Passed
 from bitwright.training.teacher import Teacher
 from tests.progress import Heard
 
@@ -263,3 +267,22 @@ def test_each_stage_has_its_own_recipe() -> None:
         type_ = graph.values[middle.inputs[0]].type
         assert type_ is not None
         assert (middle.attrs["weights"], type_.scheme) == (weights, read)
+
+
+def test_control_c_saves_the_run_between_two_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved, handler = tmp_path / "run", signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        steps = itertools.count()
+        whole = Loop._set_lr
+
+        def pressed(self: Loop, *arguments: Any) -> float:
+            if next(steps) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return whole(self, *arguments)
+
+        patch.setattr(Loop, "_set_lr", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            run(96, resume=saved)
+    assert checkpoint.read_record(saved)["step"] == 4
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert run(96, resume=saved).data == run(96, resume=tmp_path / "other").data

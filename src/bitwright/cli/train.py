@@ -67,7 +67,9 @@ if TYPE_CHECKING:
     help="Begin with what an earlier run learned: the file that it was given as --resume.",
 )
 @click.option(
-    "--resume", type=click.Path(path_type=Path), help="Save the run here as it goes; go on from here where it exists."
+    "--resume",
+    type=click.Path(path_type=Path),
+    help="Save the run here every two minutes, and at Ctrl-C; go on from here where it exists.",
 )
 @click.option(
     "--test", metavar="SRC", help="Measure the integer and the float model, or the teacher, on these, and record it."

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from bitwright.ranks import ALONE, Ranks, first_json, gather_arrays, gather_json
 from bitwright.registry import Foreign
 from bitwright.training import checkpoint
 from bitwright.training.augmentation import Mixed, augment
+from bitwright.training.interrupts import Interrupts, held_back
 from bitwright.training.loss import Loss
 from bitwright.training.optimizer import optimizer_of, update_average
 from bitwright.training.options import Options
@@ -103,37 +105,37 @@ class Loop:
         self._freeze(prepared.train())
         loss_of = self.ranks.parallel(_Forward(Loss(prepared, self.float_model, self.options, self.teacher)))
         window, saved_at, last = [0.0, 0.0, 0.0], self.elapsed_s, time.monotonic()
-        while share < 1.0:
-            lr = self._set_lr(optimizer, share)
-            prepared.set_progress(share)
-            loss, correct, count = self._step(optimizer, loss_of, stage, step)
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"the loss is {loss} in step {step} of stage {stage + 1}; try a smaller lr than {lr:.4g}"
-                )
-            step, self.seen = step + 1, self.seen + min(self.options.batch, len(self.pixels))
-            window = [window[0] + loss * count, window[1] + correct, window[2] + count]
-            if self.options.ema:
-                update_average(average, prepared, self.options.ema)
-            now = time.monotonic()
-            self.elapsed_s, last = self.elapsed_s + now - last, now
-            share = self._share(step, stage)
-            if self.options.minutes is not None:
-                share = first_json(self.ranks, share)  # rank 0's clock counts
-            if (
-                self.saved is not None
-                and self.ranks.rank == 0
-                and (self.elapsed_s - saved_at > SAVE_EVERY_S or share >= 1.0)
-            ):
-                saved_at = self.elapsed_s
-                self._save(prepared, optimizer, average, stage, step, share)
-            if step % 50 == 0 or share >= 1.0:
-                whole, minutes = (stage + share) / self.stages, self.elapsed_s / 60
-                name = prepared.recipe.name
-                window = np.sum(gather_json(self.ranks, window), axis=0).tolist()
-                means = window[0] / window[2], 100 * window[1] / window[2]
-                self.progress.at("training", whole, 1.0, Passed(name, whole, self.seen, *means, lr, minutes))
-                window = [0.0, 0.0, 0.0]
+        with held_back() if self.saved is not None else nullcontext(Interrupts()) as interrupts:
+            while share < 1.0:
+                lr = self._set_lr(optimizer, share)
+                prepared.set_progress(share)
+                loss, correct, count = self._step(optimizer, loss_of, stage, step)
+                if not math.isfinite(loss):
+                    raise TrainingError(
+                        f"the loss is {loss} in step {step} of stage {stage + 1}; try a smaller lr than {lr:.4g}"
+                    )
+                step, self.seen = step + 1, self.seen + min(self.options.batch, len(self.pixels))
+                window = [window[0] + loss * count, window[1] + correct, window[2] + count]
+                if self.options.ema:
+                    update_average(average, prepared, self.options.ema)
+                now = time.monotonic()
+                self.elapsed_s, last = self.elapsed_s + now - last, now
+                share = self._share(step, stage)
+                if self.options.minutes is not None:
+                    share = first_json(self.ranks, share)  # rank 0's clock counts
+                due = self.elapsed_s - saved_at > SAVE_EVERY_S or share >= 1.0 or interrupts.asked
+                if self.saved is not None and self.ranks.rank == 0 and due:
+                    saved_at = self.elapsed_s
+                    self._save(prepared, optimizer, average, stage, step, share)
+                if interrupts.asked:
+                    raise KeyboardInterrupt
+                if step % 50 == 0 or share >= 1.0:
+                    whole, minutes = (stage + share) / self.stages, self.elapsed_s / 60
+                    name = prepared.recipe.name
+                    window = np.sum(gather_json(self.ranks, window), axis=0).tolist()
+                    means = window[0] / window[2], 100 * window[1] / window[2]
+                    self.progress.at("training", whole, 1.0, Passed(name, whole, self.seen, *means, lr, minutes))
+                    window = [0.0, 0.0, 0.0]
         if average:
             prepared.load_state_dict({**prepared.state_dict(), **average})
         self._recalibrate(prepared)
