@@ -11,7 +11,7 @@ from PIL import Image
 import bitwright
 from bitwright.classifier import Classifier
 from bitwright.engine import Engine
-from bitwright.errors import EngineError
+from bitwright.errors import EngineError, ImageError
 from bitwright.images.sources import open_source
 from bitwright.records import Guess, Prediction
 from tests.engine.test_engine import ARTIFACT
@@ -72,6 +72,18 @@ def test_every_kind_of_picture_gives_the_same(files, logits, tmp_path):
     from_source = classify(open_source(tmp_path))
     assert [p.image for p in from_source] == list(map(str, files))
     np.testing.assert_array_equal(stacked(from_source), logits)
+
+
+def test_a_folder_is_its_images(files, tmp_path):
+    """As `open_source` opens it; among other pictures, and for the engine, it is an error that says so."""
+    for folder in (tmp_path, str(tmp_path)):
+        assert [p.image for p in Classifier(ARTIFACT, threads=2)(folder)] == list(map(str, files))
+    first, second = Classifier(ARTIFACT)([files[0], tmp_path])
+    assert first.error is None
+    assert second.error is not None
+    assert "open_source" in second.error
+    with pytest.raises(ImageError, match="open_source"):
+        Engine(ARTIFACT)(tmp_path)
 
 
 def test_an_artifact_and_its_path_are_the_same(files, tmp_path):

@@ -88,7 +88,11 @@ class Artifact:
 
     @cached_property
     def data(self) -> bytes:
-        """The file's bytes."""
+        """The file's bytes: those that it was read from, or, where it was made or changed in memory, those of `save`."""
+        return self._written
+
+    @cached_property
+    def _written(self) -> bytes:
         return written(self.graph, self.preprocess, self.classes, self.provenance)
 
     @cached_property
@@ -119,8 +123,8 @@ class Artifact:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file: whole or not at all, on the disk when this returns. See `files.write_atomically`."""
-        write_atomically(_path(path), self.data)
+        """Write the file, in the newest format: whole or not at all, on the disk when this returns (`write_atomically`)."""
+        write_atomically(_path(path), self._written)
 
 
 Trusted: TypeAlias = "Trust | str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
@@ -186,6 +190,8 @@ def from_bytes(data: bytes, where: str = "artifact") -> Artifact:
     with collector_paused():
         text, entries = stored(data, where)
         try:
-            return Artifact(*parsed(text, entries, data))
+            artifact = Artifact(*parsed(text, entries, data))
         except (GraphError, PreprocessError, ArtifactError, ValueError, RecursionError) as error:
             raise ArtifactError(f"{where}: {error}") from error
+    vars(artifact)["data"] = bytes(data)  # what is said of a file's size and digest is that file's own
+    return artifact

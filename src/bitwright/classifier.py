@@ -25,7 +25,7 @@ from bitwright.artifact import Artifact, Trusted, opened
 from bitwright.engine import Engine
 from bitwright.errors import EngineError, ImageError
 from bitwright.images.decode import open_image
-from bitwright.images.sources import ImageSource
+from bitwright.images.sources import ImageSource, open_source
 from bitwright.prediction import class_logits, probabilities
 from bitwright.progress import SILENT, Progress
 from bitwright.records import Guess, Prediction
@@ -94,12 +94,13 @@ class Classifier:
 
         Args:
             images: a file's path or bytes, a PIL picture (taken as it stands), a uint8 array [h, w], [h, w, 1] or [h,
-                w, 3] of any size, several of these, an array [N, h, w, C] of them, or an image source. Each goes
-                through the preprocessing.
+                w, 3] of any size, several of these, an array [N, h, w, C] of them, an image source, or the path of a
+                folder, whose images are taken as `open_source` takes them. Each goes through the preprocessing.
             top: how many classes each prediction has at most.
 
         Raises:
             EngineError: something is no image at all, or `top` is below 1.
+            SourceError: a folder has no images.
         """
         if not _is_count(top):
             raise EngineError(f"expected at least 1 class for each image, found top={top!r:.100}")
@@ -153,6 +154,8 @@ def _is_count(number: object) -> bool:
 
 def _items(images: Picture | Iterable[Picture] | ImageSource) -> tuple[Iterator[Item], int | None]:
     """Each image's name, and what reads it; and how many there are, where that is known without reading them."""
+    if isinstance(images, str | os.PathLike) and os.path.isdir(images):
+        images = open_source(os.fsdecode(images))
     if isinstance(images, ImageSource):
         return ((images.name(i), partial(images.read, i)) for i in range(len(images))), len(images)
     if isinstance(images, np.ndarray):

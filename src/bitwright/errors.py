@@ -27,7 +27,7 @@ BitwrightWarning           something is not as one would expect
 ├── CaptureWarning         a PyTorch model was captured, but not exactly as it is
 ├── CalibrationWarning     the images that ranges were chosen from are alike, or show nothing
 ├── LabelWarning           class names were given that the model has already, in another order
-└── SourceWarning          images were chosen from a set in a way that leaves classes out
+└── SourceWarning          images were chosen so that classes are left out, or that judge what they were fitted on
 
 Each message says what was expected, what was found, where, and what to do.
 """

@@ -23,7 +23,7 @@ from bitwright.schemes import SCHEMES
 
 
 def model_summary(artifact: Artifact, data: bytes) -> ModelSummary:
-    """What is in an artifact; `data` are the bytes of its file, which need not be those that we would write."""
+    """What is in an artifact; `data` are the bytes of its file."""
     graph = artifact.graph
     return ModelSummary(
         bytes=len(data),

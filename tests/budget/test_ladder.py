@@ -59,6 +59,7 @@ def test_where_nothing_helps_it_says_so(digits: Digits, monkeypatch: pytest.Monk
 NAMES = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibis", "jay")
 
 
+@pytest.mark.filterwarnings("ignore:.* images are fitted on, too")
 def test_held_out_labels_mean_the_classes_of_the_source(digits: Digits):
     """Where the model has no names, it takes those of the source, and the images held out are judged by these."""
     assert digits.source.labels is not None

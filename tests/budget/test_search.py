@@ -15,7 +15,7 @@ from bitwright.budget.held_out import split
 from bitwright.budget.judge import Judge, Verified
 from bitwright.budget.picture import LEFT, LOWER, picture
 from bitwright.budget.sensitivities import eight_bits
-from bitwright.errors import BudgetError
+from bitwright.errors import BudgetError, SourceWarning
 from tests.budget.conftest import PREPROCESS, Digits
 from tests.progress import Heard
 
@@ -65,6 +65,9 @@ def test_nothing_is_fitted_on_what_it_is_verified_on(digits: Digits):
         assert len(others) == (300 if held_out is None else 7)
     names = [{part.name(i) for i in range(len(part))} for part in split(digits.source, 128, 300, 5, None)]
     assert not names[0] & names[1]
+    few = digits.source.subset(range(20))
+    with pytest.warns(SourceWarning, match="20 of 20 images are fitted on, too"):
+        split(few, 128, 300, 5, few)
     assert [len(part) for part in split(digits.source.subset(range(11)), 512, 5000, 0, None)] == [5, 6]
 
 

@@ -38,7 +38,7 @@ def test_search_writes_all_that_it_found(run: Run, tmp_path: Path):
     assert (tmp_path / "found.front.svg").read_text().startswith("<svg ")
     names = [line.split("  ")[0] for line in result.out.splitlines()]
     assert names == [
-        *("model", "minimized", "drop", "against", "front", "float model", "8 bits", "artifact"),
+        *("model", "minimized", "drop", "against", "front", "float model", "8 bits", "found", "artifact"),
         *("tested on", "top-1", "top-5", "agreement", "written to", "beside it", "sha256"),
     ]
     assert "against      labels\n" in result.out

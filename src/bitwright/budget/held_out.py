@@ -17,6 +17,7 @@ from bitwright.errors import SourceError
 from bitwright.evaluation import float_predictor
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import BadImage, ImageSource
+from bitwright.images.sources.overlap import warn_of_shared
 from bitwright.labels import By, fit_labels
 from bitwright.models.float_models import FloatModelLike
 from bitwright.prediction import classes_of
@@ -32,10 +33,16 @@ def split(
 ) -> tuple[ImageSource, ImageSource]:
     """Images to fit on, those that `quantize` would draw, and others to verify on, of `held_out` if given: so many at most.
 
-    Half of the source is held out where there is not enough of it. SourceError where there are not two images.
+    Half of the source is held out where there is not enough of it. SourceError where there are not two images. A SourceWarning
+    where images of `held_out` are fitted on, too.
     """
     if held_out is not None:
-        return source.sample(min(fitted, len(source)), seed), held_out.sample(min(verified, len(held_out)), seed)
+        chosen, others = (
+            source.sample(min(fitted, len(source)), seed),
+            held_out.sample(min(verified, len(held_out)), seed),
+        )
+        warn_of_shared(chosen, others, "fitted on")
+        return chosen, others
     fitted = max(1, min(fitted, len(source) // 2))
     return source.split(fitted, min(verified, len(source) - fitted), seed)
 

@@ -19,14 +19,14 @@ from bitwright.recipe import Recipe
 
 @dataclass(frozen=True)
 class Verified:
-    """What the integer model of a recipe lost, and its bytes."""
+    """What the integer model of a recipe lost, and its bytes: of the file before class names and other records are in it."""
 
     recipe: Recipe
     drop: Drop
     bytes: int
 
     def __str__(self) -> str:
-        return f"{self.bytes:,} bytes, drop {self.drop}"
+        return f"{self.bytes:,} bytes without records, drop {self.drop}"
 
 
 @dataclass(frozen=True, eq=False)

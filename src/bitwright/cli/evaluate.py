@@ -1,5 +1,6 @@
 """`bitwright evaluate`: how well a model classifies a set of images. Of an artifact, imports no torch."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,9 +94,10 @@ def evaluate(
         if not isinstance(subject, Artifact) or reference is not None or strict:
             raise usage_error("--ray evaluates an artifact alone; leave out --reference and --strict")
         known = _known(subject, naming, preprocess)
-        subject = subject if known is None else subject.with_classes(known)
+        named = subject if known is None else subject.with_classes(known)
         on_ray = on_ray if limit is None else on_ray.head(limit)
-        return _printed(_on_ray(subject, on_ray, str(answers), by, ray, part), model, data, per_class, as_json)
+        found = _on_ray(named, on_ray, str(answers), by, ray, part)
+        return _printed(replace(found, artifact_bytes=len(subject.data)), model, data, per_class, as_json)
     measurement = Measurement(source, preprocess, limit, strict, _known(subject, naming, preprocess), by, ranks)
     return _printed(measurement.of(subject, compared), model, data, per_class, as_json)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bitwright.artifact import Artifact
-from bitwright.chance import order_remark
+from bitwright.chance import chance_remark, order_remark
 from bitwright.classes import ClassNames
 from bitwright.cli.output import byte_count, percent, report, report_bad, shown
 from bitwright.errors import BitwrightError, ModelError, SourceError
@@ -80,24 +80,27 @@ def measured_on(
 ) -> tuple[Artifact, Measured, int]:
     """The artifact with its accuracy and the reference's, which may be `called` something; the record; and the exit code.
 
-    A reference that may be `untrained` is allowed to guess.
+    A reference that may be `untrained` is allowed to guess; the artifact is not.
     """
     result = measurement.of(artifact, reference)
     report_bad(result.bad)
+    if untrained and result.at_chance and result.reference_at_chance and result.top1 is not None:
+        right = round(result.top1 * result.images / 100)
+        report(f"warning: {chance_remark('the trained model', right, result.images, result.classes)}")
     record = result.measured(data, called)
     provenance = {**artifact.provenance, "measured": record.to_json()}
     return replace(artifact, provenance=provenance), record, exit_code(result, untrained)
 
 
 def exit_code(result: Evaluation, untrained: bool = False) -> int:
-    """1 where labels do not fit, as the answers show, so that figures mean nothing; else 0.
+    """1 where the answers show that the model is of no use, or that figures mean nothing; else 0.
 
-    They are in another order than the model's classes, or the model (the float one, if there is one) only guesses them and is
-    not `untrained`.
+    The model only guesses, or labels are in another order than its classes, or the float model, if there is one and it is not
+    `untrained`, only guesses them.
     """
-    at_chance = result.at_chance if result.reference_at_chance is None else result.reference_at_chance
     order = order_remark({(label, guess): images for label, guess, images in result.confusion})
-    return int((bool(at_chance) and not untrained) or order is not None)
+    labels_do_not_fit = bool(result.reference_at_chance) and not untrained
+    return int(bool(result.at_chance) or labels_do_not_fit or order is not None)
 
 
 def figures(result: Evaluation) -> list[tuple[str, object]]:

@@ -106,7 +106,8 @@ def train(
 ) -> int:
     """Train MODEL quantized and write the integer model to a file. MODEL and SRC are those of `bitwright quantize`.
 
-    What is reported is measured on the integer model, by the engine. With --sweep, OUT.trials keeps what was trained, and
+    What is reported is measured on the integer model, by the engine. The exit code is 1, too, where it is no better than
+    guessing on the images of --test; it is written all the same. With --sweep, OUT.trials keeps what was trained, and
     the same command goes on from there.
     """
     expect_modules("torch")

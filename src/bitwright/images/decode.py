@@ -141,5 +141,7 @@ def _name(file: File) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"not an image of a known format; expected one of {', '.join(FORMATS)}"
+    if isinstance(error, IsADirectoryError):
+        return "Is a directory, no image; bitwright.open_source(PATH) opens the images in it"
     text = reason(error) if isinstance(error, OSError | ValueError) else str(error)
     return text or type(error).__name__

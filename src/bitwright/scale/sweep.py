@@ -24,6 +24,7 @@ from bitwright.evaluation import evaluate
 from bitwright.files import write_atomically
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import ImageSource
+from bitwright.images.sources.overlap import warn_of_shared
 from bitwright.labels import By
 from bitwright.models.float_models import FloatModel, FloatModelLike, float_model
 from bitwright.progress import SILENT, Progress
@@ -87,6 +88,7 @@ def sweep(
         replace(options, **trial.numbers)  # a TrainingError comes before any work
     if held_out.labels is None:
         raise TrainingError(f"{held_out.where}: expected labelled images to choose a trial by")
+    warn_of_shared(source, held_out, "trained on")
     recipes = [recipe] if isinstance(recipe, str) else list(recipe)
     how = {**how, "preprocess": preprocess, "recipe": recipes, "labels": labels}
     trainer = _Trainer(model, source, held_out, folder, options, threads, how)

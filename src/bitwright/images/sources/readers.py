@@ -81,3 +81,7 @@ class SubsetReader:
 
     def name(self, i: int) -> str:
         return self._reader.name(int(self._positions[i]))
+
+    def within(self, i: int) -> tuple[Reader, int]:
+        """The other reader, and where image i is in it."""
+        return self._reader, int(self._positions[i])
