@@ -19,6 +19,7 @@ from bitwright.cli.sweep_options import FOLDER, numbers_to_try, sweep_options, s
 from bitwright.errors import TrainingError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
+from bitwright.images.sources.overlap import warn_of_shared
 from bitwright.records import TrainingRecord
 from bitwright.summary import training_record
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 @click.option("--lr", default=0.02, show_default=True, type=Finite(min=0, min_open=True))
 @click.option("--weight-decay", default=1e-4, show_default=True, type=Finite(min=0))
 @click.option(
-    "--augment", default="crop,flip", show_default=True, help="Any of crop, flip, randaugment, mixup, cutmix."
+    "--augment", default="crop,flip", show_default=True, help="Any of crop, flip, randaugment, mixup, cutmix; or none."
 )
 @click.option("--label-smoothing", default=0.0, show_default=True, type=Finite(0, 1))
 @click.option("--distill", default=0.0, show_default=True, type=Finite(0, 1), help="Share of the teacher in the loss.")
@@ -122,9 +123,15 @@ def train(
         from bitwright.scale.sweep import sweep as train_all
 
     names = (name.strip() for name in augment.split(","))
-    options = Options(**numbers, amp=not no_amp, augment=tuple(name for name in names if name))
+    options = Options(
+        **numbers, amp=not no_amp, augment=() if augment.strip() == "none" else tuple(filter(None, names))
+    )
     source = open_source(data)
     tested, choosing = (None if where is None else open_source(where) for where in (test, held_out))
+    if tested is not None:
+        warn_of_shared(source, tested, "trained on")
+        if choosing is not None:
+            warn_of_shared(choosing, tested, "what the best training is chosen by")
     loaded = open_model(model, weights, logits)
     preprocess = resolve(loaded, given)
     named = naming.of(loaded, preprocess)
