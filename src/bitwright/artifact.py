@@ -102,6 +102,13 @@ class Artifact:
 
         return hashlib.sha256(self.data).hexdigest()
 
+    def __repr__(self) -> str:
+        """A line: not its tensors, which are hundreds."""
+        recipe = self.provenance.get("recipe")
+        recipe = recipe.get("name") if isinstance(recipe, Mapping) else recipe
+        classes = f"{class_count(self.outputs):,} classes"
+        return f"Artifact({len(self.graph.nodes)} layers, {recipe or 'no recipe'}, {classes}, {len(self.data):,} bytes)"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: what it takes and gives, its schemes, and which file it is."""
         weights = Counter(str(node.attrs["weights"]) for node in self.graph.nodes if "weights" in node.attrs)

@@ -98,6 +98,10 @@ def private_key(path: Path, password: bytes | None = None) -> "EllipticCurvePriv
     from cryptography.hazmat.primitives.asymmetric import ec
 
     data = read_limited(path, "the key")
+    if b"PUBLIC KEY" in data and b"PRIVATE KEY" not in data:
+        raise SignatureError(
+            f"{path} holds a public key; expected the private one, which keygen writes beside its .pub"
+        )
     try:
         key = serialization.load_pem_private_key(data, password)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -63,6 +63,14 @@ def test_the_layout_of_tensors_in_memory_does_not_matter():
     assert artifact.data == ARTIFACT.data
 
 
+def test_an_artifact_prints_as_a_line():
+    bare = Artifact(ARTIFACT.graph, ARTIFACT.preprocess)
+    assert repr(bare) == (
+        f"Artifact({len(bare.graph.nodes)} layers, no recipe, {len(bare.class_names)} classes, {len(bare.data):,} bytes)"
+    )
+    assert "w5a8" in repr(replace(bare, provenance={"recipe": {"name": "w5a8"}}))
+
+
 def test_an_artifact_needs_no_classes_and_no_provenance():
     artifact = Artifact(ARTIFACT.graph, ARTIFACT.preprocess)
     found = from_bytes(artifact.data)

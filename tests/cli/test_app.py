@@ -79,6 +79,11 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], run: Run):
     assert result.err.startswith("Usage: bitwright")
 
 
+def test_a_mistyped_command_names_the_nearest(run: Run):
+    assert "No such command 'evalute'; did you mean 'evaluate'?" in run("evalute").err
+    assert "did you mean" not in run("--xx").err
+
+
 def test_no_option_takes_nan():
     """No comparison refuses it, and whatever is judged by it is judged wrong."""
     context = click.Context(app.bitwright)

@@ -122,6 +122,15 @@ def test_whatever_evaluate_takes(images: str, project: Path, run: Run, tmp_path:
     assert [image["top"][0]["name"] for image in found] == ["blue", "blue", "green", "green", "red", "red"]
 
 
+def test_an_image_on_stdin_is_said_once(project: Path):
+    picture = (project / "images" / "red" / "0.png").read_bytes()
+    command = (sys.executable, "-m", "bitwright.cli", *CLASSIFY, "-")
+    found = subprocess.run(command, cwd=project, input=picture, capture_output=True)
+    assert found.returncode == 1
+    (line,) = [line for line in found.stderr.decode().splitlines() if "error" in line]
+    assert "one path a line, but found binary data" in line
+
+
 def test_a_list_on_stdin(run: Run, monkeypatch: pytest.MonkeyPatch):
     for form in ("table", "csv"):
         monkeypatch.setattr("sys.stdin", io.StringIO("images/red/0.png\n\nnowhere.png\nimages/blue/1.png\n"))

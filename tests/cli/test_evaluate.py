@@ -118,6 +118,14 @@ def test_a_float_model_that_cannot_run_is_an_error(run: Run):
         ([*FLOAT, "--background", "0.5,0,0"], "Invalid value for '--background': '0.5,0,0' is not of the form R,G,B"),
         ([*FLOAT, "--background", "0,0"], "preprocess: background must be three whole numbers in 0..255; found (0, 0)"),
         ([*FLOAT, "--mean", "1,2"], "preprocess: mean must be one number or 3, one per channel; found 2: (1.0, 2.0)"),
+        (
+            [*FLOAT, "--mode", "L"],
+            "--mode L has 1 channel, and the model's own mean and std have 3; give --mean and --std as well",
+        ),
+        (
+            [*FLOAT, "--mode", "L", "--mean", "0"],
+            "--mode L has 1 channel, and the model's own std have 3; give --std as well",
+        ),
         ([*FLOAT, "--std", "0"], "preprocess: std must be above 0; found 0.0"),
         ([*FLOAT, "--encoder", "dither"], "a float model sees the pixels, whatever the encoder; leave --encoder out"),
         ([*FLOAT, "--mode", "CMYK"], "Invalid value for '--mode': 'CMYK' is not one of 'RGB', 'BGR', 'L'."),

@@ -63,6 +63,12 @@ def test_a_signature_may_lie_elsewhere_and_a_key_may_have_a_password(run: Run, k
     assert run("verify", FILE, "--trust", "locked.pub", "--signature", "elsewhere").code == 0
 
 
+def test_a_public_key_is_no_key_to_sign_with(run: Run, keys: Path):
+    result = run("sign", FILE, "--key", "own.pub")
+    assert result.code == 1
+    assert "holds a public key; expected the private one" in result.err
+
+
 def test_a_key_and_a_signature_may_expire(run: Run, keys: Path):
     assert run("keygen", "brief", "--expires", "2099-12-31").code == 0
     assert (keys / "brief.pub").read_text().startswith("Expires: 2099-12-31\n-----BEGIN PUBLIC KEY-----\n")

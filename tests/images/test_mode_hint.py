@@ -43,7 +43,9 @@ def test_other_numbers_of_channels_are_none_of_its_business(channels: int, size:
 
 
 def test_another_size_is_no_matter_of_channels():
-    with pytest.raises(CaptureError) as error:
-        bw.prepare(linear(3), preprocess=bw.Preprocess(size=7))
+    with pytest.raises(CaptureError, match="does the network take images of --size 7x9") as error:
+        bw.prepare(linear(3), preprocess=bw.Preprocess(size=(7, 9)))
     assert "--mode" not in str(error.value)
+    with pytest.raises(CaptureError, match="does the network take images of --size 2"):
+        bw.prepare(convolution(3), preprocess=bw.Preprocess(size=2))
     assert mode_hint("out of memory", RGB) == ""

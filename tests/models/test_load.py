@@ -88,6 +88,17 @@ def test_a_factory_may_be_an_attribute_of_an_attribute():
             "bitwright.zoo:mnist_lenett: the module bitwright.zoo has no mnist_lenett; did you mean 'mnist_lenet'?",
         ),
         ("some_factories:", "some_factories:: the module some_factories has no attribute without a name"),
+        (
+            "some_factories.py:plain",
+            (
+                "some_factories.py:plain: cannot import some_factories.py: ModuleNotFoundError: No module named "
+                "'some_factories.py'; 'some_factories' is not a package; did you mean some_factories:plain?"
+            ),
+        ),
+        (
+            "no/such.py:x",
+            "no/such.py:x: cannot import no/such.py: ModuleNotFoundError: No module named 'no/such'; did you mean no.such:x?",
+        ),
         (":plain", ":plain: cannot import a module without a name: ValueError: Empty module name"),
         ("no_such:x", "no_such:x: cannot import no_such: ModuleNotFoundError: No module named 'no_such'"),
         (

@@ -259,6 +259,14 @@ def test_numbers_are_read(text: str, values: tuple[Any, ...]) -> None:
     assert found == values
 
 
+def test_a_word_is_called_no_number_and_none_is_no_augmentation() -> None:
+    with pytest.raises(TrainingError, match="expected a number, found 'fast'"):
+        parse_numbers(["lr=fast"])
+    with pytest.raises(TrainingError, match=r"expected a whole number, found '0\.5'"):
+        parse_numbers(["batch=0.5"])
+    assert parse_numbers(["augment=none,crop"]) == {"augment": ((), ("crop",))}
+
+
 @pytest.mark.parametrize("text", ["lr", "rate=1", "lr=fast", "lr=-1", "freeze_bn=1", "augment=spin", "batch=0.5"])
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(TrainingError):

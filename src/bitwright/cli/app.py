@@ -12,7 +12,7 @@ import click
 
 from bitwright import __version__
 from bitwright.cli.output import printable, report, warnings_reported
-from bitwright.errors import BitwrightError
+from bitwright.errors import BitwrightError, did_you_mean
 from bitwright.images.image_limits import MAX_PIXELS, VARIABLE
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -54,6 +54,16 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return cast(click.Command, getattr(importlib.import_module(f"bitwright.cli.{cmd_name}"), cmd_name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if not (near := did_you_mean(args[0], COMMANDS)):
+                raise
+            raise click.UsageError(f"{error.message.removesuffix('.')}{near}", ctx) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -130,6 +130,7 @@ def _sets(images: Iterable[str]) -> list[Images]:
     sets: list[Images] = []
     for text in images:
         if text == STDIN:
+            _expect_paths()
             sets.append(line.rstrip("\r\n") for line in sys.stdin if line.strip())
         elif _is_set(text):
             sets.append(open_source(text))
@@ -138,6 +139,15 @@ def _sets(images: Iterable[str]) -> list[Images]:
         else:
             sets.append([text])
     return sets
+
+
+def _expect_paths() -> None:
+    """SourceError where stdin holds an image: no path has a NUL, and every image's first bytes have one."""
+    stream = getattr(sys.stdin, "buffer", None)
+    if isinstance(stream, io.BufferedReader) and b"\0" in stream.peek(512):
+        raise SourceError(
+            "- reads a list of image files from stdin, one path a line, but found binary data; give the image's path"
+        )
 
 
 def _is_set(text: str) -> bool:

@@ -174,8 +174,21 @@ def _resolved(loaded: "LoadedModel", given: dict[str, Any]) -> Preprocess:
     changes: dict[str, Any] = {name: None if value == "none" else value for name, value in given.items()}
     try:
         if known is not None:
+            _expect_numbers_of_channels(known, changes)
             return replace(known, **changes)
         made = Preprocess(**changes)
         return made if stem is None else stem.behind(made)
     except PreprocessError as error:
         raise usage_error(str(error)) from error
+
+
+def _expect_numbers_of_channels(known: Preprocess, changes: dict[str, Any]) -> None:
+    """UsageError where another --mode has other channels than the mean and the std that are known."""
+    mode = changes.get("mode", known.mode)
+    missing = [name for name in ("mean", "std") if name not in changes]
+    if (mode == "L") == (known.mode == "L") or not missing:
+        return
+    raise usage_error(
+        f"--mode {mode} has {'1 channel' if mode == 'L' else '3 channels'}, and the model's own "
+        f"{' and '.join(missing)} have {known.channels}; give {' and '.join(f'--{name}' for name in missing)} as well"
+    )

@@ -19,6 +19,7 @@ from bitwright.cli.sweep_options import FOLDER, numbers_to_try, sweep_options, s
 from bitwright.errors import TrainingError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
+from bitwright.images.sources.overlap import warn_of_shared
 from bitwright.records import TrainingRecord
 from bitwright.summary import training_record
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--weight-decay", default=1e-4, show_default=True, type=Finite(min=0))
 @click.option(
     "--augment",
-    help="Any of crop, flip, randaugment, mixup, cutmix; '' for none.  [default: crop,flip, where the float model still knows "
+    help="Any of crop, flip, randaugment, mixup, cutmix; or none.  [default: crop,flip, where the float model still knows "
     "the images that they make]",
 )
 @click.option("--label-smoothing", default=0.0, show_default=True, type=Finite(0, 1))
@@ -125,10 +126,18 @@ def train(
     if to_try is not None:
         from bitwright.scale.sweep import sweep as train_all
 
-    names = None if augment is None else tuple(name.strip() for name in augment.split(",") if name.strip())
+    names = (
+        None
+        if augment is None
+        else tuple(name.strip() for name in augment.split(",") if name.strip() not in ("", "none"))
+    )
     options = Options(**numbers, amp=not no_amp, augment=names)
     source = open_source(data)
     tested, choosing = (None if where is None else open_source(where) for where in (test, held_out))
+    if tested is not None:
+        warn_of_shared(source, tested, "trained on")
+        if choosing is not None:
+            warn_of_shared(choosing, tested, "what the best training is chosen by")
     loaded = open_model(model, weights, logits)
     preprocess = resolve(loaded, given)
     named = naming.of(loaded, preprocess)

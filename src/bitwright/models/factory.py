@@ -59,8 +59,9 @@ def _find(spec: str, module_name: str, path: str) -> Any:
     except BitwrightError:
         raise
     except Exception as error:  # likewise
+        meant = "" if not module_name.endswith(".py") else f"; did you mean {_dotted(module_name)}:{path}?"
         raise ModelError(
-            f"{spec}: cannot import {module_name or 'a module without a name'}: {_describe(error)}"
+            f"{spec}: cannot import {module_name or 'a module without a name'}: {_describe(error)}{meant}"
         ) from error
     try:
         factory = reduce(getattr, path.split("."), module)
@@ -72,6 +73,11 @@ def _find(spec: str, module_name: str, path: str) -> Any:
     if not callable(factory):
         raise ModelError(f"{spec}: expected something to call that returns the model, found {type(factory).__name__}")
     return factory
+
+
+def _dotted(file: str) -> str:
+    """The module that a file's path means, from the current directory."""
+    return ".".join(os.path.normpath(file.removesuffix(".py")).split(os.sep))
 
 
 @contextmanager

@@ -92,5 +92,10 @@ def _value(name: str, default: Any, text: str) -> Any:
             raise ValueError(f"expected true or false, found {text!r}")
         return text == "true"
     if name == "augment":
-        return tuple(part for part in text.split("+") if part)
-    return float(text) if default is None else type(default)(text)
+        return () if text == "none" else tuple(filter(None, text.split("+")))
+    kind = float if default is None else type(default)
+    try:
+        found = kind(text)
+    except ValueError:
+        raise ValueError(f"expected {'a whole number' if kind is int else 'a number'}, found {text!r}") from None
+    return found
