@@ -276,3 +276,11 @@ def test_a_typo_in_a_name_is_found_by_prepare(tmp_path: Path, text: str, said: l
         bw.prepare(model, preprocess=bw.Preprocess(size=4), recipe=path)
     for part in said:
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "9" * 5_000, "{"])
+def test_toml_that_python_cannot_read_is_told(value: str, tmp_path: Path) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text(f"weights = {value}")
+    with pytest.raises(RecipeError, match="is not TOML"):
+        Recipe.parse(path)

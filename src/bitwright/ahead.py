@@ -1,5 +1,6 @@
-"""What threads compute a little ahead of whoever takes it, in order."""
+"""What threads compute a little ahead of whoever takes it, in order; and how many threads may run at once."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,6 +8,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def usable_processors() -> int:
+    """How many this process may use; all of the machine where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ahead(function: Callable[[T], R], items: Iterable[T], threads: int, most: int, name: str) -> Iterator[R]:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bitwright.ahead import ahead
+from bitwright.ahead import ahead, usable_processors
 from bitwright.artifact import Artifact, Trusted, opened
 from bitwright.engine import Engine
 from bitwright.errors import EngineError, ImageError
@@ -71,7 +71,7 @@ class Classifier:
         if not _is_count(batch):
             raise EngineError(f"expected a batch of at least 1 image, found {batch!r:.100}")
         self.artifact = opened(artifact, trust)
-        self.threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        self.threads = usable_processors() if threads is None else threads
         self.batch = batch
         self._backend, self._check_weights = backend, check_weights
         self.engine = Engine(self.artifact, backend=backend, threads=threads, check_weights=check_weights)

@@ -220,7 +220,7 @@ class Recipe:
             record = tomllib.loads(read_bytes(spec).decode())
         except OSError as error:
             raise RecipeError(f"cannot read {os.fspath(spec)}: {error.strerror or error}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # RecursionError: brackets too deep
             raise RecipeError(f"{os.fspath(spec)} is not TOML: {error}") from error
         try:
             return cls.from_json({"name": Path(spec).stem, **record})

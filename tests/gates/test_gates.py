@@ -66,6 +66,8 @@ def test_a_signature_that_is_not_required_is_no_gate():
         ("max_drop = { bound = 1, judge = 3 }", "max_drop.judge: expected one of"),
         ("max_drop = ", "expected TOML such as"),
         ("max_drop = 1\nmax_drop = 2", "expected TOML such as"),
+        ("max_drop = " + "[" * 100_000, "expected TOML such as"),
+        ("max_drop = " + "9" * 5_000, "expected TOML such as"),
         ("", "expected at least one gate of max_drop"),
         ("require_signature = false", "expected at least one gate"),
     ],

@@ -231,3 +231,14 @@ def test_files_that_cannot_be_read(content: bytes | None, reason: str, tmp_path:
         path.write_bytes(content)
     with pytest.raises(ModelError, match=reason):
         load_model(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_entry_that_is_named_twice_is_refused(exported: Path, tmp_path: Path):
+    """Each name would be read anew: a small file could take minutes."""
+    path = tmp_path / "twice.pt2"
+    with zipfile.ZipFile(exported) as before, zipfile.ZipFile(path, "w") as after:
+        for info in [*before.infolist(), before.infolist()[0], before.infolist()[1]]:
+            after.writestr(info.filename, before.read(info.filename))
+    with pytest.raises(ModelError, match="twice"):
+        load_model(str(path))

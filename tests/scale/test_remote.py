@@ -62,7 +62,9 @@ def test_files_are_written_read_and_listed(tmp_path: Path, uri: bool) -> None:
     assert [remote.exists(folder, name) for name in "xy"] == [True, False]
 
 
-@pytest.mark.parametrize("options", [["--ray"], ["-o", "out"], ["--ray", "-o", "out", "--format", "csv"]])
+@pytest.mark.parametrize(
+    "options", [["--ray"], ["-o", "out"], ["--part", "10"], ["--ray", "-o", "out", "--format", "csv"]]
+)
 def test_ray_needs_a_folder_for_its_answers(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     model = "examples/cifar10/resnet20-w4a4.bw.safetensors"
     assert main(["classify", model, "examples/cifar10", *options]) in (1, 2)

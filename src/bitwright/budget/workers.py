@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
+from bitwright.ahead import usable_processors
 from bitwright.budget.probe import Found, Probe, Task
 from bitwright.errors import BitwrightError, EngineError
 
@@ -85,7 +86,7 @@ class Worker:
 
 def available_jobs() -> int:
     """One process for each processor that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return usable_processors()
 
 
 def serve(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bitwright.cli.output import usage_error
 from bitwright.scale.cluster import HERE
@@ -26,7 +27,12 @@ def answers_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "-o", "--output", "answers", metavar="DIR", help="With --ray: where Parquet files with the answers go."
         ),
         click.option(
-            "--part", default=1000, show_default=True, metavar="N", type=click.IntRange(1), help="Images of a file."
+            "--part",
+            default=1000,
+            show_default=True,
+            metavar="N",
+            type=click.IntRange(1),
+            help="With --ray: images of a file.",
         ),
     )
     for option in reversed(options):
@@ -36,7 +42,10 @@ def answers_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def opened(images: str, ray: str | None, answers: str | None) -> "ImageSource | None":
     """The images of a job for Ray, at a path or URI; None where it is no such job."""
+    context = click.get_current_context()
     if ray is None and answers is None:
+        if context.get_parameter_source("part") is ParameterSource.COMMANDLINE:
+            raise usage_error("--part belongs to --ray: how many images a file of answers has")
         return None
     if ray is None or answers is None:
         raise usage_error("--ray and -o go together: what Ray's workers answer is written to a folder")

@@ -126,12 +126,8 @@ def train(
     if to_try is not None:
         from bitwright.scale.sweep import sweep as train_all
 
-    names = (
-        None
-        if augment is None
-        else tuple(name.strip() for name in augment.split(",") if name.strip() not in ("", "none"))
-    )
-    options = Options(**numbers, amp=not no_amp, augment=names)
+    names = None if augment is None else tuple(filter(None, map(str.strip, augment.split(","))))
+    options = Options(**numbers, amp=not no_amp, augment=() if names == ("none",) else names)
     source = open_source(data)
     tested, choosing = (None if where is None else open_source(where) for where in (test, held_out))
     if tested is not None:

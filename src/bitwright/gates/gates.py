@@ -109,7 +109,7 @@ class Gates:
         """Read the text of such a file; `where` names it in errors. Raises GateError as `load` does."""
         try:
             found = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # a number of too many digits, brackets too deep
             raise GateError(f"{where}: expected TOML such as 'max_drop = 0.5': {error}") from error
         default = _judge(found.pop("judge", "interval"), f"{where}: judge")
         gates = [_gate(name, value, default, where, _line(text, name)) for name, value in found.items()]

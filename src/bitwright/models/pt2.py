@@ -100,6 +100,8 @@ def _entries(spec: str) -> dict[str, bytes]:
                     raise ModelError(
                         f"{spec}: refused, because {info.filename!r} is compressed, which torch never does"
                     )
+                if name in entries:
+                    raise ModelError(f"{spec}: refused, because it holds {info.filename!r} twice")
                 entries[name] = archive.read(info)
     except OSError as error:
         raise ModelError(f"cannot read {spec}: {error.strerror or error}") from error

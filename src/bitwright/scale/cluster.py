@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bitwright.ahead import usable_processors
 from bitwright.errors import EngineError, MissingExtraError
 
 HERE = "here"
@@ -38,7 +39,7 @@ def cluster(address: str = HERE) -> Iterator[Any]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address == HERE:
-            ray.init("local", num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, **quiet)
+            ray.init("local", num_cpus=usable_processors(), include_dashboard=False, **quiet)
         else:
             _expect_answer(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
             ray.init(address, **quiet)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bitwright.ahead import usable_processors
 from bitwright.errors import ServeError
 from bitwright.files import read_bytes
 from bitwright.signatures import Trust
@@ -59,7 +60,7 @@ class Settings:
     @property
     def workers(self) -> int:
         """How many threads decode pictures."""
-        return len(os.sched_getaffinity(0)) if self.threads is None else self.threads
+        return usable_processors() if self.threads is None else self.threads
 
 
 def named(artifacts: Sequence[str]) -> dict[str, Path]:
