@@ -5,7 +5,15 @@
 
 #include "bitwright.h"
 
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#endif
+
 int main(int argc, char** argv) {
+#ifdef _WIN32
+  _setmode(_fileno(stdout), _O_BINARY);
+#endif
   char error[256];
   int threads = argc == 4 ? std::atoi(argv[3]) : 2;
   bitwright_model* model = argc >= 3 ? bitwright_open(argv[1], threads, error, sizeof(error)) : nullptr;
