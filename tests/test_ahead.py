@@ -40,11 +40,13 @@ def test_who_stops_early_waits_for_no_thread() -> None:
         if i:
             begun.set()
             over.wait(60)
+        else:
+            begun.wait(60)  # so that another has begun when its result comes
         return i
 
     results = ahead(work, range(9), 2, 4, "test")
     assert next(results) == 0
-    begun.wait(60)
+    assert begun.is_set()
     running = [thread for thread in threading.enumerate() if thread.name.startswith("test")]
     assert isinstance(results, Generator)
     results.close()

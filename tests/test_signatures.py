@@ -160,7 +160,7 @@ def test_a_key_with_a_password_needs_it(tmp_path: Path):
 
 
 def test_a_public_key_signs_nothing(key: Path):
-    with pytest.raises(SignatureError, match="expected a private key"):
+    with pytest.raises(SignatureError, match="holds a public key; expected the private one"):
         private_key(Path(f"{key}.pub"))
 
 

@@ -27,7 +27,7 @@ def test_pinned_networks_have_their_logits(name: str, tmp_path: Path) -> None:
     made.save(tmp_path / "artifact")
     (tmp_path / "pixels").write_bytes(images.tobytes())
     environment = {**os.environ, "WINEDEBUG": "-all", "WINEPREFIX": str(REPOSITORY / "build" / "wine")}
-    command = ["wine", PROGRAM, tmp_path / "artifact", tmp_path / "pixels"]
+    command = ["wine", str(PROGRAM), str(tmp_path / "artifact"), str(tmp_path / "pixels")]
     found = subprocess.run(command, capture_output=True, check=False, env=environment)
     assert found.returncode == 0, found.stderr
     assert found.stdout == Engine(made)(images).tobytes()
