@@ -117,7 +117,7 @@ def outputs_of(model: "FloatModelLike", preprocess: Preprocess) -> int:
     Raises ModelError where it cannot run on images like these.
     """
     try:
-        logits = float_predictor(model, preprocess)(np.zeros((2, *preprocess.shape), np.uint8))
+        logits = _float_model(model).predict(preprocess.normalise(np.zeros((2, *preprocess.shape), np.uint8)))
     except BitwrightError:
         raise
     except Exception as error:  # somebody else's code raises what it likes

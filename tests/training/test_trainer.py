@@ -16,6 +16,7 @@ from torch import nn
 import bitwright as bw
 from bitwright.errors import LabelError, ModelError, TrainingError
 from bitwright.training import Options, checkpoint
+from bitwright.training.interrupts import held_back
 from bitwright.training.loop import Loop, Passed
 from bitwright.training.teacher import Teacher
 from tests.progress import Heard
@@ -286,3 +287,14 @@ def test_control_c_saves_the_run_between_two_steps(tmp_path: Path, monkeypatch: 
     assert checkpoint.read_record(saved)["step"] == 4
     assert signal.getsignal(signal.SIGINT) is handler
     assert run(96, resume=saved).data == run(96, resume=tmp_path / "other").data
+
+
+def test_control_c_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with held_back() as interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert not interrupts.asked
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

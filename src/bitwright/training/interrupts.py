@@ -21,12 +21,12 @@ class Interrupts:
 
 @contextmanager
 def held_back() -> Iterator[Interrupts]:
-    """Have Ctrl-C wait until somebody looks; in the main thread, for Python has no handlers elsewhere."""
-    found = Interrupts()
-    if threading.current_thread() is not threading.main_thread():
+    """Have Ctrl-C wait until somebody looks; not where it is ignored or heard by others, nor beside the main thread."""
+    found, before = Interrupts(), signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
         yield found
         return
-    before = signal.signal(signal.SIGINT, found.hear)
+    signal.signal(signal.SIGINT, found.hear)
     try:
         yield found
     finally:

@@ -87,9 +87,8 @@ class Batches(Iterator[Batch]):
         return self._labels
 
     def __next__(self) -> Batch:
-        if (
-            self._decoded is None
-        ):  # it holds no reference to this object, so that both go when nobody has this one any more
+        if self._decoded is None:
+            # It holds no reference to this object, so that both go when nobody has this one any more.
             decode, wanted = partial(_decode, self._reader, self._preprocess), self._wanted.tolist()
             found = ahead(decode, wanted, self._workers, _AHEAD * self._workers, "bitwright-decode")
             self._decoded = zip(wanted, found, strict=True)
