@@ -3,6 +3,8 @@
 import itertools
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from math import inf, nan
 from pathlib import Path
@@ -270,9 +272,20 @@ def test_each_stage_has_its_own_recipe() -> None:
         assert (middle.attrs["weights"], type_.scheme) == (weights, read)
 
 
+@contextmanager
+def heard_by(handler: Any) -> Iterator[None]:
+    """Ctrl-C as the test wants it: what a shell starts in the background finds it ignored."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_control_c_saves_the_run_between_two_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saved, handler = tmp_path / "run", signal.getsignal(signal.SIGINT)
-    with monkeypatch.context() as patch:
+    saved = tmp_path / "run"
+    with monkeypatch.context() as patch, heard_by(signal.default_int_handler):
         steps = itertools.count()
         whole = Loop._set_lr
 
@@ -285,16 +298,11 @@ def test_control_c_saves_the_run_between_two_steps(tmp_path: Path, monkeypatch: 
         with pytest.raises(KeyboardInterrupt):
             run(96, resume=saved)
     assert checkpoint.read_record(saved)["step"] == 4
-    assert signal.getsignal(signal.SIGINT) is handler
     assert run(96, resume=saved).data == run(96, resume=tmp_path / "other").data
 
 
 def test_control_c_that_is_ignored_stays_so() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with heard_by(signal.SIG_IGN):
         with held_back() as interrupts:
             os.kill(os.getpid(), signal.SIGINT)
         assert not interrupts.asked
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
