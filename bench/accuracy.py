@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.arguments import existing
 from bitwright.files import write_atomically
 
 ROOT = Path(__file__).parent.parent
@@ -204,7 +205,7 @@ def variants(records: dict[str, dict[str, Any]], rows: tuple[Row, ...], head: st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=existing)
     everything = (*ROWS, *(row for rows, _ in TABLES for row in rows))
     parser.add_argument("--only", nargs="+", choices=[row.network for row in everything])
     parser.add_argument("--kept", type=Path, default=Path("accuracy.json"))

@@ -10,9 +10,8 @@ import argparse
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
-from openvino import opset1, opset13
 
+from bench.arguments import toolkits
 from bench.kernels import Shape
 from bitwright.engine.native import make_plan
 from tests.kernels.random_graph import RandomGraph
@@ -29,6 +28,9 @@ class OpenVino:
     """BinaryConvolution behind the FakeQuantize that makes its bits."""
 
     def __init__(self, shape: Shape, rng: np.random.Generator) -> None:
+        import openvino as ov
+        from openvino import opset1, opset13
+
         signs = rng.integers(0, 2, (shape.out, shape.channels, shape.kernel, shape.kernel), np.uint8)
         self.x = rng.normal(size=(1, shape.channels, shape.side, shape.side)).astype(np.float32)
         self.weight = signs.astype(np.float32) * 2 - 1
@@ -69,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=300)
     args = parser.parse_args()
+    toolkits("openvino")
     print("| convolution | bitwright us | openvino us, alone | with its conversions | ratio | with conversions |")
     print("| --- | --- | --- | --- | --- | --- |")
     for shape in SHAPES:

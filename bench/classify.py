@@ -23,6 +23,7 @@ from PIL import Image
 from torch import nn
 
 import bitwright as bw
+from bench.arguments import existing, program
 
 SIDE = 256
 
@@ -54,8 +55,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--python", nargs="+", default=[sys.executable])
-    parser.add_argument("--model", type=Path, help="an artifact to classify with, for images of 224 x 224")
+    parser.add_argument("--python", nargs="+", type=program, default=[sys.executable])
+    parser.add_argument("--model", type=existing, help="an artifact to classify with, for images of 224 x 224")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder), given.images)

@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.arguments import existing
 from bitwright.artifact import Artifact, from_bytes
 from bitwright.errors import ArtifactError
 from bitwright.files import write_atomically
@@ -121,7 +122,7 @@ def sound_files(paths: list[Path]) -> dict[str, bytes]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifacts", type=Path, nargs="*")
+    parser.add_argument("artifacts", type=existing, nargs="*")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--count", type=int, default=10**9, help="of each kind; without it all, and a million flips")
     parser.add_argument("--state", type=Path, help="where the counts are kept, so that the run can go on later")

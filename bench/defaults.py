@@ -27,6 +27,7 @@ from torch import nn
 
 import bitwright as bw
 from bench.accuracy import PAGE, ROWS, START
+from bench.arguments import existing
 from bench.floats import IMAGENET
 from bench.with_torchvision import torchvision
 from bitwright.cli.float_model import open_model
@@ -181,7 +182,7 @@ def table(kept: dict[str, Any], calibrate: int, test: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=existing)
     parser.add_argument("--only", nargs="+", metavar="NAME")
     parser.add_argument(
         "--all", action="store_true", help="every classifier of torchvision, not the smallest of each family"

@@ -12,12 +12,12 @@ import os
 import statistics
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import bitwright as bw
+from bench.arguments import existing
 from bitwright.errors import EngineError
 
 
@@ -71,7 +71,7 @@ def cost(artifact: bw.Artifact, calls: int, seconds: float) -> tuple[float, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifact", type=Path)
+    parser.add_argument("artifact", type=existing)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=30.0)

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.arguments import existing
 from bitwright.files import write_atomically
 from bitwright.hub import MODELS, QuantizedModel
 
@@ -56,7 +57,7 @@ def table(records: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=existing)
     parser.add_argument("--only", nargs="+", choices=list(MODELS))
     parser.add_argument("--kept", type=Path, default=Path("hub"))
     parser.add_argument("--timing", action="store_true", help="time the models that are there, in place of making any")

@@ -4,7 +4,9 @@ Each layer is run on one image and on three; half of what the family's functions
 more is printed. It needs qemu-aarch64 7 or 8 with plugins (Debian's `qemu-user`) and a C compiler.
 """
 
+import argparse
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +19,8 @@ from tests.kernels.random_graph import RandomGraph
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ARM = REPOSITORY / "build" / "arm"
+PROGRAMS = ("qemu-aarch64", "aarch64-linux-gnu-g++", "cc")
+BUILT = (ARM / "logits", ARM / "resize")
 SETS = ("scalar", "neon", "neon_dotprod")
 MAPS = ((64, 56), (240, 14))
 """Channels and side."""
@@ -73,6 +77,9 @@ def print_resizing(plugin: Path) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    if missing := [name for name in (*PROGRAMS, *map(str, BUILT)) if shutil.which(name) is None]:
+        raise SystemExit(f"expected qemu, a cross compiler and what scripts/arm builds; found no {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as folder:
         plugin = Path(folder) / "plugin.so"
         flags = ["-O1", "-shared", "-fPIC", "-Wl,--unresolved-symbols=ignore-all"]

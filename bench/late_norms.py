@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import bitwright as bw
+from bench.arguments import existing
 
 PREPROCESS = bw.Preprocess(size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.247, 0.2435, 0.2616))
 BATCH, CALIBRATION = 128, 1024
@@ -114,7 +115,7 @@ def measured(name: str, model: nn.Module, data: Path, recipe: str) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=existing)
     parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--recipes", nargs="*", default=["w8a8", "w4a8"])
     parser.add_argument("--epochs", type=int, default=4)

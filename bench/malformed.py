@@ -16,9 +16,9 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from bench.arguments import existing
 from bitwright.artifact import load
 
 SECONDS = 15.0
@@ -170,7 +170,7 @@ def attack(port: int, shape: Sequence[int], count: int, seed: int = 0) -> Counte
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifact", type=Path)
+    parser.add_argument("artifact", type=existing)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()

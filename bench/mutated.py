@@ -23,6 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.arguments import existing
 from bitwright.artifact import load
 from bitwright.errors import BitwrightError
 from bitwright.files import write_atomically
@@ -251,7 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--file", type=Path, help="else a small one of each kind")
+    parser.add_argument("--file", type=existing, help="else a small one of each kind")
     parser.add_argument(
         "--state", type=Path, help="with --file: where the counts are kept, so that the run can go on later"
     )

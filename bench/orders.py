@@ -6,19 +6,19 @@ prints the accuracy and agreement of each on the test images, and how many diffe
 
 import argparse
 import shlex
-from pathlib import Path
 
 import numpy as np
 
 import bitwright as bw
 from bench import with_torchvision  # noqa: F401 - before anything imports torchvision
 from bench.accuracy import ROWS
+from bench.arguments import existing
 from bitwright.cli.float_model import open_model
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=existing)
     parser.add_argument("--network", default="mobilenetv2", choices=[row.network for row in ROWS])
     parser.add_argument("--test", help="the images to test on, in place of those of docs/accuracy.md")
     args = parser.parse_args()

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
+from bench.arguments import existing
 from bench.load import Check, Load, closed, paced, request
 from bench.page import with_table
 from bench.serve import IMAGES, onnx_models, requests_of, server
@@ -110,8 +111,8 @@ def alike() -> Check:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifact", type=Path)
-    parser.add_argument("--weights", type=Path, required=True, help="the float network, for the plain handler")
+    parser.add_argument("artifact", type=existing)
+    parser.add_argument("--weights", type=existing, required=True, help="the float network, for the plain handler")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--plain-seconds", type=float, default=20.0)

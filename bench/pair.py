@@ -21,6 +21,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
+from bench.arguments import existing, program
+
 WORKER = Path(__file__).with_name("pair_worker.py")
 Round = tuple[Sequence[float], Sequence[float]]
 """Seconds of the older and of the newer build."""
@@ -86,9 +88,9 @@ def rounds_of(builds: tuple[Build, Build], task: tuple[object, ...], rounds: int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("old", help="an interpreter that has the older bitwright")
-    parser.add_argument("new", help="one that has the newer")
-    parser.add_argument("artifacts", nargs="+", type=Path)
+    parser.add_argument("old", type=program, help="an interpreter that has the older bitwright")
+    parser.add_argument("new", type=program, help="one that has the newer")
+    parser.add_argument("artifacts", nargs="+", type=existing)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--batch", nargs="+", type=int, default=[1])
     parser.add_argument("--rounds", type=int, default=100)

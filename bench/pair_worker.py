@@ -1,5 +1,6 @@
 """One of the two of bench.pair: times artifacts as stdin says. It needs NumPy and some checkout's bitwright."""
 
+import argparse
 import hashlib
 import json
 import sys
@@ -28,6 +29,7 @@ def answer(engines: dict[tuple[str, int], Any], path: str, threads: int, batch: 
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     engines: dict[tuple[str, int], Any] = {}
     for line in sys.stdin:
         print(json.dumps(answer(engines, *json.loads(line))), flush=True)

@@ -14,16 +14,19 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from bench.arguments import toolkits
 from bench.floats import FACTORIES, MORE, TOKENS, FloatNetwork, float_network
 from bench.inductor import RefusedError
-from bench.runners import Models, Prepared, held_runners, runners
 from bitwright import _native
+
+if TYPE_CHECKING:
+    from bench.runners import Models, Prepared
 
 HELD = "ONEDNN_MAX_CPU_ISA"
 """What holds oneDNN, and so OpenVINO, to an instruction set."""
@@ -54,8 +57,10 @@ def correlation(network: FloatNetwork, images: npt.NDArray[np.uint8], logits: np
 
 
 def compare(
-    network: FloatNetwork, models: Models, threads: int, batch: int, rounds: int, repeats: int
+    network: FloatNetwork, models: "Models", threads: int, batch: int, rounds: int, repeats: int
 ) -> dict[str, Any]:
+    from bench.runners import held_runners, runners
+
     images = np.resize(network.images, (batch, *network.images.shape[1:]))
     runs, refused = willing((held_runners if HELD in os.environ else runners)(models, threads), images)
     agreement = {name: correlation(network, images, run()) for name, run in runs.items()}
@@ -86,7 +91,7 @@ def compare(
 
 
 def willing(
-    prepared: dict[str, Prepared], images: npt.NDArray[np.uint8]
+    prepared: dict[str, "Prepared"], images: npt.NDArray[np.uint8]
 ) -> tuple[dict[str, Callable[[], npt.NDArray[np.float32]]], dict[str, str]]:
     """Those that take the network, ready to run; and why the others do not."""
     runs, refused = {}, {}
@@ -176,6 +181,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all times here")
     parser.add_argument("--markdown", type=Path, help="write the table here")
     args = parser.parse_args()
+    toolkits("nncf", "onnxruntime", "openvino")
+    from bench.runners import Models
+
     if args.isa:
         os.environ |= {"BITWRIGHT_ISA": args.isa, HELD: args.isa.upper()}
     print(f"{platform.machine()}, {_native.detected_isa()}, {_native.available_threads()} threads to be had")

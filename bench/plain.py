@@ -5,17 +5,19 @@
 Pixels come as the body, uint8 [N, 32, 32, 3], logits go as float32 bytes: less to parse than the Open Inference Protocol has.
 """
 
-import sys
+import argparse
 
 import numpy as np
-import onnxruntime as ort
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
+from bench.arguments import existing
 from bitwright.zoo import cifar_resnet20
 
 
 def make_app(model: str, threads: int) -> FastAPI:
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -32,8 +34,15 @@ def make_app(model: str, threads: int) -> FastAPI:
     return app
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=existing)
+    parser.add_argument("port", type=int)
+    parser.add_argument("threads", type=int)
+    given = parser.parse_args()
+    app = make_app(str(given.model), given.threads)
+    uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="warning", loop="uvloop", http="httptools")
+
+
 if __name__ == "__main__":
-    uvicorn.run(
-        make_app(sys.argv[1], int(sys.argv[3])), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning",
-        loop="uvloop", http="httptools",
-    )  # fmt: skip
+    main()

@@ -4,6 +4,7 @@ A file that runs in an older checkout as well, as a process that `bench.pointwis
 `RandomGraph`, engine and reference.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -143,6 +144,7 @@ def measure_pointwise(name: str, build: Pointwise, channels: int, side: int, rou
 
 def main() -> None:
     """Answers each line of [name, channels, side, rounds] by one of what was measured."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for line in sys.stdin:
         name, channels, side, rounds = json.loads(line)
         print(json.dumps(asdict(measure_pointwise(name, LAYERS[name], channels, side, rounds))), flush=True)

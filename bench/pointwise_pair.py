@@ -16,6 +16,7 @@ from math import exp, inf, log
 from pathlib import Path
 from typing import Any
 
+from bench.arguments import existing
 from bench.pointwise import LAYERS, MAPS
 
 LIMIT = 1.02
@@ -66,8 +67,8 @@ def compared(args: argparse.Namespace, isa: str) -> dict[Layer, tuple[str, float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("old", type=Path)
-    parser.add_argument("new", type=Path)
+    parser.add_argument("old", type=existing)
+    parser.add_argument("new", type=existing)
     parser.add_argument("--isas", nargs="+", default=["avx2", "avx512vnni"])
     parser.add_argument("--only", default="", help="layers that have this in their names")
     parser.add_argument("--rounds", type=int, default=25)

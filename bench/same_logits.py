@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.arguments import existing, program
 from bench.pair import Build
 
 WRITER = Path(__file__).with_name("write_artifacts.py")
@@ -24,9 +25,9 @@ def digests(builds: tuple[Build, Build], path: Path, threads: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("old", type=Path, help="the older checkout")
-    parser.add_argument("new", help="an interpreter that has the newer bitwright")
-    parser.add_argument("--artifacts", nargs="*", type=Path, default=[], help="more of them, that both can read")
+    parser.add_argument("old", type=existing, help="the older checkout")
+    parser.add_argument("new", type=program, help="an interpreter that has the newer bitwright")
+    parser.add_argument("--artifacts", nargs="*", type=existing, default=[], help="more of them, that both can read")
     parser.add_argument("--folder", type=Path, default=Path("build/old"), help="where what OLD writes is kept")
     parser.add_argument("--isas", nargs="+", default=list(ISAS))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])

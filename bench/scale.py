@@ -110,6 +110,11 @@ def main() -> None:
     parser.add_argument("--jpegs", type=Path, default=Path("build/jpegs"), help="where they are, or are made")
     parser.add_argument("--record", type=Path, default=Path("scale.jsonl"))
     args = parser.parse_args()
+    needed = args.record if args.what == "model" else args.data
+    if not needed.exists() and (args.what, args.images) not in (("alone", "jpeg"), ("ray", "jpeg")):
+        parser.error(
+            f"expected {'what the other commands record' if needed == args.record else 'CIFAR-10'}, found no {needed}"
+        )
     if args.what == "model":
         print(scale_model.tables([json.loads(line) for line in args.record.read_text().splitlines()]))
         return

@@ -1,5 +1,6 @@
 """One rank of `bench.scale calibrate` or `train`: ResNet-20 on CIFAR-10; rank 0 prints what took how long, as JSON."""
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import bitwright as bw
+from bench.arguments import existing
 from bitwright import zoo
 from bitwright.ranks import Ranks
 from bitwright.scale import torchrun
@@ -93,13 +95,18 @@ def started() -> Iterator[Ranks]:
 
 
 def main() -> None:
-    what, data, count = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=WHAT)
+    parser.add_argument("data", type=existing, help="cifar10-train.npz")
+    parser.add_argument("count", type=int)
+    given = parser.parse_args()
     with started() as ranks:
-        found = {"calibrate": calibrate, "train": train}[what](ranks, bw.open_source(f"{data}[:{count}]"))
+        found = WHAT[given.what](ranks, bw.open_source(f"{given.data}[:{given.count}]"))
         if ranks.rank == 0:
             print(json.dumps(found))
 
 
+WHAT = {"calibrate": calibrate, "train": train}
 PREPROCESS = bw.Preprocess(size=32, mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from statistics import median
 import numpy as np
 import uvloop
 
+from bench.arguments import existing, toolkits
 from bench.load import Load, closed, request
 from bitwright.artifact import load
 from bitwright.engine import Engine
@@ -138,6 +139,8 @@ def onnx_models(weights: Path, pixels: np.ndarray, folder: Path) -> tuple[Path, 
     from safetensors.torch import load_model
 
     from bench.floats import FloatNetwork
+
+    toolkits("nncf", "onnxruntime", "openvino")
     from bench.runners import Models
     from bitwright.zoo import cifar_resnet20
 
@@ -150,9 +153,11 @@ def onnx_models(weights: Path, pixels: np.ndarray, folder: Path) -> tuple[Path, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifact", type=Path)
-    parser.add_argument("--weights", type=Path, help="the float network, for the plain handler; else that is left out")
-    parser.add_argument("--jpegs", type=Path, help="a folder of files to classify; else that is left out")
+    parser.add_argument("artifact", type=existing)
+    parser.add_argument(
+        "--weights", type=existing, help="the float network, for the plain handler; else that is left out"
+    )
+    parser.add_argument("--jpegs", type=existing, help="a folder of files to classify; else that is left out")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--port", type=int, default=8199)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import bitwright as bw
+from bench.arguments import existing
 
 RESNET20 = Path(__file__).parents[1] / "examples/cifar10/resnet20-w4a4.bw.safetensors"
 BINS = 1.01 ** np.arange(2000) * 1e-6
@@ -89,7 +90,7 @@ def soak(artifact: bw.Artifact, minutes: float, callers: int, images: np.ndarray
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifact", type=Path, nargs="?", default=RESNET20)
+    parser.add_argument("artifact", type=existing, nargs="?", default=RESNET20)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--callers", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=10_000, help="on each number of threads; 0: none")

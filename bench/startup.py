@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from bench.arguments import existing
+
 CHILD = """
 import sys
 sys.modules["torch"] = None
@@ -37,7 +39,7 @@ def start(artifact: Path, threads: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifact", type=Path)
+    parser.add_argument("artifact", type=existing)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=15)
     args = parser.parse_args()

@@ -13,19 +13,20 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnx.version_converter
-import onnxruntime
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import bitwright as bw
+from bench.arguments import existing, toolkits
 from bitwright.engine import Engine
 from bitwright.export import to_onnx
 from bitwright.models import load_model
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 PREPROCESS = bw.Preprocess(size=(48, 192), mean=0.5, std=0.5)
 LOGITS = "linear_1.tmp_1"
@@ -33,7 +34,7 @@ LOGITS = "linear_1.tmp_1"
 ROUNDS = 300
 
 
-class Reader(CalibrationDataReader):  # type: ignore[misc]
+class Reader:
     """Images one by one, for ONNX Runtime's calibration."""
 
     def __init__(self, images: Any) -> None:
@@ -48,7 +49,9 @@ def pixels_of(path: Path) -> Any:
     return np.concatenate([batch.images for batch in bw.open_source(path).batches(PREPROCESS, 64)])
 
 
-def session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
+def session(data: bytes, threads: int) -> "onnxruntime.InferenceSession":
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
@@ -56,6 +59,9 @@ def session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
 
 def theirs(path: Path, calibration: Any) -> bytes:
     """ONNX Runtime's own int8 of the file: QDQ, static, one scale a channel."""
+    from onnxruntime.quantization import QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "int8.onnx"
         prepared = Path(folder) / "prepared.onnx"
@@ -92,12 +98,13 @@ def _read(data: bytes, calibration: Any, test: Any) -> tuple[Any, list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=existing)
     parser.add_argument("--recipe", default="w8a8")
     parser.add_argument("--range", help="How ranges are chosen, in place of the recipe's way.")
-    parser.add_argument("--artifact", type=Path, help="Take this one in place of a new one.")
+    parser.add_argument("--artifact", type=existing, help="Take this one in place of a new one.")
     parser.add_argument("--no-timing", action="store_true")
     given = parser.parse_args()
+    toolkits("onnxruntime")
     warnings.simplefilter("ignore")
     path = given.data / "onnx" / "textline-orientation.onnx"
     test, calibration = (pixels_of(given.data / f"text-lines-{part}.csv") for part in ("test", "calibrate"))

@@ -36,6 +36,7 @@ ROWS = [
     (cifar_react20, "w1a1", "react"),
 ]
 TURN = 3
+AUGMENT = ("crop", "flip")
 CPU = torch.device("cpu")
 Step = Callable[[int], object]
 
@@ -48,14 +49,14 @@ def pixels_of(factory: Any) -> Pixels:
 
 def float_step(factory: Any, amp: bool) -> Step:
     """A step of the float network, as the loop's steps are."""
-    loop = Loop(Options(amp=amp), pixels_of(factory), CPU, None, None, SILENT, ("float",))
+    loop = Loop(Options(amp=amp, augment=AUGMENT), pixels_of(factory), CPU, None, None, SILENT, ("float",))
     model = factory().to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, nesterov=True, fused=True)
     scale, offset = (torch.from_numpy(v).float().reshape(1, -1, 1, 1) for v in factory.preprocess.affine())
 
     def step(i: int) -> None:
         images, labels = loop._batch(0, i)
-        mixed = augment(images, labels, loop.options.augment, torch.Generator().manual_seed(i))
+        mixed = augment(images, labels, AUGMENT, torch.Generator().manual_seed(i))
         with loop._autocast():
             logits = model(mixed.images.permute(0, 3, 1, 2).float() * scale + offset).float()
             loss = F.cross_entropy(logits, mixed.labels)
@@ -69,7 +70,7 @@ def float_step(factory: Any, amp: bool) -> Step:
 
 def quantized_step(factory: Any, recipe: str, training: str, distill: float) -> Step:
     """A step of the loop."""
-    options, pixels = Options(lr=1e-4, distill=distill), pixels_of(factory)
+    options, pixels = Options(lr=1e-4, distill=distill, augment=AUGMENT), pixels_of(factory)
     images = pixels.batch(torch.arange(256))[0].numpy()
     prepared = bw.prepare_qat(
         factory(), preprocess=factory.preprocess, recipe=recipe, training=training, images=images

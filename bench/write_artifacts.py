@@ -3,12 +3,17 @@
 Weights are random with fixed seeds (`tests/networks.py` of that checkout), without corrections. For `bench.same_logits`.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 
 def main() -> None:
-    checkout, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    checkout, folder = given.checkout.resolve(), given.folder
     sys.path.insert(0, str(checkout))  # its tests and bench, whatever is installed here
 
     from bench.with_torchvision import torchvision
