@@ -186,6 +186,7 @@ def main() -> None:
 
     if args.isa:
         os.environ |= {"BITWRIGHT_ISA": args.isa, HELD: args.isa.upper()}
+        print(f"held to {args.isa}: bitwright, OpenVINO; left out, for they cannot be held: ONNX Runtime, Inductor")
     print(f"{platform.machine()}, {_native.detected_isa()}, {_native.available_threads()} threads to be had")
     results = []
     for name in args.networks:
