@@ -81,6 +81,9 @@ Features detect() {
   if (!zmm || !bit(b7, 16) || !bit(b7, 17) || !bit(b7, 30) || !bit(b7, 31)) return found;
   found |= kAvx512;
   if (bit(c7, 11)) found |= kAvx512Vnni;
+#ifdef BITWRIGHT_VEX_AS_EVEX  // scripts/avxvnni
+  if (bit(c7, 11)) found |= kAvxVnni;
+#endif
   if (bit(c7, 1)) found |= kAvx512Vbmi;
   if (bit(c7, 14)) found |= kAvx512Vpopcntdq;
   if (tiles && bit(d7, 24) && bit(d7, 25) && may_use_tiles()) found |= kAmxInt8;

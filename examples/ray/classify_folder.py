@@ -30,14 +30,15 @@ class Classify:
 
 
 def main(artifact: str, folder: str, answers: str, workers: int = 2) -> None:
-    images = ray.data.read_binary_files(folder, include_paths=True)
+    light = {"num_cpus": 0}  # or reading and writing would wait for ever for processors that the workers keep
+    images = ray.data.read_binary_files(folder, include_paths=True, ray_remote_args=light)
     images.map_batches(
         Classify,
         fn_constructor_args=(artifact,),
         batch_size=64,
         num_cpus=1,
         compute=ray.data.ActorPoolStrategy(size=workers),
-    ).write_parquet(answers)
+    ).write_parquet(answers, ray_remote_args=light)
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def test_the_example_answers_for_each_image_of_a_folder(
     main = runpy.run_path(str(path), run_name="classify_folder")["main"]
     model.save(tmp_path / "m")
     some = folder / "7"
-    main(str(tmp_path / "m"), str(some), str(tmp_path / "out"), workers=1)
+    main(str(tmp_path / "m"), str(some), str(tmp_path / "out"))
     expected = {
         str(p.image): (None, None) if p.error else (p.top[0].name, np.float32(p.top[0].probability))
         for p in bw.Classifier(model, threads=1)(sorted(some.iterdir()), top=1)
