@@ -96,3 +96,13 @@ def test_every_command_with_a_path_that_has_to_be_there_is_tried():
     assert {name for name, source in sources.items() if "=existing" in source} - set(MISSING) == set()
     read = re.compile(r"""_argument\("\w+", (?!.*=existing).*=Path""")
     assert {name for name, source in sources.items() if read.search(source)} == {"small_onnx", "write_artifacts"}
+
+
+def test_every_option_that_a_document_gives_is_one(ends: dict[str, list[Any]]):
+    pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "bench").glob("*.py")]
+    commands = [
+        found for page in pages for found in re.findall(r"python -m bench\.(\w+)([^`;#|\n]*)", page.read_text("utf-8"))
+    ]
+    given = {(name, option) for name, words in commands for option in re.findall(r"--[a-z-]+", words)}
+    assert len(given) > 50
+    assert [(name, option) for name, option in sorted(given) if option not in ends[f"{name} --help"][1]] == []

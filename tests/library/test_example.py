@@ -42,6 +42,7 @@ def test_it_says_what_python_says(programs: Path, tmp_path: Path, name: str) -> 
     assert [np.float32(logit) for _, logit in said] == list(logits.max(axis=1))
     assert "python" not in linked(program).lower()
     assert ("libbitwright" in linked(program)) == (name == "classify")
+    assert program.stat().st_size <= MOST_BYTES
 
 
 def test_it_says_what_is_wrong(programs: Path, tmp_path: Path) -> None:
