@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bitwright.engine.native import chosen_kernels
 from tests.kernels.agreement import assert_agreement, available
 from tests.kernels.random_graph import RandomGraph
 
@@ -67,6 +68,34 @@ def test_products_at_the_edge_of_16_bits_agree(weight: int, quads: int) -> None:
     graph.nodes[-1].tensors["m"][:] = 1e-3
     graph.dequantize(x)
     assert_agreement(graph.build(), np.full((1, 4, 4, 4 * quads), 255, np.uint8))
+
+
+@pytest.mark.parametrize("weights", ["int8", "int7", "int4"])
+@pytest.mark.parametrize("padding", [(1, 1, 1, 1), (0, 0, 0, 0), (2, 0, 1, 3)], ids=str)
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (9, 8), (8, 13), (37, 5)])
+def test_winograd_agrees(height: int, width: int, padding: tuple[int, ...], weights: str) -> None:
+    graph = RandomGraph((3, height, width), seed=height)
+    x = graph.conv2d("input", 70, 3, zp=77)
+    x = graph.conv2d(x, 70, 3, residual=x)
+    x = graph.conv2d(x, 130, 3, weights=weights, padding=padding)
+    graph.conv2d(x, 40, 3, weights=weights, to_float=True)
+    built = graph.build()
+    assert [kernel for _, _, kernel, _ in chosen_kernels(built, ("avx2",))].count("igemm, Winograd") >= 1
+    assert_agreement(built, graph.images(2), ["avx2"] if "avx2" in available() else None, threads=(1, 3))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("channels", "fits"), [(1840, True), (1856, False)])
+def test_sums_at_the_edge_of_winograd_agree(channels: int, fits: bool, sign: int) -> None:
+    """9 * 1842 products of 255 and 127, taken four times, are the most that 32 bits hold."""
+    graph = RandomGraph((channels, 8, 8), image_zero_points=(0,) * channels)
+    x = graph.conv2d("input", 32, 3, padding=(0, 0, 0, 0))
+    graph.nodes[-1].tensors["weight"][:] = 127 * sign
+    graph.nodes[-1].tensors["m"][:] = 1e-7
+    graph.dequantize(x)
+    built = graph.build()
+    assert ("igemm, Winograd" in [kernel for _, _, kernel, _ in chosen_kernels(built, ("avx2",))]) == fits
+    assert_agreement(built, np.full((1, 8, 8, channels), 255, np.uint8))
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 2), (3, 1), (4, 4), (1, 1)])

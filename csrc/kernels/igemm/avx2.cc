@@ -5,6 +5,7 @@
 // VPMADDUBSW takes codes and weights as they are, but saturates where two products leave 16 bits. Layers in which none can,
 // those of 7 bits among them (255 * 63 twice), run by it: two pairs are added in 16 bits where their weights allow that, too.
 #include "kernels/igemm/gemv256.h"
+#include "kernels/igemm/winograd256.h"
 
 namespace bitwright {
 namespace {
@@ -110,6 +111,9 @@ struct Bytes::InTwos : Bytes {
 }  // namespace
 
 const Kernel<IgemmParams> gemv_avx2 = {gemv_units, packed_quads_bytes, pack_quads, nullptr, run_gemv<Widened>};
+
+const Kernel<IgemmParams> winograd_avx2 = {winograd_units, winograd_packed_bytes, pack_winograd, winograd_scratch_bytes,
+                                           run_winograd<Pairs>};
 
 const Kernel<IgemmParams> igemm_avx2_bytes = {units<Bytes>, packed_twos_bytes, pack_twos, nullptr, run<Bytes>};
 
