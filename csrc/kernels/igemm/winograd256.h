@@ -7,7 +7,8 @@
 // Numbers of 16 bits are multiplied by VPMADDWD, which AVX2 has at half the rate of bytes that may saturate.
 //
 // A piece of work is a block of tiles, each of 2x2 outputs, and a block of panels: scratch holds what the codes become,
-// [16][tile][channel], and the sums of one panel, [16][tile][16].
+// [16][tile][channel], and the sums of one panel, [16][tile][16]. Packed are the weights as they are multiplied, unless one
+// block holds all tiles: then a panel of them is made when it is needed, which takes less time than to read 32 bytes for 9.
 #pragma once
 
 #include "kernels/igemm/tiles256.h"
@@ -24,46 +25,86 @@ struct Winograd {
   int depth;  // channels, of whole vectors
   int panels, across, tiles;
   IgemmBlocks blocks;
+  bool at_once;  // one block holds all tiles
 
   explicit Winograd(const IgemmParams& p) {
     depth = (p.in.c + 15) / 16 * 16, panels = (p.out.c + kPanel - 1) / kPanel;
     across = (p.out.w + 1) / 2, tiles = across * ((p.out.h + 1) / 2);
     int count = (tiles + kTileBlock - 1) / kTileBlock;
     blocks = {igemm_grid(p, count, depth < kPanelsInL2 ? kPanelsInL2 / depth : 1), (tiles + count - 1) / count};
+    at_once = count == 1;
   }
 
-  // Between the places of a tile in scratch; a cache line more than a power of two, or 16 stores would share a set.
+  // Between places: of codes, of weights. A cache line more than a power of two, or 16 stores would share a set.
   size_t place_bytes() const { return static_cast<size_t>(blocks.pixels) * depth * 2 + 64; }
-  size_t panel_bytes() const { return static_cast<size_t>(kPlaces) * depth * kPanel * 2; }
+  size_t weights_place_bytes() const { return static_cast<size_t>(depth) * kPanel * 2 + 64; }
+  // Of a panel: as it came, [pair of channels][tap][channel in panel][2], and as it is multiplied, [place][pair][channel][2].
+  size_t plain_bytes() const { return static_cast<size_t>(depth) * 9 * kPanel; }
+  size_t panel_bytes() const { return kPlaces * weights_place_bytes(); }
 };
 
 int winograd_units(const IgemmParams& p) { return Winograd(p).blocks.grid.count(); }
-size_t winograd_packed_bytes(const IgemmParams& p) {
-  Winograd w(p);
-  return w.panels * w.panel_bytes();
-}
-size_t winograd_scratch_bytes(const IgemmParams& p) { return kSumsBytes + kPlaces * Winograd(p).place_bytes(); }
 
-// 2G g 2G', as [panel][place][pair of channels][channel in panel][2].
+size_t winograd_packed_bytes(const IgemmParams& p) {
+  Winograd w(p);  // behind what is made while packing stands what it is made from, one panel
+  return w.at_once ? w.panels * w.plain_bytes() : w.panels * w.panel_bytes() + w.plain_bytes();
+}
+
+size_t winograd_scratch_bytes(const IgemmParams& p) {
+  Winograd w(p);
+  return kSumsBytes + kPlaces * w.place_bytes() + (w.at_once ? 4 * w.weights_place_bytes() : 0);
+}
+
+// 2G along one axis: of three, one of four.
+template <int kPlace>
+BITWRIGHT_INLINE __m256i weights_along(const __m256i (&g)[3]) {
+  if constexpr (kPlace == 0 || kPlace == 3) return _mm256_add_epi16(g[2 * (kPlace / 3)], g[2 * (kPlace / 3)]);
+  __m256i ends = _mm256_add_epi16(g[0], g[2]);
+  return kPlace == 1 ? _mm256_add_epi16(ends, g[1]) : _mm256_sub_epi16(ends, g[1]);
+}
+
+// 2G g 2G' of a panel, four places of a row. (All at once would be 16 streams to write.)
+template <int kRow>
+void transform_weights(const int8_t* from, int depth, uint8_t* to, size_t place_bytes) {
+  for (int pair = 0; pair < depth / 2; ++pair, from += 18 * kPanel)
+    unrolled<2>([&](auto half) BITWRIGHT_INLINE {
+      __m256i row[3];
+      unrolled<3>([&](auto x) BITWRIGHT_INLINE {
+        __m256i g[3];
+        unrolled<3>([&](auto y) BITWRIGHT_INLINE {
+          const int8_t* tap = from + (3 * y + x) * 2 * kPanel + half * kPanel;
+          g[y] = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tap)));
+        });
+        row[x] = weights_along<kRow>(g);
+      });
+      unrolled<4>([&](auto x) BITWRIGHT_INLINE {
+        auto* place = reinterpret_cast<__m256i*>(to + x * place_bytes + pair * 4 * kPanel + 32 * half);
+        _mm256_store_si256(place, weights_along<x>(row));
+      });
+    });
+}
+
+constexpr void (*kTransformWeights[4])(const int8_t*, int, uint8_t*, size_t) = {transform_weights<0>, transform_weights<1>,
+                                                                                transform_weights<2>, transform_weights<3>};
+
 void pack_winograd(const IgemmParams& p, const int8_t* weights, void* packed) {
   Winograd shape(p);
-  __builtin_memset(packed, 0, winograd_packed_bytes(p));
-  auto along = [](const int* g, int step, int* out) {
-    out[0] = 2 * g[0], out[step] = g[0] + g[step] + g[2 * step];
-    out[2 * step] = g[0] - g[step] + g[2 * step], out[3 * step] = 2 * g[2 * step];
-  };
-  for (int o = 0; o < p.out.c; ++o)
-    for (int i = 0; i < p.in.c; ++i, weights += 9) {
-      int g[12], rows[12], places[kPlaces];  // 3x4, 3x4, 4x4
-      for (int y = 0; y < 3; ++y) {
-        for (int x = 0; x < 3; ++x) g[4 * y + x] = weights[3 * y + x];
-        along(g + 4 * y, 1, rows + 4 * y);
+  auto* to = static_cast<uint8_t*>(packed);
+  uint8_t* plain = shape.at_once ? to : to + shape.panels * shape.panel_bytes();
+  for (int panel = 0; panel < shape.panels; ++panel) {
+    __builtin_memset(plain, 0, shape.plain_bytes());
+    for (int o = panel * kPanel; o < p.out.c && o < (panel + 1) * kPanel; ++o)
+      for (int i = 0; i < p.in.c; ++i)
+        for (int tap = 0; tap < 9; ++tap)
+          plain[((i / 2 * 9 + tap) * kPanel + o % kPanel) * 2 + i % 2] = static_cast<uint8_t>(*weights++);
+    if (shape.at_once)
+      plain += shape.plain_bytes();
+    else
+      for (auto transform : kTransformWeights) {
+        transform(reinterpret_cast<const int8_t*>(plain), shape.depth, to, shape.weights_place_bytes());
+        to += 4 * shape.weights_place_bytes();
       }
-      for (int x = 0; x < 4; ++x) along(rows + x, 4, places + x);
-      auto* to = reinterpret_cast<int16_t*>(static_cast<uint8_t*>(packed) + o / kPanel * shape.panel_bytes()) +
-                 (i / 2 * kPanel + o % kPanel) * 2 + i % 2;
-      for (int place = 0; place < kPlaces; ++place) to[place * shape.depth * kPanel] = static_cast<int16_t>(places[place]);
-    }
+  }
 }
 
 // Where the codes and outputs of a tile are. Those beyond the map stand on the last: no output that is stored reads them.
@@ -182,14 +223,22 @@ void run_winograd(const IgemmParams& p, const Buffers& at, int begin, int end) {
         transform_codes(WinogradTile(p, at.in, shape.across, first + t), shape.depth, codes + t * 2 * shape.depth, place_bytes);
     }
     for (int panel = piece.first_panel; panel < piece.last_panel; ++panel) {
-      const int8_t* weights = static_cast<const int8_t*>(p.weights) + panel * shape.panel_bytes();
-      for (int place = 0; place < kPlaces; ++place, weights += shape.panel_bytes() / kPlaces)
+      const int8_t* weights =
+          static_cast<const int8_t*>(p.weights) + panel * (shape.at_once ? shape.plain_bytes() : shape.panel_bytes());
+      for (int place = 0; place < kPlaces; ++place) {
+        const int8_t* multiplied = weights + place * shape.weights_place_bytes();
+        if (shape.at_once) {
+          uint8_t* made = codes + kPlaces * place_bytes;
+          if (place % 4 == 0) kTransformWeights[place / 4](weights, shape.depth, made, shape.weights_place_bytes());
+          multiplied = reinterpret_cast<const int8_t*>(made + place % 4 * shape.weights_place_bytes());
+        }
         for (int t = 0, tiles; t < count; t += tiles) {
           tiles = count - t < kMostPixels ? count - t : kMostPixels;
-          kMultiply[tiles - 1](codes + place * place_bytes + t * 2 * shape.depth, shape.depth, weights,
-                               t + tiles < count ? 0 : static_cast<ptrdiff_t>(shape.panel_bytes() / kPlaces),
+          kMultiply[tiles - 1](codes + place * place_bytes + t * 2 * shape.depth, shape.depth, multiplied,
+                               t + tiles < count ? 0 : static_cast<ptrdiff_t>(shape.weights_place_bytes()),
                                sums + (place * kTileBlock + t) * 4 * kPanel);
         }
+      }
       int left = p.out.lanes - panel * kPanel;
       for (int t = 0; t < count; ++t)
         transform_sums(p, epilogue, at, WinogradTile(p, at.in, shape.across, first + t), sums + t * 4 * kPanel, panel * kPanel,
