@@ -20,7 +20,11 @@ PEERS = {
     "peers-more": ("--networks", *MORE, "--rounds", "5", "--repeats", "9"),
     "peers-tokens": ("--networks", *TOKENS, "--rounds", "5", "--repeats", "9"),
     "peers-batch-16": ("--batch", "16", "--threads", "2", "--rounds", "5", "--repeats", "16"),
-    "peers-avx2": ("--isa", "avx2", "--threads", "1", "--rounds", "7", "--repeats", "5"),
+    "peers-avx2": (
+        *("--isa", "avx2", "--threads", "1", "--rounds", "7", "--repeats", "5", "--networks"),
+        *("resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "cifar_resnet20"),
+        *("mobilenetv4_small", "shufflenet_v2"),
+    ),
 }
 """Arguments of bench.peers."""
 ISAS = {"kernels-amx": "amx", "kernels-avx512vnni": "avx512vnni"}

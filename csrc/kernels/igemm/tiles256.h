@@ -13,8 +13,8 @@ namespace bitwright {
 namespace {
 
 constexpr int kMostPixels = 6;  // of any product
-constexpr int kPixelBlock = 48;
-constexpr int kWidenedCodes = 24 << 10;  // of a block at most, but for a tile: so they stay in L2
+constexpr int kPixelBlock = 52;
+constexpr int kWidenedCodes = 54 << 10;  // of a block at most, but for a tile: so they stay in L2
 constexpr int kWidenedAtOnce = 16;
 
 template <class Product>
