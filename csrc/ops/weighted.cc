@@ -57,6 +57,7 @@ std::unique_ptr<KernelStep<Params>> make_convolution(const Binding& binding, con
   if constexpr (requires { p.most_weight; }) {
     for (int w : weights) p.most_weight = std::max(p.most_weight, std::abs(w));
     p.most_code = step->of(Role::codes).max_stored();
+    if (window.kh == 3 && window.kw == 3 && p.most_code < 64 && groups == 1) count_more_quads(p, weights.data(), p.more_quads);
   }
   if constexpr (requires { p.pooled; }) p.pooled = binding.layer.pool != nullptr;
   int depth = p.in.c / groups, taps = window.kh * window.kw;

@@ -84,6 +84,29 @@ def test_winograd_agrees(height: int, width: int, padding: tuple[int, ...], weig
     assert_agreement(built, graph.images(2), ["avx2"] if "avx2" in available() else None, threads=(1, 3))
 
 
+@pytest.mark.parametrize("scheme", ["uint6", "uint4", "bit"])
+@pytest.mark.parametrize("weights", ["int8", "int6", "int4"])
+@pytest.mark.parametrize("padding", [(1, 1, 1, 1), (0, 0, 0, 0), (2, 0, 1, 3)], ids=str)
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (9, 8), (8, 13), (37, 6)])
+def test_winograd_in_bytes_agrees(height: int, width: int, padding: tuple[int, ...], weights: str, scheme: str) -> None:
+    """Weights of 8 bits are transformed to several bytes each, up to nine."""
+    graph = RandomGraph((3, height, width), seed=height)
+    zp = {"zp": 5} if scheme != "bit" else {}
+    x = graph.conv2d("input", 128, 3, scheme=scheme, **zp)
+    x = graph.conv2d(x, 128, 3, weights="int4", scheme=scheme, residual=x, **zp)
+    x = graph.conv2d(x, 140, 3, weights=weights, scheme=scheme, padding=padding, **zp)
+    if weights == "int8":
+        found = graph.nodes[-1].tensors["weight"]
+        found[:] = np.clip(np.rint(graph.rng.normal(0, 16, found.shape)), -127, 127)
+        found[3, 5], found[77, 5], found[139, 127] = 127, -127, 127
+    graph.conv2d(x, 66, 3, weights="int4", to_float=True)
+    built = graph.build()
+    if scheme != "bit" and height > 4:
+        chosen = chosen_kernels(built, ("avx2", "avx512", "avx512vnni"))
+        assert "igemm, Winograd in bytes" in [kernel for name, _, kernel, _ in chosen if name == x]
+    assert_agreement(built, graph.images(2), threads=(1, 3))
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("channels", "fits"), [(1840, True), (1856, False)])
 def test_sums_at_the_edge_of_winograd_agree(channels: int, fits: bool, sign: int) -> None:

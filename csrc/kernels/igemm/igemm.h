@@ -12,11 +12,19 @@ struct IgemmParams {
   Window window;
   int groups;
   int most_weight, most_code;  // the greatest |weight|, and the greatest code as it is stored
+  int more_quads[16];  // of `count_more_quads`, where windows are 3x3 and codes have 6 bits at most
   const int32_t* start;  // per output channel, -sum over K of zero_point * w: acc = start + sum x * w (padded to 64)
-  const void* weights;   // what `pack` wrote
+  const void* weights;  // what `pack` wrote
   Epilogue epilogue;
-  bool strip;            // one thread does it all: the caller has cut the map into such
+  bool strip;  // one thread does it all: the caller has cut the map into such
 };
+
+// G g G' of Winograd's F(2x2, 3x3) for 3x3 weights, times 2, 1, 1, 2 along each axis, which makes integers of it.
+void transform_window(const int8_t* g, int (&places)[16]);
+// Where these are to be bytes, numbers beyond +-127 are sums of several. How many quads of input channels stand there again for
+// a panel of 32 output channels, at each of the 16 places: the most of any panel.
+void count_more_quads(const IgemmParams& p, const int8_t* weights, int (&more)[16]);
+constexpr int kWidePanel = 32, kMostByte = 127;
 
 // Weights to pack: [O][I / groups][kh][kw].
 KernelTable<IgemmParams> igemm_kernels();

@@ -152,6 +152,38 @@ bool fits_in_twos(const PackedIgemm& packed, int group, int panel) {
   return packed.panel(packed.groups, 0)[static_cast<ptrdiff_t>(group) * packed.panels + panel] != 0;
 }
 
+void transform_window(const int8_t* g, int (&places)[16]) {
+  auto along = [](int a, int b, int c, int* out, int step) {
+    out[0] = a, out[step] = a + b + c, out[2 * step] = a - b + c, out[3 * step] = c;
+  };
+  int rows[12];  // 3x4
+  for (int y = 0; y < 3; ++y) along(g[3 * y], g[3 * y + 1], g[3 * y + 2], rows + 4 * y, 1);
+  for (int x = 0; x < 4; ++x) along(rows[x], rows[4 + x], rows[8 + x], places + x, 4);
+}
+
+void count_more_quads(const IgemmParams& p, const int8_t* weights, int (&more)[16]) {
+  std::fill(more, more + 16, 0);
+  int quads = (p.in.c + 3) / 4;
+  for (int panel = 0; panel < p.out.c; panel += kWidePanel) {
+    std::vector<int> most(16 * quads);  // of all output channels
+    int last = std::min(panel + kWidePanel, p.out.c);
+    for (int o = panel; o < last; ++o)
+      for (int i = 0; i < p.in.c; ++i, weights += 9) {
+        int places[16];
+        transform_window(weights, places);
+        for (int place = 0; place < 16; ++place) {
+          int& found = most[place * quads + i / 4];
+          found = std::max(found, std::abs(places[place]));
+        }
+      }
+    for (int place = 0; place < 16; ++place) {
+      int count = 0;
+      for (int quad = 0; quad < quads; ++quad) count += std::max(0, (most[place * quads + quad] - 1) / kMostByte);
+      more[place] = std::max(more[place], count);
+    }
+  }
+}
+
 IgemmGrid igemm_grid(const IgemmParams& p, int pixel_blocks, int most_panels) {
   int panels = (p.out.c / p.groups + kPanel - 1) / kPanel;
   IgemmGrid grid = {};
