@@ -91,7 +91,7 @@ def test_winograd_agrees(height: int, width: int, padding: tuple[int, ...], weig
 def test_winograd_in_bytes_agrees(height: int, width: int, padding: tuple[int, ...], weights: str, scheme: str) -> None:
     """Weights of 8 bits are transformed to several bytes each, up to nine."""
     graph = RandomGraph((3, height, width), seed=height)
-    zp = {"zp": 5} if scheme != "bit" else {}
+    zp: dict[str, Any] = {"zp": 5} if scheme != "bit" else {}
     x = graph.conv2d("input", 128, 3, scheme=scheme, **zp)
     x = graph.conv2d(x, 128, 3, weights="int4", scheme=scheme, residual=x, **zp)
     x = graph.conv2d(x, 140, 3, weights=weights, scheme=scheme, padding=padding, **zp)

@@ -53,7 +53,8 @@ def grouped() -> RandomGraph:
 
 def few_bits() -> RandomGraph:
     graph = RandomGraph((3, 9, 11))
-    graph.dequantize(graph.conv2d(graph.conv2d("input", 40, 3, weights="int7"), 40, 3, weights="int4"))
+    x = graph.conv2d(graph.conv2d("input", 40, 3, weights="int7"), 64, 3, weights="int4", scheme="uint4", zp=0)
+    graph.dequantize(graph.conv2d(x, 64, 3, weights="int4"))
     return graph
 
 
