@@ -58,6 +58,12 @@ def few_bits() -> RandomGraph:
     return graph
 
 
+def windows() -> RandomGraph:
+    graph = RandomGraph((3, 10, 12))
+    graph.dequantize(graph.conv2d(graph.conv2d("input", 64, 3), 64, 3))
+    return graph
+
+
 def moves() -> RandomGraph:
     graph = RandomGraph((3, 9, 11))
     x = graph.moved("permute", graph.conv2d("input", 40, 3), dims=(0, 2, 1))
@@ -82,7 +88,7 @@ def with_op(op: str) -> RandomGraph:
 
 
 CASES: tuple[Callable[[], RandomGraph], ...] = (
-    *(convolutions, tables, bits, grouped, few_bits, moves, channels_moved),
+    *(convolutions, tables, bits, grouped, few_bits, windows, moves, channels_moved),
     *(partial(with_op, op) for op in GROW),
 )
 
