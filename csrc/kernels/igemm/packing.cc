@@ -163,24 +163,19 @@ void transform_window(const int8_t* g, int (&places)[16]) {
 
 void count_more_quads(const IgemmParams& p, const int8_t* weights, int (&more)[16]) {
   std::fill(more, more + 16, 0);
-  int quads = (p.in.c + 3) / 4;
   for (int panel = 0; panel < p.out.c; panel += kWidePanel) {
-    std::vector<int> most(16 * quads);  // of all output channels
-    int last = std::min(panel + kWidePanel, p.out.c);
-    for (int o = panel; o < last; ++o)
-      for (int i = 0; i < p.in.c; ++i, weights += 9) {
-        int places[16];
-        transform_window(weights, places);
-        for (int place = 0; place < 16; ++place) {
-          int& found = most[place * quads + i / 4];
-          found = std::max(found, std::abs(places[place]));
+    int counts[16] = {};
+    for (int first = 0; first < p.in.c; first += 4) {
+      int most[16] = {};  // of the quad
+      for (int o = panel; o < std::min(panel + kWidePanel, p.out.c); ++o)
+        for (int i = first; i < std::min(first + 4, p.in.c); ++i) {
+          int places[16];
+          transform_window(weights + (static_cast<ptrdiff_t>(o) * p.in.c + i) * 9, places);
+          for (int place = 0; place < 16; ++place) most[place] = std::max(most[place], std::abs(places[place]));
         }
-      }
-    for (int place = 0; place < 16; ++place) {
-      int count = 0;
-      for (int quad = 0; quad < quads; ++quad) count += std::max(0, (most[place * quads + quad] - 1) / kMostByte);
-      more[place] = std::max(more[place], count);
+      for (int place = 0; place < 16; ++place) counts[place] += std::max(0, (most[place] - 1) / kMostByte);
     }
+    for (int place = 0; place < 16; ++place) more[place] = std::max(more[place], counts[place]);
   }
 }
 

@@ -74,14 +74,15 @@ struct PackedPlace {
 
   // The next quad, [channel of the panel][4]: in bytes, and what is beyond them once more.
   void add(int quad, int (&numbers)[4 * kWidePanel]) {
+    for (int channel = 0; channel < kWidePanel; ++channel)
+      for (int i = 0; i < 4; ++i) starts[channel] -= added * numbers[4 * channel + i];
     int8_t* to = quads + quad * 4 * kWidePanel;
-    for (bool whole = false; !whole; to = more) {
+    for (int rest = 1; rest; to = more) {
       if (to == more) *which++ = quad, more += 4 * kWidePanel;
-      whole = true;
+      rest = 0;
       for (int i = 0; i < 4 * kWidePanel; ++i) {
         int byte = numbers[i] > kMostByte ? kMostByte : numbers[i] < -kMostByte ? -kMostByte : numbers[i];
-        to[i] = static_cast<int8_t>(byte), numbers[i] -= byte, starts[i / 4] -= added * byte;
-        whole &= numbers[i] == 0;
+        to[i] = static_cast<int8_t>(byte), numbers[i] -= byte, rest |= numbers[i];
       }
     }
   }
