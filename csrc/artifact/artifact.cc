@@ -14,48 +14,50 @@ namespace bitwright {
 namespace {
 
 constexpr int64_t kFormat = 2;
-constexpr size_t kMostNodes = 100'000;
+constexpr size_t kMostNodes = 1 << 14, kMostInputs = 1 << 18, kMostClasses = 1 << 17;
 
 void expect(bool holds, const std::string& what) {
   if (!holds) throw std::invalid_argument(what);
 }
 
 // The members of an object, which are `keys` and, where they are there, `others`.
-const Json::Object& object(const Json* record, const char* where, std::initializer_list<const char*> keys,
-                           std::initializer_list<const char*> others = {}) {
-  const auto* members = record ? record->as<Json::Object>() : nullptr;
-  expect(members, std::string(where) + " must be an object");
+Json::Object object(const std::optional<Json>& record, const char* where, std::initializer_list<const char*> keys,
+                    std::initializer_list<const char*> others = {}) {
+  auto members = record.value_or(Json{}).as<Json::Object>();
+  expect(members.has_value(), std::string(where) + " must be an object");
   size_t known = 0;
-  for (const char* key : keys) expect(record->find(key), std::string(where) + ": " + key + " is missing"), ++known;
-  for (const char* key : others) known += record->find(key) != nullptr;
+  for (const char* key : keys) expect(record->find(key).has_value(), std::string(where) + ": " + key + " is missing"), ++known;
+  for (const char* key : others) known += record->find(key).has_value();
   expect(members->size() == known, std::string(where) + " has a key that is unknown");
   return *members;
 }
 
-const std::string& text(const Json* value, const char* what) {
-  const auto* found = value ? value->as<std::string>() : nullptr;
-  expect(found, std::string("the graph's ") + what + " must be a name");
-  return *found;
+std::string text(const std::optional<Json>& value, const char* what) {
+  expect_part(value.value_or(Json{}));
+  auto found = value.value_or(Json{}).as<std::string>();
+  expect(found.has_value(), std::string("the graph's ") + what + " must be a name");
+  return std::move(*found);
 }
 
 class Document {
  public:
   Document(const Json& document, Safetensors& file) : document_(document), tensors_(file.tensors) {
-    object(&document, "the document", {"format", "graph", "preprocess", "classes", "provenance"});
-    const auto* format = document.find("format")->as<int64_t>();
+    object(document, "the document", {"format", "graph", "preprocess", "classes", "provenance"});
+    auto format = document.find("format")->as<int64_t>();
     expect(format && *format >= 1 && *format <= kFormat, "expected format 1 to 2; newer files need a newer bitwright");
     format_ = *format;
   }
 
   Artifact read() {
     Artifact found;
+    for (const char* part : {"format", "preprocess", "provenance"}) expect_part(*document_.find(part));
     found.pixels = read_preprocess(*document_.find("preprocess"));
     std::initializer_list<const char*> keys = {"output", "values", "nodes"}, more = {"output_name"};
-    const Json& record = *document_.find("graph");
+    const Json record = *document_.find("graph");
     if (format_ == 1)
-      object(&record, "the graph", keys, {"output_name", "others"});
+      object(record, "the graph", keys, {"output_name", "others"});
     else
-      object(&record, "the graph", {"output", "others", "values", "nodes"}, more);
+      object(record, "the graph", {"output", "others", "values", "nodes"}, more);
     read_values(*record.find("values"));
     read_nodes(*record.find("nodes"), found.memory);
     expect(tensors_.empty(), "a tensor that no node uses");
@@ -74,18 +76,20 @@ class Document {
 
  private:
   void read_values(const Json& record) {
-    const auto* members = record.as<Json::Object>();
-    expect(members, "the graph's values must be an object");
+    auto members = record.as<Json::Object>();
+    expect(members.has_value(), "the graph's values must be an object");
     for (const auto& [name, value] : *members) {
       std::string where = "value '" + name + "'";
+      expect(values_.size() <= kMostNodes, "expected a value of each node, and the image, found more");
+      expect_part(value);
       if (format_ == 1)
-        object(&value, where.c_str(), {"shape", "type"}, {"channel"});
+        object(value, where.c_str(), {"shape", "type"}, {"channel"});
       else
-        object(&value, where.c_str(), {"shape", "type", "channel"});
+        object(value, where.c_str(), {"shape", "type", "channel"});
       StoredValue found{{}, 0, {}};
       for (int64_t d : shape_of(value.find("shape"), where, 1, 1)) found.shape.push_back(static_cast<int>(d));
-      if (const Json* channel = value.find("channel")) {
-        const auto* axis = channel->as<int64_t>();
+      if (auto channel = value.find("channel")) {
+        auto axis = channel->as<int64_t>();
         bool known = axis && *axis >= 0 && *axis < static_cast<int64_t>(found.shape.size());
         expect(known, where + ": it has no such axis of channels");
         found.channel = static_cast<int>(*axis);
@@ -97,12 +101,18 @@ class Document {
   }
 
   void read_nodes(const Json& record, std::deque<AlignedBytes>& memory) {
-    const auto* list = record.as<Json::List>();
-    expect(list && list->size() <= kMostNodes, "the graph's nodes must be a list of at most 100000");
+    auto list = record.as<Json::List>();
+    expect(list && list->size() <= kMostNodes, "the graph's nodes must be a list of at most 2^14");
+    size_t inputs = 0;
     for (const Json& node : *list) {
+      expect_part(node);
       nodes_.push_back(read_node(node, tensors_, memory));
+      inputs += nodes_.back().inputs.size();
+      expect(inputs <= kMostInputs, "the graph's nodes read more than 2^18 values");
       const std::string& name = nodes_.back().node.name;
-      expect(values_.contains(name) && computed_.insert(name).second, "node '" + name + "': expected one value of its name");
+      auto value = values_.find(name);
+      bool first = value != values_.end() && computed_.insert(value->first).second;
+      expect(first, "node '" + name + "': expected one value of its name");
     }
     for (const auto& [name, value] : values_)
       if (!computed_.contains(name)) inputs_.push_back(name);
@@ -111,11 +121,17 @@ class Document {
 
   std::vector<std::string> read_outputs(const Json& record) const {
     std::vector<std::string> found{text(record.find("output"), "output")};
-    const Json *others = record.find("others"), *named = record.find("output_name");
+    std::optional<Json> others = record.find("others"), named = record.find("output_name");
     std::string name = named ? text(named, "output_name") : "logits";
     if (others) {
-      expect(others->as<Json::Object>() && !others->find(name), "the other outputs must be an object of other names");
-      for (const auto& [key, value] : *others->as<Json::Object>()) found.push_back(text(&value, "other outputs"));
+      auto members = others->as<Json::Object>();
+      expect(members && !others->find(name), "the other outputs must be an object of other names");
+      std::map<std::string, std::string> by_name;
+      for (const auto& [key, value] : *members) {
+        by_name.emplace(key, text(value, "other outputs"));
+        expect(by_name.size() <= kMostNodes, "expected no more outputs than nodes");
+      }
+      for (auto& [key, value] : by_name) found.push_back(std::move(value));
     }
     for (const std::string& output : found) {
       auto value = values_.find(output);
@@ -126,7 +142,7 @@ class Document {
 
   // What the engine does not look at: scales, and which ops read the image's zero points.
   void check_values() const {
-    std::set<std::string> known(inputs_.begin(), inputs_.end());
+    std::set<std::string_view> known(inputs_.begin(), inputs_.end());
     for (const StoredNode& stored : nodes_) {
       const Node& node = stored.node;
       const Fields& fields = fields_of(node.op);
@@ -161,16 +177,16 @@ class Document {
 
   // Reshapes of float32 move nothing, so their results are the values that they read.
   void build(Artifact& to, const std::vector<std::string>& outputs) {
-    std::map<std::string, int> number;
+    std::map<std::string_view, int> number;  // of the names of values_
     auto add = [&](const std::string& name) {
-      const StoredValue& stored = values_.at(name);
+      const auto& [key, stored] = *values_.find(name);
       Value value;
       value.shape = stored.shape, value.channel = stored.channel, value.is_float = !stored.type;
       if (stored.type) {
         value.max_code = stored.type->scheme->hi, value.step = stored.type->scheme->step;
         value.zero_points = stored.type->zero_points;
       }
-      number[name] = static_cast<int>(to.graph.values.size());
+      number[key] = static_cast<int>(to.graph.values.size());
       to.graph.values.push_back(std::move(value));
     };
     add(inputs_[0]);
@@ -179,7 +195,7 @@ class Document {
       const StoredValue& out = values_.at(stored.node.name);
       if (!stored.inputs.empty() && !values_.at(stored.inputs[0]).type) {
         check_float_reshape(stored, out);
-        number[stored.node.name] = number.at(stored.inputs[0]);
+        number[values_.find(stored.node.name)->first] = number.at(stored.inputs[0]);
         continue;
       }
       if (!stored.inputs.empty()) simplify(stored, values_.at(stored.inputs[0]), out, to.memory);
@@ -203,28 +219,32 @@ class Document {
 
   void read_classes(Artifact& to) const {
     int classes = to.outputs == 1 ? 2 : to.outputs;
-    const Json& record = *document_.find("classes");
+    const Json record = *document_.find("classes");
     if (record.is_null()) {
       for (int i = 0; i < classes; ++i) to.classes.push_back(std::to_string(i));
       return;
     }
-    const auto* list = record.as<Json::List>();
-    expect(list, "class names must be a list of text");
-    for (const Json& name : *list) {
-      expect(name.as<std::string>(), "class names must be a list of text");
-      to.classes.push_back(*name.as<std::string>());
-    }
+    auto list = record.as<Json::List>();
+    expect(list.has_value(), "class names must be a list of text");
+    for (const Json& name : *list) to.classes.push_back(class_name(name, to.classes.size()));
     auto count = static_cast<int>(to.classes.size());
     expect(count == classes || count == to.outputs, "the number of class names is not that of the outputs");
     if (count == 1) to.classes.insert(to.classes.begin(), "not " + to.classes[0]);
   }
 
-  const Json& document_;
+  static std::string class_name(const Json& record, size_t before) {
+    expect_part(record);
+    auto name = record.as<std::string>();
+    expect(name && before < kMostClasses, "class names must be a list of text, of 2^17 at most");
+    return std::move(*name);
+  }
+
+  const Json document_;
   std::map<std::string, Tensor>& tensors_;
   int64_t format_;
   std::map<std::string, StoredValue> values_;
   std::vector<StoredNode> nodes_;
-  std::set<std::string> computed_;
+  std::set<std::string_view> computed_;
   std::vector<std::string> inputs_;
 };
 

@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <charconv>
+#include <forward_list>
 #include <stdexcept>
-#include <utility>
+#include <vector>
 
 namespace bitwright {
 namespace {
 
 constexpr int kDeepest = 200;
-constexpr int kMostValues = 1 << 23;
 constexpr size_t kMostDigits = 4300;  // of an integer, as Python has it
+constexpr size_t kMostKeys = 1 << 17;  // of an object
+constexpr size_t kLongestKey = (1 << 19) - 1;  // as it is spelled: MAX_PART of Python
 
 // The length of the UTF-8 sequence at the beginning; 0 where there is none.
 size_t sequence(std::string_view text) {
@@ -26,14 +28,28 @@ size_t sequence(std::string_view text) {
   return 0;
 }
 
+constexpr std::string_view kSpace = " \t\n\r";
+
+// Goes through a text and checks it.
 class Parser {
  public:
   explicit Parser(std::string_view text) : text_(text) {}
 
-  Json whole() {
-    Json found = value(0);
+  std::string_view whole() {
+    space();
+    size_t begin = at_;
+    value(0);
+    size_t end = at_;
     space();
     expect(at_ == text_.size(), "something follows the document");
+    return text_.substr(begin, end - begin);
+  }
+
+  // What the string here says.
+  std::string decoded() {
+    std::string found;
+    found.reserve(text_.size());
+    string(&found);
     return found;
   }
 
@@ -45,9 +61,7 @@ class Parser {
     if (!holds) fail(what);
   }
   char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
-  void space() {
-    while (at_ < text_.size() && (peek() == ' ' || peek() == '\t' || peek() == '\n' || peek() == '\r')) ++at_;
-  }
+  void space() { at_ = std::min(text_.find_first_not_of(kSpace, at_), text_.size()); }
   bool taken(char c) {
     space();
     if (at_ == text_.size() || peek() != c) return false;
@@ -58,48 +72,51 @@ class Parser {
     return at_ += wanted.size(), true;
   }
 
-  Json value(int depth) {
+  void value(int depth) {
     expect(depth < kDeepest, "it is nested too deep");
-    expect(++values_ <= kMostValues, "it has too many values");
     space();
     switch (peek()) {
-      case '{': return {object(depth)};
-      case '[': return {list(depth)};
-      case '"': return {string()};
-      case 't': expect(word("true"), "expected a value"); return {true};
-      case 'f': expect(word("false"), "expected a value"); return {false};
-      case 'n': expect(word("null"), "expected a value"); return {};
+      case '{': return object(depth);
+      case '[': return list(depth);
+      case '"': return string(nullptr);
+      case 't': return expect(word("true"), "expected a value");
+      case 'f': return expect(word("false"), "expected a value");
+      case 'n': return expect(word("null"), "expected a value");
       default: return number();
     }
   }
 
-  Json::List list(int depth) {
-    Json::List found;
+  void list(int depth) {
     ++at_;
-    if (taken(']')) return found;
-    do found.push_back(value(depth + 1));
+    if (taken(']')) return;
+    do value(depth + 1);
     while (taken(','));
     expect(taken(']'), "expected , or ]");
-    return found;
   }
 
-  Json::Object object(int depth) {
-    Json::Object found;
+  void object(int depth) {
+    std::vector<std::string_view> keys;
+    std::forward_list<std::string> escaped;  // where keys that are spelled otherwise lie
     ++at_;
-    if (taken('}')) return found;
+    if (taken('}')) return;
     do {
       space();
       expect(peek() == '"', "expected a key");
-      std::string key = string();
+      size_t begin = at_;
+      string(nullptr);
+      std::string_view key = text_.substr(begin, at_ - begin);
+      expect(key.size() <= kLongestKey && keys.size() < kMostKeys, "too many keys in one object, or too long ones");
+      if (key.find('\\') == key.npos)
+        key = key.substr(1, key.size() - 2);
+      else
+        key = escaped.emplace_front(Parser(key).decoded());
+      keys.push_back(key);
       expect(taken(':'), "expected :");
-      found.push_back({std::move(key), value(depth + 1)});
+      value(depth + 1);
     } while (taken(','));
     expect(taken('}'), "expected , or }");
-    auto before = [](const Json::Member& a, const Json::Member& b) { return a.key < b.key; };
-    std::sort(found.begin(), found.end(), before);
-    auto same = [](const Json::Member& a, const Json::Member& b) { return a.key == b.key; };
-    expect(std::adjacent_find(found.begin(), found.end(), same) == found.end(), "a key stands twice in one object");
-    return found;
+    std::sort(keys.begin(), keys.end());
+    expect(std::adjacent_find(keys.begin(), keys.end()) == keys.end(), "a key stands twice in one object");
   }
 
   size_t digits() {
@@ -108,7 +125,7 @@ class Parser {
     return at_ - begin;
   }
 
-  Json number() {
+  void number() {
     size_t begin = at_;
     if (peek() == '-') ++at_;
     size_t first = at_, count = digits();
@@ -124,17 +141,13 @@ class Parser {
       if (peek() == '+' || peek() == '-') ++at_;
       expect(digits() > 0, "expected digits");
     }
-    const char *from = text_.data() + begin, *to = text_.data() + at_;
-    if (real) return {decimal(from, to)};
-    int64_t whole;
-    if (std::from_chars(from, to, whole).ec == std::errc()) return {whole};
+    if (real) return decimal(text_.data() + begin, text_.data() + at_);
     expect(count <= kMostDigits, "an integer has too many digits");
-    return {BigInteger{}};
   }
 
-  double decimal(const char* from, const char* to) const {
+  void decimal(const char* from, const char* to) const {
     double found = 0;
-    if (std::from_chars(from, to, found).ec == std::errc()) return found;
+    if (std::from_chars(from, to, found).ec == std::errc()) return;
     // Out of range: too small is 0, too large is refused. The power of ten of the first digit that is not 0 tells which.
     std::string_view all(from, static_cast<size_t>(to - from));
     size_t mark = std::min(all.find_first_of("eE"), all.size());
@@ -146,7 +159,6 @@ class Parser {
     size_t first = digits.find_first_of("123456789");
     auto place = static_cast<int64_t>(std::min(digits.find('.'), digits.size())) - static_cast<int64_t>(first);
     expect(first == digits.npos || (huge ? power[0] == '-' : exponent + place < 0), "a number does not fit float64");
-    return 0;
   }
 
   unsigned hex4() {
@@ -158,11 +170,11 @@ class Parser {
     return code;
   }
 
-  void escape(std::string& to) {
+  void escape(std::string* to) {
     static constexpr std::string_view kFrom = "\"\\/bfnrt", kTo = "\"\\/\b\f\n\r\t";
     char kind = peek();
     ++at_;
-    if (size_t which = kFrom.find(kind); which != kFrom.npos && kind != '\0') return to.push_back(kTo[which]);
+    if (size_t which = kFrom.find(kind); which != kFrom.npos && kind != '\0') return to ? to->push_back(kTo[which]) : void();
     expect(kind == 'u', "unknown escape");
     unsigned code = hex4();
     if (code >= 0xd800 && code <= 0xdfff) {
@@ -171,7 +183,8 @@ class Parser {
       expect(low >= 0xdc00 && low <= 0xdfff, "a lone surrogate is no text");
       code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
     }
-    auto put = [&](unsigned byte) { to.push_back(static_cast<char>(byte)); };
+    if (!to) return;
+    auto put = [&](unsigned byte) { to->push_back(static_cast<char>(byte)); };
     auto rest = [&](int shift) { put(0x80 | ((code >> shift) & 0x3f)); };
     if (code < 0x80) return put(code);
     if (code < 0x800) return put(0xc0 | code >> 6), rest(0);
@@ -179,38 +192,123 @@ class Parser {
     put(0xf0 | code >> 18), rest(12), rest(6), rest(0);
   }
 
-  std::string string() {
-    std::string found;
+  void string(std::string* to) {
     for (++at_; at_ < text_.size() && peek() != '"';) {
       expect(static_cast<uint8_t>(peek()) >= 0x20, "a control character in a string");
       if (peek() == '\\') {
-        ++at_, escape(found);
+        ++at_, escape(to);
       } else {
         size_t count = sequence(text_.substr(at_));
         expect(count > 0, "it is not UTF-8");
-        found.append(text_, at_, count), at_ += count;
+        if (to) to->append(text_, at_, count);
+        at_ += count;
       }
     }
     expect(at_ < text_.size(), "a string has no end");
     ++at_;
-    return found;
   }
 
   std::string_view text_;
   size_t at_ = 0;
-  int values_ = 0;
 };
+
+// How many bytes the value takes with which a sound text begins.
+size_t extent(std::string_view text) {
+  size_t at = 0, depth = 0;
+  do {
+    char c = text[at];
+    if (c == '"')
+      for (++at; text[at] != '"'; ++at) at += text[at] == '\\';
+    else if (c == '[' || c == '{')
+      ++depth;
+    else if (c == ']' || c == '}')
+      --depth;
+    else if (!depth)
+      return std::min(text.find_first_of(" \t\n\r,:]}", at), text.size());
+    ++at;
+  } while (depth);
+  return at;
+}
 
 }  // namespace
 
-Json Json::parsed(std::string_view text) { return Parser(text).whole(); }
+Json Json::parsed(std::string_view text) { return Json(Parser(text).whole()); }
 
-const Json* Json::find(std::string_view key) const {
-  const Object* members = as<Object>();
-  if (!members) return nullptr;
-  auto found = std::lower_bound(members->begin(), members->end(), key,
-                                [](const Member& member, std::string_view wanted) { return member.key < wanted; });
-  return found != members->end() && found->key == key ? &found->value : nullptr;
+bool JsonWalk::next(bool keyed) {
+  auto skip = [&](const char* what) { left_.remove_prefix(std::min(left_.find_first_not_of(what), left_.size())); };
+  auto taken = [&] {
+    size_t count = extent(left_);
+    std::string_view found = left_.substr(0, count);
+    return left_.remove_prefix(count), found;
+  };
+  skip(" \t\n\r,");
+  if (left_[0] == ']' || left_[0] == '}') return false;
+  if (keyed) key = taken(), skip(" \t\n\r:");
+  value = taken();
+  return true;
+}
+
+size_t Json::List::size() const {
+  size_t found = 0;
+  for (Items items = begin(); items != end(); ++items) ++found;
+  return found;
+}
+
+Json Json::List::operator[](size_t which) const {
+  Items items = begin();
+  for (; which; --which) ++items;
+  return *items;
+}
+
+size_t Json::Object::size() const {
+  size_t found = 0;
+  for (Members members = begin(); members != end(); ++members) ++found;
+  return found;
+}
+
+template <>
+std::optional<Json::List> Json::as() const {
+  return text_[0] == '[' ? std::optional<List>(text_) : std::nullopt;
+}
+
+template <>
+std::optional<Json::Object> Json::as() const {
+  return text_[0] == '{' ? std::optional<Object>(text_) : std::nullopt;
+}
+
+template <>
+std::optional<std::string> Json::as() const {
+  if (text_[0] != '"') return {};
+  return Parser(text_).decoded();
+}
+
+template <>
+std::optional<int64_t> Json::as() const {
+  int64_t found;
+  const char *from = text_.data(), *to = from + text_.size();
+  auto [end, error] = std::from_chars(from, to, found);
+  return end == to && error == std::errc() ? std::optional<int64_t>(found) : std::nullopt;
+}
+
+template <>
+std::optional<double> Json::as() const {
+  if (text_[0] == '"' || text_[0] == '[' || text_[0] == '{' || text_.find_first_of(".eE") == text_.npos) return {};
+  if (text_[0] == 't' || text_[0] == 'f') return {};
+  double found = 0;  // which one stays that is nearer to 0 than any other number
+  std::from_chars(text_.data(), text_.data() + text_.size(), found);
+  return found;
+}
+
+Json::Member Json::Object::Members::operator*() const { return {*Json(key).as<std::string>(), Json(value)}; }
+
+std::optional<Json> Json::find(std::string_view wanted) const {
+  auto members = as<Object>();
+  if (!members) return {};
+  for (auto each = members->begin(); each != members->end(); ++each) {
+    bool plain = each.key.substr(1, each.key.size() - 2) == wanted;
+    if (plain || (each.key.find('\\') != each.key.npos && (*each).key == wanted)) return Json(each.value);
+  }
+  return {};
 }
 
 }  // namespace bitwright

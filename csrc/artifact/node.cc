@@ -11,6 +11,7 @@ namespace bitwright {
 namespace {
 
 constexpr float kLargest = 1e24f;
+constexpr size_t kMostItems = 8;
 
 class NodeReader {
  public:
@@ -18,7 +19,7 @@ class NodeReader {
       : record_(record), tensors_(tensors), memory_(memory) {}
 
   StoredNode read() {
-    const auto* members = record_.as<Json::Object>();
+    auto members = record_.as<Json::Object>();
     expect(members && members->size() == 6, "expected its six fields");
     StoredNode found;
     Node& node = found.node;
@@ -26,7 +27,7 @@ class NodeReader {
     text("origin");
     const Fields& fields = fields_of(node.op);
     found.inputs = names("inputs");
-    const auto &attrs = object("attrs"), &shapes = object("tensors");
+    Json::Object attrs = object("attrs"), shapes = object("tensors");
     weighted_ = std::find(fields.tensors.begin(), fields.tensors.end(), "weight") != fields.tensors.end();
     expect(attrs.size() == fields.attrs.size() + (weighted_ ? 1 : 0), "it has other attributes than its op");
     for (std::string_view field : fields.attrs) attribute(node, field);
@@ -44,67 +45,68 @@ class NodeReader {
     if (!holds) throw std::invalid_argument("node '" + name_ + "': " + what);
   }
 
-  const Json& field(const char* key) const {
-    const Json* found = record_.find(key);
-    expect(found, "expected its six fields");
+  Json field(const char* key) const {
+    std::optional<Json> found = record_.find(key);
+    expect(found.has_value(), "expected its six fields");
     return *found;
   }
-  const std::string& text(const char* key) const {
-    const auto* found = field(key).as<std::string>();
-    expect(found, "its name, op and origin must be text");
-    return *found;
+  std::string text(const char* key) const {
+    auto found = field(key).as<std::string>();
+    expect(found.has_value(), "its name, op and origin must be text");
+    return std::move(*found);
   }
-  const Json::Object& object(const char* key) const {
-    const auto* found = field(key).as<Json::Object>();
-    expect(found, "its attributes and tensors must be objects");
+  Json::Object object(const char* key) const {
+    auto found = field(key).as<Json::Object>();
+    expect(found.has_value(), "its attributes and tensors must be objects");
     return *found;
   }
   std::vector<std::string> names(const char* key) const {
-    const auto* list = field(key).as<Json::List>();
-    expect(list, "its inputs must be a list of names");
+    auto list = field(key).as<Json::List>();
+    expect(list.has_value(), "its inputs must be a list of names");
     std::vector<std::string> found;
     for (const Json& item : *list) {
-      expect(item.as<std::string>(), "its inputs must be a list of names");
-      found.push_back(*item.as<std::string>());
+      auto name = item.as<std::string>();
+      expect(name.has_value(), "its inputs must be a list of names");
+      found.push_back(std::move(*name));
     }
     return found;
   }
 
   int integer(const Json& value, std::string_view key) const {
-    const auto* number = value.as<int64_t>();
+    auto number = value.as<int64_t>();
     expect(number && *number >= 0 && *number <= INT32_MAX, "the attribute " + std::string(key) + " has a bad value");
     return static_cast<int>(*number);
   }
 
   void attribute(Node& node, std::string_view field) const {
     std::string key(field.substr(0, field.find('*')));
-    const Json* value = record_.find("attrs")->find(key);
-    expect(value, "the attribute " + key + " is missing");
+    std::optional<Json> value = record_.find("attrs")->find(key);
+    expect(value.has_value(), "the attribute " + key + " is missing");
     std::vector<int>& to = node.attrs[key];
     if (key.size() == field.size()) return to.push_back(integer(*value, key));
-    const auto* list = value->as<Json::List>();
-    expect(list, "the attribute " + key + " must be a list");
+    auto list = value->as<Json::List>();
+    expect(list && list->size() <= kMostItems, "the attribute " + key + " must be a short list");
     for (const Json& item : *list) {
       if (key.size() + 1 == field.size()) {
         to.push_back(integer(item, key));
         continue;
       }
-      const auto* pair = item.as<Json::List>();
+      auto pair = item.as<Json::List>();
       expect(pair && pair->size() == 2, "the attribute " + key + " must be a list of pairs");
       for (const Json& one : *pair) to.push_back(integer(one, key));
     }
   }
 
   void scheme() {
-    const Json* name = record_.find("attrs")->find("weights");
-    scheme_ = name && name->as<std::string>() ? scheme_named(*name->as<std::string>()) : nullptr;
+    auto name = record_.find("attrs")->find("weights").value_or(Json{}).as<std::string>();
+    scheme_ = name ? scheme_named(*name) : nullptr;
     expect(scheme_ && scheme_->weights, "expected a scheme for weights");
   }
 
   Tensor tensor(const std::string& key, const Json& said) {
     std::string where = "tensor " + name_ + "/" + key;
     Tensor found;
-    found.shape = shape_of(&said, where, 1, 1);
+    found.shape = shape_of(said, where, 1, 1);
     auto stored = tensors_.extract(name_ + "/" + key);
     expect(!stored.empty(), where + " is missing");
     const Tensor& file = stored.mapped();

@@ -15,21 +15,20 @@ void expect(bool holds, const char* field) {
 }
 
 int64_t whole(const Json& value, const char* field, int64_t lo, int64_t hi) {
-  const auto* number = value.as<int64_t>();
+  auto number = value.as<int64_t>();
   expect(number && *number >= lo && *number <= hi, field);
   return *number;
 }
 
 double number(const Json& value, const char* field) {
-  if (const auto* integer = value.as<int64_t>()) return static_cast<double>(*integer);
-  const auto* real = value.as<double>();
-  expect(real, field);
+  if (auto integer = value.as<int64_t>()) return static_cast<double>(*integer);
+  auto real = value.as<double>();
+  expect(real.has_value(), field);
   return *real;
 }
 
-const Json::List& list(const Json& record, const char* field, size_t count) {
-  const Json* found = record.find(field);
-  const auto* items = found ? found->as<Json::List>() : nullptr;
+Json::List list(const Json& record, const char* field, size_t count) {
+  auto items = record.find(field).value_or(Json{}).as<Json::List>();
   expect(items && items->size() == count, field);
   return *items;
 }
@@ -44,18 +43,17 @@ Pair pair(const Json::List& two, const char* field) {
   return {static_cast<int>(height), static_cast<int>(width)};
 }
 
-const std::string& choice(const Json& record, const char* field, std::initializer_list<const char*> choices) {
-  const Json* found = record.find(field);
-  const auto* text = found ? found->as<std::string>() : nullptr;
+std::string choice(const Json& record, const char* field, std::initializer_list<const char*> choices) {
+  auto text = record.find(field).value_or(Json{}).as<std::string>();
   expect(text && std::find(choices.begin(), choices.end(), *text) != choices.end(), field);
   return *text;
 }
 
 // A picture resized so covers the crop.
-void check_resize(const Json* resize, Pair size) {
-  expect(resize, "resize");
+void check_resize(const std::optional<Json>& resize, Pair size) {
+  expect(resize.has_value(), "resize");
   if (resize->is_null()) return;
-  if (const auto* two = resize->as<Json::List>()) {
+  if (auto two = resize->as<Json::List>()) {
     expect(two->size() == 2, "resize");
     Pair to = pair(*two, "resize");
     return expect(to.height >= size.height && to.width >= size.width, "resize");
@@ -64,9 +62,9 @@ void check_resize(const Json* resize, Pair size) {
 }
 
 void check_numbers(const Json& record, size_t channels) {
-  double scale = number(record.find("scale") ? *record.find("scale") : Json{}, "scale");
+  double scale = number(record.find("scale").value_or(Json{}), "scale");
   expect(scale > 0, "scale");
-  const Json::List &means = list(record, "mean", channels), &stds = list(record, "std", channels);
+  const Json::List means = list(record, "mean", channels), stds = list(record, "std", channels);
   for (size_t c = 0; c < channels; ++c) {
     double mean = number(means[c], "mean"), std = number(stds[c], "std");
     expect(std > 0, "std");
@@ -78,8 +76,8 @@ void check_numbers(const Json& record, size_t channels) {
 
 Pixels read_preprocess(const Json& record) {
   constexpr size_t kFields = 8;
-  const auto* members = record.as<Json::Object>();
-  const Json* spelling = record.find("encoder");
+  auto members = record.as<Json::Object>();
+  std::optional<Json> spelling = record.find("encoder");
   expect(members && members->size() == kFields + (spelling ? 1 : 0), "a field");
   Pixels found;
   found.mode = choice(record, "mode", {"RGB", "BGR", "L"});
@@ -91,8 +89,9 @@ Pixels read_preprocess(const Json& record) {
   check_numbers(record, static_cast<size_t>(found.channels));
   for (const Json& level : list(record, "background", 3)) whole(level, "background", 0, 255);
   if (spelling) {
-    expect(spelling->as<std::string>(), "encoder");
-    found.encoder = encoder_named(*spelling->as<std::string>());
+    auto text = spelling->as<std::string>();
+    expect(text.has_value(), "encoder");
+    found.encoder = encoder_named(*text);
   }
   return found;
 }

@@ -6,7 +6,8 @@
 namespace bitwright {
 namespace {
 
-constexpr uint64_t kMostHeader = 100'000'000;
+constexpr uint64_t kMostHeader = 1 << 24, kSmallHeader = 1 << 20;
+constexpr size_t kMostTensors = 1 << 16;
 constexpr int64_t kMostElements = int64_t{1} << 28;
 constexpr char kDamaged[] = "not a safetensors file, or a damaged one";
 
@@ -18,23 +19,47 @@ struct Place {
   int64_t begin, end;
 };
 
-Place place_of(const Json* offsets) {
-  const auto* list = offsets ? offsets->as<Json::List>() : nullptr;
+Place place_of(const std::optional<Json>& offsets) {
+  auto list = offsets.value_or(Json{}).as<Json::List>();
   expect(list && list->size() == 2, kDamaged);
-  const int64_t *begin = (*list)[0].as<int64_t>(), *end = (*list)[1].as<int64_t>();
+  auto begin = (*list)[0].as<int64_t>(), end = (*list)[1].as<int64_t>();
   expect(begin && end && *begin >= 0 && *begin <= *end, kDamaged);
   return {*begin, *end};
 }
 
+// Whether a string of a header spells a character by its number.
+bool has_numbered(std::string_view header) {
+  for (size_t at = 0; at + 1 < header.size(); ++at)
+    if (header[at] == '\\' && header[++at] == 'u') return true;
+  return false;
+}
+
+// The text under "bitwright" of the metadata.
+std::string document_in(const std::optional<Json>& metadata) {
+  auto texts = metadata.value_or(Json{}).as<Json::Object>();
+  expect(texts.has_value(), "not a bitwright artifact");
+  std::optional<std::string> found;
+  for (const auto& [key, value] : *texts) {
+    auto text = value.as<std::string>();
+    auto is_ascii = [](char c) { return static_cast<uint8_t>(c) < 0x80; };
+    expect(text && (value.text().size() < kMostPart || std::all_of(text->begin(), text->end(), is_ascii)), kDamaged);
+    if (key == "bitwright") found = std::move(text);
+  }
+  expect(found.has_value(), "not a bitwright artifact");
+  return std::move(*found);
+}
+
 }  // namespace
 
-std::vector<int64_t> shape_of(const Json* list, const std::string& where, size_t least, int64_t lowest) {
-  const auto* sizes = list ? list->as<Json::List>() : nullptr;
+void expect_part(const Json& part) { expect(part.text().size() < kMostPart, "a part of the document has 2^19 bytes or more"); }
+
+std::vector<int64_t> shape_of(const std::optional<Json>& list, const std::string& where, size_t least, int64_t lowest) {
+  auto sizes = list.value_or(Json{}).as<Json::List>();
   expect(sizes && sizes->size() >= least && sizes->size() <= 8, where + ": expected a shape");
   std::vector<int64_t> shape;
   int64_t elements = 1;
   for (const Json& size : *sizes) {
-    const auto* number = size.as<int64_t>();
+    auto number = size.as<int64_t>();
     expect(number && *number >= lowest, where + ": expected a shape");
     expect(!elements || *number <= kMostElements / elements, where + ": it has more than 2^28 elements");
     shape.push_back(*number), elements *= *number;
@@ -50,14 +75,18 @@ Safetensors read_safetensors(std::span<const uint8_t> file) {
   Safetensors found;
   found.header = file.subspan(8, size);
   expect(!found.header.empty() && found.header[0] == '{', kDamaged);
-  Json header = Json::parsed({reinterpret_cast<const char*>(found.header.data()), found.header.size()});
+  std::string_view text(reinterpret_cast<const char*>(found.header.data()), found.header.size());
+  expect(size <= kSmallHeader || !has_numbered(text), "a header of more than 2^20 bytes that escapes characters by numbers");
+  Json header = Json::parsed(text);
   std::span<const uint8_t> body = file.subspan(8 + size);
 
   std::vector<Place> places;
-  for (const auto& [name, entry] : *header.as<Json::Object>()) {
+  const Json::Object entries = *header.as<Json::Object>();
+  for (const auto& [name, entry] : entries) {
     if (name == "__metadata__") continue;
-    const Json* dtype = entry.find("dtype");
-    const auto* kind = dtype ? dtype->as<std::string>() : nullptr;
+    expect(places.size() < kMostTensors, "expected at most 2^16 tensors");
+    expect_part(entry);
+    auto kind = entry.find("dtype").value_or(Json{}).as<std::string>();
     expect(kind && (*kind == "F32" || *kind == "U8"), "tensor '" + name + "': expected the dtype F32 or U8");
     Tensor tensor;
     tensor.type = *kind == "F32" ? Type::float32 : Type::uint8;
@@ -76,13 +105,7 @@ Safetensors read_safetensors(std::span<const uint8_t> file) {
   for (Place place : places) expect(place.begin == end, kDamaged), end = place.end;
   expect(static_cast<uint64_t>(end) == body.size(), kDamaged);
 
-  const Json* metadata = header.find("__metadata__");
-  const auto* texts = metadata ? metadata->as<Json::Object>() : nullptr;
-  expect(texts, "not a bitwright artifact");
-  for (const auto& [key, text] : *texts) expect(text.as<std::string>(), kDamaged);
-  const Json* document = metadata->find("bitwright");
-  expect(document, "not a bitwright artifact");
-  found.metadata = *document->as<std::string>();
+  found.metadata = document_in(header.find("__metadata__"));
   return found;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,7 +22,11 @@ struct Safetensors {
 // Throws std::invalid_argument where it is none, a damaged one, or no artifact. `file` must outlive what is returned.
 Safetensors read_safetensors(std::span<const uint8_t> file);
 
+// Parts of a document that are read as one, as Python has them (MAX_PART), have fewer bytes.
+constexpr size_t kMostPart = 1 << 19;
+void expect_part(const Json& part);
+
 // A JSON list of `least` or more and at most 8 numbers from `lowest` on, of 2^28 elements at most.
-std::vector<int64_t> shape_of(const Json* list, const std::string& where, size_t least, int64_t lowest);
+std::vector<int64_t> shape_of(const std::optional<Json>& list, const std::string& where, size_t least, int64_t lowest);
 
 }  // namespace bitwright

@@ -18,10 +18,10 @@ void expect(bool holds, const char* what) {
 }  // namespace
 
 void check_seal(const Json& provenance, std::span<const uint8_t> file, std::span<const uint8_t> header) {
-  expect(provenance.as<Json::Object>(), "the provenance must be an object");
-  const Json* said = provenance.find("sha256");
+  expect(provenance.as<Json::Object>().has_value(), "the provenance must be an object");
+  std::optional<Json> said = provenance.find("sha256");
   if (!said || said->is_null()) return;
-  const auto* digest = said->as<std::string>();
+  auto digest = said->as<std::string>();
   expect(digest && digest->size() == kDigits, "expected a SHA-256 at the end of the provenance");
   const std::string before = R"(\"sha256\":\")", behind = R"(\"}}")";  // as JSON within JSON spells it
   std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());

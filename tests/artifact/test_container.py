@@ -32,9 +32,9 @@ def file(header: Any, tensors: bytes = b"") -> bytes:
 
 
 def test_metadata_and_tensors_are_those_of_the_library() -> None:
-    metadata, found = read_container(DATA)
+    metadata, found, whole = read_container(DATA)
     assert metadata == {"bitwright": "text", "other": ""}
-    assert {name: (e.dtype, list(e.shape), bytes(e.data)) for name, e in found.items()} == {
+    assert {name: (e.dtype, list(e.shape), bytes(whole[e.begin : e.stop])) for name, e in found.items()} == {
         name: (e["dtype"], e["shape"], bytes(e["data"])) for name, e in safetensors.deserialize(DATA)
     }
 
@@ -47,14 +47,11 @@ def test_what_is_taken_of_damaged_headers_the_library_takes_as_well() -> None:
         for _ in range(rng.randint(1, 3)):
             damaged[rng.randrange(8, end)] = rng.choice((rng.randrange(256), *b'{}[]",:0123456789-e '))
         try:
-            _, found = read_container(bytes(damaged))
+            _, found, whole = read_container(bytes(damaged))
         except (ValueError, RecursionError):
             continue
-        sizes = {"F32": 4, "U8": 1}
-        if any(e.dtype not in sizes or len(e.data) != sizes[e.dtype] * np.prod(e.shape) for e in found.values()):
-            continue  # which `stored` refuses
         theirs = {name: bytes(entry["data"]) for name, entry in safetensors.deserialize(bytes(damaged))}
-        assert {name: bytes(entry.data) for name, entry in found.items()} == theirs
+        assert {name: bytes(whole[e.begin : e.stop]) for name, e in found.items()} == theirs
         taken += 1
     assert taken > 200
 
@@ -67,10 +64,13 @@ ENTRY = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
     [
         (b"1234567", "7 bytes"),
         (struct.pack("<Q", 2**63) + b"{}", "a header of 9223372036854775808 bytes"),
-        (file(b"[]"), "begins with '\\['"),
-        (file(b" {}"), "begins with ' '"),
-        (file(b"\xff\xfe{\0}\0"), "can't decode"),
-        (file(b'{"a": 1, "a": 2}'), "stands twice"),
+        (file(b"[]"), "begins with b'\\['"),
+        (file(b" {}"), "begins with b' '"),
+        (file(b"\xff\xfe{\0}\0"), "begins with b'.xff'"),
+        (file(b'{"\xff": 1}'), "can't decode"),
+        (file(b'{"__metadata__": null, "__metadata__": {}}'), "stands twice"),
+        (file({"a": {**ENTRY, "dtype": "I5"}}, b"1"), "has no dtype or shape"),
+        (file({"a": {**ENTRY, "shape": [2]}}, b"1"), "has 1 bytes"),
         (file({"__metadata__": {"a": 1}}), "not text by names"),
         (file({"__metadata__": []}), "not text by names"),
         (file({"a": {"dtype": "U8", "shape": [1]}}, b"1"), "without dtype"),
@@ -79,10 +79,13 @@ ENTRY = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
         (file({"a": {**ENTRY, "dtype": None}}, b"1"), "has no dtype or shape"),
         (file({"a": {**ENTRY, "shape": [True]}}, b"1"), "has no dtype or shape"),
         (file({"a": {**ENTRY, "shape": [-1]}}, b"1"), "has no dtype or shape"),
-        (file({"a": {**ENTRY, "shape": [1] * 33}}, b"1"), "has no dtype or shape"),
+        (file({"a": {**ENTRY, "shape": [1] * 9}}, b"1"), "has no dtype or shape"),
         (file({"a": {**ENTRY, "shape": [2**63, 0]}}, b"1"), "has no dtype or shape"),
-        (file(b'{"a": {"dtype": "U8", "shape": [1.0], "data_offsets": [0, 1]}}', b"1"), "is no whole number"),
-        (file(b'{"a": {"dtype": "U8", "shape": [NaN], "data_offsets": [0, 1]}}', b"1"), "is no whole number"),
+        (file(b'{"a": {"dtype": "U8", "shape": [1.0], "data_offsets": [0, 1]}}', b"1"), "has no dtype or shape"),
+        (
+            file(b'{"a": {"dtype": "U8", "shape": [NaN], "data_offsets": [0, 1]}}', b"1"),
+            "is not a number that JSON knows",
+        ),
         (file({"a": {**ENTRY, "data_offsets": [1, 0]}}, b"1"), "lies nowhere"),
         (file({"a": {**ENTRY, "data_offsets": [0, 1, 1]}}, b"1"), "lies nowhere"),
         (file({"a": {**ENTRY, "data_offsets": [1, 2]}}, b"12"), "begins at byte 1, expected 0"),

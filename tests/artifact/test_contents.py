@@ -111,7 +111,8 @@ def test_a_value_without_a_node_and_a_node_without_a_value_are_refused():
         edited(lambda d: d["graph"]["values"].update(ghost=value(d, "act"))),
         "one input, the image, found 2: 'input', 'ghost'",
     )
-    refuse(edited(lambda d: d["graph"]["values"].pop("act")), "exactly one node")
+    refuse(edited(lambda d: d["graph"]["values"].pop("act")), "reads \\['act'\\], which no")
+    refuse(edited(lambda d: d["graph"]["values"].pop(d["graph"]["nodes"][-1]["name"])), "exactly one node")
     refuse(edited(lambda d: d["graph"]["values"].pop("input")), "input")
 
 

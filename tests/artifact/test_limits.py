@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import bitwright.artifact_file.reading
+import bitwright.artifact_file.graph_reading
 from bitwright.artifact import Artifact, from_bytes
 from bitwright.errors import ArtifactError
 from bitwright.images.preprocess import Preprocess
@@ -177,8 +177,10 @@ def test_provenance_of_another_type_is_refused(provenance):
 
 
 def test_too_many_nodes_are_refused(monkeypatch):
-    monkeypatch.setattr(bitwright.artifact_file.reading, "MAX_NODES", len(ARTIFACT.graph.nodes) - 1)
+    monkeypatch.setattr(bitwright.artifact_file.graph_reading, "MAX_NODES", len(ARTIFACT.graph.nodes) - 1)
     refuse(DATA, "at most")
+    monkeypatch.setattr(bitwright.artifact_file.graph_reading, "MAX_NODES", len(ARTIFACT.graph.nodes))
+    assert refused_or_good(DATA)
 
 
 def test_values_of_one_type_share_it_so_that_many_values_are_cheap():

@@ -27,24 +27,30 @@ def sealed(data: bytes) -> bytes:
     return b"".join((memoryview(data)[:place], digest, memoryview(data)[place + len(digest) :]))
 
 
-def without_digest(provenance: Mapping[str, Any], data: bytes) -> dict[str, Any]:
-    """The provenance that a file was made with. ArtifactError where its contents are not those of its digest."""
+def checked_digest(data: bytes) -> str | None:
+    """The digest at the end of a file's document; None where there is none. ArtifactError where it is not of the contents."""
     import hashlib
 
-    said, kept = provenance.get(KEY), {key: value for key, value in provenance.items() if key != KEY}
-    if said is None:
-        return kept
     end = 8 + int.from_bytes(data[:8], "little")
-    own = _BEFORE + str(said).encode() + _BEHIND
-    place = data.rfind(own, 8, end) + len(_BEFORE)
-    if place < len(_BEFORE) or len(own) != len(_BEFORE) + len(BLANK) + len(_BEHIND):
-        raise ArtifactError(f"expected a SHA-256 at the end of the provenance, found {said!r:.100}")
+    place = data.rfind(_BEFORE, 8, end) + len(_BEFORE)
+    digest = data[place : place + len(BLANK)]
+    if place < len(_BEFORE) or not data.startswith(_BEHIND, place + len(BLANK), end) or b'"' in digest:
+        return None
     found = hashlib.sha256(memoryview(data)[:place])
     found.update(BLANK.encode())
     found.update(memoryview(data)[place + len(BLANK) :])
+    said = digest.decode(errors="replace")
     if found.hexdigest() != said:
         raise ArtifactError(
             f"the file has changed since it was written: its contents have the SHA-256 {found.hexdigest()[:16]}..., "
             f"expected {said[:16]}...; fetch it again from where it came from"
         )
+    return said
+
+
+def without_digest(provenance: Mapping[str, Any], digest: str | None) -> dict[str, Any]:
+    """The provenance that a file was made with. ArtifactError where it says another digest than the one that was checked."""
+    said, kept = provenance.get(KEY), {key: value for key, value in provenance.items() if key != KEY}
+    if said is not None and said != digest:
+        raise ArtifactError(f"expected a SHA-256 at the end of the provenance, found {said!r:.100}")
     return kept

@@ -8,6 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
+from bitwright.artifact_file.limits import (
+    MAX_CLASSES,
+    MAX_HEADER_BYTES,
+    MAX_INPUTS,
+    MAX_NODES,
+    MAX_PART,
+    MAX_TENSORS,
+)
+from bitwright.artifact_file.parts import lone_surrogate
 from bitwright.artifact_file.seal import BLANK, KEY, sealed
 from bitwright.errors import ArtifactError
 from bitwright.graph import LOGITS, Graph
@@ -16,15 +25,12 @@ from bitwright.schemes import SCHEMES
 
 FORMAT = 2
 """What is written. Format 1, which said nothing of channels, is read for ever: all its values have axis 0 as their channel."""
-MAX_NODES = 100_000
-MAX_ELEMENTS = 2**28
-"""No value may have more elements per image than this, so that a small file cannot claim all memory."""
 
 
 def written(
     graph: Graph, preprocess: Preprocess, classes: tuple[str, ...] | None, provenance: Mapping[str, Any]
 ) -> bytes:
-    """The bytes of the file; ArtifactError where the provenance is nothing that JSON can hold."""
+    """The bytes of the file; ArtifactError where the provenance is nothing that JSON can hold, or all of it is too large."""
     tensors: dict[str, npt.NDArray[Any]] = {}
     nodes = []
     for node in graph.nodes:
@@ -58,14 +64,18 @@ def written(
         text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"the provenance cannot be written as JSON: {error}") from error
-    expect_text(document, text)
-    return sealed(safetensors.numpy.save(tensors, {"bitwright": text}))
-
-
-def expect_text(document: Any, text: str) -> None:
-    """JSON can escape half of a surrogate pair, which is no text: it cannot be printed, nor be handed to C++."""
-    if "\\u" in text:
-        try:
-            json.dumps(document, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ArtifactError(f"it holds text with a lone surrogate, {error.object[error.start]!r}") from error
+    if half := lone_surrogate(document):
+        raise ArtifactError(f"it holds text with a lone surrogate, {half!r}")
+    data = safetensors.numpy.save(tensors, {"bitwright": text})
+    sizes = (
+        ("bytes of its header", int.from_bytes(data[:8], "little"), MAX_HEADER_BYTES),
+        ("tensors", len(tensors), MAX_TENSORS),
+        ("nodes", len(nodes), MAX_NODES),
+        ("inputs of nodes", sum(len(node.inputs) for node in graph.nodes), MAX_INPUTS),
+        ("class names", len(classes or ()), MAX_CLASSES),
+        ("bytes of its provenance", len(json.dumps(document["provenance"])), MAX_PART - 1),
+    )
+    for what, found, most in sizes:
+        if found > most:
+            raise ArtifactError(f"a file may have {most:,} {what} at most, found {found:,}")
+    return sealed(data)

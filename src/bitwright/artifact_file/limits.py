@@ -1,0 +1,19 @@
+"""How large a file may be in each respect, so that refusing it costs little more than its own size. csrc/artifact has the same.
+
+The largest classifiers have some thousands of nodes, each of which takes 650 bytes of the header: these limits are several
+times what they need.
+"""
+
+MAX_HEADER_BYTES = 2**24
+SMALL_HEADER_BYTES = 2**20
+"""In longer ones nothing may be escaped by its number: text beyond ASCII takes Python four bytes a character."""
+MAX_PART = 2**19
+"""Of JSON that is built at once, such as a node or the provenance: it has fewer bytes."""
+MAX_NODES = 2**14
+MAX_TENSORS = 2**16
+MAX_INPUTS = 2**18
+"""Of all nodes together."""
+MAX_CLASSES = 2**17
+MAX_FIELDS = 16
+"""Attributes, and tensors, of a node; no op has as many."""
+MAX_RANK = 8
