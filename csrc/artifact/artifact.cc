@@ -14,7 +14,7 @@ namespace bitwright {
 namespace {
 
 constexpr int64_t kFormat = 2;
-constexpr size_t kMostNodes = 1 << 14, kMostInputs = 1 << 18, kMostClasses = 1 << 17;
+constexpr size_t kMostNodes = 10'000, kMostInputs = 1 << 18, kMostClasses = 1 << 17;
 
 void expect(bool holds, const std::string& what) {
   if (!holds) throw std::invalid_argument(what);
@@ -102,7 +102,7 @@ class Document {
 
   void read_nodes(const Json& record, std::deque<AlignedBytes>& memory) {
     auto list = record.as<Json::List>();
-    expect(list && list->size() <= kMostNodes, "the graph's nodes must be a list of at most 2^14");
+    expect(list && list->size() <= kMostNodes, "the graph's nodes must be a list of at most 10000");
     size_t inputs = 0;
     for (const Json& node : *list) {
       expect_part(node);

@@ -12,7 +12,7 @@ namespace {
 constexpr int kDeepest = 200;
 constexpr size_t kMostDigits = 4300;  // of an integer, as Python has it
 constexpr size_t kMostKeys = 1 << 17;  // of an object
-constexpr size_t kLongestKey = (1 << 19) - 1;  // as it is spelled: MAX_PART of Python
+constexpr size_t kLongestKey = (1 << 18) - 1;  // as it is spelled: MAX_PART of Python
 
 // The length of the UTF-8 sequence at the beginning; 0 where there is none.
 size_t sequence(std::string_view text) {

@@ -51,7 +51,7 @@ std::string document_in(const std::optional<Json>& metadata) {
 
 }  // namespace
 
-void expect_part(const Json& part) { expect(part.text().size() < kMostPart, "a part of the document has 2^19 bytes or more"); }
+void expect_part(const Json& part) { expect(part.text().size() < kMostPart, "a part of the document has 2^18 bytes or more"); }
 
 std::vector<int64_t> shape_of(const std::optional<Json>& list, const std::string& where, size_t least, int64_t lowest) {
   auto sizes = list.value_or(Json{}).as<Json::List>();

@@ -23,7 +23,7 @@ struct Safetensors {
 Safetensors read_safetensors(std::span<const uint8_t> file);
 
 // Parts of a document that are read as one, as Python has them (MAX_PART), have fewer bytes.
-constexpr size_t kMostPart = 1 << 19;
+constexpr size_t kMostPart = 1 << 18;
 void expect_part(const Json& part);
 
 // A JSON list of `least` or more and at most 8 numbers from `lowest` on, of 2^28 elements at most.

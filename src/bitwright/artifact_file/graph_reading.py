@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.artifact_file.container import Container, Entry
-from bitwright.artifact_file.limits import MAX_FIELDS, MAX_INPUTS, MAX_NODES, MAX_RANK
+from bitwright.artifact_file.limits import MAX_INPUTS, MAX_NODES, MAX_RANK
 from bitwright.artifact_file.parts import Parts
 from bitwright.errors import ArtifactError
 from bitwright.graph import LOGITS, Graph, Node, Value
 from bitwright.graph_check import MAX_ELEMENTS
+from bitwright.ops import INTEGER_OPS
 from bitwright.qtensor import QType
 from bitwright.schemes import SCHEMES
 
@@ -136,10 +137,13 @@ class GraphReader:
             raise ArtifactError(f"node {name!r:.100}: its inputs must be a list of names")
         if unknown := [input for input in inputs if input not in names]:
             raise ArtifactError(f"node {name!r:.100}: reads {unknown[:5]!r:.200}, which no earlier node computes")
-        if not (isinstance(attrs, dict) and isinstance(shapes, dict) and max(len(attrs), len(shapes)) <= MAX_FIELDS):
-            raise ArtifactError(
-                f"node {name!r:.100}: its attributes and tensors must be objects, of {MAX_FIELDS} at most"
-            )
+        if not isinstance(attrs, dict) or not isinstance(shapes, dict):
+            raise ArtifactError(f"node {name!r:.100}: its attributes and tensors must be objects")
+        if op not in INTEGER_OPS:
+            raise ArtifactError(f"node {name!r:.100} ({op:.100}): unknown op; known ops: {', '.join(INTEGER_OPS)}")
+        if attrs.keys() != INTEGER_OPS[op].attrs.keys():
+            wanted, found = sorted(INTEGER_OPS[op].attrs), sorted(attrs)
+            raise ArtifactError(f"node {name!r:.100} ({op}): expected attributes {wanted}, found {found!r:.200}")
         attrs = {
             sys.intern(key): _attribute(value, f"node {name!r:.100}: {key!r:.100}") for key, value in attrs.items()
         }

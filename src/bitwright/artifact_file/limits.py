@@ -7,13 +7,11 @@ times what they need.
 MAX_HEADER_BYTES = 2**24
 SMALL_HEADER_BYTES = 2**20
 """In longer ones nothing may be escaped by its number: text beyond ASCII takes Python four bytes a character."""
-MAX_PART = 2**19
+MAX_PART = 2**18
 """Of JSON that is built at once, such as a node or the provenance: it has fewer bytes."""
-MAX_NODES = 2**14
+MAX_NODES = 10_000
 MAX_TENSORS = 2**16
 MAX_INPUTS = 2**18
 """Of all nodes together."""
 MAX_CLASSES = 2**17
-MAX_FIELDS = 16
-"""Attributes, and tensors, of a node; no op has as many."""
 MAX_RANK = 8

@@ -17,6 +17,7 @@ from bitwright.json_keys import TwiceError, each_key_once
 
 _SLICES = (2**11, 2**15, MAX_PART)  # most parts are small, and copying what is behind them would take long
 _LAST_SPACE = 0x20
+_PLAIN_KEY = re.compile(rb'[ \t\n\r]*"([^"\\\0-\x1f]{,500})"[ \t\n\r]*:')
 _SPACE = re.compile(rb"[ \t\n\r]*")
 
 
@@ -94,13 +95,16 @@ class Parts:
         """The keys of the object here. Behind each, who asks reads its value."""
         known = set[str]()
         for _ in self._each("{", "}"):
-            if self.next() != '"':
+            if plain := _PLAIN_KEY.match(self.data, self.at, self._end):
+                key, self.at = plain[1].decode(), plain.end()
+            elif self.next() == '"':
+                key = self.part()
+                self._take(":")
+            else:
                 raise ValueError(f"expected a key at byte {self.at}")
-            key = self.part()
             if key in known:
                 raise TwiceError(f"the key {key!r:.100} stands twice in one object")
             known.add(key)
-            self._take(":")
             yield key
 
     def items(self) -> Iterator[None]:
