@@ -43,6 +43,12 @@ def test_a_signed_file_is_taken_however_the_keys_are_given(use: Any, signed: Pat
 
 
 @pytest.mark.parametrize("use", USES)
+def test_trusting_nobody_is_no_way_to_ask(use: Any, signed: Path) -> None:
+    with pytest.raises(SignatureError, match="expected a file of public keys to trust, found none"):
+        use(signed, trust=[])
+
+
+@pytest.mark.parametrize("use", USES)
 def test_a_removed_signature_is_missed(use: Any, signed: Path) -> None:
     signature_path(signed).unlink()
     use(signed)

@@ -1,10 +1,11 @@
-// Memory that runs out at each allocation of making a plan and running it, one after the other: `memory FIRST COUNT`.
+// Memory that runs out at each allocation of loading a file, making a plan and running it, one after the other:
+// `memory FIRST COUNT`.
 //
 // And a plan that has run once allocates nothing in its next run.
 //
 // The k-th allocation fails, for k = 1, 2, ... until there is no k-th. Each time std::bad_alloc reaches the caller or the
-// result is right; and the plan, where it could be made, still gives the right one when there is memory again. That nothing
-// is lost, LeakSanitizer sees.
+// result is right; and the plan, where it could be made, still gives the right one when there is memory again. Of a file that
+// is damaged, what is said against it is said, or there was no memory to say it. That nothing is lost, LeakSanitizer sees.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -12,7 +13,11 @@
 #include <new>
 #include <optional>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
+#include "artifact/artifact.h"
+#include "fuzz/files.h"
 #include "fuzz/graphs.h"
 #include "ops/check.h"
 #include "runtime/plan.h"
@@ -55,7 +60,8 @@ namespace bitwright::fuzz {
 namespace {
 
 struct Counts {
-  long failures = 0, plans = 0, runs = 0;  // allocations that failed; of these, while a plan was made, and while it ran
+  // Allocations that failed; of these, while a file was loaded, while a plan was made, and while it ran.
+  long failures = 0, loads = 0, plans = 0, runs = 0;
 };
 
 // False once no allocation of those that `f` makes was the k-th.
@@ -78,11 +84,37 @@ void expect(bool holds, const char* what, uint64_t seed, long k) {
   std::abort();
 }
 
-void one_graph(uint64_t seed, int threads, Counts& counts) {
-  Noise noise(seed);
-  std::vector<uint8_t> input(256);
-  for (uint8_t& byte : input) byte = noise.byte();
-  Choices choices(input.data(), input.size());
+// What a file is: the result for a grey picture, or what is said against it.
+std::string loaded(const std::vector<uint8_t>& file, std::unique_ptr<Plan>& plan) {
+  try {
+    Artifact read = read_artifact(file);
+    std::string about = read.pixels.mode;
+    for (const std::string& name : read.classes) about += name;
+    plan = std::make_unique<Plan>(std::move(read.graph), detected_features(), 1, false);
+    return about;
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+}
+
+void one_file(uint64_t seed, Choices& choices, Counts& counts) {
+  File made = make_file(choices);
+  std::vector<uint8_t> file = bytes_of(made);
+  if (seed % 3 == 0) file[file.size() / 2] ^= 1;
+  std::unique_ptr<Plan> plan;
+  const std::string expected = loaded(file, plan);
+  for (long k = 0;; ++k) {
+    std::unique_ptr<Plan> tried;
+    std::string found;
+    bool threw, reached = fails_at(k, [&] { found = loaded(file, tried); }, threw);
+    expect(threw || (found == expected && !tried == !plan), "neither the model, nor what is wrong with it, nor an error", seed,
+           k);
+    if (!reached) break;
+    ++counts.failures, ++counts.loads;
+  }
+}
+
+void one_graph(uint64_t seed, int threads, Choices& choices, Counts& counts) {
   Made made = make_graph(choices);
   const Features features = detected_features();
   const int images = 3;
@@ -123,7 +155,14 @@ int main(int argc, char** argv) {
   if (argc != 3) return std::fprintf(stderr, "usage: %s FIRST COUNT\n", argv[0]), 2;
   uint64_t first = std::strtoull(argv[1], nullptr, 10), count = std::strtoull(argv[2], nullptr, 10);
   bitwright::fuzz::Counts counts;
-  for (uint64_t seed = first; seed < first + count; ++seed) bitwright::fuzz::one_graph(seed, seed % 4 ? 1 : 2, counts);
-  std::printf("graphs %llu failures %ld planning %ld running %ld\n", static_cast<unsigned long long>(count), counts.failures,
-              counts.plans, counts.runs);
+  for (uint64_t seed = first; seed < first + count; ++seed) {
+    bitwright::fuzz::Noise noise(seed);
+    std::vector<uint8_t> input(256);
+    for (uint8_t& byte : input) byte = noise.byte();
+    bitwright::fuzz::Choices of_graph(input.data(), input.size()), of_file(input.data(), input.size());
+    bitwright::fuzz::one_graph(seed, seed % 4 ? 1 : 2, of_graph, counts);
+    bitwright::fuzz::one_file(seed, of_file, counts);
+  }
+  std::printf("graphs %llu failures %ld loading %ld planning %ld running %ld\n", static_cast<unsigned long long>(count),
+              counts.failures, counts.loads, counts.plans, counts.runs);
 }

@@ -65,9 +65,11 @@ class Trust:
         """Read files of public keys in PEM, one or several in each. A key that stands there twice expires on the earlier day.
 
         Raises:
-            SignatureError: a file cannot be read, or holds something else.
+            SignatureError: a file cannot be read, or holds something else, or none is given.
             MissingExtraError: the package cryptography is not installed.
         """
+        if not paths:
+            raise SignatureError("expected a file of public keys to trust, found none; keygen writes one")
         keys = [key for path in paths for key in public_keys(read_limited(Path(path), "the keys"), str(path))]
         keys.sort(key=lambda known: known.expires or date.max, reverse=True)
         return cls({fingerprint(known.key): known for known in keys}, ", ".join(str(path) for path in paths))

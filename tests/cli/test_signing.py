@@ -1,5 +1,6 @@
 """`bitwright keygen`, `sign` and `verify`, and what other commands make of signatures."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.conftest import REPOSITORY
 
 pytest.importorskip("cryptography")
 
@@ -30,6 +32,14 @@ def test_a_signed_artifact_is_verified(run: Run, keys: Path):
     assert f"{FILE}.sig, verified" in result.out
     document = json.loads(run("verify", FILE, "--trust", "other.pub", "--trust", "own.pub", "--json").out)
     assert document["sha256"] == json.loads(run("inspect", FILE, "--json").out)["sha256"]
+
+
+def test_sign_says_which_bytes_it_vouches_for(run: Run, keys: Path):
+    """Those of the file, also of one that was written by an earlier version."""
+    shutil.copy(REPOSITORY / "examples" / "cifar10" / "resnet20-w4a4.bw.safetensors", "old")
+    for file in (FILE, "old"):
+        result = run("sign", file, "--key", "own")
+        assert hashlib.sha256((keys / file).read_bytes()).hexdigest() in result.out
 
 
 def test_who_is_not_trusted_is_refused(run: Run, keys: Path):
