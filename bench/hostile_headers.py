@@ -1,4 +1,4 @@
-"""What it costs to refuse a file that is all header: `python -m bench.hostile_headers [--mb 1 4 10 16 40 100] [--all]`.
+"""What it costs to refuse a file that is all header: `python -m bench.hostile_headers [--mb 1 4 10 40] [--only TEXT] [--all]`.
 
 Headers of brackets, keys, numbers, text, escapes, deep nesting, tensors, values and nodes, in each place of a file where they
 may stand, and sound models with a fault at their end. Each is read in a process of its own by Python's reader and by that of
@@ -158,13 +158,15 @@ def files(size: int) -> Iterator[tuple[str, bytes]]:
         yield "a sound model but for its class names", data
 
 
-def produced(size: int, path: Path) -> Iterator[tuple[str, int]]:
+def produced(size: int, path: Path, only: str) -> Iterator[tuple[str, int]]:
     """Writes one file after the other; yields its kind and its size. The memory for that is another process's."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
 
     def produce() -> None:
         for kind, data in files(size):
+            if only not in kind:
+                continue
             path.write_bytes(data)
             theirs.send((kind, len(data)))
             theirs.recv()
@@ -228,6 +230,7 @@ def cost(path: Path, refused: Callable[[bytes], bool]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mb", type=float, nargs="+", default=[1, 4, 10, 16, 40, 100])
+    parser.add_argument("--only", default="", help="kinds whose name has this")
     parser.add_argument("--all", action="store_true", help="a line for each file")
     given = parser.parse_args()
     readers = {"python": by_python, "c": by_c()}
@@ -242,7 +245,7 @@ def main() -> None:
                 name: {"share": (0, ""), "seconds": (0, "")} for name in readers
             }
             count = 0
-            for kind, size in produced(int(megabytes * 1e6), path):
+            for kind, size in produced(int(megabytes * 1e6), path, given.only):
                 count += 1
                 for name, refused in readers.items():
                     found = cost(path, refused)

@@ -81,9 +81,9 @@ Bytes made(Choices& choices) {
   if (choices.one_in(6))
     file.body[static_cast<size_t>(choices.below(static_cast<int>(file.body.size())))] ^= 1 + choices.below(255);
   Bytes bytes = bytes_of(file);
-  if (choices.one_in(12)) bytes.resize(static_cast<size_t>(choices.below(static_cast<int>(bytes.size()))));
-  if (choices.one_in(6))
-    bytes[static_cast<size_t>(choices.below(static_cast<int>(bytes.size())))] = static_cast<uint8_t>(choices.below(256));
+  auto place = [&] { return static_cast<size_t>(choices.below(static_cast<int>(bytes.size()))); };
+  if (choices.one_in(6)) bytes[place()] = static_cast<uint8_t>(choices.below(256));
+  if (choices.one_in(12)) bytes.resize(place());
   return bytes;
 }
 

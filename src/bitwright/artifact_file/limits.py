@@ -10,7 +10,7 @@ SMALL_HEADER_BYTES = 2**20
 MAX_PART = 2**18
 """Of JSON that is built at once, such as a node or the provenance: it has fewer bytes."""
 MAX_NODES = 10_000
-MAX_TENSORS = 2**16
+MAX_TENSORS = 50_000
 MAX_INPUTS = 2**18
 """Of all nodes together."""
 MAX_CLASSES = 2**17
