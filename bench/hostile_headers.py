@@ -1,4 +1,4 @@
-"""What it costs to refuse a file that is all header: `python -m bench.hostile_headers [--mb 1 4 10 40] [--only TEXT] [--all]`.
+"""What it costs to refuse a file that is all header: `python -m bench.hostile_headers [--mb 1 2 4 10] [--only TEXT] [--all]`.
 
 Headers of brackets, keys, numbers, text, escapes, deep nesting, tensors, values and nodes, in each place of a file where they
 may stand, and sound models with a fault at their end. Each is read in a process of its own by Python's reader and by that of
@@ -229,7 +229,7 @@ def cost(path: Path, refused: Callable[[bytes], bool]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mb", type=float, nargs="+", default=[1, 4, 10, 16, 40, 100])
+    parser.add_argument("--mb", type=float, nargs="+", default=[1, 2, 3.2, 6.5, 10, 16.7, 20])
     parser.add_argument("--only", default="", help="kinds whose name has this")
     parser.add_argument("--all", action="store_true", help="a line for each file")
     given = parser.parse_args()

@@ -12,14 +12,18 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from bench.arguments import existing
-from bitwright.artifact import load
+from bitwright.artifact import Artifact, load
+from bitwright.engine import Engine
 
 SECONDS = 15.0
 """More than a server is started with for a body to arrive (`--body-seconds`) and for headers."""
@@ -168,13 +172,25 @@ def attack(port: int, shape: Sequence[int], count: int, seed: int = 0) -> Counte
     return found
 
 
+def still_answers(port: int, artifact: Artifact) -> None:
+    """AssertionError unless an intact request gets the engine's logits."""
+    image = np.random.default_rng(0).integers(0, 256, (1, *artifact.preprocess.shape), np.uint8)
+    tensor = {"name": "input", "datatype": "UINT8", "shape": list(image.shape), "data": image.ravel().tolist()}
+    url = f"http://127.0.0.1:{port}/v2/models/m/infer"
+    with urllib.request.urlopen(url, json.dumps({"inputs": [tensor]}).encode(), timeout=SECONDS) as answer:
+        logits = np.array(json.load(answer)["outputs"][0]["data"], np.float32)
+    assert logits.tobytes() == Engine(artifact)(image).tobytes(), (
+        "an intact request has another answer than the engine's"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifact", type=existing)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    shape = load(given.artifact).preprocess.shape
+    artifact = load(given.artifact)
     command = [
         sys.executable,
         "-m",
@@ -193,7 +209,8 @@ def main() -> None:
         reader = threading.Thread(target=deque, args=(server.stderr, 0))  # a full pipe would stop the server
         reader.start()
         try:
-            print(dict(sorted(attack(port, shape, given.count, given.seed).items())))
+            print(dict(sorted(attack(port, artifact.preprocess.shape, given.count, given.seed).items())))
+            still_answers(port, artifact)
         finally:
             server.terminate()
             reader.join()
