@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bitwright.artifact import Artifact, load
+from bitwright.artifact_file.limits import MAX_NODES
 from bitwright.engine import Engine
 from bitwright.engine.native import make_plan
 from bitwright.errors import ArtifactError, BitwrightError, EngineError, GraphError
@@ -217,11 +218,11 @@ def many_nodes(kind: str, count: int) -> Artifact:
     return ended(nodes, values, 1)
 
 
-def test_24000_nodes_are_loaded_and_planned_in_about_a_second(tmp_path: Path) -> None:
-    many_nodes("chain", 24_000).save(tmp_path / "many")
+def test_10000_nodes_are_loaded_and_planned_in_a_moment(tmp_path: Path) -> None:
+    many_nodes("chain", MAX_NODES - 10).save(tmp_path / "many")
     begin = time.process_time()
     engine = Engine(load(tmp_path / "many"), threads=1)
-    assert time.process_time() - begin < 6  # 0.8 where nothing else runs; by the square of the nodes it was 50
+    assert time.process_time() - begin < 4  # it was 50 for 24,000 by the square of the nodes
     assert engine(np.full((1, 1, 1, 3), 200, np.uint8)).any()
 
 
