@@ -1,8 +1,8 @@
 #include "artifact/node.h"
 
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "artifact/safetensors.h"
@@ -124,7 +124,7 @@ class NodeReader {
     found.bytes = kept(file.bytes);
     if (found.type == Type::float32)
       for (float f : found.as<float>())
-        expect(f == 0 || (std::abs(f) >= FLT_MIN && std::abs(f) <= kLargest),
+        expect(f == 0 || (std::abs(f) >= std::numeric_limits<float>::min() && std::abs(f) <= kLargest),
                where + " holds a number that is not finite, not normal, or larger than 1e24");
     return found;
   }

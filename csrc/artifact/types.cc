@@ -1,6 +1,6 @@
 #include "artifact/types.h"
 
-#include <cfloat>
+#include <limits>
 #include <stdexcept>
 
 namespace bitwright {
@@ -75,7 +75,9 @@ QType read_type(const Json& record, const std::string& where, int64_t channels) 
               "expected a scale, a zero point and an offset for each channel");
   else
     of.expect(!listed && found.offsets.empty(), "expected one scale and one zero point");
-  for (double s : found.scales) of.expect(s >= FLT_MIN && s <= FLT_MAX, "a scale must be finite, positive and normal");
+  for (double s : found.scales)
+    of.expect(s >= std::numeric_limits<float>::min() && s <= std::numeric_limits<float>::max(),
+              "a scale must be finite, positive and normal");
   return found;
 }
 
