@@ -22,7 +22,7 @@ def float_function(call: FloatCall) -> Tensor:
         x = x * call.column("reads")
     if x.requires_grad and any(step.name in STEEP for step in call.attrs["steps"]):
         x = x.view_as(x)
-        x.register_hook(_finite)  # type: ignore[no-untyped-call]
+        x.register_hook(_finite)
     found: Tensor = compute(call.attrs["steps"], x, _aten).to(x.dtype)
     return found * call.column("writes") if scaled else found
 
