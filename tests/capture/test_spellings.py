@@ -73,6 +73,9 @@ class Eager(nn.Module):
     def _masked(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v, self.bias.masked_fill(self.hidden, float("-inf")))
 
+    def _chosen(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return torch.where(self.hidden, -1e9, torch.where(self.hidden.mT, q @ k.mT, torch.tensor(-1e4))).softmax(-1) @ v
+
     def _seen(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v, ~self.hidden)
 
@@ -157,6 +160,7 @@ def _padded(mode: str) -> Callable[[Tensor], Tensor]:
     return lambda x: F.pad(x, (2, 1, 3, 0), mode)
 
 
+HIDDEN, VECTOR = torch.arange(48).view(8, 6) % 3 == 0, torch.linspace(-1, 1, 6)
 MATRICES = torch.linspace(-1, 1, 8 * 5 * 6).view(8, 5, 6)
 
 
@@ -168,6 +172,40 @@ class Normed(nn.Module):
         self.norm = nn.LayerNorm(shape)
         nn.init.normal_(self.norm.weight, 1.0, 0.3)
         nn.init.normal_(self.norm.bias, 0.0, 0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(x)
+        return y
+
+
+class Powers(nn.Module):
+    """A generalised mean, whose exponent is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exponent = nn.Parameter(torch.full((1,), 3.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(min=1e-6).pow(self.exponent).mean((2, 3)).pow(1 / self.exponent)
+
+
+class Shifted(nn.Module):
+    """Some channels one column to the right, written into zeros."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.zeros_like(x)
+        y[:, :2, :, 1:] = x[:, :2, :, :-1]
+        y[:, 2:, ::2] = x[:, 2:, 1::2]
+        return y
+
+
+class RootMeanSquares(nn.Module):
+    """A root mean square norm over two axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm((8, 6), eps=0.1)
+        nn.init.normal_(self.norm.weight, 1.0, 0.3)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.norm(x)
@@ -189,7 +227,7 @@ def _layer_norm(x: Tensor) -> Tensor:
 SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     **{
         f"attention {s}": Eager(s)
-        for s in ("plain", "biased", "gains", "einsum", "turned", "masked", "seen", "causal", "channels")
+        for s in ("plain", "biased", "gains", "einsum", "turned", "masked", "chosen", "seen", "causal", "channels")
     },
     "windows": Windows(),
     "softmax": lambda x: x.softmax(1),
@@ -202,6 +240,17 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "greatest of columns": lambda x: x.max(dim=3)[0],
     "rms": _rms,
     "rms_norm": nn.RMSNorm(6, eps=0.1),
+    "rms_norm of planes": RootMeanSquares(),
+    "powers": Powers(),
+    "shifted": Shifted(),
+    "where": lambda x: torch.where(HIDDEN, x, 0.5) + x.masked_fill(HIDDEN, 0.0),
+    "where of values": lambda x: torch.where(x > 0.1, x.flip(2), x),
+    "least of columns": lambda x: x.min(dim=3)[0] + x.amin(3),
+    "product by a vector": lambda x: x @ VECTOR,
+    "addmm": lambda x: torch.addmm(VECTOR[:5], x.mean((2, 3)), MATRICES[:, :, 0], beta=0.5, alpha=2),
+    "cosines": lambda x: F.linear(F.normalize(x.mean((2, 3))), F.normalize(MATRICES[:, :, 0].mT)),
+    "max pool with places": lambda x: F.max_pool2d(x, 2, return_indices=True)[0],
+    "pad by the least number": lambda x: F.max_pool2d(F.pad(x, (1, 0, 0, 1), value=-3.4e38), 2),
     "layer norm apart": _layer_norm,
     "normalize": lambda x: F.normalize(x, dim=1),
     "length": lambda x: x.norm(dim=(2, 3), keepdim=True),

@@ -37,12 +37,18 @@ ALIASES = {
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
     """A table for `run_decompositions`: each overload that has a second name, and the overload with the first name."""
-    return {
+    found: dict[Any, Callable[..., Any]] = {
         getattr(getattr(torch.ops.aten, alias), overload): getattr(getattr(torch.ops.aten, name), overload)
         for alias, name in ALIASES.items()
         for overload in _overloads(alias)
         if overload in _overloads(name) and "out" not in overload
     }
+    return found | {getattr(torch.ops.aten, name).default: _added_product for name in ("addmm", "baddbmm")}
+
+
+def _added_product(x: Any, first: Any, second: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    product = torch.ops.aten.matmul.default(first, second)
+    return x * beta + product * alpha if (alpha, beta) != (1, 1) else x + product
 
 
 def _overloads(name: str) -> list[str]:

@@ -7,6 +7,7 @@ there are no words for is `Unmapped`.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -226,9 +227,15 @@ def hidden(bias: Array) -> Array:
 
 def _gain_and_shift(channels: Shape, weight: Operand | None, bias: Operand | None) -> dict[str, Constant | Array]:
     return {
-        "bn_weight": np.ones(channels, np.float32) if weight is None else as_constant(weight),
-        "bn_bias": np.zeros(channels, np.float32) if bias is None else as_constant(bias),
+        "bn_weight": np.ones(channels, np.float32) if weight is None else _one_a_channel(channels, weight),
+        "bn_bias": np.zeros(channels, np.float32) if bias is None else _one_a_channel(channels, bias),
     }
+
+
+def _one_a_channel(channels: Shape, operand: Operand) -> Constant:
+    """One number for all stands for each of them."""
+    given = as_constant(operand)
+    return given if given.array.size != 1 else replace(given, array=np.full(channels, given.array.reshape(())))
 
 
 def _weight_and_bias(weight: Operand, bias: Operand | None) -> Mapping[str, Constant]:

@@ -167,7 +167,7 @@ def _expect_no_randomness(node: torch.fx.Node) -> None:
 
 def _mapped_or_why_not(program: Program, elementwise: Elementwise, node: torch.fx.Node) -> Any:
     """What an fx node stands for, or the error: of the first op that can't be mapped. Some idioms need none of their parts."""
-    whole = recognised(program, node)
+    whole = None if is_foldable(program, node) else recognised(program, node)
     failed = [error for read in node.all_input_nodes if isinstance(error := program.env.get(read), CaptureError)]
     if failed and whole is None:
         return failed[0]

@@ -44,6 +44,10 @@ class Reductions(Arithmetic):
         attrs = {"kernel": size, "stride": size, "dilation": (1, 1), "padding": (0, 0, 0, 0)}
         return self.reshape(self.emit("max_pool2d", [name], attrs), left)
 
+    def min(self, x: Operand, axes: Sequence[int], *, keep: bool = False) -> str:
+        """The least number over axes, as `mean`."""
+        return self.neg(self.max(self.neg(x), axes, keep=keep))
+
     def maximum(self, x: Operand, other: Operand) -> str:
         """The larger of two numbers: a clamp from below where one is fixed, else the greatest of two that lie side by side."""
         if isinstance(x, str) and isinstance(other, str):

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from onnx import ModelProto
 
+import bitwright as bw
 from tests.onnx_models import Array, images, model, op, weights
 from tests.onnx_networks import captured, expect_equal, loaded, ops_of, small
 
@@ -57,17 +59,40 @@ def test_squeeze_and_excite_is_three_layers(tmp_path: Path) -> None:
     assert ops_of(captured(found)) == expected
 
 
-def test_a_group_norm_that_is_spelled_out_is_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gains", [4, 1])
+def test_a_group_norm_that_is_spelled_out_is_one(gains: int, tmp_path: Path) -> None:
+    """torch.onnx's older exporter writes one gain and one shift for a norm without."""
     nodes, tensors = small()
     nodes[1:2] = [
         *(op("Shape", "c", "size"), op("Reshape", "c apart", "g"), op("InstanceNormalization", "g ones zeros", "n")),
         *(op("Reshape", "n size", "m"), op("Mul", "m gain", "t"), op("Add", "t shift", "r")),
     ]
     more = {"apart": np.array([0, 2, -1]), "ones": np.ones(2, np.float32), "zeros": np.zeros(2, np.float32)}
-    made = model(nodes, tensors | more | weights(gain=(4, 1, 1), shift=(4, 1, 1)))
+    made = model(nodes, tensors | more | weights(gain=(gains, 1, 1), shift=(gains, 1, 1)))
     found = loaded(made, tmp_path)
     expect_equal(found, made, images())
     assert ops_of(captured(found))[:2] == ["conv2d", "group_norm"]
+
+
+def test_a_layer_norm_with_one_gain_is_one_and_trains(tmp_path: Path) -> None:
+    """Written as an op, and spelled out."""
+    one = {"gain": np.array([1.5], np.float32), "shift": np.array(0.3, np.float32)}
+    mean = [op("ReduceMean", "t", "m", axes=[-1]), op("Sub", "t m", "d"), op("Mul", "d d", "q")]
+    rest = [op("ReduceMean", "q", "v", axes=[-1]), op("Add", "v eps", "e"), op("Sqrt", "e", "s"), op("Div", "d s", "n")]
+    spelled = [*mean, *rest, op("Mul", "n gain", "g"), op("Add", "g shift", "l")]
+    for norm in ([op("LayerNormalization", "t gain shift", "l")], spelled):
+        nodes = [op("Transpose", "x", "t", perm=[0, 2, 3, 1]), *norm, op("Flatten", "l", "f"), op("MatMul", "f w", "y")]
+        tensors = one | weights(w=(192, 5)) | {"eps": np.array(1e-5, np.float32)}
+        made = model(nodes, tensors if norm is spelled else {k: v for k, v in tensors.items() if k != "eps"})
+        found = loaded(made, tmp_path)
+        expect_equal(found, made, images())
+        assert ops_of(captured(found)).count("layer_norm") == 1
+        pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
+        preprocess = bw.Preprocess(size=8, mean=0.5, std=0.25)
+        prepared = bw.prepare_qat(found.float_model, preprocess=preprocess, images=pixels)
+        prepared.train()(torch.from_numpy(preprocess.normalise(pixels))).square().sum().backward()
+        artifact = bw.quantize(found.float_model, pixels, preprocess=preprocess)
+        assert np.array_equal(bw.Engine(artifact)(pixels), bw.Engine(artifact, backend="reference")(pixels))
 
 
 def test_a_masked_attention_that_is_spelled_out_is_one(tmp_path: Path) -> None:

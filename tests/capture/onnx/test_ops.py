@@ -139,6 +139,10 @@ case("BatchNormalization", op("BatchNormalization", "x s b m v", "y", epsilon=1e
 case("InstanceNormalization", op("InstanceNormalization", "x s b", "y"), _BN)
 case("GroupNormalization", op("GroupNormalization", "x s b", "y", num_groups=3), _BN, LATEST)
 case("LayerNormalization", op("LayerNormalization", "x s b", "y", epsilon=1e-3), weights(s=(8,), b=(8,)))
+_ONE = {"s": np.array([1.5], np.float32), "b": np.array(0.3, np.float32)}
+case("LayerNormalization with one number", op("LayerNormalization", "x s b", "y"), _ONE)
+case("RMSNormalization with one number", op("RMSNormalization", "x s", "y"), _ONE, 23)
+case("RMSNormalization over two axes", op("RMSNormalization", "x s", "y", axis=2), weights(s=(8,)), 23)
 for _opset in (11, 17, 18):
     _axes = {"axes": [-1]} if _opset < 18 else {}
     _x, _d = ("x", "q") if _opset < 18 else ("x axes", "q axes")
@@ -205,6 +209,18 @@ case("Gather", op("Gather", "x i", "y", axis=1), {"i": np.array([2, 0, -2])})
 case("Gather of rows", op("Gather", "x i", "y", axis=1), {"i": np.array([[2, 0], [1, 1]])})
 case("Gather of one", op("Gather", "x i", "y", axis=2), {"i": np.array(-1)})
 case("Pad", op("Pad", "x p", "y"), {"p": np.array([0, 0, 1, 0, 0, 0, 0, 2])})
+for _mode in ("reflect", "edge", "wrap"):
+    case(f"Pad, {_mode}", op("Pad", "x p", "y", mode=_mode), {"p": np.array([0, 0, 1, 0, 0, 0, 0, 2])}, 19)
+case(
+    "Pad by the least number",
+    [op("Pad", "x p v", "q"), op("MaxPool", "q", "y", kernel_shape=[3, 3])],
+    {"p": np.array([0, 0, 1, 0, 0, 0, 0, 2]), "v": np.array(np.finfo(np.float32).min)},
+)
+case(
+    "Where of a mask",
+    [op("Where", "h x n", "w"), op("Where", "h n w", "y")],
+    {"h": np.arange(64).reshape(8, 8) % 3 > 0, "n": np.array(0.5, np.float32)},
+)
 case(
     "Expand",
     [op("GlobalAveragePool", "x", "p"), op("Expand", "p s", "e"), op("Add", "e x", "y")],

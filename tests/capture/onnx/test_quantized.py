@@ -193,6 +193,29 @@ def test_what_bitwright_exports_comes_back(recipe: str, takes: Any, tmp_path: Pa
     assert (expected.argmax(1) == found.argmax(1)).all()
 
 
+class Tokens(torch.nn.Module):
+    """With a class token, which the exported model repeats for each image; its scale comes from images, as any constant's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.token = torch.nn.Conv2d(3, 8, 2, 2), torch.nn.Parameter(torch.randn(1, 1, 8))
+        self.mixed, self.fc = torch.nn.Linear(8, 8), torch.nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(x.shape[0], -1, -1), tokens], 1)
+        logits: torch.Tensor = self.fc(self.mixed(tokens).relu().mean(1))
+        return logits
+
+
+def test_an_exported_class_token_comes_back(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made = bw.quantize(Tokens().eval(), PIXELS, preprocess=Preprocess(size=8, mean=0.5, std=0.25))
+    back, told = read(saved(to_onnx(made), tmp_path), PIXELS, preprocess=Preprocess(size=8, scale=1.0))
+    assert "3 of 3 layers' weights are its own" in told[0]
+    assert (bw.Engine(made)(PIXELS).argmax(1) == bw.Engine(back)(PIXELS).argmax(1)).all()
+
+
 SCALE, ZERO = np.array(0.05, np.float32), np.array(128, np.uint8)
 ENDS = [op("GlobalAveragePool", "r", "p"), op("Flatten", "p", "y")]
 

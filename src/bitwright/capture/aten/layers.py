@@ -1,6 +1,7 @@
 """Convolutions, linear layers, batch norms and sums, as ATen spells them."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -188,10 +189,13 @@ def softmax(p: Program, fx: Fx) -> str:
 
 def rms_norm(p: Program, fx: Fx) -> str:
     x, sizes, weight, eps = args(fx, None, None)
-    rank = len(p.value_shape(x))
-    if len(sizes) != 1:
-        raise Unmapped(f"a norm over the last {len(sizes)} axes; only one over the last axis is mapped")
-    return p.builder.rms_norm(p.operand(x), rank - 1, p.optional(weight), 1.2e-7 if eps is None else eps)
+    shape, gain = p.value_shape(x), p.optional(weight)
+    if not isinstance(gain, str | None):
+        gain = replace(as_constant(gain), array=np.broadcast_to(as_constant(gain).array, sizes).reshape(-1))
+    rows = shape[: len(shape) - len(sizes)]
+    flat = p.builder.reshape(p.operand(x), (*rows, math.prod(sizes)))
+    found = p.builder.rms_norm(flat, len(rows), gain, 1.2e-7 if eps is None else eps)
+    return p.builder.reshape(found, shape)
 
 
 def vector_norm(p: Program, fx: Fx) -> str:
@@ -209,6 +213,10 @@ def matmul(p: Program, fx: Fx) -> str:
     sides = (found.first, found.first_turned), (found.second, found.second_turned)
     for read, turned in sides:
         constant = p.env.get(read)
+        if isinstance(constant, Constant) and constant.array.ndim == 1 and read is found.second:
+            row = Constant(constant.array[None], constant.name, constant.learned)
+            name = p.builder.linear(_matrix(p, found.first, found.first_turned), row)
+            return p.builder.reshape(name, p.builder.values[name].shape[:-1])
         if isinstance(constant, Constant) and math.prod(constant.array.shape[:-2]) == 1:
             matrix = constant.array.reshape(constant.array.shape[-2:])
             matrix = matrix.T if turned else matrix

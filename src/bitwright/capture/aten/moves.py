@@ -38,6 +38,12 @@ def max_of(p: Program, fx: Fx) -> tuple[str, None]:
     return p.builder.max(p.operand(x), [p.axis(x, dim)], keep=keep), None
 
 
+def min_of(p: Program, fx: Fx) -> tuple[str, None]:
+    """The minima along an axis, as `max_of`."""
+    x, dim, keep = args(fx, False)
+    return p.builder.min(p.operand(x), [p.axis(x, dim)], keep=keep), None
+
+
 def permute(p: Program, fx: Fx) -> displaced.Anywhere:
     x, dims = args(fx)
     places = [dim % len(dims) for dim in dims]

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from bitwright.capture.aten.arguments import args, pair
+from bitwright.capture.builder import HIDDEN
 from bitwright.capture.draft import Operand, Unmapped
 from bitwright.capture.program import Fx, Program
 from bitwright.capture.tail import op_name
@@ -22,16 +23,18 @@ def constant_pad(p: Program, fx: Fx) -> Operand:
 
 def _padded(p: Program, fx: Fx, x: Fx, padding: list[int], mode: str, filling: float) -> Operand:
     if _is_below_all(fx):
-        if {op_name(user) for user in fx.users} != {"max_pool2d"}:
-            raise Unmapped("a pad of minus infinity that a max pool does not read")
         return p.operand(x)
+    if filling == -math.inf:
+        raise Unmapped("a pad of minus infinity that a max pool does not read")
     sides = [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)][::-1]
     return p.builder.padded(p.operand(x), sides, mode, filling)
 
 
 def _is_below_all(fx: Fx) -> bool:
+    """Whether a node pads for max pools alone, by what is as good as minus infinity: files have the least float32."""
     filling = fx.args[-1] if op_name(fx) in ("pad", "constant_pad_nd") else None
-    return isinstance(filling, float) and filling == -math.inf
+    by_pools = {op_name(user).removesuffix("_with_indices") for user in fx.users} == {"max_pool2d"}
+    return isinstance(filling, int | float) and filling <= HIDDEN and by_pools
 
 
 def of_max_pool2d(fx: Fx, padding: Any, ceil: bool) -> Sides:

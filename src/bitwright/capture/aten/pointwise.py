@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import numpy as np
+
 from bitwright.capture.arithmetic import scaled
 from bitwright.capture.aten.arguments import Mapping, args
+from bitwright.capture.draft import Constant, Operand, Unmapped, as_constant
 from bitwright.capture.program import Fx, Program
+from bitwright.ops.function import Result, Step
 
 
 def clamp(lo: Any, hi: Any) -> Mapping:
@@ -92,3 +96,37 @@ def neg(p: Program, fx: Fx) -> str:
 def glu(p: Program, fx: Fx) -> str:
     x, dim = args(fx, -1)
     return p.builder.glu(p.operand(x), p.axis(fx, dim))
+
+
+def power(p: Program, fx: Fx) -> str:
+    """x to the power of a number that the model has learned, as generalised means have it: fixed from here on."""
+    x, exponent = fx.args
+    given = as_constant(p.operand(exponent)).array
+    if given.size != 1:
+        raise Unmapped(f"an exponent of {list(given.shape)}; expected one number")
+    return p.builder.function(p.operand(x), [Step("pow", (Result(0), float(given.reshape(())[()])))])
+
+
+def where(p: Program, fx: Fx) -> str:
+    return _chosen(p, *fx.args)
+
+
+def masked_fill(p: Program, fx: Fx) -> str:
+    x, mask, number = args(fx)
+    return _chosen(p, mask, number, x)
+
+
+def _chosen(p: Program, condition: Any, x: Any, y: Any) -> str:
+    """x where a condition holds, else y: each times 1 or 0, and their sum."""
+    given = p.operand(condition)
+    mask: Operand = given if isinstance(given, str) else Constant(as_constant(given).array.astype(np.float32))
+    rest = p.builder.affine(mask, -1, 1) if isinstance(mask, str) else Constant(1 - as_constant(mask).array)
+    return p.builder.add(_kept(p, x, mask), _kept(p, y, rest))
+
+
+def _kept(p: Program, x: Any, mask: Operand) -> Operand:
+    found = x if isinstance(x, int | float) else p.operand(x)
+    if isinstance(found, str) or isinstance(mask, str):
+        return p.builder.mul(found, mask)
+    array = as_constant(found).array
+    return Constant(np.where(as_constant(mask).array > 0, array, 0).astype(np.float32))

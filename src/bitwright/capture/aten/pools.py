@@ -3,7 +3,7 @@
 import math
 
 from bitwright.capture.aten import pads
-from bitwright.capture.aten.arguments import args, pair
+from bitwright.capture.aten.arguments import Mapping, args, pair
 from bitwright.capture.program import Fx, Program
 from bitwright.graph import Shape
 
@@ -73,5 +73,25 @@ def adaptive_avg_pool1d(p: Program, fx: Fx) -> str:
     return p.builder.reshape(p.builder.adaptive_avg_pool2d(rows, (1, out)), (*shape[:-1], out))
 
 
+def with_indices(p: Program, fx: Fx) -> tuple[str]:
+    """A max pool; where its maxima are is not known."""
+    return (max_pool2d(p, fx),)
+
+
 def adaptive_max_pool2d(p: Program, fx: Fx) -> tuple[str]:
     return (p.builder.adaptive_max_pool2d(p.operand(fx.args[0]), pair(fx.args[1])),)
+
+
+POOLS: dict[str, Mapping] = {
+    "aten.max_pool2d.default": max_pool2d,
+    "aten.max_pool2d_with_indices.default": with_indices,
+    "aten.avg_pool2d.default": avg_pool2d,
+    "aten.adaptive_avg_pool2d.default": adaptive_avg_pool2d,
+    "bitwright.max_pool2d.default": uneven_max_pool2d,
+    "bitwright.avg_pool2d.default": uneven_avg_pool2d,
+    "aten.adaptive_max_pool2d.default": adaptive_max_pool2d,
+    "aten.avg_pool1d.default": avg_pool1d,
+    "aten.max_pool1d.default": max_pool1d,
+    "aten.adaptive_avg_pool1d.default": adaptive_avg_pool1d,
+}
+"""What of the table is a pool."""

@@ -51,7 +51,7 @@ def product(fx: Fx, *, apart: bool = True) -> Product | None:
 
     `apart`: what it reads is told from its being transposed.
     """
-    if op_name(fx) in ("matmul", "bmm"):
+    if op_name(fx) in ("matmul", "bmm", "mm"):
         first, second = args(fx)
         return Product(*_untransposed(first), *_untransposed(second)) if apart else Product(first, False, second, False)
     if op_name(fx) != "einsum" or len(fx.args[1]) != 2:  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ def scores_below(p: Program, fx: Fx) -> Scores | None:
                 gain = _times(gain, _for_heads(p, fx, factor))
             else:
                 return None
-        elif name in ("add", "sub", "masked_fill") and given is not None:
+        elif name in ("add", "sub", "masked_fill", "where") and given is not None:
             first, added = given
             added = _for_heads(p, fx, -added if name == "sub" else added)
             bias = _plus(bias, _times(gain, scale * added))
@@ -133,7 +133,7 @@ def scores_below(p: Program, fx: Fx) -> Scores | None:
     return Scores(query, found.first_turned, key, not found.second_turned, scale * by_query * by_key, gain, bias)
 
 
-CHANGES = ("mul", "div", "add", "sub", "masked_fill")
+CHANGES = ("mul", "div", "add", "sub", "masked_fill", "where")
 LEAST_SEEN = -1e4
 """A key of such a score has no weight, whatever is added to it."""
 
@@ -142,10 +142,13 @@ def _constant_operand(p: Program, fx: Fx) -> tuple[Fx, Array] | None:
     """What an op of a value and constants does to the value: the value, and the factor or summand; None for other ops."""
     if op_name(fx) == "masked_fill":
         x, mask, number = fx.args[:3]
-        hides, filling = _array(p, mask), _array(p, number)
-        if hides is None or filling is None or not (filling <= LEAST_SEEN).all():
-            return None  # what takes a score's place is no bias of it, unless both hide the key
-        return x, np.where(hides, np.maximum(filling.astype(np.float64), HIDDEN), 0.0)  # type: ignore[return-value]
+        return _hidden_where(x, _array(p, mask), _array(p, number))
+    if op_name(fx) == "where":
+        mask, x, y = fx.args[:3]
+        hides, by_x = _array(p, mask), _array(p, x)
+        if hides is not None and by_x is None:
+            return _hidden_where(x, ~hides.astype(bool), _array(p, y))
+        return _hidden_where(y, hides, by_x)
     if fx.kwargs.get("alpha", 1) != 1 or fx.kwargs.get("rounding_mode") is not None or len(fx.args) > 2:
         return None
     x, y = fx.args[:2]
@@ -154,6 +157,13 @@ def _constant_operand(p: Program, fx: Fx) -> tuple[Fx, Array] | None:
         return x, second.astype(np.float64)
     first = _array(p, x) if op_name(fx) in ("mul", "add") else None
     return None if first is None or not isinstance(y, Fx) else (y, first.astype(np.float64))
+
+
+def _hidden_where(x: Any, hides: Array | None, filling: Array | None) -> tuple[Fx, Array] | None:
+    """None where what takes a score's place is no bias of it: it is one only where both hide the key."""
+    if hides is None or filling is None or not isinstance(x, Fx) or not (filling <= LEAST_SEEN).all():
+        return None
+    return x, np.where(hides, np.maximum(filling.astype(np.float64), HIDDEN), 0.0)
 
 
 def _array(p: Program, arg: Any) -> Array | None:

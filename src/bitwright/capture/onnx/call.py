@@ -93,9 +93,14 @@ class Call:
         return [size if isinstance(size, torch.SymInt) else int(size) for size in found.reshape(-1)]
 
 
+LARGEST = float(np.finfo(np.float32).max)
+"""Its shortest decimal is beyond it."""
+
+
 def as_written(number: float) -> float:
     """A float32 as the exporter was given it: the shortest decimal that rounds to it, 1e-05 and not 9.99999974e-06."""
-    return float(str(np.float32(number)))
+    written = float(str(np.float32(number)))
+    return written if abs(written) <= LARGEST else float(number)
 
 
 Function = Callable[[Call], Any]

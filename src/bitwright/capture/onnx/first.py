@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from bitwright.capture.onnx.matching import constant
+from bitwright.capture.onnx.matching import constant, number
 from bitwright.capture.stem import Stem
 from bitwright.errors import ModelError
 
@@ -50,6 +50,7 @@ def first_of(image: ir.Value) -> First:
         return Stem(size, channels, tuple(gain.tolist()), tuple(shift.tolist()), integer)
 
     value, found, kind = image, First(image, stem(), planes), image.dtype
+    passed = [value]
     while (node := _reader(value)) is not None:
         if node.op_type == "Transpose" and not planes:
             if list(node.attributes["perm"].value) != TO_PLANES:
@@ -72,8 +73,29 @@ def first_of(image: ir.Value) -> First:
             gain, shift = changed
             kind = ir.DataType.FLOAT if node.op_type == "DequantizeLinear" else kind
         value = node.outputs[0]
+        passed.append(value)
         found = First(value, stem(), True) if planes else found
+    _ask_of(found.value, passed[: passed.index(found.value)])
     return found
+
+
+def _ask_of(value: ir.Value, passed: list[ir.Value]) -> None:
+    """Let those that ask earlier values how many images there are ask this one, which the network begins with."""
+    asked = [use for earlier in passed for use in earlier.uses() if _asks_for_batch(use.node)]
+    for use in asked:
+        use.node.replace_input_with(use.idx, value)
+    if asked and (graph := asked[0].node.graph) is not None:
+        graph.sort()
+
+
+def _asks_for_batch(node: ir.Node) -> bool:
+    """Whether a node reads the shape of its input for the number of images alone."""
+    if node.op_type != "Shape":
+        return False
+    ends = [node.attributes[name].value if name in node.attributes else None for name in ("start", "end")]
+    readers = [use.node for use in node.outputs[0].uses()]
+    firsts = (number(reader.inputs[1]) == 0 for reader in readers if reader.op_type == "Gather")
+    return ends in ([0, 1], [None, 1]) or (ends[0] in (0, None) and sum(firsts) == len(readers))
 
 
 def _is_pixels(node: ir.Node) -> bool:
@@ -99,8 +121,8 @@ def _expect_real(node: ir.Node, kind: ir.DataType | None) -> None:
 
 
 def _reader(value: ir.Value) -> ir.Node | None:
-    uses = value.uses()
-    node = next(iter(uses)).node if len(uses) == 1 else None
+    readers = [use.node for use in value.uses() if not _asks_for_batch(use.node)]
+    node = readers[0] if len(readers) == 1 else None
     known = ("Transpose", "Cast", "Identity", "Sub", "Add", "Mul", "Div", "DequantizeLinear", "QuantizeLinear")
     return node if node is not None and node.op_type in known and not node.outputs[0].is_graph_output() else None
 

@@ -96,7 +96,9 @@ def instance_norm(call: Call) -> Tensor:
 def group_norm(call: Call) -> Tensor:
     x, gain, shift = call.tensor(0), call.tensor(1).reshape(-1), call.tensor(2).reshape(-1)
     groups, channels = call.attr("num_groups"), int(x.shape[1])
-    if gain.numel() != channels:  # before opset 21, one for each group
+    if gain.numel() == shift.numel() == 1:
+        gain, shift = gain.expand(channels), shift.expand(channels)
+    elif gain.numel() != channels:  # before opset 21, one for each group
         gain, shift = (part.repeat_interleave(channels // groups) for part in (gain, shift))
     return F.group_norm(x, groups, gain, shift, call.attr("epsilon", 1e-5))
 
@@ -168,8 +170,9 @@ def found_linear(call: Call) -> Tensor:
 def found_norm(call: Call) -> Tensor:
     """`norms.NORM`: gain and shift are optional, over the last axis."""
     x, gain, shift = call.tensor(0), call.optional(1), call.optional(2)
-    gain, shift = (None if part is None else part.reshape(-1) for part in (gain, shift))
-    return F.layer_norm(x, [int(x.shape[-1])], gain, shift, call.attr("epsilon"))
+    size = int(x.shape[-1])
+    gain, shift = (None if part is None else part.reshape(-1).expand(size) for part in (gain, shift))
+    return F.layer_norm(x, [size], gain, shift, call.attr("epsilon"))
 
 
 def found_attention(call: Call) -> Tensor:

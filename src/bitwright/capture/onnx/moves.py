@@ -145,16 +145,21 @@ def gather(call: Call) -> Tensor:
     return found if index.ndim == 1 else found.unflatten(axis, index.shape)
 
 
+PADS = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+
+
 def pad(call: Call) -> Tensor:
     x, pads = call.tensor(0), call.sizes(1, "pads")
     mode = call.attr("mode", "constant")
-    if mode != "constant":
-        raise Unread(f"padding of mode {mode!r}; only padding with a constant is known")
     axes = rank_of(x, call.sizes(3, default=list(range(x.dim()))))
     around = dict(zip(axes, zip(pads[: len(axes)], pads[len(axes) :], strict=True), strict=True))
     flat = [side for axis in range(x.dim() - 1, -1, -1) for side in around.get(axis, (0, 0))]
     while len(flat) > 2 and flat[-2:] == [0, 0]:
         flat = flat[:-2]
+    if mode != "constant":
+        if len(flat) > 2 * (x.dim() - 2):
+            raise Unread(f"padding of mode {mode!r} of other axes than rows and columns")
+        return F.pad(x, [*flat, *[0] * (2 * (x.dim() - 2) - len(flat))], PADS[mode])
     value = call.scalar(2, 0.0)
     return F.pad(x, flat, value=value or 0.0)
 

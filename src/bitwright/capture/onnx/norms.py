@@ -27,7 +27,7 @@ def layer_norm(node: ir.Node) -> Any:
         follower = only_reader(end, op)
         given = None if follower is None else operands(follower)[1]
         found = constant(given)
-        if follower is None or found is None or found.ndim == 0 or found.size != found.shape[-1]:
+        if follower is None or found is None or found.size not in (1, *found.shape[-1:]):
             break
         end = follower.outputs[0]
         parts.append(given)
