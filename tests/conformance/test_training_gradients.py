@@ -1,12 +1,16 @@
 """The gradients of the training algorithms against the formulas of their docstrings."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 from bitwright.algorithms.training import TRAINING, training_algorithm
+from bitwright.ops.function import Result, Step
+from bitwright.prepared.ops.function import float_function
+from bitwright.prepared.ops.op import FloatCall
 from bitwright.prepared.quantizers import ActivationQuantizer, WeightQuantizer
 from bitwright.schemes import SCHEMES
 
@@ -141,6 +145,18 @@ def test_recu_pulls_dead_weights_back() -> None:
     size = standard.abs().mean()
     torch.testing.assert_close(early.abs().max(), -size * math.log(2 - 2 * 0.85))
     assert float(late.detach().abs().max()) > float(early.detach().abs().max())
+
+
+@pytest.mark.parametrize("function", [torch.sqrt, torch.reciprocal, torch.log])
+def test_where_a_function_has_no_slope_nothing_else_loses_its_gradient(function: Callable[[Tensor], Tensor]) -> None:
+    """Of zeros, which rounding makes of small numbers."""
+    x = torch.tensor([[0.0, 0.25]], requires_grad=True)
+    steps = (Step(function.__name__, (Result(0),)),)
+    y = float_function(FloatCall("function", {"steps": steps}, {}, [x]))
+    (dx,) = torch.autograd.grad(y.clamp(-4, 4).sum(), x)
+    plain = torch.tensor(0.25, requires_grad=True)
+    function(plain).clamp(-4, 4).backward()
+    assert dx.tolist() == [[0.0, float(plain.grad or 0)]]
 
 
 def test_ste_of_zero_is_negative_for_binary() -> None:
