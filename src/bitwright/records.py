@@ -185,6 +185,20 @@ class ModelSummary:
         return {"bytes": self.bytes, "sha256": self.sha256, **sums, **asdict(self)}
 
 
+NOISY = 3.0
+"""A median so many times the least call was disturbed: on a machine of its own it is 1.0 to 1.5 times."""
+
+
+def noise_remark(who: str, median_ms: float, least_ms: float) -> str | None:
+    """The sentence on a time that something else on the machine disturbed; None where it was not."""
+    if median_ms <= NOISY * least_ms:
+        return None
+    return (
+        f"latency of {who}: the median is {median_ms:.3g} ms and the least {least_ms:.3g} ms; something else ran on this "
+        "machine meanwhile, so the median says little"
+    )
+
+
 @dataclass(frozen=True)
 class Timing:
     """How fast the native engine runs an artifact, after its logits were shown to be the reference's, to the bit.

@@ -10,6 +10,7 @@ import numpy as np
 
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
+from bitwright.records import noise_remark
 
 ROUNDS = 30
 ROUND_SECONDS = 0.01
@@ -19,8 +20,6 @@ REST = 0.01
 """Seconds before each turn."""
 
 CONFIDENCE = 0.95
-NOISY = 3.0
-"""A median so many times the least call was disturbed: on a machine of its own it is 1.0 to 1.5 times."""
 TRIES = 2
 
 
@@ -40,12 +39,19 @@ class Latency:
     @property
     def is_disturbed(self) -> bool:
         """Whether something else ran on the machine meanwhile, so that neither the median nor the ratio says much."""
-        return self.median_ms > NOISY * self.least_ms
+        return self.remark("") is not None
+
+    def remark(self, who: str) -> str | None:
+        """The sentence to say of it where it was disturbed; else None."""
+        return noise_remark(who, self.median_ms, self.least_ms)
 
 
 def race(artifacts: Sequence[Artifact], threads: int | None = None) -> list[Latency]:
-    """Time each on one random image, in turns. EngineError where the native engine was not built."""
-    return run_in_turns([engine_call(artifact, threads) for artifact in artifacts])
+    """Time each on one random image, in turns, once more where something disturbed that (`undisturbed_turns`).
+
+    EngineError where the native engine was not built.
+    """
+    return undisturbed_turns([engine_call(artifact, threads) for artifact in artifacts])
 
 
 def engine_call(artifact: Artifact, threads: int | None = None) -> Callable[[], object]:
