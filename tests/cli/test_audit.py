@@ -9,6 +9,9 @@ import pytest
 import bitwright as bw
 from bitwright.audit.records import Audit
 from bitwright.cli import main
+from bitwright.cli.audit_tables import print_audit
+from tests.audit.sample import AUDIT as AUDIT_RECORD
+from tests.audit.sample import REMEDY
 from tests.cli.conftest import Run
 from tests.cli.test_quantize import RANDOM_WEIGHTS
 
@@ -145,6 +148,20 @@ def test_classes_may_be_named_by_a_file_as_for_other_commands(run: Run, project:
     refused = run("audit", "nameless.bw.safetensors", *options, "--classes", "names.txt")
     assert (refused.code, refused.out) == (1, "")
     assert "names.txt" in refused.err
+
+
+def test_only_what_helps_is_offered(capsys: pytest.CaptureFixture[str]):
+    harm = replace(REMEDY, text="ranges by minmax", gain_points=-0.28)
+    (finding, *_) = AUDIT_RECORD.findings
+    for remedies, expected in (
+        ((harm, REMEDY), f"remedy: {REMEDY.text}:"),
+        ((harm,), "no remedy: of 1 tried, none helps"),
+    ):
+        print_audit(replace(AUDIT_RECORD, findings=(replace(finding, remedies=remedies),), remedies=remedies))
+        told = capsys.readouterr().out
+        assert expected in told
+        assert harm.text not in told
+        assert "(1 more tried, of no help" in told
 
 
 def test_what_was_not_tried_did_not_fail_to_help(run: Run):

@@ -16,6 +16,11 @@ ROUNDS = 30
 ROUND_SECONDS = 0.01
 """About how long each model runs in a round."""
 
+FEWEST_CALLS = 3
+
+MOST_SECONDS = 0.05
+"""After which no further call of a round begins: on a busy machine each may take a thousand times as long as alone."""
+
 REST = 0.01
 """Seconds before each turn."""
 
@@ -68,7 +73,7 @@ def run_in_turns(runs: Sequence[Callable[[], object]], rounds: int = ROUNDS, res
     round, and each has a `rest` of so many seconds before it, and a call that does not count: threads of the one before go on
     spinning for work.
     """
-    counts = [max(3, int(ROUND_SECONDS / min(_seconds(run, 3)))) for run in runs]
+    counts = [max(FEWEST_CALLS, int(ROUND_SECONDS / min(_seconds(run, FEWEST_CALLS)))) for run in runs]
     taken: list[list[list[float]]] = [[] for _ in runs]
     for turn in range(rounds):
         for i in (*range(turn % len(runs), len(runs)), *range(turn % len(runs))):
@@ -109,8 +114,8 @@ def _latency(times: Sequence[Sequence[float]], first: Sequence[Sequence[float]])
 
 
 def _seconds(run: Callable[[], object], calls: int) -> list[float]:
-    taken = []
-    for _ in range(calls):
+    taken, end = list[float](), perf_counter() + MOST_SECONDS
+    while len(taken) < calls and (len(taken) < FEWEST_CALLS or perf_counter() < end):
         begin = perf_counter()
         run()
         taken.append(perf_counter() - begin)
