@@ -52,7 +52,8 @@ def test_a_file_of_batch_1_is_quantized_as_the_module_is(tmp_path) -> None:
     assert loaded.stem is not None
     assert loaded.stem.fixed == {"size": (8, 8)}
     made = [bw.quantize(m, images, preprocess=bw.Preprocess(size=8)) for m in (loaded.float_model, Tokens().eval())]
-    np.testing.assert_array_equal(*(bw.Engine(artifact)(images) for artifact in made))
+    found, expected = (bw.Engine(artifact)(images) for artifact in made)
+    np.testing.assert_array_equal(found, expected)
 
 
 class Mixes(nn.Module):

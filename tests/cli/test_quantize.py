@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from bitwright.artifact import load
+from bitwright.records import correction_words
 from tests.cli.conftest import QUANTIZE, Run
 
 RANDOM_WEIGHTS = (
@@ -42,15 +43,15 @@ def out(tmp_path: Path) -> Path:
 def test_it_prints_what_it_did(run: Run, out: Path):
     result = run(*QUANTIZE, "--calibrate", 4, "--range", "minmax", "--test", "images", "-o", out)
     size, calibration = out.stat().st_size, load(out).provenance["calibration"]
-    told = [record["text"] for record in calibration["corrections"]]
-    assert [text.split(":")[0] for text in told] == ["equalize", "bias_correct"]
+    told = [correction_words(record) for record in calibration["corrections"]]
+    assert [text.split()[0] for text in told] == ["equalize", "bias_correct"]
     assert result.code == 0
     assert result.err == RANDOM + NAMED
     assert result.out == (
         "model          colours:net\n"
         "recipe         w8a8, ranges by minmax\n"
         "calibrated on  4 images of images, seed 0\n"
-        f"corrections    {'; '.join(told)} (on the {calibration['judged_on']['images']} images they saw)\n"
+        f"corrections    {'; '.join(told)}; measured on the {calibration['judged_on']['images']} images they saw\n"
         "layers         4\n"
         "weights        2 int8\n"
         "activations    1 float32, 3 uint8\n"
@@ -158,11 +159,11 @@ def test_an_exported_program_is_its_own_weights(run: Run, project: Path, out: Pa
         load_model("colours:net").float_model.module, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes
     )
     torch.export.save(program, project / "net.pt2")
-    given = ("--size", 8, "--mean", 0, "--std", 1)
+    given = ("--mean", 0, "--std", 1)
     result = run("quantize", "net.pt2", *given, "--data", "images", "--test", "images", "-o", out)
     assert (result.code, result.err) == (
         0,
-        f"bitwright: preprocess: {LINE}; as given by --size, --mean, --std\n" + NAMED,
+        f"bitwright: preprocess: {LINE}; as given by --mean, --std, the size from the graph\n" + NAMED,
     )
     digest = hashlib.sha256((project / "net.pt2").read_bytes()).hexdigest()
     provenance = load(out).provenance

@@ -1,13 +1,19 @@
 """`bitwright train`: its report, and what it leaves."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import bitwright as bw
 from bitwright.cli import main
+from bitwright.cli.train import train
+from bitwright.errors import TrainingError
+from bitwright.scale.trials import parse_numbers
+from bitwright.training import Options
 
 ARGUMENTS = ["--data", "digits[:256]", "--test", "digits[256:320]", "--epochs", "1", "--batch", "64", "--size", "28"]
 
@@ -90,3 +96,26 @@ def test_a_teacher_that_cannot_teach(tmp_path: Path, capsys, more: list[str], me
     assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "-o", str(output)]) == 1
     assert message in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_every_number_of_a_training_is_an_option_and_can_be_swept() -> None:
+    options = {parameter.name for parameter in train.params}
+    names = [field.name for field in fields(Options)]
+    assert options.issuperset(names)
+    with pytest.raises(TrainingError, match=", ".join(names).replace("_", "-") + r"; found 'warm-up=1'; did you mean"):
+        parse_numbers(["warm-up=1"])
+
+
+@pytest.mark.parametrize(("values", "expected"), [("0,0.5", "it began"), ("0,0", "no part in the loss")])
+def test_a_teacher_takes_part_where_a_trial_distils(
+    tmp_path: Path, capsys, values: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(*_: Any, teacher: Any, **__: Any) -> None:
+        assert teacher is not None
+        raise TrainingError("it began")
+
+    monkeypatch.setattr("bitwright.scale.sweep.sweep", begun)
+    more = ["--teacher", "bitwright.zoo:mnist_lenet", "--sweep", f"distill={values}", "--held-out", "digits[320:]"]
+    output = tmp_path / "o.bw.safetensors"
+    assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "-o", str(output)]) == 1
+    assert expected in capsys.readouterr().err
