@@ -76,8 +76,8 @@ def test_json_is_the_record_and_nothing_else(run: Run, broken: str):
         ),
         (("--parts", "layer"), 2, "found 'layer'; did you mean 'layers'?"),
         (("--encoder", "dither"), 2, "leave --encoder out"),
-        (("-o", "nowhere/audit.json"), 1, "cannot write nowhere/audit.json: there is no folder"),
-        (("--calibration", "mixed/none.csv"), 1, "mixed/none.csv"),
+        (("-o", "nowhere/audit.json"), 2, "cannot write nowhere/audit.json: there is no folder"),
+        (("--calibration", "mixed/none.csv"), 2, "mixed/none.csv"),
     ],
 )
 def test_what_is_refused(run: Run, options: tuple[str, ...], code: int, said: str):
@@ -146,7 +146,7 @@ def test_classes_may_be_named_by_a_file_as_for_other_commands(run: Run, project:
     assert found.digest == nameless.digest
     (project / "names.txt").write_text("blue\ngreen\n")
     refused = run("audit", "nameless.bw.safetensors", *options, "--classes", "names.txt")
-    assert (refused.code, refused.out) == (1, "")
+    assert (refused.code, refused.out) == (2, "")
     assert "names.txt" in refused.err
 
 
@@ -176,7 +176,7 @@ def test_another_model_is_refused(run: Run, project: Path):
         "nn.Flatten(), nn.Linear(5, 3))\n    return model\nwide.preprocess = net.preprocess\n"
     )
     result = run("audit", "m.bw.safetensors", "--model", "others:wide", "--data", "images", "--no-timing")
-    assert result.code == 1
+    assert result.code == 2
     assert (
         "error: the artifact was not made of this model: expected a layer '0' of (5, 8, 8), found (3, 8, 8)"
         in result.err

@@ -112,7 +112,7 @@ def test_a_wrong_engine_is_not_timed(run: Run, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_stops_it(run: Run, monkeypatch: pytest.MonkeyPatch):
-    assert run("bench", "none.bw") == (1, "", "bitwright: error: cannot read none.bw: No such file or directory\n")
+    assert run("bench", "none.bw") == (2, "", "bitwright: error: cannot read none.bw: No such file or directory\n")
     for options in (["--threads", 0], ["--batch", 0], ["--rounds", 0], ["--rounds", "many"]):
         result = run("bench", "m.bw.safetensors", *options)
         assert (result.code, result.out) == (2, "")

@@ -91,5 +91,5 @@ def test_options_of_images_need_images(run: Run, options: tuple[str, ...]):
 
 def test_a_file_that_is_none_is_named(run: Run):
     result = run("compare", "m.bw.safetensors", "none.bw.safetensors")
-    assert result.code == 1
+    assert result.code == 2
     assert "cannot read none.bw.safetensors" in result.err

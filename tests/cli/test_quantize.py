@@ -264,7 +264,7 @@ def test_no_image_at_all_is_an_error(run: Run, out: Path):
 )
 def test_what_cannot_work_stops_before_any_work(changes: list[str], message: str, run: Run, out: Path):
     result = run(*QUANTIZE, "-o", out, *changes)
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"bitwright: error: {message}")
     assert not out.exists()
 
@@ -317,7 +317,7 @@ def test_no_output_takes_the_place_of_what_is_read(option: str, run: Run, tmp_pa
     given = {"--data": "images", option: f"{path}[:2]" if option == "--data" else path}
     result = run("quantize", "colours:net", *(x for pair in given.items() for x in pair), "-o", tmp_path / "other")
     assert result == (
-        1,
+        2,
         "",
         f"bitwright: error: cannot write {tmp_path}/other: it is the file of {option} as well; choose another path\n",
     )
@@ -327,9 +327,9 @@ def test_no_output_takes_the_place_of_what_is_read(option: str, run: Run, tmp_pa
 def test_two_outputs_are_two_files(run: Run, tmp_path: Path):
     audit = ("audit", "m.bw.safetensors", "--model", "colours:net", "--data", "images")
     result = run(*audit, "--apply", tmp_path / "x.toml", "-o", tmp_path / "x.toml")
-    assert (result.code, "it is another output as well" in result.err) == (1, True)
+    assert (result.code, "it is another output as well" in result.err) == (2, True)
     result = run(*audit, "-o", "m.bw.safetensors")
-    assert (result.code, "it is the file of artifact as well" in result.err) == (1, True)
+    assert (result.code, "it is the file of artifact as well" in result.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_names_of_algorithms_are_checked_before_the_model_is_opened(given, said,
         (tmp_path / f"{key}.toml").write_text(f'{key} = "{value}"\nweights = "int8"\nactivations = "uint8"\n')
     given = (given[0], tmp_path / f"{given[1]}.toml") if given[0] == "--recipe" else given
     result = run("quantize", "nowhere:net", "--data", "images", *given, "-o", tmp_path / "x")
-    assert (result.code, said in result.err) == (1, True)
+    assert (result.code, said in result.err) == (2, True)
 
 
 def test_spaces_between_names_of_algorithms(run: Run, tmp_path: Path):

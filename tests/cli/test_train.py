@@ -70,7 +70,7 @@ def test_a_student_is_compared_with_its_teacher(tmp_path: Path, capsys) -> None:
 
 def test_where_there_is_no_folder(tmp_path: Path, capsys) -> None:
     code = main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS, "-o", str(tmp_path / "no" / "file")])
-    assert code == 1
+    assert code == 2
     assert "there is no folder" in capsys.readouterr().err
 
 
@@ -93,7 +93,7 @@ def test_a_teacher_is_recorded_and_takes_part(tmp_path: Path, capsys) -> None:
 )
 def test_a_teacher_that_cannot_teach(tmp_path: Path, capsys, more: list[str], message: str) -> None:
     output = tmp_path / "digits.bw.safetensors"
-    assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "-o", str(output)]) == 1
+    assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "-o", str(output)]) == 2
     assert message in capsys.readouterr().err
     assert not output.exists()
 
@@ -117,5 +117,5 @@ def test_a_teacher_takes_part_where_a_trial_distils(
     monkeypatch.setattr("bitwright.scale.sweep.sweep", begun)
     more = ["--teacher", "bitwright.zoo:mnist_lenet", "--sweep", f"distill={values}", "--held-out", "digits[320:]"]
     output = tmp_path / "o.bw.safetensors"
-    assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "-o", str(output)]) == 1
+    assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "-o", str(output)]) == 2
     assert expected in capsys.readouterr().err

@@ -43,7 +43,8 @@ def print_audit(audit: Audit) -> None:
     if audit.remedies:
         click.echo()
         shown = [remedy for remedy in audit.remedies if remedy.helps or not remedy.is_recipe or not remedy.rule]
-        print_table(REMEDY_COLUMNS, map(_remedy_row, shown))
+        if shown:
+            print_table(REMEDY_COLUMNS, map(_remedy_row, shown))
         if (others := len(audit.remedies) - len(shown)) > 0:
             click.echo(f"({others} more tried, of no help: something became worse, or nothing better; --json has them)")
         if any(remedy.rule for remedy in audit.remedies):

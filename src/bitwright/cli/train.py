@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitwright.artifact import load
+from bitwright.cli.exit_codes import MisuseError, misuse
 from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
@@ -16,7 +17,6 @@ from bitwright.cli.output import byte_count, json_option, print_json, print_pair
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.ranks import of_this_command
 from bitwright.cli.sweep_options import FOLDER, numbers_to_try, sweep_options, sweep_rows
-from bitwright.errors import TrainingError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
 from bitwright.images.sources.overlap import warn_of_shared
@@ -140,7 +140,8 @@ def train(
         from bitwright.scale.sweep import sweep as train_all
 
     names = None if augment is None else tuple(filter(None, map(str.strip, augment.split(","))))
-    options = Options(**numbers, augment=() if names == ("none",) else names)
+    with misuse():
+        options = Options(**numbers, augment=() if names == ("none",) else names)
     source = open_source(data)
     tested, choosing = (None if where is None else open_source(where) for where in (test, held_out))
     if tested is not None:
@@ -193,11 +194,11 @@ def train(
 def _teacher(spec: str, weights: Path | None, preprocess: Preprocess, distill: float) -> "FloatModel":
     """The model that teaches; it has to take what the student's pixels are made of."""
     if not distill:
-        raise TrainingError(f"--teacher {spec} has no part in the loss: give its share with --distill, such as 0.5")
+        raise MisuseError(f"--teacher {spec} has no part in the loss: give its share with --distill, such as 0.5")
     loaded = open_model(spec, weights)
     expected = replace(preprocess, encoder=None)
     if loaded.preprocess not in (None, expected):
-        raise TrainingError(
+        raise MisuseError(
             f"the teacher {spec} takes other images than the model: expected {expected}, found {loaded.preprocess}; "
             "choose a teacher of the same preprocessing"
         )
