@@ -7,7 +7,7 @@ import pytest
 
 from bitwright.artifact import Artifact
 from bitwright.chance import mcnemar
-from bitwright.comparison import LayerChange, compare, layer_changes
+from bitwright.comparison import LayerChange, compare, layer_changes, renamed_layers
 from bitwright.engine import Engine
 from bitwright.errors import ImageError, LabelError, SourceError
 from bitwright.evaluation import evaluate
@@ -108,20 +108,48 @@ def test_without_labels_there_is_agreement_alone(eight: Artifact, coarse: Artifa
     assert found.drop.lost == 49 - found.agreed > 0
 
 
-def test_latency_is_measured_in_one_run(eight: Artifact):
-    found = compare(eight, eight, threads=1)
+def test_latency_is_measured_in_one_run(eight: Artifact, coarse: Artifact):
+    found = compare(eight, coarse, threads=1)
     assert found.answers is None
     assert found.latencies is not None
-    assert found.latencies[0].ratio == 1
-    assert found.latencies[1].ratio_interval[0] <= found.latencies[1].ratio <= found.latencies[1].ratio_interval[1]
-    assert compare(eight, eight, timed=False).latencies is None
+    first, second = found.latencies
+    assert first.ratio == 1
+    assert second.ratio_interval[0] <= second.ratio <= second.ratio_interval[1]
+    assert compare(eight, coarse, timed=False).latencies is None
+
+
+def test_a_model_and_itself_differ_by_exactly_nothing(eight: Artifact, source: ImageSource):
+    again = replace(eight, provenance={**eight.provenance, "made": "again"})
+    found = compare(eight, again, source, threads=1)
+    assert found.is_same
+    assert found.answers is not None
+    assert (found.answers.drop_interval, found.answers.agreement_interval) == ((0, 0), (100, 100))
+    told = found.to_json()["answers"]
+    assert (told["drop"]["interval"], told["agreement_interval"]) == ([0, 0], [100, 100])
+    assert found.latencies is not None
+    assert [(each.ratio, each.ratio_interval) for each in found.latencies] == [(1, (1, 1))] * 2
+    other = compare(eight, made("w8a8", rows=(0, 2, 1)), source, labels="none", timed=False)
+    assert not other.is_same
+    assert other.answers is not None
+    assert other.answers.drop_interval == other.answers.drop.interval()
+
+
+def layer(name: str, weights: str | None, activations: str = "uint8", op="conv2d", shape=(1,)) -> LayerSummary:
+    return LayerSummary(name, op, shape, weights, activations, 0, 0)
+
+
+def test_layers_with_other_names_are_matched_by_order_op_and_shape():
+    first = (layer("stem", "int8"), layer("a", "int8"), layer("pool", None, op="max"), layer("b", "int8"))
+    second = (layer("stem", "int8"), layer("n0", "int8"), layer("n1", None, op="max"), layer("n2", "int4"))
+    assert renamed_layers(first, second) == (("a", "n0"), ("pool", "n1"), ("b", "n2"))
+    assert layer_changes(first, second) == (LayerChange("b", "int8 weights, uint8", "int4 weights, uint8", "n2"),)
+    wider = (layer("stem", "int8"), layer("w", "int8", shape=(2,)), layer("n1", None, op="max"))
+    assert renamed_layers(first, wider) == (("pool", "n1"),)
+    assert [change.name for change in layer_changes(first, wider)] == ["a", "b", "w"]
 
 
 def test_layers_whose_schemes_differ():
-    def layer(name: str, weights: str | None, activations: str = "uint8") -> LayerSummary:
-        return LayerSummary(name, "conv2d", (1,), weights, activations, 0, 0)
-
-    first = (layer("a", "int8"), layer("b", "int8"), layer("c", None), layer("gone", None), layer("d", None))
+    first = (layer("a", "int8"), layer("b", "int8"), layer("c", None), layer("gone", None, op="add"), layer("d", None))
     second = (layer("new", "int2"), layer("a", "int4"), layer("b", "int8"), layer("c", None, "uint4"), layer("d", None))
     assert layer_changes(first, second) == (
         LayerChange("a", "int8 weights, uint8", "int4 weights, uint8"),

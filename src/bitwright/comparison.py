@@ -1,7 +1,8 @@
 """`compare`: two artifacts side by side: bytes, layers, latency in one run, and answers on the same images. Needs no torch."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from difflib import SequenceMatcher
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,15 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class LayerChange:
-    """A layer whose schemes differ: "int8 weights, uint8" of each model; None where a model has no layer of this name."""
+    """A layer whose schemes differ: "int8 weights, uint8" of each model; None where a model has no such layer.
+
+    `second_name` is what the second model calls it, where that is another name.
+    """
 
     name: str
     first: str | None
     second: str | None
+    second_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Answers:
         bad: the images that could not be read, of the first model's preprocessing.
         remark: what was taken for granted about the labels.
         doubt: why the labels, or the names of the classes, mean something else, as the answers show; None where they do not.
+        is_same: whether the two are one model, but for the record of how they were made: no image can tell them apart, so that
+            the intervals have no width.
     """
 
     first_top1: float | None
@@ -57,6 +64,12 @@ class Answers:
     bad: tuple[BadImage, ...]
     remark: str | None
     doubt: str | None
+    is_same: bool = False
+
+    @property
+    def drop_interval(self) -> tuple[float, float]:
+        """The interval that holds the true drop with 95 % confidence, in points."""
+        return (0.0, 0.0) if self.is_same else self.drop.interval()
 
     @property
     def agreement(self) -> float:
@@ -66,6 +79,8 @@ class Answers:
     @property
     def agreement_interval(self) -> tuple[float, float]:
         """The interval that holds the true agreement with 95 % confidence, in percent."""
+        if self.is_same:
+            return 100.0, 100.0
         lo, hi = exact_interval(self.agreed, self.drop.images)
         return 100 * lo, 100 * hi
 
@@ -73,7 +88,7 @@ class Answers:
         """The record as plain data, with the intervals."""
         return {
             **asdict(self),
-            "drop": self.drop.to_json(),
+            "drop": {**self.drop.to_json(), "interval": list(self.drop_interval)},
             "agreement": self.agreement,
             "agreement_interval": list(self.agreement_interval),
         }
@@ -88,6 +103,8 @@ class Comparison:
         changes: the layers whose schemes differ.
         latencies: of the first and of the second, in turns; ratios are to the first. None where they were not timed.
         answers: None without images.
+        renamed: the names of the layers that the two call otherwise, and that their place, op and shape tell to be the same.
+        is_same: whether the two are one model, but for the record of how they were made.
     """
 
     first: ModelSummary
@@ -95,6 +112,8 @@ class Comparison:
     changes: tuple[LayerChange, ...]
     latencies: tuple[Latency, Latency] | None
     answers: Answers | None
+    renamed: tuple[tuple[str, str], ...] = ()
+    is_same: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain data; of the models only what tells them apart."""
@@ -108,6 +127,8 @@ class Comparison:
             "changes": [asdict(change) for change in self.changes],
             "latencies": latencies,
             "answers": None if self.answers is None else self.answers.to_json(),
+            "renamed": [list(names) for names in self.renamed],
+            "is_same": self.is_same,
         }
 
 
@@ -141,18 +162,50 @@ def compare(
         EngineError: latency is wanted, and the native engine was not built.
     """
     answers = None if source is None else _answers(first, second, source, classes, labels, limit, threads, progress)
-    times = race([first, second], threads) if timed else None
-    summaries = [model_summary(artifact, artifact.data) for artifact in (first, second)]
-    changes = layer_changes(summaries[0].layers, summaries[1].layers)
-    return Comparison(summaries[0], summaries[1], changes, None if times is None else (times[0], times[1]), answers)
+    is_same = first is second or _unrecorded(first) == _unrecorded(second)
+    times = None
+    if timed:
+        one, *others = race([first] if is_same else [first, second], threads)
+        times = (one, *(others or [one]))
+    before, after = (model_summary(artifact, artifact.data) for artifact in (first, second))
+    return Comparison(
+        first=before,
+        second=after,
+        changes=layer_changes(before.layers, after.layers),
+        latencies=None if times is None else (times[0], times[1]),
+        answers=None if answers is None else replace(answers, is_same=is_same),
+        renamed=renamed_layers(before.layers, after.layers),
+        is_same=is_same,
+    )
+
+
+def _unrecorded(artifact: Artifact) -> bytes:
+    """The file without the record of how it was made."""
+    return replace(artifact, provenance={}).data
 
 
 def layer_changes(first: tuple[LayerSummary, ...], second: tuple[LayerSummary, ...]) -> tuple[LayerChange, ...]:
-    """The layers whose schemes differ, in the order of the first model; what only the second has comes last."""
+    """The layers whose schemes differ, in the order of the first model; what only the second has comes last.
+
+    Layers are matched by name, and those whose names only one model has by `renamed_layers`.
+    """
+    renamed = dict(renamed_layers(first, second))
     before, after = ({layer.name: _schemes(layer) for layer in layers} for layers in (first, second))
-    names = [*before, *(name for name in after if name not in before)]
-    found = (LayerChange(name, before.get(name), after.get(name)) for name in names)
+    names = [*before, *(name for name in after if name not in before and name not in renamed.values())]
+    found = (
+        LayerChange(name, before.get(name), after.get(renamed.get(name, name)), renamed.get(name)) for name in names
+    )
     return tuple(change for change in found if change.first != change.second)
+
+
+def renamed_layers(first: tuple[LayerSummary, ...], second: tuple[LayerSummary, ...]) -> tuple[tuple[str, str], ...]:
+    """What both models call each layer whose name only one of them has: matched in order, by op and shape."""
+    names = [{layer.name for layer in layers} for layers in (first, second)]
+    left = [layer for layer in first if layer.name not in names[1]]
+    right = [layer for layer in second if layer.name not in names[0]]
+    ours, theirs = ([(layer.op, layer.shape) for layer in layers] for layers in (left, right))
+    blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
+    return tuple((left[a + i].name, right[b + i].name) for a, b, length in blocks for i in range(length))
 
 
 def _schemes(layer: LayerSummary) -> str:

@@ -185,6 +185,29 @@ class ModelSummary:
         return {"bytes": self.bytes, "sha256": self.sha256, **sums, **asdict(self)}
 
 
+def correction_words(record: Mapping[str, Any]) -> str:
+    """What a correction was found to do, of its record in an artifact's provenance: with it, and without."""
+    before, after = ((float(record[f"{end}_db"]), float(record[f"{end}_kl"])) for end in ("before", "after"))
+    if before == after:
+        return f"{record['name']} changed nothing"
+    what = "kept" if record["kept"] else "undone"
+    return f"{record['name']} {what}: {after[0]:.1f} dB with it, {before[0]:.1f} without (KL {after[1]:.2g}, {before[1]:.2g})"
+
+
+NOISY = 3.0
+"""A median so many times the least call was disturbed: on a machine of its own it is 1.0 to 1.5 times."""
+
+
+def noise_remark(who: str, median_ms: float, least_ms: float) -> str | None:
+    """The sentence on a time that something else on the machine disturbed; None where it was not."""
+    if median_ms <= NOISY * least_ms:
+        return None
+    return (
+        f"latency of {who}: the median is {median_ms:.3g} ms and the least {least_ms:.3g} ms; something else ran on this "
+        "machine meanwhile, so the median says little"
+    )
+
+
 @dataclass(frozen=True)
 class Timing:
     """How fast the native engine runs an artifact, after its logits were shown to be the reference's, to the bit.

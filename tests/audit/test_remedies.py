@@ -22,8 +22,9 @@ from bitwright.audit.examine import Effort, examine
 from bitwright.audit.faults import Fault
 from bitwright.audit.matching import recipe_of
 from bitwright.audit.records import Audit, Remedy
-from bitwright.audit.remedies import Trials, compatible
-from bitwright.audit.subject import model_bytes
+from bitwright.audit.remedies import Trials, compatible, some
+from bitwright.audit.subject import Subject, model_bytes
+from bitwright.budget.race import Latency
 from bitwright.errors import AuditError
 from bitwright.images.sources import ImageSource
 from bitwright.images.sources.readers import ArrayReader
@@ -150,6 +151,36 @@ def test_how_long_the_rest_will_take_is_told_by_what_one_took() -> None:
     assert (trials.late(20) or "").endswith(": with equalize, ranges by octav; --seconds 50 should be enough for all")
 
 
+def test_a_line_names_the_first_remedies_and_counts_all() -> None:
+    assert some(["a"]) == "a"
+    assert some(["a", "b", "c"]) == "a, b, ... (3 in all)"
+
+
+@pytest.mark.parametrize(
+    ("won_back", "points", "db", "helps"),
+    [
+        (None, 0.0, 8.4, True),
+        (90.0, 1.2, 0.0, True),
+        (None, 0.0, -0.04, False),  # shown as nothing
+        (None, -0.28, 8.4, False),
+        (-30.0, 0.0, 0.5, False),
+        (None, 0.56, -5.3, False),
+    ],
+)
+def test_what_makes_anything_worse_is_no_help(won_back, points: float, db: float, helps: bool) -> None:
+    assert replace(REMEDY, won_back=won_back, gain_points=points, gain_db=db).helps == helps
+
+
+def test_what_runs_the_same_kernels_is_not_timed(narrow: bw.Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = Subject(narrow, *cast(Any, [None] * 5), *cast(Any, [None, np.zeros(1)]))
+    monkeypatch.setattr(
+        "bitwright.audit.subject.run_in_turns", lambda _: [Latency(1.0, 1.0, 1.0), Latency(2.0, 2.0, 2.0, (1.5, 2.5))]
+    )
+    assert subject.slower(replace(narrow, provenance={})) is None
+    wide = bw.quantize(Residual().eval(), pictures(8)[0], recipe="w8a8", preprocess=PREPROCESS)
+    assert subject.slower(wide) == 1000
+
+
 def test_when_the_time_is_over_it_is_said_what_was_left_out(narrow: bw.Artifact) -> None:
     effort = Effort(images=40, fit=20, layer_images=4, seconds=0, timed=False)
     found = examine(narrow, Residual().eval(), source(60), parts=("layers", "remedies"), effort=effort)
@@ -157,7 +188,6 @@ def test_when_the_time_is_over_it_is_said_what_was_left_out(narrow: bw.Artifact)
     assert re.match(
         r"\d+ remedies were not tried, and 0 were, as the 0 seconds were over: quantize the float model again", said
     )
-    assert "8 bits for the weights of a" in said
     assert said.endswith("; give more --seconds")
     assert found.remedies == ()
 

@@ -92,6 +92,18 @@ def test_what_was_disturbed_is_timed_again(monkeypatch: pytest.MonkeyPatch):
         assert (len(made) > 2) == again
 
 
+def test_a_round_of_a_model_that_waits_for_its_turn_ends(monkeypatch: pytest.MonkeyPatch):
+    """As on a busy machine: a call takes 10 us but for the moments in which others run, and then 20 ms."""
+    clock, calls = Clock(monkeypatch), [0]
+
+    def run() -> None:
+        calls[0] += 1
+        clock.pass_(1e-5 if calls[0] <= 3 else 0.02)
+
+    run_in_turns([run], rounds=2)
+    assert calls[0] == 3 + 2 * (1 + 3)
+
+
 def test_a_real_race_finds_the_faster_one():
     first, second = run_in_turns([lambda: time.sleep(0.002), lambda: time.sleep(0.006)], rounds=6)
     assert 1.5 < second.ratio_interval[0] <= second.ratio <= second.ratio_interval[1]

@@ -9,6 +9,9 @@ import pytest
 import bitwright as bw
 from bitwright.audit.records import Audit
 from bitwright.cli import main
+from bitwright.cli.audit_tables import print_audit
+from tests.audit.sample import AUDIT as AUDIT_RECORD
+from tests.audit.sample import REMEDY
 from tests.cli.conftest import Run
 from tests.cli.test_quantize import RANDOM_WEIGHTS
 
@@ -73,8 +76,8 @@ def test_json_is_the_record_and_nothing_else(run: Run, broken: str):
         ),
         (("--parts", "layer"), 2, "found 'layer'; did you mean 'layers'?"),
         (("--encoder", "dither"), 2, "leave --encoder out"),
-        (("-o", "nowhere/audit.json"), 1, "cannot write nowhere/audit.json: there is no folder"),
-        (("--calibration", "mixed/none.csv"), 1, "mixed/none.csv"),
+        (("-o", "nowhere/audit.json"), 2, "cannot write nowhere/audit.json: there is no folder"),
+        (("--calibration", "mixed/none.csv"), 2, "mixed/none.csv"),
     ],
 )
 def test_what_is_refused(run: Run, options: tuple[str, ...], code: int, said: str):
@@ -143,8 +146,22 @@ def test_classes_may_be_named_by_a_file_as_for_other_commands(run: Run, project:
     assert found.digest == nameless.digest
     (project / "names.txt").write_text("blue\ngreen\n")
     refused = run("audit", "nameless.bw.safetensors", *options, "--classes", "names.txt")
-    assert (refused.code, refused.out) == (1, "")
+    assert (refused.code, refused.out) == (2, "")
     assert "names.txt" in refused.err
+
+
+def test_only_what_helps_is_offered(capsys: pytest.CaptureFixture[str]):
+    harm = replace(REMEDY, text="ranges by minmax", gain_points=-0.28)
+    (finding, *_) = AUDIT_RECORD.findings
+    for remedies, expected in (
+        ((harm, REMEDY), f"remedy: {REMEDY.text}:"),
+        ((harm,), "no remedy: of 1 tried, none helps"),
+    ):
+        print_audit(replace(AUDIT_RECORD, findings=(replace(finding, remedies=remedies),), remedies=remedies))
+        told = capsys.readouterr().out
+        assert expected in told
+        assert harm.text not in told
+        assert "(1 more tried, of no help" in told
 
 
 def test_what_was_not_tried_did_not_fail_to_help(run: Run):
@@ -159,7 +176,7 @@ def test_another_model_is_refused(run: Run, project: Path):
         "nn.Flatten(), nn.Linear(5, 3))\n    return model\nwide.preprocess = net.preprocess\n"
     )
     result = run("audit", "m.bw.safetensors", "--model", "others:wide", "--data", "images", "--no-timing")
-    assert result.code == 1
+    assert result.code == 2
     assert (
         "error: the artifact was not made of this model: expected a layer '0' of (5, 8, 8), found (3, 8, 8)"
         in result.err

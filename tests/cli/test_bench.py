@@ -1,6 +1,7 @@
 """`bitwright bench`: what it verifies and prints. How fast anything is, no test says."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,14 @@ def test_the_table(run: Run):
         "least latency    X ms\n"
         "throughput       X images/s\n"
     )
+
+
+@pytest.mark.parametrize("times", [0, 1])
+def test_what_disturbed_it_is_said(run: Run, times: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bitwright.records.NOISY", times and math.inf)
+    result = run(*BENCH[:2], "--rounds", 10)
+    assert result.code == 0
+    assert result.err.startswith("bitwright: warning: latency of this model: the median is ") != bool(times)
 
 
 def test_json(run: Run, monkeypatch: pytest.MonkeyPatch):
@@ -103,7 +112,7 @@ def test_a_wrong_engine_is_not_timed(run: Run, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_stops_it(run: Run, monkeypatch: pytest.MonkeyPatch):
-    assert run("bench", "none.bw") == (1, "", "bitwright: error: cannot read none.bw: No such file or directory\n")
+    assert run("bench", "none.bw") == (2, "", "bitwright: error: cannot read none.bw: No such file or directory\n")
     for options in (["--threads", 0], ["--batch", 0], ["--rounds", 0], ["--rounds", "many"]):
         result = run("bench", "m.bw.safetensors", *options)
         assert (result.code, result.out) == (2, "")

@@ -102,7 +102,7 @@ def test_what_cannot_be_measured_is_a_wrong_use_and_no_pass(run: Run, gates, tex
 
 def test_a_gate_that_is_misspelt_is_refused(run: Run, gates):
     result = run(*CHECK, *gates("max_byte = 10"))
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert "did you mean 'max_bytes'?" in result.err
 
 

@@ -49,7 +49,7 @@ def test_more_classes_than_there_are(run: Run):
 def test_a_bad_image_is_reported_and_the_others_are_classified(run: Run):
     result = run(*CLASSIFY, "mixed/bad.png", "nowhere.png", "mixed/good.png", "--top", 1)
     assert result == (
-        1,
+        2,
         "image           percent  class\nmixed/good.png    99.93  red\n",
         ERROR + "bitwright: error: nowhere.png: No such file or directory\n",
     )
@@ -72,7 +72,7 @@ def test_no_image_is_wrong_usage(run: Run):
 
 def test_an_artifact_that_is_none(run: Run, tmp_path: Path):
     assert run("classify", "none.bw", "mixed/good.png") == (
-        1,
+        2,
         "",
         "bitwright: error: cannot read none.bw: No such file or directory\n",
     )
@@ -84,7 +84,7 @@ def test_names_from_a_file(run: Run, tmp_path: Path):
     assert result == (0, "image               percent  class\nimages/green/1.png    99.93  Green\n", "")
     (tmp_path / "two.txt").write_text("a\nb\n")
     result = run(*CLASSIFY, "images/green/1.png", "--classes", tmp_path / "two.txt")
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert "two.txt: expected a name for each of the model's 3 classes, found 2 (a, b)" in result.err
 
 
@@ -126,7 +126,7 @@ def test_an_image_on_stdin_is_said_once(project: Path):
     picture = (project / "images" / "red" / "0.png").read_bytes()
     command = (sys.executable, "-m", "bitwright.cli", *CLASSIFY, "-")
     found = subprocess.run(command, cwd=project, input=picture, capture_output=True)
-    assert found.returncode == 1
+    assert found.returncode == 2
     (line,) = [line for line in found.stderr.decode().splitlines() if "error" in line]
     assert "one path a line, but found binary data" in line
 
@@ -143,13 +143,13 @@ def test_a_list_on_stdin(run: Run, monkeypatch: pytest.MonkeyPatch):
 def test_an_empty_list_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     result = run(*CLASSIFY, "-")
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert "expected images, found an empty list in -" in result.err
 
 
 def test_lines_of_csv(run: Run):
     result = run(*CLASSIFY, "images/red/0.png", "nowhere.png", "images/blue/1.png", "--top", 2, "--format", "csv")
-    assert result.code == 1
+    assert result.code == 2
     rows = list(csv.DictReader(io.StringIO(result.out)))
     assert list(rows[0]) == ["path", "rank", "index", "class", "percent", "error"]
     assert [(row["path"], row["rank"], row["index"], row["class"]) for row in rows] == [

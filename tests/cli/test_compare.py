@@ -1,10 +1,12 @@
 """`bitwright compare`: its table, its JSON, and what it refuses."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
+from bitwright.budget.race import Latency
 from tests.cli.conftest import QUANTIZE, Run
 
 
@@ -16,7 +18,8 @@ def other(run: Run, project: Path) -> str:
     return "four.bw.safetensors"
 
 
-def test_the_table(run: Run, project: Path, other: str):
+def test_the_table(run: Run, project: Path, other: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bitwright.records.NOISY", math.inf)  # whatever else runs here
     result = run("compare", "m.bw.safetensors", other, "--data", "images", "--threads", "1")
     assert (result.code, result.err) == (0, "")
     sizes = [(project / name).stat().st_size for name in ("m.bw.safetensors", other)]
@@ -40,14 +43,26 @@ def test_the_json(run: Run, other: str):
     assert found["answers"]["agreement"] == 100
     assert found["answers"]["first_top1"] is None
     assert found["first"]["sha256"] != found["second"]["sha256"]
-    assert found["changes"][0].keys() == {"name", "first", "second"}
+    assert found["changes"][0].keys() == {"name", "first", "second", "second_name"}
 
 
 def test_a_model_and_itself(run: Run):
     result = run("compare", "m.bw.safetensors", "m.bw.safetensors", "--no-timing")
     assert result.code == 0
     assert "latency" not in result.out
-    assert "layers 4, of the same schemes" in " ".join(result.out.split())
+    told = " ".join(result.out.split())
+    assert "layers 4, of the same schemes" in told
+    assert "models the same, but for the record of how they were made" in told
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_latency_that_was_disturbed_has_no_ratio(run: Run, other: str, busy: bool, monkeypatch: pytest.MonkeyPatch):
+    found = [Latency(1.0, 0.9, 1.0), Latency(40.0 if busy else 2.0, 1.0, 40.0)]
+    monkeypatch.setattr("bitwright.comparison.race", lambda *_: found)
+    result = run("compare", "m.bw.safetensors", other)
+    assert ("disturbed: no ratio" in result.out) == busy
+    assert ("40.00 times" in result.out) != busy
+    assert (f"warning: latency of {other}: the median is 40 ms and the least 1 ms" in result.err) == busy
 
 
 def test_labels_in_another_order_are_said_and_fail(run: Run, project: Path, tmp_path: Path):
@@ -76,5 +91,5 @@ def test_options_of_images_need_images(run: Run, options: tuple[str, ...]):
 
 def test_a_file_that_is_none_is_named(run: Run):
     result = run("compare", "m.bw.safetensors", "none.bw.safetensors")
-    assert result.code == 1
+    assert result.code == 2
     assert "cannot read none.bw.safetensors" in result.err

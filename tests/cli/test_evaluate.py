@@ -87,12 +87,12 @@ def test_a_bad_image_is_left_out_and_reported(run: Run):
 
 def test_no_image_at_all_is_an_error(run: Run):
     result = run(*ARTIFACT, "--data", "mixed/bad.png", "--no-labels")
-    assert result == (1, "", BAD + "bitwright: error: mixed/bad.png: none of the 1 images could be read\n")
+    assert result == (2, "", BAD + "bitwright: error: mixed/bad.png: none of the 1 images could be read\n")
 
 
 def test_a_float_model_that_cannot_run_is_an_error(run: Run):
     result = run("evaluate", "colours:unknown", "--size", 8, "--mode", "L", "--data", "images")
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     error = result.err.splitlines()[-1]
     assert error.startswith("bitwright: error: the float model cannot run on these images: Given groups=1")
 

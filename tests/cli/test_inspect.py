@@ -115,7 +115,7 @@ def test_many_classes_and_none(run: Run, project: Path, tmp_path: Path):
 
 
 def test_files_that_are_no_artifacts(run: Run, tmp_path: Path):
-    assert run("inspect", "none.bw") == (1, "", "bitwright: error: cannot read none.bw: No such file or directory\n")
+    assert run("inspect", "none.bw") == (2, "", "bitwright: error: cannot read none.bw: No such file or directory\n")
     assert run("inspect", "images").err.startswith(
         "bitwright: error: cannot read images: Is a directory; an artifact is a file"
     )

@@ -76,14 +76,14 @@ def test_a_class_that_the_model_does_not_have_is_refused(run: Run, tmp_path: Pat
         (tmp_path / "set" / name).mkdir(parents=True)
         Image.fromarray(np.full((8, 8, 3), COLOURS[colour], np.uint8)).save(tmp_path / "set" / name / "0.png")
     result = run(*ARTIFACT, "--data", tmp_path / "set")
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert "1 of its 4 classes are none of the model: 'redd' (close to it: red)" in result.err
 
 
 def test_no_name_in_common_is_an_error_that_says_what_to_do(run: Run, tmp_path: Path):
     data = manifest(tmp_path / "wnids.csv", {"blue": "n2", "green": "n3", "red": "n1"})
     result = run(*ARTIFACT, "--data", data)
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert "no name in common" in result.err
     assert "--classes FILE" in result.err
     assert "--labels index" in result.err
@@ -96,7 +96,7 @@ def test_no_name_in_common_is_an_error_that_says_what_to_do(run: Run, tmp_path: 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_labels_beyond_the_outputs_stop_before_the_work(command: str, run: Run, tmp_path: Path, out: Path):
     result = run_on(run, command, manifest(tmp_path / "wide.csv", {"red": 2, "green": 1, "blue": 199}), out)
-    assert (result.code, result.out, out.exists()) == (1, "", False)
+    assert (result.code, result.out, out.exists()) == (2, "", False)
     assert "expected labels 0 to 2, one for each of the model's 3 classes; found up to 199" in result.err
 
 
@@ -107,7 +107,7 @@ def test_labels_beyond_the_outputs_stop_before_the_work(command: str, run: Run, 
 def test_too_few_named_classes_for_a_model_without_names(command: str, run: Run, tmp_path: Path, out: Path):
     data = manifest(tmp_path / "two.csv", {"red": "red", "blue": "blue"})
     result = run_on(run, command, data, out)
-    assert (result.code, result.out, out.exists()) == (1, "", False)
+    assert (result.code, result.out, out.exists()) == (2, "", False)
     assert "it has 2 classes (blue, red), and the model 3, which have no names" in result.err
     assert "loss" not in result.err
 
@@ -137,9 +137,11 @@ def test_a_file_names_the_classes_of_a_model_without_names(command: str, run: Ru
 def test_images_without_labels_have_no_accuracy(run: Run):
     for more in ((), ("--json",), ("--reference", "colours:net")):
         result = run(*ARTIFACT, "--data", "images/red", *more)
-        assert (result.code, result.out) == (1, "")
+        assert (result.code, result.out) == (2, "")
         assert "images/red: these images have no labels, so there is no accuracy to measure" in result.err
-    assert run(*ARTIFACT, "--data", "images/red", "--no-labels").code == 0
+    without = run(*ARTIFACT, "--data", "images/red", "--no-labels", "--per-class")
+    assert (without.code, "correct" in without.out) == (0, False)
+    assert without.err.endswith("note: no table per class, as there are no labels\n")
 
 
 SHIFTED = {"blue": 1, "green": 2, "red": 0}
@@ -213,7 +215,7 @@ def test_names_of_another_head_give_way_to_those_given(
     (tmp_path / "names.txt").write_text("azure\nlime\nrose\n")
     command = ("quantize", f"{module}:net", "--data", "images", "-o", out)
     refused = run(*command)
-    assert (refused.code, refused.out, out.exists()) == (1, "", False)
+    assert (refused.code, refused.out, out.exists()) == (2, "", False)
     assert f"expected a name for each of the model's 3 classes, found {len(own)} (" in refused.err
     assert run(*command, "--classes", tmp_path / "names.txt").code == 0
     assert load(out).classes == ("azure", "lime", "rose")

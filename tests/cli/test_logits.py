@@ -29,10 +29,10 @@ def test_an_output_by_name_and_another_to_keep(run: Run, tmp_path: Path) -> None
 def test_names_that_there_are_are_listed(run: Run, tmp_path: Path, command: str) -> None:
     to = ("-o", tmp_path / "x.bw.safetensors") if command == "quantize" else ()
     result = run(command, *HEADS, "--logits", "colours", *to)
-    assert result.code == 1
+    assert result.code == 2
     assert "the model has no output colours; it has colour, other, features" in result.err
     result = run(command, *HEADS, *to)
-    assert result.code == 1
+    assert result.code == 2
     assert "(--logits) which" in result.err
     assert "colour, other, features" in result.err
     assert not list(tmp_path.iterdir())

@@ -102,7 +102,7 @@ def test_a_model_of_one_channel_is_offered_grey(run: Run, project: Path, tmp_pat
     given = ("grey:net", "--data", "images", "--size", 8, "--mean", 0, "--std", 1)
     for command in (("quantize", *given, "-o", tmp_path / "x"), ("evaluate", *given)):
         result = run(*command)
-        assert result.code == 1
+        assert result.code == 2
         assert "the model takes 1 channel and the images have 3: for grey images give --mode L" in result.err
         assert "--mode L" not in run(*command, "--mode", "L").err
 

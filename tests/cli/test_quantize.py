@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from bitwright.artifact import load
+from bitwright.records import correction_words
 from tests.cli.conftest import QUANTIZE, Run
 
 RANDOM_WEIGHTS = (
@@ -42,15 +43,15 @@ def out(tmp_path: Path) -> Path:
 def test_it_prints_what_it_did(run: Run, out: Path):
     result = run(*QUANTIZE, "--calibrate", 4, "--range", "minmax", "--test", "images", "-o", out)
     size, calibration = out.stat().st_size, load(out).provenance["calibration"]
-    told = [record["text"] for record in calibration["corrections"]]
-    assert [text.split(":")[0] for text in told] == ["equalize", "bias_correct"]
+    told = [correction_words(record) for record in calibration["corrections"]]
+    assert [text.split()[0] for text in told] == ["equalize", "bias_correct"]
     assert result.code == 0
     assert result.err == RANDOM + NAMED
     assert result.out == (
         "model          colours:net\n"
         "recipe         w8a8, ranges by minmax\n"
         "calibrated on  4 images of images, seed 0\n"
-        f"corrections    {'; '.join(told)} (on the {calibration['judged_on']['images']} images they saw)\n"
+        f"corrections    {'; '.join(told)}; measured on the {calibration['judged_on']['images']} images they saw\n"
         "layers         4\n"
         "weights        2 int8\n"
         "activations    1 float32, 3 uint8\n"
@@ -158,11 +159,11 @@ def test_an_exported_program_is_its_own_weights(run: Run, project: Path, out: Pa
         load_model("colours:net").float_model.module, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes
     )
     torch.export.save(program, project / "net.pt2")
-    given = ("--size", 8, "--mean", 0, "--std", 1)
+    given = ("--mean", 0, "--std", 1)
     result = run("quantize", "net.pt2", *given, "--data", "images", "--test", "images", "-o", out)
     assert (result.code, result.err) == (
         0,
-        f"bitwright: preprocess: {LINE}; as given by --size, --mean, --std\n" + NAMED,
+        f"bitwright: preprocess: {LINE}; as given by --mean, --std, the size from the graph\n" + NAMED,
     )
     digest = hashlib.sha256((project / "net.pt2").read_bytes()).hexdigest()
     provenance = load(out).provenance
@@ -263,7 +264,7 @@ def test_no_image_at_all_is_an_error(run: Run, out: Path):
 )
 def test_what_cannot_work_stops_before_any_work(changes: list[str], message: str, run: Run, out: Path):
     result = run(*QUANTIZE, "-o", out, *changes)
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"bitwright: error: {message}")
     assert not out.exists()
 
@@ -316,7 +317,7 @@ def test_no_output_takes_the_place_of_what_is_read(option: str, run: Run, tmp_pa
     given = {"--data": "images", option: f"{path}[:2]" if option == "--data" else path}
     result = run("quantize", "colours:net", *(x for pair in given.items() for x in pair), "-o", tmp_path / "other")
     assert result == (
-        1,
+        2,
         "",
         f"bitwright: error: cannot write {tmp_path}/other: it is the file of {option} as well; choose another path\n",
     )
@@ -326,9 +327,9 @@ def test_no_output_takes_the_place_of_what_is_read(option: str, run: Run, tmp_pa
 def test_two_outputs_are_two_files(run: Run, tmp_path: Path):
     audit = ("audit", "m.bw.safetensors", "--model", "colours:net", "--data", "images")
     result = run(*audit, "--apply", tmp_path / "x.toml", "-o", tmp_path / "x.toml")
-    assert (result.code, "it is another output as well" in result.err) == (1, True)
+    assert (result.code, "it is another output as well" in result.err) == (2, True)
     result = run(*audit, "-o", "m.bw.safetensors")
-    assert (result.code, "it is the file of artifact as well" in result.err) == (1, True)
+    assert (result.code, "it is the file of artifact as well" in result.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -344,7 +345,7 @@ def test_names_of_algorithms_are_checked_before_the_model_is_opened(given, said,
         (tmp_path / f"{key}.toml").write_text(f'{key} = "{value}"\nweights = "int8"\nactivations = "uint8"\n')
     given = (given[0], tmp_path / f"{given[1]}.toml") if given[0] == "--recipe" else given
     result = run("quantize", "nowhere:net", "--data", "images", *given, "-o", tmp_path / "x")
-    assert (result.code, said in result.err) == (1, True)
+    assert (result.code, said in result.err) == (2, True)
 
 
 def test_spaces_between_names_of_algorithms(run: Run, tmp_path: Path):

@@ -63,14 +63,14 @@ def test_the_audit_has_to_be_of_this_artifact(run: Run, project: Path, tmp_path:
     assert "SQNR, dB" in (tmp_path / "r.html").read_text("utf-8")
     other = audit_file(tmp_path, load(project / "m.bw.safetensors"), digest="00")
     result = run(*REPORT, "--audit", other, "-o", tmp_path / "s.html")
-    assert result.code == 1
+    assert result.code == 2
     assert "found one of another artifact, 00; audit this one, or leave out --audit" in result.err
     assert not (tmp_path / "s.html").exists()
 
 
 def test_an_unknown_peer_is_refused_before_any_work(run: Run, tmp_path: Path):
     result = run(*REPORT, "--peer", "onnx", "-o", tmp_path / "r.html")
-    assert result.code == 1
+    assert result.code == 2
     assert "expected a peer of onnxruntime, openvino, found 'onnx'" in result.err
 
 

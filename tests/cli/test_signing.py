@@ -68,14 +68,14 @@ def test_only_artifacts_are_signed(run: Run, keys: Path):
 def test_a_signature_may_lie_elsewhere_and_a_key_may_have_a_password(run: Run, keys: Path):
     (keys / "password").write_text("secret\n")
     assert run("keygen", "locked", "--password-file", "password").code == 0
-    assert run("sign", FILE, "--key", "locked").code == 1
+    assert run("sign", FILE, "--key", "locked").code == 2
     assert run("sign", FILE, "--key", "locked", "--password-file", "password", "-o", "elsewhere").code == 0
     assert run("verify", FILE, "--trust", "locked.pub", "--signature", "elsewhere").code == 0
 
 
 def test_a_public_key_is_no_key_to_sign_with(run: Run, keys: Path):
     result = run("sign", FILE, "--key", "own.pub")
-    assert result.code == 1
+    assert result.code == 2
     assert "holds a public key; expected the private one" in result.err
 
 

@@ -1,13 +1,19 @@
 """`bitwright train`: its report, and what it leaves."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import bitwright as bw
 from bitwright.cli import main
+from bitwright.cli.train import train
+from bitwright.errors import TrainingError
+from bitwright.scale.trials import parse_numbers
+from bitwright.training import Options
 
 ARGUMENTS = ["--data", "digits[:256]", "--test", "digits[256:320]", "--epochs", "1", "--batch", "64", "--size", "28"]
 
@@ -64,7 +70,7 @@ def test_a_student_is_compared_with_its_teacher(tmp_path: Path, capsys) -> None:
 
 def test_where_there_is_no_folder(tmp_path: Path, capsys) -> None:
     code = main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS, "-o", str(tmp_path / "no" / "file")])
-    assert code == 1
+    assert code == 2
     assert "there is no folder" in capsys.readouterr().err
 
 
@@ -87,6 +93,29 @@ def test_a_teacher_is_recorded_and_takes_part(tmp_path: Path, capsys) -> None:
 )
 def test_a_teacher_that_cannot_teach(tmp_path: Path, capsys, more: list[str], message: str) -> None:
     output = tmp_path / "digits.bw.safetensors"
-    assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "-o", str(output)]) == 1
+    assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "-o", str(output)]) == 2
     assert message in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_every_number_of_a_training_is_an_option_and_can_be_swept() -> None:
+    options = {parameter.name for parameter in train.params}
+    names = [field.name for field in fields(Options)]
+    assert options.issuperset(names)
+    with pytest.raises(TrainingError, match=", ".join(names).replace("_", "-") + r"; found 'warm-up=1'; did you mean"):
+        parse_numbers(["warm-up=1"])
+
+
+@pytest.mark.parametrize(("values", "expected", "code"), [("0,0.5", "it began", 1), ("0,0", "no part in the loss", 2)])
+def test_a_teacher_takes_part_where_a_trial_distils(
+    tmp_path: Path, capsys, values: str, expected: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(*_: Any, teacher: Any, **__: Any) -> None:
+        assert teacher is not None
+        raise TrainingError("it began")
+
+    monkeypatch.setattr("bitwright.scale.sweep.sweep", begun)
+    more = ["--teacher", "bitwright.zoo:mnist_lenet", "--sweep", f"distill={values}", "--held-out", "digits[320:]"]
+    output = tmp_path / "o.bw.safetensors"
+    assert main(["train", "bitwright.zoo:mnist_lenet", *ARGUMENTS[:-2], *more, "-o", str(output)]) == code
+    assert expected in capsys.readouterr().err

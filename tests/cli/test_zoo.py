@@ -55,7 +55,7 @@ def test_a_model_that_is_made_needs_data(run: Run, tmp_path: Path):
 
 def test_a_name_that_is_not_known(run: Run, tmp_path: Path):
     found = run("zoo", "make", "react20-w1a2", "-o", str(tmp_path / "m.bw.safetensors"))
-    assert found.code == 1
+    assert found.code == 2
     assert "did you mean 'react20-w1a1'" in found.err
 
 

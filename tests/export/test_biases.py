@@ -48,4 +48,4 @@ def test_the_command_writes_both(tmp_path: Path) -> None:
     expected = with_int32_biases(made).graph["0"].tensors["b"]
     assert np.array_equal(bw.load(paths[2]).graph["0"].tensors["b"], expected)
     assert biases(onnx.load(paths[1])) == biases(to_onnx(made))
-    assert main(["export", paths[0], "-o", paths[1], "--twin", paths[1]]) == 1
+    assert main(["export", paths[0], "-o", paths[1], "--twin", paths[1]]) == 2

@@ -84,6 +84,9 @@ def test_latency_is_judged_by_its_ratio(artifact: Artifact):
     assert not unsure.passed
     assert unsure.reason.startswith("1.02 times old's latency, 1.0000 ms here, at most 1.05 asked for; the value keeps")
     assert one("max_latency_ratio = {bound=1.05, judge='point'}", artifact, latency=latency, baseline="old").passed
+    assert "something else ran" not in unsure.reason
+    noisy = one("max_latency_ratio = 1.05", artifact, latency=Latency(4.0, 0.9, 1.02, (0.5, 9)), baseline="old")
+    assert "; latency of this model: the median is 4 ms and the least 0.9 ms; something else ran" in noisy.reason
 
 
 def test_a_required_signature_has_to_be_verified(artifact: Artifact):

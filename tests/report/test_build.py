@@ -90,7 +90,7 @@ def test_a_latency_that_was_disturbed_is_said():
     assert [quiet.is_disturbed, busy.is_disturbed] == [False, True]
     (remark,) = noise_remarks({"bitwright": quiet, "float": busy})
     assert remark.startswith(
-        "latency of PyTorch, float32: the median is 67.4 ms and the least 3.1 ms; something else ran"
+        "latency of PyTorch, float32: the median is 67.4 ms and the least 3.1 ms; something else ran on"
     )
 
 

@@ -21,13 +21,13 @@ INFER = json.dumps(
 COMMAND = (sys.executable, "-m", "bitwright.cli", "serve")
 
 
-def refused(*arguments: object, **environment: str) -> str:
-    """What the command says on stderr when it refuses to start."""
+def refused(*arguments: object, code: int = 2, **environment: str) -> str:
+    """What the command says on stderr when it refuses to start, with this exit code."""
     command = [*COMMAND, *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == code
     assert "Traceback" not in done.stderr
     return done.stderr
 
@@ -35,14 +35,14 @@ def refused(*arguments: object, **environment: str) -> str:
 def test_a_file_that_nobody_has_signed_is_not_served(models, tmp_path):
     pytest.importorskip("cryptography")
     generate(tmp_path / "key")
-    said = refused(models["colours"], "--require-signature", "--trust", tmp_path / "key.pub")
+    said = refused(models["colours"], "--require-signature", "--trust", tmp_path / "key.pub", code=1)
     assert "cannot read the signature of" in said
 
 
 def test_a_port_that_is_taken_is_named(models):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = refused(models["colours"], "--port", port)
+        said = refused(models["colours"], "--port", port, code=1)
     assert f"127.0.0.1 port {port}" in said
     assert "choose --host and --port" in said
 

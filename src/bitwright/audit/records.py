@@ -88,6 +88,12 @@ class Remedy:
     cost_microseconds: float | None
     is_recipe: bool
 
+    @property
+    def helps(self) -> bool:
+        """Whether it is one: something became better by it and nothing worse, in the digits that are shown."""
+        gains = round(self.won_back or 0), round(self.gain_points, 2), round(self.gain_db, 1)
+        return min(gains) >= 0 and max(gains) > 0
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -287,7 +293,7 @@ class Audit:
         ]
         for i, finding in enumerate(self.findings, 1):
             rows.append((f"{i}. {'fault' if finding.is_fault else 'costs most'}", finding.text))
-            for remedy in finding.remedies[:1]:
+            for remedy in [remedy for remedy in finding.remedies if remedy.helps][:1]:
                 won = "" if remedy.won_back is None else f", wins back {remedy.won_back:.0f} %"
                 rows.append(
                     ("remedy", f"{remedy.text}: {remedy.gain_points:+.2f} points{won}, {remedy.cost_bytes:+,} bytes")

@@ -27,6 +27,8 @@ GONE = 80.0
 """Percent of the loss that a remedy has to win back so that nothing more is tried for a fault."""
 STALE, STALE_DB = 50.0, 1.0
 """Percent of the loss, and dB, from which on quantizing again is no matter of which images it is fitted on."""
+NAMED = 2
+"""Of more remedies than that only so many are named in a line."""
 WORTH_DB = 0.5
 """What a remedy has to add to be part of the recipe."""
 
@@ -149,9 +151,7 @@ class Trials:
     def together(self, remedies: tuple[Remedy, ...], preprocess: Preprocess) -> Recipe:
         """The recipe of all remedies that help, which is tried as well; or of the best alone, where that is better."""
         own = recipe = recipe_of(self.subject.artifact)
-        worth = compatible(
-            r for r in remedies if r.is_recipe and r.rule and r.gain_db >= WORTH_DB and (r.won_back or 0) >= 0
-        )
+        worth = compatible(r for r in remedies if r.is_recipe and r.rule and r.gain_db >= WORTH_DB and r.helps)
         if not worth:
             return own
         for remedy in worth:
@@ -159,13 +159,13 @@ class Trials:
         alone = applied(own, worth[0].rule)
         if recipe == alone:
             return alone
-        names = "; ".join(remedy.text for remedy in worth)
-        both = self.attempt(Change("recipe", f"all that helped together: {names}", None, {}, recipe), preprocess)
-        return alone if both is None or goodness(both) <= goodness(worth[0]) else recipe
+        text = f"all that helped together: {some([remedy.text for remedy in worth])}"
+        both = self.attempt(Change("recipe", text, None, {}, recipe), preprocess)
+        return alone if both is None or not both.helps or goodness(both) <= goodness(worth[0]) else recipe
 
     def remarks(self, seconds: float) -> list[str]:
         """What to say of the remedies that were not tried, of so many seconds."""
-        late, unfit = self.late(seconds), ", ".join(self.unfit)
+        late, unfit = self.late(seconds), some(self.unfit)
         found = [] if late is None else [late]
         return [*found, f"remedies that do not suit this model were left out: {unfit}"] if unfit else found
 
@@ -175,7 +175,7 @@ class Trials:
             return None
         told = (
             f"{len(self.skipped)} remedies were not tried, and {len(self.tried)} were, as the {seconds:g} seconds were over: "
-            f"{', '.join(self.skipped)}"
+            f"{some(self.skipped)}"
         )
         if not self.taken:
             return f"{told}; give more --seconds"  # nobody knows how long one takes
@@ -195,6 +195,11 @@ class Trials:
                 progress=Wordless(self.progress),
             )
         return self.made[recipe]
+
+
+def some(texts: Sequence[str]) -> str:
+    """The first of some texts, and how many there are in all: a line."""
+    return ", ".join(texts) if len(texts) <= NAMED else f"{', '.join(texts[:NAMED])}, ... ({len(texts)} in all)"
 
 
 def compatible(remedies: Iterable[Remedy]) -> list[Remedy]:

@@ -24,6 +24,7 @@ from bitwright.labels import By, fit_labels
 from bitwright.models.float_models import FloatModel
 from bitwright.prediction import class_count, classes_of, log_probabilities
 from bitwright.progress import SILENT, Progress
+from bitwright.summary import model_summary
 
 BATCH = 64
 TIMED_CALLS = 30
@@ -107,7 +108,10 @@ class Subject:
 
     def slower(self, artifact: Artifact) -> float | None:
         """How many microseconds more than the artifact of the subject another one takes for an image, both timed in turn; None
-        where that is not certain: the interval of their ratio holds 1."""
+        where that is not certain: the interval of their ratio holds 1. Where the same kernels run, other numbers take no other
+        time, and nothing is timed."""
+        if _steps(artifact) == _steps(self.artifact):
+            return None
         own, its = run_in_turns([_one_image(Engine(a, threads=self.threads)) for a in (self.artifact, artifact)])
         least, most = its.ratio_interval
         return None if least <= 1 <= most else 1e3 * own.median_ms * (its.ratio - 1)
@@ -135,6 +139,12 @@ def measured(logits: Logits, wanted: Logits, labels: Classes | None, size: int, 
 def model_bytes(artifact: Artifact) -> int:
     """Of the artifact's file without its provenance: the record of how it was made costs no model anything."""
     return len(written(artifact.graph, artifact.preprocess, artifact.classes, {}))
+
+
+def _steps(artifact: Artifact) -> list[tuple[object, ...]]:
+    """What kernels are chosen by: each layer's op, shape and schemes."""
+    layers = model_summary(artifact, b"").layers
+    return [(layer.op, layer.shape, layer.weights, layer.activations) for layer in layers]
 
 
 def _one_image(engine: Engine) -> Callable[[], object]:

@@ -10,17 +10,21 @@ import numpy as np
 
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
+from bitwright.records import noise_remark
 
 ROUNDS = 30
 ROUND_SECONDS = 0.01
 """About how long each model runs in a round."""
 
+FEWEST_CALLS = 3
+
+MOST_SECONDS = 0.05
+"""After which no further call of a round begins: on a busy machine each may take a thousand times as long as alone."""
+
 REST = 0.01
 """Seconds before each turn."""
 
 CONFIDENCE = 0.95
-NOISY = 3.0
-"""A median so many times the least call was disturbed: on a machine of its own it is 1.0 to 1.5 times."""
 TRIES = 2
 
 
@@ -40,12 +44,19 @@ class Latency:
     @property
     def is_disturbed(self) -> bool:
         """Whether something else ran on the machine meanwhile, so that neither the median nor the ratio says much."""
-        return self.median_ms > NOISY * self.least_ms
+        return self.remark("") is not None
+
+    def remark(self, who: str) -> str | None:
+        """The sentence to say of it where it was disturbed; else None."""
+        return noise_remark(who, self.median_ms, self.least_ms)
 
 
 def race(artifacts: Sequence[Artifact], threads: int | None = None) -> list[Latency]:
-    """Time each on one random image, in turns. EngineError where the native engine was not built."""
-    return run_in_turns([engine_call(artifact, threads) for artifact in artifacts])
+    """Time each on one random image, in turns, once more where something disturbed that (`undisturbed_turns`).
+
+    EngineError where the native engine was not built.
+    """
+    return undisturbed_turns([engine_call(artifact, threads) for artifact in artifacts])
 
 
 def engine_call(artifact: Artifact, threads: int | None = None) -> Callable[[], object]:
@@ -62,7 +73,7 @@ def run_in_turns(runs: Sequence[Callable[[], object]], rounds: int = ROUNDS, res
     round, and each has a `rest` of so many seconds before it, and a call that does not count: threads of the one before go on
     spinning for work.
     """
-    counts = [max(3, int(ROUND_SECONDS / min(_seconds(run, 3)))) for run in runs]
+    counts = [max(FEWEST_CALLS, int(ROUND_SECONDS / min(_seconds(run, FEWEST_CALLS)))) for run in runs]
     taken: list[list[list[float]]] = [[] for _ in runs]
     for turn in range(rounds):
         for i in (*range(turn % len(runs), len(runs)), *range(turn % len(runs))):
@@ -103,8 +114,8 @@ def _latency(times: Sequence[Sequence[float]], first: Sequence[Sequence[float]])
 
 
 def _seconds(run: Callable[[], object], calls: int) -> list[float]:
-    taken = []
-    for _ in range(calls):
+    taken, end = list[float](), perf_counter() + MOST_SECONDS
+    while len(taken) < calls and (len(taken) < FEWEST_CALLS or perf_counter() < end):
         begin = perf_counter()
         run()
         taken.append(perf_counter() - begin)

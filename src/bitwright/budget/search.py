@@ -168,6 +168,9 @@ def _faster(
 ) -> tuple[Verified, tuple[Latency, Latency]]:
     """`best` if it is measurably faster than 8 bits everywhere, else `uniform`; and the latency of both."""
     plain, found = race([judge.artifact(uniform.recipe), judge.artifact(best.recipe)], threads)
+    for who, latency in (("what was found", found), ("8 bits everywhere", plain)):
+        if (remark := latency.remark(who)) is not None:
+            progress.say(remark)
     if best is not uniform:
         progress.say(
             f"{found.median_ms:.4f} ms, 8 bits everywhere {plain.median_ms:.4f} ms, in turns; ratio {found.ratio:.3f}"

@@ -21,6 +21,7 @@ from bitwright.capture.aten.functional import made_functional
 from bitwright.capture.aten.idioms import recognised
 from bitwright.capture.constants import fold, is_foldable
 from bitwright.capture.draft import Unmapped
+from bitwright.capture.free_batch import with_free_batch
 from bitwright.capture.given import FileTypes
 from bitwright.capture.one_number import Elementwise
 from bitwright.capture.outputs import Output
@@ -110,7 +111,7 @@ def _exported(model: nn.Module | torch.export.ExportedProgram, shape: Shape) -> 
     model = unwrap(model)
     exported: torch.export.ExportedProgram
     if isinstance(model, torch.export.ExportedProgram):
-        exported = model
+        exported = with_free_batch(model)
     else:
         exported = _export(model, shape)
         if made_functional(exported):

@@ -11,6 +11,7 @@ from typing import cast
 import click
 
 from bitwright import __version__
+from bitwright.cli.exit_codes import exit_code
 from bitwright.cli.output import printable, report, warnings_reported
 from bitwright.errors import BitwrightError, did_you_mean
 from bitwright.images.image_limits import MAX_PIXELS, VARIABLE
@@ -134,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BitwrightError as error:
         report(f"error: {error}")
-        return 1
+        return exit_code(error)
     except MemoryError as error:
         report(f"error: out of memory{f': {error}' if str(error) else ''}")
         return 1
@@ -146,5 +147,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         report(f"error: {printable(where)}{error.strerror or error}")
-        return 1
+        return exit_code(error)
     return code if isinstance(code, int) else 0

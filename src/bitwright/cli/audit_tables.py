@@ -42,7 +42,11 @@ def print_audit(audit: Audit) -> None:
         _print_findings(audit.findings)
     if audit.remedies:
         click.echo()
-        print_table(REMEDY_COLUMNS, map(_remedy_row, audit.remedies))
+        shown = [remedy for remedy in audit.remedies if remedy.helps or not remedy.is_recipe or not remedy.rule]
+        if shown:
+            print_table(REMEDY_COLUMNS, map(_remedy_row, shown))
+        if (others := len(audit.remedies) - len(shown)) > 0:
+            click.echo(f"({others} more tried, of no help: something became worse, or nothing better; --json has them)")
         if any(remedy.rule for remedy in audit.remedies):
             click.echo("(changes of the recipe are measured beside quantizing again without any)")
     if audit.layers:
@@ -91,8 +95,11 @@ def _print_findings(findings: Sequence[Finding]) -> None:
 
 
 def _best(finding: Finding) -> Iterator[tuple[str, object]]:
-    for remedy in finding.remedies[:2]:
+    helping = [remedy for remedy in finding.remedies if remedy.helps]
+    for remedy in helping[:2]:
         yield "", f"remedy: {remedy.text}: {gain(remedy)}"
+    if finding.remedies and not helping:
+        yield "", f"no remedy: of {len(finding.remedies)} tried, none helps"
 
 
 def gain(remedy: Remedy) -> str:

@@ -9,9 +9,12 @@ import click
 
 from bitwright.artifact import load
 from bitwright.cli.inspect import THREADS
-from bitwright.cli.output import json_option, print_json, print_pairs
+from bitwright.cli.output import json_option, print_json, print_pairs, report
 from bitwright.engine.timing import time_engine
-from bitwright.records import Timing
+from bitwright.records import Timing, noise_remark
+
+ENOUGH = 10
+"""Rounds from which on their median says something."""
 
 
 @click.command()
@@ -23,6 +26,9 @@ from bitwright.records import Timing
 def bench(artifact: Path, threads: int | None, batch: int, rounds: int, as_json: bool) -> None:
     """Time the native engine on random images, after checking that its logits are the reference's, to the bit."""
     timing = time_engine(load(artifact), threads, batch, rounds)
+    remark = noise_remark("this model", timing.median_ms, timing.least_ms)
+    if remark is not None and rounds >= ENOUGH:
+        report(f"warning: {remark}")
     if as_json:
         print_json({"artifact": str(artifact), **timing.to_json()})
     else:

@@ -13,6 +13,7 @@ import click
 
 from bitwright.artifact import Artifact, load
 from bitwright.classifier import BATCH, Classifier
+from bitwright.cli.exit_codes import USAGE
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.output import print_json, print_pairs, printable, report, shown, usage_error
 from bitwright.cli.preprocess_line import tell
@@ -61,7 +62,8 @@ def classify(
 
     IMAGE is an image file or any set of images that `evaluate` takes: a folder, a .csv, a .npz, a pattern in quotes; or -,
     for a list of image files on stdin, one a line. An image that cannot be read is reported and the others are classified; the
-    exit code is 1 then. Tables, CSV and JSON lines are printed as the images are classified.
+    exit code is 1 then, and 2 where one that was named is not there. Tables, CSV and JSON lines are printed as the images are
+    classified.
 
     With --ray, IMAGE is one set, which may be a URI such as s3://bucket/folder, and the answers go to Parquet files in DIR; a
     run that was killed goes on there.
@@ -92,7 +94,8 @@ def classify(
         _print_table(found, [printable(name) for images_ in sets for name in _names(images_)])
     if not found.images:
         raise SourceError(f"expected images, found an empty list in {', '.join(images)}; - reads one path a line")
-    return int(found.bad > 0)
+    missing = any(text != STDIN and not _is_set(text) and not os.path.exists(text) for text in images)
+    return USAGE if missing else int(found.bad > 0)
 
 
 def _on_ray(model: Artifact, source: ImageSource, folder: str, as_json: bool, **options: Any) -> int:

@@ -13,12 +13,13 @@ from bitwright.cli.output import (
     print_json,
     print_pairs,
     print_table,
+    report,
     report_remarks,
     shown,
     usage_error,
 )
 from bitwright.cli.preprocess_line import tell
-from bitwright.comparison import Answers, Comparison
+from bitwright.comparison import Answers, Comparison, LayerChange
 from bitwright.comparison import compare as compared
 from bitwright.images.sources import open_source
 
@@ -91,6 +92,9 @@ def compare(
         )
     if found.answers is not None:
         report_remarks(found.answers.bad, found.answers.remark, found.answers.doubt)
+    for path, latency in zip((first, second), found.latencies or (), strict=False):
+        if (remark := latency.remark(str(path))) is not None:
+            report(f"warning: {remark}")
     if as_json:
         print_json({"artifacts": [str(first), str(second)], "data": data, **found.to_json()})
     else:
@@ -107,27 +111,31 @@ def _print(found: Comparison, first: Path, second: Path) -> None:
     if found.latencies is not None:
         before, after = found.latencies
         beside = f"{after.ratio:.2f} times, 95 %: {_span(after.ratio_interval)}"
+        if before.is_disturbed or after.is_disturbed:
+            beside = "disturbed: no ratio"
+        elif found.is_same:
+            beside = "the same model, timed once"
         rows.append(("latency, ms", f"{before.median_ms:.3f}", f"{after.median_ms:.3f}", beside))
     if found.answers is not None:
         rows += _of_answers(found.answers)
     print_table(("", f"{first}>", f"{second}>", "second to first"), rows)
     click.echo()
     if found.changes:
-        print_table(
-            ("layer", str(first), str(second)), ((c.name, c.first or "-", c.second or "-") for c in found.changes)
-        )
+        print_table(("layer", str(first), str(second)), map(_change, found.changes))
         click.echo()
-    layers = len(found.first.layers)
+    count, changes, renamed = len(found.first.layers), len(found.changes), len(found.renamed)
     print_pairs(
         [
-            (
-                "layers",
-                f"{layers}, schemes of {len(found.changes)} differ"
-                if found.changes
-                else f"{layers}, of the same schemes",
-            )
+            ("layers", f"{count}, schemes of {changes} differ" if changes else f"{count}, of the same schemes"),
+            ("names", f"{renamed} differ; these were matched by their order, op and shape" if renamed else None),
+            ("models", "the same, but for the record of how they were made" if found.is_same else None),
         ]
     )
+
+
+def _change(change: LayerChange) -> Row:
+    name = change.name if change.second_name is None else f"{change.name} = {change.second_name}"
+    return name, change.first or "-", change.second or "-"
 
 
 def _of_answers(answers: Answers) -> list[Row]:
@@ -135,9 +143,9 @@ def _of_answers(answers: Answers) -> list[Row]:
     agreement = f"{answers.agreement:.2f} % of {drop.images:,} images, 95 %: {_span(answers.agreement_interval)}"
     rows: list[Row] = [("agreement", "", "", agreement)]
     if answers.first_top1 is not None and answers.second_top1 is not None:
-        lo, hi = drop.interval()
+        lo, hi = answers.drop_interval
         gain = round(-drop.points, 2) + 0.0  # no -0.00
-        change = f"{gain:+.2f} points, 95 %: {_span((-hi, -lo))}"
+        change = f"{gain:+.2f} points, 95 %: {_span((0.0 - hi, 0.0 - lo))}"
         rows = [
             ("top-1, %", f"{answers.first_top1:.2f}", f"{answers.second_top1:.2f}", change),
             ("right alone", f"{drop.lost:,}", f"{drop.gained:,}", f"McNemar's p = {answers.p:.3g}"),

@@ -122,7 +122,9 @@ def _printed(result: Evaluation, model: str, data: str, per_class: bool, as_json
         print_json({"model": model, "data": data, **result.to_json()})
         return code
     print_pairs([("model", model), ("data", data), *figures(result)])
-    if per_class:
+    if per_class and not result.per_class:
+        report("note: no table per class, as there are no labels")
+    elif per_class:
         click.echo()
         rows = [(c.name, c.images, c.correct, f"{100 * c.correct / c.images:.2f}") for c in result.per_class]
         print_table(("class", "images>", "correct>", "percent>"), rows)

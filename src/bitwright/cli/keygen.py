@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from bitwright.cli.exit_codes import misuse
 from bitwright.cli.output import print_pairs
 from bitwright.cli.signing_options import expires_option, password_in, password_option
 from bitwright.signing_keys import PUBLIC_SUFFIX, generate
@@ -20,7 +21,8 @@ def keygen(key: Path, password_file: Path | None, expires: date | None) -> None:
     Keep KEY to yourself, and give KEY.pub to those who shall trust you. The key is of the curve P-256, in PEM; with
     --password-file it is encrypted. --expires writes a line into KEY.pub, which whoever trusts it may change.
     """
-    name = generate(key, password_in(password_file), expires)
+    with misuse():
+        name = generate(key, password_in(password_file), expires)
     print_pairs(
         [("private key", f"{key}, for you alone"), ("public key", f"{key}{PUBLIC_SUFFIX}"), ("fingerprint", name)]
     )

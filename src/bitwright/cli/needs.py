@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from bitwright.cli.exit_codes import MisuseError, misuse
 from bitwright.cli.output import report
-from bitwright.errors import ArtifactError, MissingExtraError, RecipeError
+from bitwright.errors import MissingExtraError, RecipeError
 from bitwright.files import expect_writable
 from bitwright.recipe import Recipe
 
@@ -76,15 +77,16 @@ def _files_read(outputs: tuple[Path, ...]) -> list[tuple[str, Path]]:
 
 
 def expect_outputs(*outputs: Path) -> None:
-    """Raise ArtifactError where one of these cannot be written, or is a file that the command reads.
+    """Raise MisuseError where one of these cannot be written, or is a file that the command reads.
 
     Of each that is there, say that it will be replaced.
     """
     for i, path in enumerate(outputs):
-        expect_writable(path)
+        with misuse():
+            expect_writable(path)
         for name, other in [*_files_read(outputs), *(("another output", other) for other in outputs[:i])]:
             if path == other or (path.exists() and other.exists() and path.samefile(other)):
-                raise ArtifactError(f"cannot write {path}: it is {name} as well; choose another path")
+                raise MisuseError(f"cannot write {path}: it is {name} as well; choose another path")
     for path in outputs:
         if path.exists():
             report(f"note: {path} exists, and will be replaced")

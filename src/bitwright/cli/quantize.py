@@ -33,7 +33,7 @@ from bitwright.images.encoders import in_words
 from bitwright.images.sources import BadImage, ImageSource, open_source
 from bitwright.progress import Wordless
 from bitwright.recipe import Recipe
-from bitwright.records import QuantizationRecord
+from bitwright.records import QuantizationRecord, correction_words
 from bitwright.summary import quantization_record
 
 if TYPE_CHECKING:
@@ -263,13 +263,13 @@ def _calibrated_on(record: QuantizationRecord) -> str:
 
 
 def _corrections(calibration: Mapping[str, Any]) -> str | None:
-    """What each one did to the SQNR of the logits."""
-    told = [record["text"] for record in calibration.get("corrections", ())]
+    """What each one was measured to do to the SQNR of the logits, and to their KL divergence from the float model's."""
+    told = [correction_words(record) for record in calibration.get("corrections", ())]
     if not told:
         return None
     judged = calibration["judged_on"]
     which = f"{judged['images']} held-out images" if judged["held_out"] else f"the {judged['images']} images they saw"
-    return f"{'; '.join(told)} (on {which})"
+    return f"{'; '.join(told)}; measured on {which}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

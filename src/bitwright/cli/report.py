@@ -9,6 +9,7 @@ import click
 
 from bitwright.artifact import from_bytes, load, read
 from bitwright.cli.check import expect_needs, print_verdict
+from bitwright.cli.exit_codes import MisuseError
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.label_options import Naming, label_options, limit_option
@@ -17,7 +18,6 @@ from bitwright.cli.output import byte_count, json_option, print_json, print_pair
 from bitwright.cli.output import report as say
 from bitwright.cli.preprocess_line import in_words, tell
 from bitwright.cli.signing_options import checked, trust_option
-from bitwright.errors import ArtifactError
 from bitwright.files import write_atomically
 from bitwright.gates.gates import Gates
 from bitwright.images.sources import open_source
@@ -98,7 +98,7 @@ def _measured(
     tell(opened)
     found = None if audit is None else Audit.read(audit)
     if found is not None and found.digest != opened.digest:
-        raise ArtifactError(
+        raise MisuseError(
             f"{audit}: expected an audit of {artifact}, whose digest is {opened.digest}, found one of another artifact, "
             f"{found.digest}; audit this one, or leave out --audit"
         )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from bitwright.cli.exit_codes import misuse
 from bitwright.cli.finite import Finite
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.needs import expect_modules
@@ -73,6 +74,8 @@ def serve(
     from bitwright.serve.logs import configure
     from bitwright.serve.settings import named, token_of
 
+    with misuse():
+        trusted = Trust.load(*trust) if trust else None
     settings = Settings(
         threads=threads,
         batch=batch,
@@ -85,7 +88,7 @@ def serve(
         reload_seconds=reload_seconds,
         token=token_of(token_file),
         check_weights=check_weights,
-        trust=Trust.load(*trust) if trust else None,
+        trust=trusted,
     )
     configure(log_level)
     run(named(artifacts), settings, host, port)

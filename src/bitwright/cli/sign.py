@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from bitwright.artifact import from_bytes, read
+from bitwright.cli.exit_codes import misuse
 from bitwright.cli.output import print_pairs
 from bitwright.cli.signing_options import expires_option, password_in, password_option
 from bitwright.errors import SignatureError
@@ -26,10 +27,12 @@ def sign(artifact: Path, key: Path, password_file: Path | None, output: Path | N
 
     A signature that is there already is replaced.
     """
-    own = private_key(key, password_in(password_file))
+    with misuse():
+        own = private_key(key, password_in(password_file))
     data = read(artifact)
     opened = from_bytes(data, str(artifact))
     bundle = signed(data, artifact.name, own, expires)
     place = signature_path(artifact) if output is None else output
-    write_atomically(place, bundle, SignatureError)
+    with misuse():
+        write_atomically(place, bundle, SignatureError)
     print_pairs([("signature", place), ("sha256", opened.digest), ("key", fingerprint(own.public_key()))])

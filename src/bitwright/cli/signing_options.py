@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from bitwright.cli.exit_codes import misuse
 from bitwright.errors import SignatureError
 from bitwright.signatures import Signature, Trust, claimed_key, signature_path
 from bitwright.signing_keys import today
@@ -55,7 +56,8 @@ def checked(data: bytes, path: Path, trust: tuple[Path, ...]) -> Signature | Sig
     keys cannot be read."""
     if not trust:
         return None
-    keys = Trust.load(*trust)
+    with misuse():
+        keys = Trust.load(*trust)
     try:
         return keys.verify_file(data, path)
     except SignatureError as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitwright.cli.exit_codes import misuse
 from bitwright.cli.output import percent, usage_error
 from bitwright.cli.ray_options import ray_option
 from bitwright.ranks import Ranks
@@ -51,7 +52,8 @@ def numbers_to_try(
         raise usage_error("--sweep shares trials among Ray's workers (--ray), not among the ranks of torchrun")
     from bitwright.scale.trials import parse_numbers
 
-    return parse_numbers(sweep)
+    with misuse():
+        return parse_numbers(sweep)
 
 
 def sweep_rows(found: "Sweep | None") -> list[tuple[str, object]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitwright.artifact import load
+from bitwright.cli.exit_codes import MisuseError, misuse
 from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
@@ -16,7 +17,6 @@ from bitwright.cli.output import byte_count, json_option, print_json, print_pair
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.ranks import of_this_command
 from bitwright.cli.sweep_options import FOLDER, numbers_to_try, sweep_options, sweep_rows
-from bitwright.errors import TrainingError
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
 from bitwright.images.sources.overlap import warn_of_shared
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 @click.option("--batch", default=128, show_default=True, type=click.IntRange(min=1))
 @click.option("--optimizer", default="sgd", show_default=True, type=click.Choice(("sgd", "adamw")))
 @click.option("--lr", default=0.02, show_default=True, type=Finite(min=0, min_open=True))
+@click.option(
+    "--warmup", default=0.05, show_default=True, type=Finite(0, 1), help="Share of a stage in which lr rises."
+)
 @click.option("--weight-decay", default=1e-4, show_default=True, type=Finite(min=0))
 @click.option(
     "--augment",
@@ -52,6 +55,9 @@ if TYPE_CHECKING:
 )
 @click.option("--label-smoothing", default=0.0, show_default=True, type=Finite(0, 1))
 @click.option("--distill", default=0.0, show_default=True, type=Finite(0, 1), help="Share of the teacher in the loss.")
+@click.option(
+    "--temperature", default=4.0, show_default=True, type=Finite(min=0, min_open=True), help="Of the teacher's logits."
+)
 @click.option("--features", default=0.0, show_default=True, type=Finite(min=0), help="Weight of the layers' distance.")
 @click.option("--ema", default=0.0, show_default=True, type=Finite(0, 1), help="Decay of the averaged weights.")
 @click.option(
@@ -59,7 +65,15 @@ if TYPE_CHECKING:
 )
 @click.option("--teacher-weights", type=click.Path(path_type=Path), help="Its checkpoint.")
 @click.option("--freeze-bn", is_flag=True, help="Batch norms keep their statistics.")
-@click.option("--no-amp", is_flag=True, help="Compute in float32, not bfloat16.")
+@click.option(
+    "--recalibrate-bn",
+    default=50,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Batches on which batch norms are averaged in the end.",
+)
+@click.option("--amp/--no-amp", default=True, help="Compute in bfloat16 where that is exact enough, or in float32.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of PyTorch.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**16 - 1))
 @click.option(
@@ -91,7 +105,6 @@ def train(
     augment: str | None,
     teacher: str | None,
     teacher_weights: Path | None,
-    no_amp: bool,
     threads: int | None,
     start: Path | None,
     resume: Path | None,
@@ -127,7 +140,8 @@ def train(
         from bitwright.scale.sweep import sweep as train_all
 
     names = None if augment is None else tuple(filter(None, map(str.strip, augment.split(","))))
-    options = Options(**numbers, amp=not no_amp, augment=() if names == ("none",) else names)
+    with misuse():
+        options = Options(**numbers, augment=() if names == ("none",) else names)
     source = open_source(data)
     tested, choosing = (None if where is None else open_source(where) for where in (test, held_out))
     if tested is not None:
@@ -143,7 +157,8 @@ def train(
     known = named.known
     if known is None:
         names_taken_from(source, named.outputs)
-    taught_by = None if teacher is None else _teacher(teacher, teacher_weights, preprocess, numbers["distill"])
+    distill = max((to_try or {}).get("distill", (numbers["distill"],)))
+    taught_by = None if teacher is None else _teacher(teacher, teacher_weights, preprocess, distill)
     if threads is not None:
         torch.set_num_threads(threads)
     how: dict[str, Any] = {"preprocess": preprocess, "recipe": recipes, "training": training, "options": options}
@@ -179,11 +194,11 @@ def train(
 def _teacher(spec: str, weights: Path | None, preprocess: Preprocess, distill: float) -> "FloatModel":
     """The model that teaches; it has to take what the student's pixels are made of."""
     if not distill:
-        raise TrainingError(f"--teacher {spec} has no part in the loss: give its share with --distill, such as 0.5")
+        raise MisuseError(f"--teacher {spec} has no part in the loss: give its share with --distill, such as 0.5")
     loaded = open_model(spec, weights)
     expected = replace(preprocess, encoder=None)
     if loaded.preprocess not in (None, expected):
-        raise TrainingError(
+        raise MisuseError(
             f"the teacher {spec} takes other images than the model: expected {expected}, found {loaded.preprocess}; "
             "choose a teacher of the same preprocessing"
         )

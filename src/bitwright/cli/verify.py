@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from bitwright.artifact import from_bytes, read
+from bitwright.cli.exit_codes import MisuseError, misuse
 from bitwright.cli.output import json_option, print_json, print_pairs, usage_error
 from bitwright.cli.signing_options import trust_option
 from bitwright.signatures import Trust, signature_path
@@ -22,7 +23,10 @@ def verify(artifact: Path, trust: tuple[Path, ...], signature: Path | None, as_j
     """
     if not trust:
         raise usage_error("verify needs --trust: a file of the public keys that you trust")
-    keys = Trust.load(*trust)
+    with misuse():
+        keys = Trust.load(*trust)
+    if signature is not None and not signature.exists():
+        raise MisuseError(f"cannot read the signature {signature}: there is no such file")
     data = read(artifact)
     found = keys.verify_file(data, artifact, signature)
     from_bytes(data, str(artifact))

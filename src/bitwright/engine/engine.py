@@ -55,6 +55,7 @@ class Engine:
     ) -> None:
         self.artifact = opened(artifact, trust)
         self._made_with = {"backend": backend, "threads": threads, "isa": isa, "check_weights": check_weights}
+        self._shape = self.artifact.preprocess.shape  # here, as making it takes as long as a small model's run
         encoder = self.artifact.preprocess.bits
         self._backend: Backend = make_backend(self.artifact.graph, backend, threads, isa, encoder, check_weights)
 
@@ -101,11 +102,11 @@ class Engine:
             if not isinstance(images, Iterable):
                 raise EngineError(f"expected an array or pictures, found {type(images).__name__}: {images!r:.100}")
             pixels = [pre.apply(_opened(picture, pre)) for picture in images]
-            images = np.stack(pixels) if pixels else np.zeros((0, *pre.shape), np.uint8)
+            images = np.stack(pixels) if pixels else np.zeros((0, *self._shape), np.uint8)
         found = images.shape
         images = images[None] if images.ndim == 3 else images
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != pre.shape:
-            shape = ", ".join(map(str, pre.shape))
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self._shape:
+            shape = ", ".join(map(str, self._shape))
             raise EngineError(
                 f"expected uint8 images of [N, {shape}], or one of [{shape}], found {images.dtype} {list(found)}; "
                 "use artifact.preprocess.apply(image) to make one from a PIL image"

@@ -9,6 +9,7 @@ through in error, the class that is truly beyond the bound would have to pass, w
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from bitwright.artifact import Artifact
 from bitwright.budget.drop import CONFIDENCE
@@ -103,7 +104,9 @@ def _latency(gate: Gate, latency: Latency | None, baseline: str | None) -> Findi
     if latency is None:
         return _unmeasured(gate, None)
     what = f"times {baseline or 'the baseline'}'s latency, {latency.median_ms:.4f} ms here"
-    return _at_most(gate, latency.ratio, latency.ratio_interval, what, None)
+    found = _at_most(gate, latency.ratio, latency.ratio_interval, what, None)
+    remark = latency.remark("this model")
+    return found if remark is None else replace(found, reason=f"{found.reason}; {remark}")
 
 
 def _signature(gate: Gate, signature: Signature | SignatureError | None) -> Finding:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.capture import Captured, captured, classifier, left_out, unwrap
+from bitwright.capture.free_batch import with_free_batch
 from bitwright.capture.logits import logits_in, one_logit
 from bitwright.capture.outputs import Output, choose
 from bitwright.errors import CaptureError, ModelError
@@ -65,7 +66,8 @@ def float_model(model: Any, output: Output = None) -> FloatModel:
                 f"{type(model).__name__} chooses its outputs itself; expected output=None, found output={output!r}"
             )
         return model
-    return TorchModel(unwrap(model), output)
+    plain = unwrap(model)
+    return TorchModel(with_free_batch(plain) if isinstance(plain, torch.export.ExportedProgram) else plain, output)
 
 
 @dataclass(frozen=True, eq=False)

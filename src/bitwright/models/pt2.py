@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
+from bitwright.capture.free_batch import fixed_image, with_free_batch
 from bitwright.capture.quiet import quiet
+from bitwright.capture.stem import Stem
 from bitwright.errors import ModelError
 from bitwright.json_keys import each_key_once
 from bitwright.models.loaded import LoadedModel
@@ -45,7 +47,10 @@ _LOCATING = ("stack_trace", "nn_module_stack")
 def load_pt2(spec: str) -> LoadedModel:
     """Load an exported program, on the CPU.
 
+    One for a fixed batch is made one for any (`with_free_batch`).
+
     Raises:
+        CaptureError: its batch cannot be freed.
         ModelError: the file is missing, damaged or from an older torch.export, or holds more than ATen operators and tensors.
     """
     archive = _checked(spec)
@@ -56,7 +61,16 @@ def load_pt2(spec: str) -> LoadedModel:
         raise ModelError(
             f"{spec}: torch.export.load of torch {torch.__version__} cannot read it: {_first_line(error)}"
         ) from error
-    return LoadedModel(spec, program)
+    return LoadedModel(spec, with_free_batch(program), stem=_stem(program))
+
+
+def _stem(program: torch.export.ExportedProgram) -> Stem | None:
+    """What the program says of its images: their size and channels."""
+    shape = fixed_image(program)
+    if shape is None:
+        return None
+    _, channels, height, width = shape
+    return Stem(None if -1 in (height, width) else (height, width), None if channels == -1 else channels)
 
 
 def _checked(spec: str) -> io.BytesIO:

@@ -32,12 +32,8 @@ def contenders_of(
 
 def noise_remarks(latencies: Mapping[str, Latency]) -> tuple[str, ...]:
     """Sentences on latencies, by name, that something else on the machine disturbed: whose median is far above the least."""
-    return tuple(
-        f"latency of {NAMES.get(name, name)}: the median is {found.median_ms:.3g} ms and the least {found.least_ms:.3g} ms; "
-        "something else ran on this machine, also when it was timed again, so no ratio is shown"
-        for name, found in latencies.items()
-        if found.is_disturbed
-    )
+    remarks = (found.remark(NAMES.get(name, name)) for name, found in latencies.items())
+    return tuple(f"{remark}, and no ratio is shown" for remark in remarks if remark is not None)
 
 
 def _contender(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from bitwright.errors import TrainingError
+from bitwright.errors import TrainingError, did_you_mean
 from bitwright.training import Options
 
 Numbers = Mapping[str, Any]
@@ -74,7 +74,9 @@ def parse_numbers(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     for text in texts:
         name, _, values = text.partition("=")
         if (name := name.strip().replace("-", "_")) not in known or not values:
-            raise TrainingError(f"expected NAME=VALUE,VALUE with a NAME among {', '.join(known)}; found {text!r}")
+            names = [each.replace("_", "-") for each in known]
+            near = did_you_mean(name.replace("_", "-"), names)
+            raise TrainingError(f"expected NAME=VALUE,VALUE with a NAME among {', '.join(names)}; found {text!r}{near}")
         if name in found:
             raise TrainingError(f"{name} is given twice; give all its values at once: {name}=VALUE,VALUE")
         try:

@@ -85,11 +85,10 @@ def test_what_makes_it_worse_is_undone_to_the_bit_and_told(name: str) -> None:
     assert record["after_kl"] > 2 * record["before_kl"]
     assert found["judged_on"] == {"images": 32, "held_out": True}
     (text,) = heard.said
-    assert text == record["text"]
-    match = re.fullmatch(rf"{name}: ([\d.]+) -> ([\d.]+) dB, KL (\S+) -> (\S+), undone", text)
+    match = re.fullmatch(rf"{name} undone: ([\d.]+) dB with it, ([\d.]+) without \(KL (\S+), (\S+)\)", text)
     assert match is not None
     assert [float(number) for number in match.groups()] == [
-        pytest.approx(record[key], rel=0.05) for key in ("before_db", "after_db", "before_kl", "after_kl")
+        pytest.approx(record[key], rel=0.05) for key in ("after_db", "before_db", "after_kl", "before_kl")
     ]
 
 
@@ -239,9 +238,13 @@ def test_few_images_judge_what_they_were_fitted_on() -> None:
 
 def test_a_verdict_in_words() -> None:
     near, far = Distance(0.0123, 21.46), Distance(0.301, 9.71)
-    assert str(Verdict("equalize", near, far, kept=False)) == "equalize: 21.5 -> 9.7 dB, KL 0.012 -> 0.3, undone"
-    assert str(Verdict("smooth", far, near, kept=True)) == "smooth: 9.7 -> 21.5 dB, KL 0.3 -> 0.012"
-    assert str(Verdict("smooth", near, near, kept=False)) == "smooth: changed nothing"
+    undone, kept = Verdict("equalize", near, far, kept=False), Verdict("smooth", far, near, kept=True)
+    assert undone.text == "equalize: 21.5 -> 9.7 dB, KL 0.012 -> 0.3, undone"
+    assert kept.text == "smooth: 9.7 -> 21.5 dB, KL 0.3 -> 0.012"
+    assert str(undone) == "equalize undone: 9.7 dB with it, 21.5 without (KL 0.3, 0.012)"
+    assert str(kept) == "smooth kept: 21.5 dB with it, 9.7 without (KL 0.012, 0.3)"
+    unchanged = Verdict("smooth", far, far, kept=False)
+    assert (unchanged.text, str(unchanged)) == ("smooth: changed nothing", "smooth changed nothing")
 
 
 @pytest.mark.parametrize(

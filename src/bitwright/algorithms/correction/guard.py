@@ -38,6 +38,7 @@ from bitwright.prepared.histogram import Histogram
 from bitwright.prepared.quantizers import ActivationQuantizer
 from bitwright.prepared.value_types import first_and_last
 from bitwright.progress import SILENT, Progress
+from bitwright.records import correction_words
 
 LEAST_KL = 0.01
 """Nats; a divergence well below that is of a model that answers as the float one does, but for one image in a hundred."""
@@ -69,6 +70,11 @@ class Verdict:
     kept: bool
 
     def __str__(self) -> str:
+        return correction_words(self.to_json())
+
+    @property
+    def text(self) -> str:
+        """The same as files have it: before and after."""
         before, after = self.before, self.after
         if after == before:
             return f"{self.name}: changed nothing"
@@ -79,7 +85,7 @@ class Verdict:
         """Plain data: dB to a hundredth, KL in nats to four digits."""
         ends = {"before": self.before, "after": self.after}
         found = {f"{end}_{unit}": value for end, at in ends.items() for unit, value in _rounded(at)}
-        return {"name": self.name, **found, "kept": self.kept, "text": str(self)}
+        return {"name": self.name, **found, "kept": self.kept, "text": self.text}
 
 
 def _rounded(distance: Distance) -> list[tuple[str, float]]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bitwright.capture.free_batch import freed_sizes
 from bitwright.capture.onnx.call import Call, Unread, rank_of
 
 
@@ -27,14 +28,8 @@ def _freed(call: Call, x: Tensor, sizes: list[Any]) -> list[Any]:
     place = next((i for i, size in enumerate(x.shape) if not isinstance(size, int)), None)
     if call.batch is None or (place is None and name not in call.axes) or not all(isinstance(s, int) for s in sizes):
         return sizes
-    if place is not None:
-        share = math.prod(int(size) for i, size in enumerate(x.shape) if i != place)
-        rest = math.prod(size for size in sizes if size != -1)
-        sizes = [share * call.batch // max(rest, 1) if size == -1 else size for size in sizes]
-        before = math.prod(int(size) for size in x.shape[:place])
-        axes = [i for i in range(len(sizes)) if math.prod(sizes[:i]) == before]
-        if axes:
-            call.axes[name] = [-1 if i == axes[0] else size for i, size in enumerate(sizes)]
+    if (freed := freed_sizes(x.shape, sizes, call.batch)) is not None:
+        call.axes[name] = freed
     return call.axes.get(name, sizes)
 
 
