@@ -57,7 +57,7 @@ size_t winograd_scratch_bytes(const IgemmParams& p) {
 
 // 2G along one axis: of three, one of four.
 template <int kPlace>
-BITWRIGHT_INLINE __m256i weights_along(const __m256i (&g)[3]) {
+BITWRIGHT_INLINE inline __m256i weights_along(const __m256i (&g)[3]) {
   if constexpr (kPlace == 0 || kPlace == 3) return _mm256_add_epi16(g[2 * (kPlace / 3)], g[2 * (kPlace / 3)]);
   __m256i ends = _mm256_add_epi16(g[0], g[2]);
   return kPlace == 1 ? _mm256_add_epi16(ends, g[1]) : _mm256_sub_epi16(ends, g[1]);
@@ -123,7 +123,7 @@ struct WinogradTile {
   }
 };
 
-BITWRIGHT_INLINE void codes_along(__m256i (&d)[4]) {
+BITWRIGHT_INLINE inline void codes_along(__m256i (&d)[4]) {
   __m256i first = _mm256_sub_epi16(d[0], d[2]), last = _mm256_sub_epi16(d[1], d[3]);
   __m256i sum = _mm256_add_epi16(d[1], d[2]);
   d[2] = _mm256_sub_epi16(d[2], d[1]), d[0] = first, d[1] = sum, d[3] = last;
@@ -169,7 +169,7 @@ void multiply(const uint8_t* codes, int depth, const int8_t* weights, ptrdiff_t 
   });
 }
 
-BITWRIGHT_INLINE void sums_along(const __m256i (&m)[4], __m256i& first, __m256i& second) {
+BITWRIGHT_INLINE inline void sums_along(const __m256i (&m)[4], __m256i& first, __m256i& second) {
   first = _mm256_add_epi32(_mm256_add_epi32(m[0], m[1]), m[2]);
   second = _mm256_sub_epi32(_mm256_sub_epi32(m[1], m[2]), m[3]);
 }
