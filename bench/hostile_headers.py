@@ -65,6 +65,7 @@ def headers(size: int) -> Iterator[tuple[str, str]]:
             yield f"{name}, in {place.split(chr(34))[1]}", within(document, place, items)
     for name, member in (
         ("keys", '"{:x}":0,'),
+        ("texts by keys", '"{:x}":"",'),
         ("escaped keys", '"\\u00e9{:x}":0,'),
         ("long keys", '"' + "x" * 90 + '{:x}":{{}},'),
     ):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
@@ -170,6 +171,24 @@ def test_what_is_no_day_is_refused(signed: Path, written: str) -> None:
     public.write_bytes(f"Expires: {written}\n".encode() + public.read_bytes())
     with pytest.raises(SignatureError, match="expected a day such as 2027-06-30, found"):
         bw.load(signed, trust=public)
+
+
+@pytest.mark.parametrize("line", ["Expires 2020-01-01", "# Expires: 2020-01-01", "expires=2020-01-01"])
+def test_an_expiry_that_would_count_for_nothing_is_refused(signed: Path, line: str) -> None:
+    public = signed.with_name("key.pub")
+    pem = public.read_text()
+    for content in (f"{line}\n{pem}", f"{pem}{line}\n", f"{pem}Expires: 2020-01-01\n"):
+        public.write_text(content)
+        with pytest.raises(SignatureError, match="in front of a key, found"):
+            bw.load(signed, trust=public)
+
+
+def test_a_pipe_is_no_signature(signed: Path) -> None:
+    beside = signature_path(signed)
+    beside.unlink()
+    os.mkfifo(beside)
+    with pytest.raises(SignatureError, match="is no file"):
+        bw.load(signed, trust=signed.with_name("key.pub"))
 
 
 @pytest.mark.parametrize("use", USES[1:])

@@ -107,7 +107,11 @@ class Artifact:
         recipe = self.provenance.get("recipe")
         recipe = recipe.get("name") if isinstance(recipe, Mapping) else recipe
         classes = f"{class_count(self.outputs):,} classes"
-        return f"Artifact({len(self.graph.nodes)} layers, {recipe or 'no recipe'}, {classes}, {len(self.data):,} bytes)"
+        try:
+            size = f"{len(self.data):,} bytes"
+        except ArtifactError as error:
+            size = f"no file: {error}"
+        return f"Artifact({len(self.graph.nodes)} layers, {recipe or 'no recipe'}, {classes}, {size})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: what it takes and gives, its schemes, and which file it is."""

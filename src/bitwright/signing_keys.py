@@ -123,7 +123,15 @@ def public_keys(data: bytes, where: str) -> list[PublicKey]:
     if b"PRIVATE KEY" in data:
         raise SignatureError(f"{where} holds a private key; expected the public one, which keygen writes as FILE.pub")
     keys = []
-    for piece in data.split(_PEM_END)[:-1]:
+    *pieces, tail = data.split(_PEM_END)
+    for piece in (*pieces, tail):
+        said = [line for line in piece.splitlines() if b"expires" in line.lower()]
+        if len(said) != (0 if piece is tail else len(_EXPIRES.findall(piece))):
+            found = said[0].decode(errors="replace")
+            raise SignatureError(
+                f"{where}: expected a line such as 'Expires: 2027-06-30' in front of a key, found {found!r:.100}"
+            )
+    for piece in pieces:
         try:
             key = serialization.load_pem_public_key(piece + _PEM_END + b"\n")
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -172,6 +180,8 @@ def expect_cryptography() -> None:
 def read_limited(path: Path, what: str) -> bytes:
     """A file of at most MAX_BYTES; SignatureError where it is larger or cannot be read."""
     try:
+        if path.exists() and not path.is_file():
+            raise SignatureError(f"{path} is no file; expected {what}")
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

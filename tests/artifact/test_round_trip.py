@@ -69,6 +69,7 @@ def test_an_artifact_prints_as_a_line():
         f"Artifact({len(bare.graph.nodes)} layers, no recipe, {len(bare.class_names)} classes, {len(bare.data):,} bytes)"
     )
     assert "w5a8" in repr(replace(bare, provenance={"recipe": {"name": "w5a8"}}))
+    assert "no file: " in repr(replace(bare, provenance={"no JSON": {1}}))
 
 
 def test_an_artifact_needs_no_classes_and_no_provenance():

@@ -7,6 +7,8 @@ import pytest
 from bitwright.engine.native import make_plan
 from bitwright.errors import EngineError
 from bitwright.graph import Graph
+from bitwright.ops.op import NUMBERS_AT_ONCE, worst_case
+from bitwright.qtensor import QType
 from tests.kernels.random_graph import RandomGraph
 
 GROUPS, DEPTH, OUTS, SIDE = 2, 12, 8, 100
@@ -118,3 +120,10 @@ def test_linear_layers_are_held_to_it_in_each_group(scales: int, zero_point: int
             full[out, group, -2] += 1
             with pytest.raises(EngineError, match="an accumulator could overflow int32"):
                 make_plan(linear(full.reshape(outs, -1), scales, zero_point), 1)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (1, NUMBERS_AT_ONCE + 3), (5, NUMBERS_AT_ONCE // 2 + 1), (2, 0)], ids=str)
+def test_weights_are_added_up_in_parts(shape: tuple[int, int]) -> None:
+    weight = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+    expected = int(np.abs(weight.astype(int)).sum(1).max(initial=0))
+    assert worst_case(weight, QType("uint8", 1.0, 0)) == 255 * expected

@@ -102,6 +102,23 @@ def test_a_long_header_escapes_nothing_by_its_number(library: Library) -> None:
         assert both(library, with_length(header.encode()) + BODY) == read
 
 
+def test_metadata_of_others_is_passed_over(library: Library) -> None:
+    """Any number of texts, each read for itself: 'one more' is not read again for each of them."""
+    mine = {"bitwright": json.dumps(DOCUMENT), "\u00e9": '\u00e9\\"', "empty": "", "path": 'a\\b"c\nd'}
+    assert both(library, artifact({"__metadata__": {**mine, **{f"{i}": "" for i in range(5_000)}}}))
+    assert not both(library, with_length(b'{"__metadata__":{"a":"b') + BODY)
+
+
+def test_nodes_in_front_of_the_values_are_as_many_and_objects(library: Library) -> None:
+    graph = DOCUMENT["graph"]
+    first = {"nodes": graph["nodes"], **graph}
+    assert both(library, artifact(graph=first))
+    for nodes in ([1, *graph["nodes"]], [{}] * (MAX_NODES + 1)):
+        assert not both(library, artifact(graph={**first, "nodes": nodes}))
+        with pytest.raises(ArtifactError, match="nodes, each an object"):
+            from_bytes(artifact(graph={**first, "nodes": nodes}))
+
+
 def test_numbers_of_things_have_limits(library: Library) -> None:
     empty = {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
     graph = DOCUMENT["graph"]

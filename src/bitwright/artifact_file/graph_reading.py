@@ -111,7 +111,9 @@ class GraphReader:
         if self._values is not None:
             return self._nodes()
         begin = self._parts.at
-        for _ in self._parts.items():
+        for count, _ in enumerate(self._parts.items()):
+            if count == MAX_NODES or self._parts.next() != "{":
+                raise ArtifactError(f"expected at most {MAX_NODES:,} nodes, each an object")
             self._parts.part()
         return begin
 

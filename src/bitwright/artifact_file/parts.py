@@ -19,6 +19,7 @@ _SLICES = (2**11, 2**15, MAX_PART)  # most parts are small, and copying what is 
 _LAST_SPACE = 0x20
 _PLAIN_KEY = re.compile(rb'[ \t\n\r]*"([^"\\\0-\x1f]{,500})"[ \t\n\r]*:')
 _SPACE = re.compile(rb"[ \t\n\r]*")
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 def _no_constant(name: str) -> None:
@@ -84,11 +85,13 @@ class Parts:
 
     def long_text(self) -> str:
         """The string here: of any length where it is of ASCII alone, else a part."""
-        found: tuple[str, int] = scanstring(str(memoryview(self.data)[self.at : self._end], "latin-1"), 1)
-        text, end = found
+        whole = _TEXT.match(self.data, self.at, self._end)
+        if whole is None or not whole[0].isascii():
+            return str(self.part())
+        text: str = scanstring(str(whole[0], "ascii"), 1)[0]
         if not text.isascii():
             return str(self.part())
-        self.at += end
+        self.at = whole.end()
         return text
 
     def members(self) -> Iterator[str]:

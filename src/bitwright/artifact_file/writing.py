@@ -73,7 +73,7 @@ def written(
         ("nodes", len(nodes), MAX_NODES),
         ("inputs of nodes", sum(len(node.inputs) for node in graph.nodes), MAX_INPUTS),
         ("class names", len(classes or ()), MAX_CLASSES),
-        ("bytes of its provenance", len(json.dumps(document["provenance"])), MAX_PART - 1),
+        ("bytes of its provenance", len(json.dumps(document["provenance"], separators=(",", ":"))), MAX_PART - 1),
     )
     for what, found, most in sizes:
         if found > most:

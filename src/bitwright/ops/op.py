@@ -253,10 +253,21 @@ def check_overflow(weight: Array, x: QType, where: str, advice: str = "") -> Non
         )
 
 
+NUMBERS_AT_ONCE = 2**17
+"""Of weights that are added up: those of a file of bits take eight times its size already."""
+
+
 def worst_case(weight: Array, x: QType) -> int:
     """max over output channels of sum |weight| * max |code - zero_point|."""
-    sums = np.abs(weight.astype(np.int64)).reshape(weight.shape[0], -1).sum(axis=1)
-    return int(sums.max(initial=0)) * x.reach
+    rows = weight.reshape(weight.shape[0], -1)
+    at_once = max(1, NUMBERS_AT_ONCE // max(1, rows.shape[1]))
+    most = 0
+    for first in range(0, rows.shape[0], at_once):
+        some = rows[first : first + at_once]
+        parts = range(0, rows.shape[1], NUMBERS_AT_ONCE)
+        sums = sum(np.abs(some[:, i : i + NUMBERS_AT_ONCE].astype(np.int64)).sum(axis=1) for i in parts)
+        most = max(most, int(np.max(sums, initial=0)))
+    return most * x.reach
 
 
 def exact_dtype(bound: int) -> type[np.floating[Any]]:
