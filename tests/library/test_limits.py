@@ -113,7 +113,8 @@ def test_nodes_in_front_of_the_values_are_as_many_and_objects(library: Library) 
     graph = DOCUMENT["graph"]
     first = {"nodes": graph["nodes"], **graph}
     assert both(library, artifact(graph=first))
-    for nodes in ([1, *graph["nodes"]], [{}] * (MAX_NODES + 1)):
+    wrong: tuple[list[Any], ...] = ([1, *graph["nodes"]], [{}] * (MAX_NODES + 1))
+    for nodes in wrong:
         assert not both(library, artifact(graph={**first, "nodes": nodes}))
         with pytest.raises(ArtifactError, match="nodes, each an object"):
             from_bytes(artifact(graph={**first, "nodes": nodes}))

@@ -253,7 +253,7 @@ def check_overflow(weight: Array, x: QType, where: str, advice: str = "") -> Non
         )
 
 
-NUMBERS_AT_ONCE = 2**17
+NUMBERS_AT_ONCE = 2**15
 """Of weights that are added up: those of a file of bits take eight times its size already."""
 
 

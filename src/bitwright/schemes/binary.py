@@ -28,7 +28,7 @@ class Binary(Scheme):
         return np.where(x > 0, 1.0, -1.0)
 
     def holds(self, numbers: npt.NDArray[np.integer[Any]]) -> bool:
-        return bool(((numbers == 1) | (numbers == -1)).all())
+        return super().holds(numbers) and np.count_nonzero(numbers) == numbers.size
 
     def weight_scale(self, weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.asarray(np.abs(weight).mean(axis=1))
@@ -45,4 +45,7 @@ class Binary(Scheme):
 
     def unpack(self, packed: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.generic]:
         self.expect_length(packed, count)
-        return 2 * bitstream.read(packed, 1, count).astype(np.int8) - 1
+        codes: npt.NDArray[np.int8] = bitstream.read(packed, 1, count).view(np.int8)
+        codes *= 2  # in place: weights of a bit take eight times their file as it is
+        codes -= 1
+        return codes

@@ -16,4 +16,6 @@ def read(packed: npt.NDArray[np.uint8], width: int, count: int) -> npt.NDArray[n
     bits = np.unpackbits(packed, bitorder="little")
     if bits[used:].any():
         raise ValueError(f"the padding bits behind {count} codes of {width} bits are not zero")
+    if width == 1:
+        return bits[:used]
     return np.packbits(bits[:used].reshape(count, width), axis=1, bitorder="little").reshape(-1)

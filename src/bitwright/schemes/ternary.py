@@ -36,7 +36,8 @@ class Ternary(Scheme):
         self.expect_length(packed, count)
         if packed.size and int(packed.max()) >= 3**PER_BYTE:
             raise ValueError(f"a byte is {int(packed.max())}; five {self.name} codes make at most {3**PER_BYTE - 1}")
-        digits = (packed[:, None] // PLACES % 3).astype(np.int8).reshape(-1)
+        digits = (packed[:, None] // PLACES.astype(np.uint8) % np.uint8(3)).view(np.int8).reshape(-1)
         if digits[count:].any():
             raise ValueError(f"the padding behind {count} {self.name} codes is not zero")
-        return np.where(digits == 2, np.int8(-1), digits)[:count]
+        digits[digits == 2] = -1
+        return digits[:count]
