@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 
 from bitwright.artifact import from_bytes
 from bitwright.audit.records import Audit
 from bitwright.class_files import class_names
-from bitwright.errors import ArtifactError, LabelError, ModelError
+from bitwright.errors import ArtifactError, LabelError, ModelError, TrainingError
 from bitwright.json_keys import TwiceError, each_key_once
 from tests.artifact.sample import BODY, DOCUMENT, HEADER, with_header, with_text
 
@@ -49,6 +51,15 @@ def test_audits_and_class_files(tmp_path: Path) -> None:
     path.write_text('{"0": "cat", "1": "dog", "0": "eel"}')
     with pytest.raises(LabelError, match="'0' stands twice"):
         class_names(str(path))
+
+
+def test_checkpoints(tmp_path: Path) -> None:
+    from bitwright.training import checkpoint
+
+    path = tmp_path / "run"
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"training": TWICE})
+    with pytest.raises(TrainingError, match="'a' stands twice"):
+        checkpoint.read_record(path)
 
 
 def test_configs_of_models(tmp_path: Path) -> None:

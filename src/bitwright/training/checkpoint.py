@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bitwright.errors import TrainingError
 from bitwright.files import write_atomically
+from bitwright.json_keys import each_key_once
 from bitwright.registry import Foreign
 
 Tensors = dict[str, Tensor]
@@ -35,7 +36,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """The record of the run; TrainingError where the file is no checkpoint."""
     try:
         with safe_open(path, "pt") as file:
-            record: dict[str, Any] = json.loads((file.metadata() or {})["training"])
+            record: dict[str, Any] = json.loads((file.metadata() or {})["training"], object_pairs_hook=each_key_once)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise TrainingError(f"cannot go on from {path}: it is not a checkpoint of bitwright train ({error})") from error
     return record

@@ -193,6 +193,11 @@ def test_names_of_classes_come_from_the_metadata(text: str, expected: str | None
     assert (None if found.classes is None else "".join(found.classes.names)) == (expected or None if expected else "[1")
 
 
+def test_names_of_classes_with_a_key_twice_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the key '0' stands twice"):
+        loaded(model(*small(), metadata={"names": '{"0": "a", "1": "b", "0": "c"}'}), tmp_path)
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     nodes, tensors = small()
     nodes[1] = op("Hardmax", "c", "r")

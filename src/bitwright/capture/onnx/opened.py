@@ -4,6 +4,7 @@ import ast
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from bitwright.capture.onnx.simplify import images_input, simplified
 from bitwright.capture.quiet import quiet
 from bitwright.capture.stem import Stem
 from bitwright.errors import BitwrightError, CaptureError, ModelError
+from bitwright.json_keys import TwiceError, each_key_once
 
 NAMES = ("classes", "names", "class_names", "labels", "id2label")
 """Where files keep the names of their classes, in their metadata."""
@@ -101,9 +103,11 @@ def _classes(metadata: Mapping[str, str]) -> Any:
     text = next((metadata[name] for name in NAMES if metadata.get(name)), None)
     if text is None:
         return None
-    for parse in (json.loads, ast.literal_eval):
+    for parse in (partial(json.loads, object_pairs_hook=each_key_once), ast.literal_eval):
         try:
             found = parse(text)
+        except TwiceError as error:
+            raise ModelError(f"the names of classes in the file's metadata: {error}") from error
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
         if isinstance(found, dict):
