@@ -14,11 +14,11 @@
 #pragma once
 
 #include "kernels/igemm/tiles512.h"
+#include "kernels/igemm/winograd_tile.h"
 
 namespace bitwright {
 namespace {
 
-constexpr int kPlaces = 16;  // of 4x4
 constexpr int kBothSums = 5;
 constexpr int kTileBlock = 16;
 constexpr int kSumsBytes = kPlaces * kTileBlock * kWidePanel * 4, kMadeBytes = 4 * kTileBlock * kWidePanel * 4;
@@ -112,22 +112,6 @@ void pack_winograd(const IgemmParams& p, const int8_t* weights, void* packed) {
     }
   }
 }
-
-// Where the codes and outputs of a tile are. Those beyond the map stand on the last: no output that is stored reads them.
-struct WinogradTile {
-  const uint8_t* rows[4];
-  ptrdiff_t columns[4];
-  int y, x, high, wide;  // the first output, and how many there are
-
-  WinogradTile(const IgemmParams& p, const uint8_t* in, int across, int index) {
-    y = index / across * 2, x = index % across * 2;
-    high = y + 1 < p.out.h ? 2 : 1, wide = x + 1 < p.out.w ? 2 : 1;
-    for (int i = 0; i < 4; ++i) {
-      rows[i] = in + (y - p.window.pad_top + (i < high + 2 ? i : high + 1)) * p.in.row;
-      columns[i] = (x - p.window.pad_left + (i < wide + 2 ? i : wide + 1)) * p.in.pixel;
-    }
-  }
-};
 
 BITWRIGHT_INLINE inline void codes_along(__m512i (&d)[4]) {
   __m512i first = _mm512_sub_epi8(d[0], d[2]), last = _mm512_sub_epi8(d[1], d[3]), sum = _mm512_add_epi8(d[1], d[2]);
