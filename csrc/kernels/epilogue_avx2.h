@@ -35,14 +35,12 @@ class Epilogue256 {
       });
     });
     if (e_.to_float) return store_floats(t, c, out, count);
-    uint8_t* to[kPixels];
-    for (int r = 0; r < kPixels; ++r) to[r] = out[r] + c;
-    store_codes(t, to, count);
+    store_codes(t, out, count, c);
   }
 
-  // The codes of 16 values of t for each of some pixels.
+  // The codes of 16 values of t for each of some pixels, from channel c on.
   template <int kPixels>
-  BITWRIGHT_INLINE void store_codes(const __m256 (&t)[kPixels][2], uint8_t* const* out, int count) const {
+  BITWRIGHT_INLINE void store_codes(const __m256 (&t)[kPixels][2], uint8_t* const* out, int count, int c = 0) const {
     constexpr int kPairs = (kPixels + 1) / 2;
     __m256i codes[kPairs];
     unrolled<kPairs>([&](auto pair) BITWRIGHT_INLINE {
@@ -55,7 +53,7 @@ class Epilogue256 {
     });
     if (table_) table_.look_up(codes);
     unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
-      store_lanes(r % 2 ? _mm256_extracti128_si256(codes[r / 2], 1) : _mm256_castsi256_si128(codes[r / 2]), out[r], count);
+      store_lanes(r % 2 ? _mm256_extracti128_si256(codes[r / 2], 1) : _mm256_castsi256_si128(codes[r / 2]), out[r] + c, count);
     });
   }
 
@@ -67,13 +65,14 @@ class Epilogue256 {
     return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(r, r_zp_)), m_r_);
   }
 
+  // Unrolled, or t would have to be in memory for all.
   template <int kPixels>
-  static void store_floats(const __m256 (&t)[kPixels][2], int c, uint8_t* const* out, int count) {
-    alignas(32) float whole[16];
-    for (int r = 0; r < kPixels; ++r) {
-      for (int v = 0; v < 2; ++v) _mm256_store_ps(whole + 8 * v, t[r][v]);
+  BITWRIGHT_INLINE static void store_floats(const __m256 (&t)[kPixels][2], int c, uint8_t* const* out, int count) {
+    unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
+      alignas(32) float whole[16];
+      unrolled<2>([&](auto v) BITWRIGHT_INLINE { _mm256_store_ps(whole + 8 * v, t[r][v]); });
       __builtin_memcpy(out[r] + 4 * c, whole, 4 * (count < 16 ? count : 16));
-    }
+    });
   }
 
   const Epilogue& e_;

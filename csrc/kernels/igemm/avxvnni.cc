@@ -5,7 +5,7 @@ namespace bitwright {
 namespace {
 
 struct Dpbusd {
-  static constexpr bool kWidens = false, kInTwos = false;
+  static constexpr bool kWidens = false, kInTwos = false, kCountsTooMuch = false;
   static constexpr int kPixels = kMostPixels;
   static constexpr int kPanels = 1;
   static constexpr int kQuadBytes = 4 * kPanel;

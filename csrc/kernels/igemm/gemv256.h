@@ -12,7 +12,7 @@ constexpr int kGemvPanels = 4;
 int gemv_units(const IgemmParams& p) { return igemm_grid(p, 1, kGemvPanels).count(); }
 
 template <class Quad, int kPanels>
-void gemv(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& epilogue, const Tile& t) {
+void gemv(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& epilogue, const Operands& t) {
   __m256i acc[kPanels][2];
   for (int i = 0; i < 2 * kPanels; ++i)
     acc[i / 2][i % 2] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.start + t.channel + 8 * i));
@@ -38,7 +38,7 @@ void gemv(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& ep
 
 template <class Quad>
 void run_gemv(const IgemmParams& p, const Buffers& at, int begin, int end) {
-  constexpr void (*kGemvs[])(const IgemmParams&, const PackedIgemm&, const Epilogue256&, const Tile&) = {
+  constexpr void (*kGemvs[])(const IgemmParams&, const PackedIgemm&, const Epilogue256&, const Operands&) = {
       gemv<Quad, 1>, gemv<Quad, 2>, gemv<Quad, 3>, gemv<Quad, 4>};
   const auto& packed = *static_cast<const PackedIgemm*>(p.weights);
   Epilogue256 epilogue(p.epilogue);
@@ -46,7 +46,7 @@ void run_gemv(const IgemmParams& p, const Buffers& at, int begin, int end) {
   for (int i = begin; i < end; ++i) {
     IgemmPiece piece = igemm_piece(grid, packed.panels, i);
     const uint8_t* x = at.in + piece.group * packed.depth - p.window.pad_top * p.in.row - p.window.pad_left * p.in.pixel;
-    Tile t;
+    Operands t;
     t.x = &x, t.out = &at.out, t.second = &at.second;
     t.channel = piece.group * packed.outs + piece.first_panel * kPanel;
     t.count = lanes_to_store(p, packed, piece, t.channel);

@@ -111,27 +111,33 @@ size_t packed_tiles_bytes(const IgemmParams& p) { return packed_bytes(p, tile_un
 void pack_quads(const IgemmParams& p, const int8_t* weights, void* packed) { pack(p, weights, packed, 4); }
 void pack_tiles(const IgemmParams& p, const int8_t* weights, void* packed) { pack(p, weights, packed, tile_unit(p)); }
 
-size_t packed_pairs_bytes(const IgemmParams& p) {
+size_t packed_crossed_bytes(const IgemmParams& p) {
   PackedIgemm h = quads_header(p);
-  return static_cast<size_t>(h.weights + 2 * h.groups * h.group_bytes);
+  return static_cast<size_t>(h.weights + h.groups * (2 * h.group_bytes + h.panels * kPanel * sizeof(int32_t)));
 }
 
-// Quads are packed into the second half of the memory, from where they are spread to the front.
-void pack_pairs(const IgemmParams& p, const int8_t* weights, void* packed) {
+// Quads are packed into the end of the memory, from where they are spread to the front.
+void pack_crossed(const IgemmParams& p, const int8_t* weights, void* packed) {
   PackedIgemm h = quads_header(p);
   auto* front = static_cast<int8_t*>(packed);
-  int8_t* back = front + h.groups * h.group_bytes;
+  int8_t* back = front + packed_crossed_bytes(p) - packed_quads_bytes(p);
   pack_quads(p, weights, back);
   std::memmove(front, back, h.weights);
-  auto* widened = static_cast<PackedIgemm*>(packed);
-  widened->panel_bytes *= 2, widened->group_bytes *= 2;
-  auto* to = reinterpret_cast<int16_t*>(front + h.weights);
-  const int8_t *from = back + h.weights, *end = from + h.groups * h.group_bytes;
-  for (int8_t quad[kPanel][4]; from < end; from += sizeof(quad)) {
-    std::memcpy(quad, from, sizeof(quad));
-    for (int pair = 0; pair < 2; ++pair)
-      for (const auto& channel : quad)
-        for (int i = 0; i < 2; ++i) *to++ = channel[2 * pair + i];
+  auto* spread = static_cast<PackedIgemm*>(packed);
+  spread->panel_bytes = 2 * h.panel_bytes + kPanel * sizeof(int32_t), spread->group_bytes = h.panels * spread->panel_bytes;
+  const int8_t* from = back + h.weights;
+  int8_t* panel = front + h.weights;
+  for (int i = 0; i < h.groups * h.panels; ++i, panel += spread->panel_bytes) {
+    int32_t products[kPanel] = {};
+    auto* to = reinterpret_cast<int16_t*>(panel + sizeof(products));
+    int8_t quad[kPanel][4];
+    for (int k = 0; k < h.quads; ++k, from += sizeof(quad)) {
+      std::memcpy(quad, from, sizeof(quad));
+      for (int first : {1, 0})
+        for (const auto& channel : quad) *to++ = channel[first], *to++ = channel[first + 2];
+      for (int c = 0; c < kPanel; ++c) products[c] += quad[c][0] * quad[c][1] + quad[c][2] * quad[c][3];
+    }
+    std::memcpy(panel, products, sizeof(products));
   }
 }
 

@@ -17,8 +17,9 @@ struct Run {
   ptrdiff_t quads;   // of four bytes
 };
 
-// The packed memory: this, the runs, then at `weights` [group][panel][quad of K][channel in panel][4]; or as 16-bit numbers
-// [group][panel][pair of K][channel in panel][2].
+// The packed memory: this, the runs, then at `weights` [group][panel][quad of K][channel in panel][4]; or, where products are
+// crossed, of each panel first w0 w1 + w2 w3 of all quads for each channel, then as 16-bit numbers [quad of K][w1, w3 or w0,
+// w2][channel][2].
 struct PackedIgemm {
   int runs, quads;          // in all
   int unit_bytes;           // what runs are rounded up to
@@ -36,7 +37,7 @@ struct PackedIgemm {
 // of a tile that cross a cache line are slow to load.
 PackedIgemm quads_header(const IgemmParams& p);  // what pack_quads writes first
 size_t packed_quads_bytes(const IgemmParams& p);
-size_t packed_pairs_bytes(const IgemmParams& p);
+size_t packed_crossed_bytes(const IgemmParams& p);
 size_t packed_tiles_bytes(const IgemmParams& p);
 void pack_quads(const IgemmParams& p, const int8_t* weights, void* packed);
 // Quads, and behind them a byte for each panel, 1 where the products of two pairs, one pair in each of two quads that follow
@@ -44,7 +45,7 @@ void pack_quads(const IgemmParams& p, const int8_t* weights, void* packed);
 size_t packed_twos_bytes(const IgemmParams& p);
 void pack_twos(const IgemmParams& p, const int8_t* weights, void* packed);
 bool fits_in_twos(const PackedIgemm& packed, int group, int panel);
-void pack_pairs(const IgemmParams& p, const int8_t* weights, void* packed);
+void pack_crossed(const IgemmParams& p, const int8_t* weights, void* packed);
 void pack_tiles(const IgemmParams& p, const int8_t* weights, void* packed);
 
 // The pieces of work: blocks of output pixels times blocks of up to `most_panels` panels. The larger operand is walked in the

@@ -1,6 +1,7 @@
 // Register tiles of up to 6 pixels x 16 channels in 256-bit registers. How a quad of codes is multiplied is left to
-// `Product`, in which AVX2 and AVX-VNNI differ, and whether codes are widened to 16 bits before; each includes this with its
-// own flags.
+// `Product`, in which AVX2 and AVX-VNNI differ, and whether codes are widened to 16 bits before and in what order; each
+// includes this with its own flags. A product may count too much, so much of each pixel and so much of each channel: the
+// latter stands before the weights of a panel.
 #pragma once
 
 #include <immintrin.h>
@@ -40,6 +41,7 @@ struct PixelBlock {
   const uint8_t* x[kPixelBlock];
   const uint8_t* second[kPixelBlock];
   uint8_t* out[kPixelBlock];
+  int32_t too_much[kPixelBlock];
   const Run* runs;
   int run_count;
   int index = -1, group = 0, count = 0;
@@ -60,19 +62,23 @@ struct PixelBlock {
       for (; r < end; ++r, window += p.window.stride_w * p.in.pixel, residual += p.second.pixel, to += p.out.pixel)
         x[r] = window, second[r] = residual, out[r] = to;
     }
-    if (Product::kWidens) widen(packed, reinterpret_cast<int16_t*>(at.scratch));
+    if constexpr (Product::kWidens) widen<Product>(packed, reinterpret_cast<int16_t*>(at.scratch));
   }
 
   // Copies all runs of each pixel as 16-bit numbers, without gaps.
+  template <class Product>
   void widen(const PackedIgemm& packed, int16_t* to) {
     for (int r = 0; r < count; ++r) {
       const uint8_t* pixel = x[r];
       x[r] = reinterpret_cast<const uint8_t*>(to);
+      typename Product::TooMuch too_much_here;
       for (const Run* run = packed.run_table(); run < packed.run_table() + packed.runs; to += 4 * run->quads, ++run)
         for (ptrdiff_t i = 0; i < 4 * run->quads; i += kWidenedAtOnce) {  // what it writes too much, the next run overwrites
-          __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixel + run->offset + i));
-          _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), _mm256_cvtepu8_epi16(codes));
+          __m256i codes = Product::widened(_mm_loadu_si128(reinterpret_cast<const __m128i*>(pixel + run->offset + i)));
+          too_much_here.add(codes, run->quads - i / 4);
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), codes);
         }
+      too_much[r] = too_much_here.sum();
     }
     whole_ = {0, packed.quads};
     runs = &whole_, run_count = 1;
@@ -82,46 +88,59 @@ struct PixelBlock {
   Run whole_;
 };
 
-struct Tile {
+// What is multiplied, and where it goes: pixels, and the weights from a panel on.
+struct Operands {
   const uint8_t* const* x;
   const uint8_t* const* second;
   uint8_t* const* out;
+  const int32_t* too_much;
   const Run* runs;
   int run_count;
   const int8_t* weights;
+  int pixels;
   int channel, count;  // the first output channel, and how many lanes to store
 };
 
-// kHalf: of the last 8 channels only where a panel has no more.
+// The tiles of a panel from pixel `first` on, as long as they are whole; returns the first pixel left. kHalf: of the last 8
+// channels only where a panel has no more.
 template <class Product, int kPixels, bool kHalf>
-void tile(const IgemmParams& p, const Epilogue256& epilogue, const Tile& t) {
-  __m256i acc[kPixels][2];
-  unrolled<2>([&](auto v) BITWRIGHT_INLINE {
-    __m256i start = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.start + t.channel + 8 * v));
-    unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { acc[r][v] = start; });
-  });
-  const int8_t* w = t.weights;
-  for (int i = 0; i < t.run_count; ++i) {
-    const uint8_t* x[kPixels];
-    unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { x[r] = t.x[r] + t.runs[i].offset; });
-    ptrdiff_t quad = 0;
-    if constexpr (Product::kInTwos)
-      for (; quad + 2 <= t.runs[i].quads; quad += 2, w += 2 * Product::kQuadBytes)
-        Product::template add_two_quads<kHalf>(acc, x, quad, w);
-    for (; quad < t.runs[i].quads; ++quad, w += Product::kQuadBytes) Product::template add_quad<kHalf>(acc, x, quad, w);
+int whole_tiles(const IgemmParams& p, const Epilogue256& epilogue, const Operands& t, int first) {
+  for (; first + kPixels <= t.pixels; first += kPixels) {
+    __m256i acc[kPixels][2];
+    const int8_t* w = t.weights;
+    unrolled<2>([&](auto v) BITWRIGHT_INLINE {
+      __m256i start = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.start + t.channel + 8 * v));
+      if constexpr (Product::kCountsTooMuch)
+        start = _mm256_sub_epi32(start, _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 32 * v)));
+      unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE {
+        acc[r][v] = start;
+        if constexpr (Product::kCountsTooMuch) acc[r][v] = _mm256_sub_epi32(start, _mm256_set1_epi32(t.too_much[first + r]));
+      });
+    });
+    if constexpr (Product::kCountsTooMuch) w += 4 * kPanel;
+    for (int i = 0; i < t.run_count; ++i) {
+      const uint8_t* x[kPixels];
+      unrolled<kPixels>([&](auto r) BITWRIGHT_INLINE { x[r] = t.x[first + r] + t.runs[i].offset; });
+      ptrdiff_t quad = 0;
+      if constexpr (Product::kInTwos)
+        for (; quad + 2 <= t.runs[i].quads; quad += 2, w += 2 * Product::kQuadBytes)
+          Product::template add_two_quads<kHalf>(acc, x, quad, w);
+      for (; quad < t.runs[i].quads; ++quad, w += Product::kQuadBytes) Product::template add_quad<kHalf>(acc, x, quad, w);
+    }
+    epilogue.store(acc, t.channel, t.second + first, t.out + first, t.count);
   }
-  epilogue.store(acc, t.channel, t.second, t.out, t.count);
+  return first;
 }
 
 struct Tiles {
-  void (*by[2][kMostPixels])(const IgemmParams&, const Epilogue256&, const Tile&);  // by half, by pixels less 1
+  int (*by[2][kMostPixels])(const IgemmParams&, const Epilogue256&, const Operands&, int);  // by half, by pixels less 1
 };
 
 template <class Product>
 constexpr Tiles tiles_of() {
   Tiles tiles = {};
   unrolled<Product::kPixels>(
-      [&](auto r) { tiles.by[0][r] = tile<Product, r + 1, false>, tiles.by[1][r] = tile<Product, r + 1, true>; });
+      [&](auto r) { tiles.by[0][r] = whole_tiles<Product, r + 1, false>, tiles.by[1][r] = whole_tiles<Product, r + 1, true>; });
   return tiles;
 }
 
@@ -134,17 +153,13 @@ template <class Product>
 void run_panel(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& epilogue, const PixelBlock& block,
                const IgemmPiece& piece) {
   constexpr Tiles kTiles = tiles_of<Product>();
-  Tile t;
+  Operands t = {block.x, block.second, block.out, block.too_much, block.runs, block.run_count};
+  t.weights = packed.panel(piece.group, piece.first_panel), t.pixels = block.count;
   t.channel = piece.group * packed.outs + piece.first_panel * kPanel;
   t.count = lanes_to_store(p, packed, piece, t.channel);
-  t.weights = packed.panel(piece.group, piece.first_panel);
   bool half = piece.last_panel == packed.panels && (packed.outs - 1) % kPanel < kPanel / 2;
-  t.runs = block.runs, t.run_count = block.run_count;
-  for (int r = 0, pixels; r < block.count; r += pixels) {
-    pixels = block.count - r < Product::kPixels ? block.count - r : Product::kPixels;
-    t.x = block.x + r, t.second = block.second + r, t.out = block.out + r;
-    kTiles.by[half][pixels - 1](p, epilogue, t);
-  }
+  int left = kTiles.by[half][Product::kPixels - 1](p, epilogue, t, 0);
+  if (left < block.count) kTiles.by[half][block.count - left - 1](p, epilogue, t, left);
 }
 
 template <class Product>
