@@ -80,8 +80,8 @@ struct Crossed {
       sums = _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_and_si256(codes, firsts), seconds));
     }
     int sum() const {
-      __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
-      return _mm_cvtsi128_si32(four) + _mm_extract_epi32(four, 2);
+      __m128i two = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+      return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_unpackhi_epi64(two, two)));
     }
     __m256i sums = _mm256_setzero_si256();
   };
