@@ -1,5 +1,6 @@
 """`calibrate`: ranges from images, then the corrections, each judged on images that it has not seen."""
 
+import math
 import warnings
 from numbers import Integral
 from typing import Any
@@ -22,6 +23,7 @@ except ImportError as error:
 from bitwright.algorithms.correction import CORRECTIONS, Correction, corrections
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.channels import undo as undo_scales
+from bitwright.algorithms.correction.clock import Span
 from bitwright.algorithms.correction.data_free import expect_norms, observe_noise
 from bitwright.algorithms.correction.extremes import Extremes
 from bitwright.algorithms.correction.guard import Corrector, Yardstick
@@ -51,6 +53,7 @@ def calibrate(
     seed: int = 0,
     memory: int = MEMORY_BYTES,
     guard: bool = True,
+    minutes: float | None = None,
     progress: Progress = SILENT,
     ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
@@ -69,6 +72,8 @@ def calibrate(
         seed: of the choice of images and of what corrections draw.
         memory: how many bytes corrections may hold of what they compute; the rest lies in a temporary file.
         guard: whether corrections that do not help are undone.
+        minutes: what slow corrections may take together, about: they learn in fewer steps where the machine is slower, so
+            that the result depends on it. None: no limit.
         progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
         ranks: processes that call this with equal arguments and share the images, a batch each in turn. They merge what
             they saw, rank 0 runs the corrections, and all of them have its model in the end: to the bit that of one
@@ -86,6 +91,7 @@ def calibrate(
     """
     expect_prepared(prepared)
     expect_seed(seed)
+    expect_minutes(minutes)
     algorithm = range_algorithm(range or prepared.recipe.range)
     chosen = corrections(prepared.recipe.algorithms)
     ruled = [RANGES.origin(rule.range) for rule in prepared.recipe.rules if rule.range]
@@ -127,7 +133,7 @@ def calibrate(
     prepared.calibrator.choose_ranges(algorithm)
     record: dict[str, Any] = {"images": seen.images, "sha256": seen.sha256, "range": algorithm.name}
     if sample is not None and chosen and ranks.rank == 0:
-        record |= _correct(prepared, chosen, sample, extremes, room, seed, guard, algorithm, progress)
+        record |= _correct(prepared, chosen, sample, extremes, room, seed, guard, minutes, algorithm, progress)
     record = first_json(ranks, record)
     agree(prepared, ranks)
     prepared.train(training)
@@ -175,6 +181,7 @@ def _correct(
     room: Memory,
     seed: int,
     guard: bool,
+    minutes: float | None,
     algorithm: Range,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -185,15 +192,17 @@ def _correct(
     yardstick = Yardstick(judged, logits[: held or None]) if guard else None
     calibration = Calibration(fitted, room, seed, largest=extremes.largest(), growth=extremes.growth())
     again = Picked(sample.images, order[:AGAIN])
-    corrector = Corrector(prepared, calibration, algorithm, extremes, again, yardstick, progress)
+    span = Span() if minutes is None else Span.of(60 * minutes)
+    corrector = Corrector(prepared, calibration, algorithm, extremes, again, yardstick, progress, span)
     verdicts = corrector.run(chosen)
     for verdict in verdicts:
         if not verdict.kept and verdict.after != verdict.before:
             progress.say(str(verdict))
+    limit = {} if minutes is None else {"minutes": minutes}
     if not guard:
-        return {}
+        return limit
     judged_on = {"images": len(judged), "held_out": held > 0}
-    return {"corrections": [verdict.to_json() for verdict in verdicts], "judged_on": judged_on}
+    return {"corrections": [verdict.to_json() for verdict in verdicts], "judged_on": judged_on, **limit}
 
 
 def _settled_by_the_file(prepared: PreparedModel, algorithm: Range) -> dict[str, Any]:
@@ -228,6 +237,13 @@ def expect_seed(seed: int) -> None:
     """Raise CalibrationError unless it is a seed: a whole number of 32 bits."""
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
         raise CalibrationError(f"expected a whole number from 0 to {2**32 - 1} as the seed, found {seed!r:.100}")
+
+
+def expect_minutes(minutes: float | None) -> None:
+    """Raise CalibrationError unless it is a number of minutes above 0, or None."""
+    known = isinstance(minutes, int | float) and not isinstance(minutes, bool)
+    if minutes is not None and not (known and 0 < minutes < math.inf):
+        raise CalibrationError(f"expected minutes above 0, found {minutes!r:.100}")
 
 
 def expect_prepared(prepared: object) -> None:

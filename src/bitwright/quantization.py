@@ -13,6 +13,7 @@ from bitwright import __version__
 from bitwright.artifact import Artifact
 from bitwright.class_files import Given, class_names
 from bitwright.classes import named_anew
+from bitwright.effort import BEST_MINUTES, Effort, at_effort
 from bitwright.errors import (
     CaptureError,
     CaptureWarning,
@@ -166,6 +167,8 @@ def quantize(
     seed: int = 0,
     memory: int = MEMORY_BYTES,
     guard: bool = True,
+    effort: Effort = "normal",
+    minutes: float | None = None,
     keep: bool = True,
     float_weights: str | PathLike[str] | None = None,
     classes: Given | None = None,
@@ -189,6 +192,8 @@ def quantize(
         seed: of all that is drawn at random.
         memory: how many bytes corrections may hold; the rest lies in a temporary file.
         guard: whether corrections that do not help are undone.
+        effort: "quick" or "best" in place of the recipe's corrections (`bitwright.effort`).
+        minutes: what slow corrections may take together, see `calibrate`; None: 15 at the effort "best", else no limit.
         keep: whether the scales of a quantized file are kept, see `prepare`; it may need no images then.
         float_weights: where to write the float model's tensors, as corrections left them, as safetensors; see
             `bitwright.float_weights`.
@@ -207,14 +212,16 @@ def quantize(
     if float_weights is not None:
         expect_writable(float_weights, ModelError)
         model, preprocess = of_file(model, preprocess)
-    prepared = prepare(model, preprocess=preprocess, recipe=recipe, output=output, keep=keep)
+    plan = at_effort(Recipe.parse(recipe), effort)
+    minutes = BEST_MINUTES if minutes is None and effort == "best" else minutes
+    prepared = prepare(model, preprocess=preprocess, recipe=plan, output=output, keep=keep)
     outputs = prepared.graph.values[prepared.graph.output].shape[0]
     if classes is not None:
         classes = _names(classes, outputs)
     weights = None if float_weights is None else FloatWeights(model, prepared)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        how: dict[str, Any] = {"range": range, "seed": seed, "memory": memory, "guard": guard}
+        how: dict[str, Any] = {"range": range, "seed": seed, "memory": memory, "guard": guard, "minutes": minutes}
         calibration = calibrate(prepared, images, **how, progress=progress, ranks=ranks)
     if weights is not None and float_weights is not None and ranks.rank == 0:
         for note in weights.save(float_weights):

@@ -350,3 +350,43 @@ def test_names_of_algorithms_are_checked_before_the_model_is_opened(given, said,
 
 def test_spaces_between_names_of_algorithms(run: Run, tmp_path: Path):
     assert run(*QUANTIZE, "--algorithms", "equalize, bias_correct", "-o", tmp_path / "x").code == 0
+
+
+@pytest.mark.parametrize(
+    ("effort", "corrections", "minutes"),
+    [
+        ("quick", ["equalize", "bias_correct"], None),
+        ("best", ["equalize", "reconstruct", "bias_correct", "finetune_scales"], 15),
+    ],
+)
+def test_an_effort_takes_the_place_of_the_algorithms(
+    run: Run, out: Path, effort: str, corrections: list[str], minutes: float | None
+):
+    result = run(*QUANTIZE, "--recipe", "w4a8", "--effort", effort, "-o", out)
+    provenance = load(out).provenance
+    assert result.code == 0, result.err
+    assert provenance["recipe"]["algorithms"] == corrections
+    assert provenance["calibration"].get("minutes") == minutes
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--effort", "best", "--algorithms", "none"], "--effort and --algorithms both say which algorithms run"),
+        (["--effort", "best", "--auto"], "--auto chooses the algorithms; leave out --effort"),
+        (["--minutes", "2", "--auto"], "--auto chooses the algorithms; leave out --minutes"),
+        (["--effort", "most"], "'most' is not one of 'quick', 'normal', 'best'"),
+        (["--minutes", "0"], "0.0 is not in the range x>0"),
+    ],
+)
+def test_an_effort_that_makes_no_sense_is_wrong_usage(run: Run, out: Path, options: list[str], told: str):
+    result = run(*QUANTIZE, *options, "-o", out)
+    assert (result.code, out.exists()) == (2, False)
+    assert told in result.err
+
+
+@pytest.mark.parametrize("options", [["--effort", "best"], ["--minutes", "1"]])
+def test_what_takes_time_needs_images(run: Run, out: Path, options: list[str]):
+    result = run("quantize", "colours:net", *options, "-o", out)
+    assert (result.code, out.exists()) == (2, False)
+    assert f"{options[0]} {'best ' if len(options[1]) > 1 else ''}needs --data" in result.err

@@ -11,6 +11,7 @@ from bitwright.algorithms.ranges import RANGES
 from bitwright.artifact import Artifact
 from bitwright.classes import ClassNames
 from bitwright.cli.auto import auto_options, auto_rows, within_budget
+from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import FLOAT_FILES, logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement, measured_on, measured_rows
@@ -29,6 +30,7 @@ from bitwright.cli.output import (
 )
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.ranks import expect_alone, of_this_command
+from bitwright.effort import EFFORTS, Effort
 from bitwright.images.encoders import in_words
 from bitwright.images.sources import BadImage, ImageSource, open_source
 from bitwright.progress import Wordless
@@ -70,6 +72,17 @@ BATCH = 32
     metavar="NAMES",
     help="Algorithms in place of the recipe's, separated by commas, as in equalize,adaround; or none.",
 )
+@click.option(
+    "--effort",
+    type=click.Choice(EFFORTS),
+    help="In place of the recipe's algorithms: quick ones only, or best, up to 15 minutes.  [default: normal]",
+)
+@click.option(
+    "--minutes",
+    metavar="M",
+    type=Finite(min=0, min_open=True),
+    help="What slow algorithms may take together; 15 with --effort best, else as long as it takes.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Draws the images.")
 @click.option(
     "--memory",
@@ -103,6 +116,8 @@ def quantize(
     calibrate: int,
     range_: str | None,
     algorithms: str | None,
+    effort: Effort | None,
+    minutes: float | None,
     seed: int,
     memory: int,
     new_scales: bool,
@@ -127,6 +142,13 @@ def quantize(
         raise usage_error(
             "--auto tries several models; leave out --float-weights, or name the algorithms in place of --auto"
         )
+    for name, value in (("effort", effort), ("minutes", minutes)):
+        if auto is not None and value is not None:
+            raise usage_error(f"--auto chooses the algorithms; leave out --{name}")
+    if effort is not None and algorithms is not None:
+        raise usage_error("--effort and --algorithms both say which algorithms run; leave one out")
+    if data is None and (minutes is not None or effort == "best"):
+        raise usage_error(f"{'--minutes' if effort != 'best' else '--effort best'} needs --data")
     expect_modules("torch")
     if auto is not None:
         expect_alone("quantize --auto")
@@ -159,6 +181,8 @@ def quantize(
             strict,
             provenance,
             keep=not new_scales,
+            effort=effort or "normal",
+            minutes=minutes,
             float_weights=float_weights,
             ranks=ranks,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from bitwright.algorithms.correction.clock import Span
 from bitwright.algorithms.correction.sample import Picked
 from bitwright.algorithms.correction.values import Memory, Values
 
@@ -24,7 +25,7 @@ class Calibration:
 
     `largest` has the greatest |y| of each channel [C] of the values that a correction watches, over all images, in the float
     model as it came, and `growth` what more images would multiply it by. `progress` is called with the share of an
-    algorithm's work that is done.
+    algorithm's work that is done, and `span` is the time that it may take.
     """
 
     images: Values | Picked
@@ -33,6 +34,7 @@ class Calibration:
     progress: Callable[[float], None] = lambda share: None
     largest: Mapping[str, Tensor] = field(default_factory=dict)
     growth: Mapping[str, Tensor] = field(default_factory=dict)
+    span: Span = field(default_factory=Span)
 
     def rows(self, most: int) -> list[slice]:
         """The first `most` images at most, in batches; half as large as for ranges, as two models keep values here."""

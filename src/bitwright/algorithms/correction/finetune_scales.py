@@ -50,8 +50,11 @@ class FinetuneScales(Correction):
             optimizer = torch.optim.Adam(learned)
             rates = [group["lr"] for group in optimizer.param_groups]
             for step in range(STEPS):
+                done = calibration.span.progress(step / STEPS)
+                if done >= 1:
+                    break
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate * (1 - step / STEPS)
+                    group["lr"] = rate * (1 - done)
                 rows = torch.randint(teacher.count, (min(BATCH, teacher.count),), generator=generator)
                 logits = run_nodes(prepared, nodes, {image: teacher.read(image, rows)}, gains)
                 wanted = teacher.read(output, rows)

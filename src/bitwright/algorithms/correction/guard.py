@@ -16,7 +16,7 @@ makes good for (the rounding of weights whose columns equalize has made unlike) 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitwright.algorithms.correction.calibration import Calibration, batch_of
+from bitwright.algorithms.correction.clock import Span
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.extremes import Extremes
 from bitwright.algorithms.correction.sample import Picked
@@ -200,6 +201,7 @@ class Corrector:
     Fields:
         again: images that changed values are observed on again; their extremes over all images are known.
         yardstick: judges the corrections; without one they are all kept.
+        span: what slow corrections may take together; each of their runs gets an equal part of what is left.
     """
 
     prepared: PreparedModel
@@ -209,30 +211,34 @@ class Corrector:
     again: Picked
     yardstick: Yardstick | None
     progress: Progress = SILENT
+    span: Span = field(default_factory=Span)
 
     def run(self, corrections: Sequence[Correction]) -> list[Verdict]:
         """Apply these in turn, those that change the float parameters first; undo what does not help."""
         corrections = sorted(corrections, key=lambda correction: not correction.before_ranges)
         if self.yardstick is None:
-            for correction in corrections:
-                self._apply(correction)
+            for i, correction in enumerate(corrections):
+                self._apply(correction, sum(not later.quick for later in corrections[i:]))
             return []
         verdicts = []
         before = self.yardstick.distance(self.prepared) if corrections else Distance(0, 0)
-        for quick, slow in _judged_together(corrections):
+        groups = _judged_together(corrections)
+        for i, (quick, slow) in enumerate(groups):
             tries = Tries({(): before}, (), State(self.prepared))
             self._try(quick, (), tries)
             if slow is not None:
-                self._try_beside(quick, slow, tries)
+                self._try_beside(quick, slow, tries, sum(later is not None for _, later in groups[i + 1 :]))
             tries.state.restore()
             verdicts += [tries.verdict(correction.name) for correction in (*quick, *([slow] if slow else []))]
             before = tries.distances[tries.best]
         return verdicts
 
-    def _apply(self, correction: Correction) -> None:
+    def _apply(self, correction: Correction, runs: int = 1) -> None:
+        """Run a correction; if it is slow, in an equal part of the time that is left for `runs` of them."""
         state = State(self.prepared)
         tell = partial(self.progress.at, correction.name, total=1.0)
-        correction.apply(self.prepared, replace(self.calibration, progress=tell))
+        span = Span() if correction.quick else self.span.part(1 / runs)
+        correction.apply(self.prepared, replace(self.calibration, progress=tell, span=span))
         sides = first_and_last(self.prepared.graph)
         for node in self.prepared.graph.nodes:
             if correction.name in self.prepared.recipe.without(node.name, **sides.of(node.name)):
@@ -257,15 +263,18 @@ class Corrector:
         else:
             self._try(rest, (*applied, first.name), tries)
 
-    def _try_beside(self, quick: Sequence[Correction], slow: Correction, tries: "Tries") -> None:
-        """Measure a slow correction beside the best choice of the quick ones, and beside all of them, which are applied now."""
+    def _try_beside(self, quick: Sequence[Correction], slow: Correction, tries: "Tries", later: int) -> None:
+        """Measure a slow correction beside the best choice of the quick ones, and beside all of them, which are applied now.
+
+        So many slow ones come later.
+        """
         assert self.yardstick is not None
         starts = {tries.best: tries.state}
         if not tries.state.is_current():
             starts[tuple(correction.name for correction in quick)] = State(self.prepared)
-        for applied, state in starts.items():
+        for done, (applied, state) in enumerate(starts.items()):
             state.restore()
-            self._apply(slow)
+            self._apply(slow, len(starts) - done + later)
             if state.is_current():
                 tries.distances[*applied, slow.name] = tries.distances[applied]
             else:

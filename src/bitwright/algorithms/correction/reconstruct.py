@@ -19,6 +19,7 @@ from torch import Tensor
 from bitwright.algorithms.correction.adaround import up_or_down
 from bitwright.algorithms.correction.blocks import blocks
 from bitwright.algorithms.correction.calibration import Calibration
+from bitwright.algorithms.correction.clock import Span, parts
 from bitwright.algorithms.correction.correction import Correction
 from bitwright.algorithms.correction.drop_round import Masks
 from bitwright.algorithms.correction.importance import Importance
@@ -60,7 +61,8 @@ class Reconstruct(Correction):
     most_images = 1024
 
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
-        begin = replace(calibration, progress=lambda share: calibration.progress(BEGUN * share))
+        span = calibration.span
+        begin = replace(calibration, progress=lambda share: calibration.progress(BEGUN * share), span=span.part(BEGUN))
         found = blocks(prepared.graph)
         names = {nodes[-1].name for nodes in found} | {
             node.name for node in prepared.graph.nodes if prepared.layer(node.name).quantizer
@@ -72,13 +74,20 @@ class Reconstruct(Correction):
             Path(prepared, calibration, self.most_images, quantized=quantized) for quantized in (False, True)
         )
         generator = calibration.generator()
+        sizes = [float(sum(_macs(prepared, layer) for layer in weighted(prepared, nodes))) for nodes in found]
         for i, nodes in enumerate(found):
             exact.compute(nodes)
-            if weighted(prepared, nodes):
-                _learn_or_leave(prepared, nodes, exact, rounded, importance, generator)
+            if sizes[i] and span.left:
+                _learn_or_leave(prepared, nodes, exact, rounded, importance, generator, parts(span, sizes, i))
             exact.drop(nodes)
             rounded.advance(nodes)
             calibration.progress(BEGUN + (1 - BEGUN) * (i + 1) / len(found))
+
+
+def _macs(prepared: PreparedModel, layer: Layer) -> int:
+    """Multiply-adds of a layer for one image."""
+    weight, shape = layer.tensors()["weight"], prepared.graph.values[layer.node.name].shape
+    return weight[0].numel() * prod(shape)
 
 
 class Soft:
@@ -120,10 +129,11 @@ def _learn_or_leave(
     rounded: Path,
     importance: Importance,
     generator: torch.Generator,
+    span: Span,
 ) -> None:
     """Learn, and go back to the start if the block is no better for it."""
     before, error = state_of(prepared, nodes), _error(prepared, nodes, exact, rounded, importance)
-    _learn(prepared, nodes, exact, rounded, importance, generator)
+    _learn(prepared, nodes, exact, rounded, importance, generator, span)
     if _error(prepared, nodes, exact, rounded, importance) >= error:
         restore(prepared, nodes, before)
 
@@ -146,6 +156,7 @@ def _learn(
     rounded: Path,
     importance: Importance,
     generator: torch.Generator,
+    span: Span,
 ) -> None:
     made, output = {node.name for node in nodes}, nodes[-1].name
     inputs = list(dict.fromkeys(name for node in nodes for name in node.inputs if name not in made))
@@ -156,7 +167,7 @@ def _learn(
     weights = sum(layer.v.numel() for layer in soft.values())
     axis = prepared.graph.values[output].axis
     signal = exact.read(output, exact.rows[0]).var().item() + 1e-12
-    start = 0.0
+    start, free = 0.0, 0
     with shared_parameters(prepared, nodes, SCALE_RATE) as groups:
         optimizer = torch.optim.Adam([{"params": [layer.v for layer in soft.values()], "lr": RATE}, *groups])
         for step in range(1, STEPS + 1):
@@ -167,14 +178,18 @@ def _learn(
                 values[name] = torch.lerp(exact.read(name, rows), q, masks.like(q))
             y = run_nodes(prepared, nodes, values, soft, masks)
             loss = importance.error(output, y, exact.read(output, rows), rows, axis) / signal
-            progress = (step / STEPS - FREE) / (1 - FREE)
+            done = span.progress(step / STEPS)
+            progress = (done - FREE) / (1 - FREE)
             if progress <= 0:
-                start += loss.item() / (FREE * STEPS)
+                start, free = start + loss.item() / (FREE * STEPS), free + 1
             else:
                 undecided = sum(layer.undecided(20 - 18 * progress) for layer in soft.values())
-                loss = loss + DECAY * start / weights * undecided
+                mean = start * (FREE * STEPS / max(free, 1))
+                loss = loss + DECAY * mean / weights * undecided
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            if done >= 1:
+                break
     for layer in soft.values():
         layer.settle()
