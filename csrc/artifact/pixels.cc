@@ -58,7 +58,7 @@ void check_resize(const std::optional<Json>& resize, Pair size) {
     Pair to = pair(*two, "resize");
     return expect(to.height >= size.height && to.width >= size.width, "resize");
   }
-  whole(*resize, "resize", std::max(size.height, size.width), INT64_MAX);
+  whole(*resize, "resize", std::max(size.height, size.width), kMostPixels);
 }
 
 void check_numbers(const Json& record, size_t channels) {

@@ -27,10 +27,13 @@ Place place_of(const std::optional<Json>& offsets) {
   return {*begin, *end};
 }
 
-// Whether a string of a header spells a character by its number.
+// Whether a string of a header spells a character beyond ASCII by its number.
 bool has_numbered(std::string_view header) {
-  for (size_t at = 0; at + 1 < header.size(); ++at)
-    if (header[at] == '\\' && header[++at] == 'u') return true;
+  for (size_t at = 0; at + 1 < header.size(); ++at) {
+    if (header[at] != '\\' || header[++at] != 'u') continue;
+    std::string_view digits = header.substr(at + 1, 3);
+    if (digits.size() < 3 || digits.substr(0, 2) != "00" || digits[2] < '0' || digits[2] > '7') return true;
+  }
   return false;
 }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bitwright.artifact_file.reading import collector_paused, parsed, stored
+from bitwright.artifact_file.storable import expect_storable
 from bitwright.artifact_file.writing import written
 from bitwright.class_files import class_names
 from bitwright.classes import ClassNames, named_anew, some
@@ -41,7 +42,7 @@ class Artifact:
         provenance: how it was made, as plain data: recipe, versions, calibration.
 
     Raises:
-        ArtifactError: the parts do not fit each other.
+        ArtifactError: the parts do not fit each other, or no file could hold the names or the provenance.
         GraphError: the graph is inconsistent, or is not a classifier's.
         OverflowBoundError: a sum of products could overflow int32.
     """
@@ -54,6 +55,7 @@ class Artifact:
     def __post_init__(self) -> None:
         check_graph(self.graph)
         check_classifier(self.graph, self.preprocess)
+        expect_storable(nodes=self.graph.nodes, classes=self.classes, provenance=self.provenance)
         if self.classes is not None and len(self.classes) not in (self.outputs, class_count(self.outputs)):
             raise ArtifactError(f"the model has {self.outputs} outputs, but {len(self.classes)} class names were given")
 
@@ -135,7 +137,12 @@ class Artifact:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, in the newest format: whole or not at all, on the disk when this returns (`write_atomically`)."""
-        write_atomically(_path(path), self._written)
+        place = _path(path)
+        try:
+            data = self._written
+        except ArtifactError as error:
+            raise ArtifactError(f"cannot write {place}: {error}") from error
+        write_atomically(place, data)
 
 
 Trusted: TypeAlias = "Trust | str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"

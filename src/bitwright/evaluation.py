@@ -16,7 +16,7 @@ from bitwright.errors import BitwrightError, ModelError
 from bitwright.images.mode_hint import mode_hint
 from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource, as_source
-from bitwright.labels import By, fit_labels
+from bitwright.labels import By, fit_labels, storable
 from bitwright.prediction import are_probabilities, class_count
 from bitwright.progress import SILENT, Progress
 from bitwright.ranks import ALONE, Ranks, gather_json, share
@@ -108,7 +108,7 @@ def known_classes(
     own: ClassNames | None, given: ClassNames | str | os.PathLike[str] | Iterable[str] | None, outputs: int
 ) -> ClassNames | None:
     """What the classes of a model are called: as `given`, else by names of its `own`; None where nobody says."""
-    return own if given is None else named_anew(own, class_names(given), class_count(outputs))
+    return own if given is None else named_anew(own, storable(class_names(given)), class_count(outputs))
 
 
 def outputs_of(model: "FloatModelLike", preprocess: Preprocess) -> int:

@@ -11,8 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.artifact_file.storable import expect_storable
 from bitwright.classes import ClassNames, some
-from bitwright.errors import LabelError
+from bitwright.errors import ArtifactError, LabelError
 from bitwright.images.sources import ImageSource
 from bitwright.prediction import class_count
 
@@ -64,7 +65,18 @@ def names_for(source: ImageSource, outputs: int) -> tuple[str, ...] | None:
     if names is None or len(names) != class_count(outputs):
         return None
     numbers = _numbers(names)
-    return names if numbers is None or (numbers == np.arange(len(names))).all() else None
+    if numbers is not None and (numbers != np.arange(len(names))).any():
+        return None
+    return storable(ClassNames(names, where=source.where)).names
+
+
+def storable(names: ClassNames) -> ClassNames:
+    """The same names; LabelError, which says where they come from, unless the file of an artifact can hold them."""
+    try:
+        expect_storable(classes=names.names)
+    except ArtifactError as error:
+        raise LabelError(f"{names.where}: {error}") from error
+    return names
 
 
 def names_taken(source: ImageSource, outputs: int) -> ClassNames | None:

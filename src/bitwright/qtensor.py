@@ -118,7 +118,7 @@ _KEYS = {"scheme", "scale", "zero_point", "offset"}
 
 
 def _one(value: Any, kind: type, where: str) -> Any:
-    if kind is float and type(value) is int and abs(value) < 2**63:
+    if kind is float and type(value) is int and -(2**63) <= value < 2**63:
         value = float(value)
     if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
         raise GraphError(f"{where}: expected {kind.__name__}, found {value!r:.200}")

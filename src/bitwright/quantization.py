@@ -11,6 +11,7 @@ import numpy as np
 
 from bitwright import __version__
 from bitwright.artifact import Artifact
+from bitwright.artifact_file.storable import expect_storable
 from bitwright.class_files import Given, class_names
 from bitwright.classes import named_anew
 from bitwright.effort import BEST_MINUTES, Effort, at_effort
@@ -25,7 +26,7 @@ from bitwright.given import GivenTypes
 from bitwright.gradients import own_gradients
 from bitwright.images.preprocess import Preprocess, expect_preprocess
 from bitwright.images.sources import ImageSource
-from bitwright.labels import names_for
+from bitwright.labels import names_for, storable
 from bitwright.prediction import class_count
 from bitwright.progress import SILENT, Progress
 from bitwright.ranks import ALONE, Ranks
@@ -82,6 +83,7 @@ def prepare(
         ModelError: it is no model.
         CaptureError: it cannot be captured; names the op, the module and the source line.
         RecipeError: a pattern matches no layer, or a name is unknown.
+        ArtifactError: no file could hold the names of its layers, or the recipe.
 
     What is not kept as it is, such as a softmax at the end, is told in a CaptureWarning and in the provenance.
     """
@@ -117,6 +119,7 @@ def prepare(
     prepared = PreparedModel(graph, preprocess, plan, notes=notes, given=given).eval()
     for note in prepared.notes:
         warnings.warn(note, CaptureWarning, stacklevel=2)
+    expect_storable(nodes=graph.nodes, provenance={"recipe": plan.to_json(), "capture": list(prepared.notes)})
     prepared.foreign |= {*found.foreign, *foreign_encoder(preprocess)}
     for correction in chosen:
         correction.check(prepared)
@@ -151,7 +154,7 @@ def convert(
 
 
 def _names(classes: Given, outputs: int) -> tuple[str, ...]:
-    given = class_names(classes)  # a single output may have the one name, of what it is on for
+    given = storable(class_names(classes))  # a single output may have the one name, of what it is on for
     return given.names if len(given) == outputs else named_anew(None, given, class_count(outputs)).names
 
 
@@ -207,8 +210,10 @@ def quantize(
         ModelError, CaptureError, RecipeError: see `prepare`.
         CalibrationError: see `calibrate`.
         OverflowBoundError, LabelError: see `convert`.
+        ArtifactError: no file could hold the provenance, or the names of layers; before anything is computed.
     """
     expect_seed(seed)
+    expect_storable(provenance=provenance)
     if float_weights is not None:
         expect_writable(float_weights, ModelError)
         model, preprocess = of_file(model, preprocess)

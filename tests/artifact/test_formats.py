@@ -8,7 +8,7 @@ import pytest
 
 import bitwright as bw
 from bitwright.artifact import from_bytes
-from bitwright.artifact_file.writing import FORMAT
+from bitwright.artifact_file.reading import FORMAT
 from bitwright.comparison import compare
 from bitwright.gates.gates import Gate, Gates
 from bitwright.gates.judge import judge

@@ -7,6 +7,7 @@ The library's own reader copies each tensor, and its panic, where memory runs ou
 """
 
 import math
+import re
 import sys
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ _BITS = dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 8) 
 )
 _BITS |= dict.fromkeys(("F16", "BF16", "I16", "U16"), 16) | dict.fromkeys(("F32", "I32", "U32"), 32)
 _BITS |= {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
+_NUMBERED = re.compile(rb"\\u(?!00[0-7])")
 
 
 class Entry(NamedTuple):
@@ -47,7 +49,11 @@ def read_container(data: bytes) -> Container:
         raise ValueError(f"a header of {end - 8} bytes in a file of {len(data)}{most}")
     if data[8:9] != b"{":
         raise ValueError(f"a header that begins with {data[8 : min(9, end)]!r}")
-    if end > SMALL_HEADER_BYTES and data.find(b"\\u", 8, end) > 0 and b"\\u" in data[8:end].replace(rb"\\", b""):
+    if (
+        end > SMALL_HEADER_BYTES
+        and data.find(b"\\u", 8, end) > 0
+        and _NUMBERED.search(data[8:end].replace(rb"\\", b""))
+    ):
         raise ValueError(f"a header of more than {SMALL_HEADER_BYTES:,} bytes that escapes characters by numbers")
     header = Parts(data, 8, end)
     metadata: dict[str, str] = {}

@@ -6,9 +6,13 @@ times what they need.
 
 MAX_HEADER_BYTES = 2**24
 SMALL_HEADER_BYTES = 2**20
-"""In longer ones nothing may be escaped by its number: text beyond ASCII takes Python four bytes a character."""
+"""In longer ones nothing beyond ASCII may be escaped by its number: it takes Python four bytes a character."""
 MAX_PART = 2**18
 """Of JSON that is built at once, such as a node or the provenance: it has fewer bytes."""
+MAX_DEPTH = 200
+"""Of a document: what lies in so many lists and objects, or more, is refused."""
+MAX_KEYS = 2**17
+"""Of an object."""
 MAX_NODES = 10_000
 MAX_TENSORS = 50_000
 MAX_INPUTS = 2**18

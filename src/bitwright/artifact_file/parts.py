@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
-from bitwright.artifact_file.limits import MAX_PART
+from bitwright.artifact_file.limits import MAX_DEPTH, MAX_KEYS, MAX_PART
 from bitwright.json_keys import TwiceError, each_key_once
 
 _SLICES = (2**11, 2**15, MAX_PART)  # most parts are small, and copying what is behind them would take long
@@ -45,11 +45,25 @@ def lone_surrogate(value: Any) -> str | None:
     return None
 
 
+def _nesting(value: Any) -> int:
+    """In how many lists and objects the innermost value lies."""
+    inside, depth = [value], -1
+    while inside:
+        depth += 1
+        inside = [
+            item
+            for outer in inside
+            if isinstance(outer, list | dict)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return depth
+
+
 class Parts:
     """A place in the UTF-8 of a document, which goes on as parts are read. ValueError and RecursionError refuse it."""
 
-    def __init__(self, data: bytes, at: int, end: int) -> None:
-        self.data, self.at, self._end = data, at, end
+    def __init__(self, data: bytes, at: int, end: int, depth: int = 0) -> None:
+        self.data, self.at, self._end, self._depth = data, at, end, depth
 
     def next(self) -> str:
         """The sign with which the next value begins, or that stands between two; empty at the end."""
@@ -79,6 +93,11 @@ class Parts:
                 continue
             if "\\u" in text[:end] and (half := lone_surrogate(value)):
                 raise ValueError(f"it holds text with a lone surrogate, {half!r}")
+            opened = text.count("[", 0, end) + text.count("{", 0, end)
+            if opened >= MAX_DEPTH - self._depth and _nesting(value) >= MAX_DEPTH - self._depth:
+                raise ValueError(
+                    f"what begins at byte {self.at} is nested too deep, expected {MAX_DEPTH} levels at most"
+                )
             self.at += end if text.isascii() else len(text[:end].encode())
             return value
         raise ValueError(f"what begins at byte {self.at} is longer than {MAX_PART:,} bytes")
@@ -105,6 +124,8 @@ class Parts:
                 self._take(":")
             else:
                 raise ValueError(f"expected a key at byte {self.at}")
+            if len(known) == MAX_KEYS:
+                raise ValueError(f"expected at most {MAX_KEYS:,} keys in one object")
             if key in known:
                 raise TwiceError(f"the key {key!r:.100} stands twice in one object")
             known.add(key)
@@ -121,11 +142,13 @@ class Parts:
 
     def _each(self, begin: str, end: str) -> Iterator[None]:
         self._take(begin)
+        self._depth += 1
         if self.next() != end:
             yield
             while self.next() != end:
                 self._take(",")
                 yield
+        self._depth -= 1
         self.at += 1
 
     def _take(self, sign: str) -> None:

@@ -11,13 +11,14 @@ from bitwright.artifact_file.graph_reading import DTYPES, GraphReader, fields
 from bitwright.artifact_file.limits import MAX_CLASSES
 from bitwright.artifact_file.parts import Parts
 from bitwright.artifact_file.seal import checked_digest, without_digest
-from bitwright.artifact_file.writing import FORMAT
-from bitwright.errors import ArtifactError
+from bitwright.errors import ArtifactError, GraphError
 from bitwright.foreign import what_it_is
 from bitwright.graph import Graph
 from bitwright.images.preprocess import Preprocess
 
 _TO_QUANTIZE = "make one with: bitwright quantize MODEL --weights THIS_FILE --data SRC -o OUT"
+FORMAT = 2
+"""What is written. Format 1, which said nothing of channels, is read for ever: all its values have axis 0 as their channel."""
 
 
 @contextmanager
@@ -68,25 +69,29 @@ def parsed(
 
     ArtifactError, PreprocessError, ValueError or RecursionError where it is no such document.
     """
-    digest, parts = checked_digest(data), Parts(text, 0, len(text))
+    parts = Parts(text, 0, len(text))
     graph = GraphReader(parts, tensors)
-    found = fields(
-        parts,
-        "the document",
-        {
-            "format": lambda: _format(parts),
-            "graph": graph.read,
-            "preprocess": parts.part,
-            "classes": lambda: _classes(parts),
-            "provenance": lambda: _provenance(parts),
-        },
-    )
-    parts.finish()
-    if tensors.tensors:
-        raise ArtifactError(f"tensors that no node uses: {sorted(tensors.tensors)[:5]}")
-    if found["format"] > 1 and graph.lacks:
-        raise ArtifactError(graph.lacks)
-    provenance = without_digest(found["provenance"], digest)
+    try:
+        found = fields(
+            parts,
+            "the document",
+            {
+                "format": lambda: _format(parts),
+                "graph": graph.read,
+                "preprocess": parts.part,
+                "classes": lambda: _classes(parts),
+                "provenance": lambda: _provenance(parts),
+            },
+        )
+        parts.finish()
+        if tensors.tensors:
+            raise ArtifactError(f"tensors that no node uses: {sorted(tensors.tensors)[:5]}")
+        if found["format"] > 1 and graph.lacks:
+            raise ArtifactError(graph.lacks)
+    except (GraphError, ArtifactError, ValueError, RecursionError):
+        checked_digest(data)  # a damaged file is told before what the damage looks like
+        raise
+    provenance = without_digest(found["provenance"], data)
     return found["graph"], Preprocess.from_json(found["preprocess"]), found["classes"], provenance
 
 

@@ -7,6 +7,7 @@ It tells accidents. Who exchanges a file can exchange its digest as well: that i
 that wrote none are read as before.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from bitwright.errors import ArtifactError
 KEY = "sha256"
 BLANK = "0" * 64
 _BEFORE, _BEHIND = rb"\"sha256\":\"", rb'\"}}"'  # as JSON within JSON spells it
+_DIGEST = re.compile(re.escape(_BEFORE) + rb'([^"]{64})' + re.escape(_BEHIND))
 
 
 def sealed(data: bytes) -> bytes:
@@ -31,15 +33,14 @@ def checked_digest(data: bytes) -> str | None:
     """The digest at the end of a file's document; None where there is none. ArtifactError where it is not of the contents."""
     import hashlib
 
-    end = 8 + int.from_bytes(data[:8], "little")
-    place = data.rfind(_BEFORE, 8, end) + len(_BEFORE)
-    digest = data[place : place + len(BLANK)]
-    if place < len(_BEFORE) or not data.startswith(_BEHIND, place + len(BLANK), end) or b'"' in digest:
+    places = list(_DIGEST.finditer(data, 8, 8 + int.from_bytes(data[:8], "little")))
+    if not places:
         return None
-    found = hashlib.sha256(memoryview(data)[:place])
+    begin, end = places[-1].span(1)
+    found = hashlib.sha256(memoryview(data)[:begin])
     found.update(BLANK.encode())
-    found.update(memoryview(data)[place + len(BLANK) :])
-    said = digest.decode(errors="replace")
+    found.update(memoryview(data)[end:])
+    said = places[-1][1].decode(errors="replace")
     if found.hexdigest() != said:
         raise ArtifactError(
             f"the file has changed since it was written: its contents have the SHA-256 {found.hexdigest()[:16]}..., "
@@ -48,9 +49,9 @@ def checked_digest(data: bytes) -> str | None:
     return said
 
 
-def without_digest(provenance: Mapping[str, Any], digest: str | None) -> dict[str, Any]:
-    """The provenance that a file was made with. ArtifactError where it says another digest than the one that was checked."""
+def without_digest(provenance: Mapping[str, Any], data: bytes) -> dict[str, Any]:
+    """The provenance that a file was made with. ArtifactError where it says another digest than that of the contents."""
     said, kept = provenance.get(KEY), {key: value for key, value in provenance.items() if key != KEY}
-    if said is not None and said != digest:
+    if said is not None and said != checked_digest(data):
         raise ArtifactError(f"expected a SHA-256 at the end of the provenance, found {said!r:.100}")
     return kept

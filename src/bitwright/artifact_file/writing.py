@@ -8,46 +8,64 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-from bitwright.artifact_file.limits import (
-    MAX_CLASSES,
-    MAX_HEADER_BYTES,
-    MAX_INPUTS,
-    MAX_NODES,
-    MAX_PART,
-    MAX_TENSORS,
-)
-from bitwright.artifact_file.parts import lone_surrogate
+from bitwright.artifact_file.limits import MAX_HEADER_BYTES, MAX_INPUTS, MAX_TENSORS
+from bitwright.artifact_file.reading import FORMAT, parsed, stored
 from bitwright.artifact_file.seal import BLANK, KEY, sealed
-from bitwright.errors import ArtifactError
+from bitwright.artifact_file.storable import expect_same
+from bitwright.errors import ArtifactError, GraphError, PreprocessError
 from bitwright.graph import LOGITS, Graph
 from bitwright.images.preprocess import Preprocess
 from bitwright.schemes import SCHEMES
-
-FORMAT = 2
-"""What is written. Format 1, which said nothing of channels, is read for ever: all its values have axis 0 as their channel."""
 
 
 def written(
     graph: Graph, preprocess: Preprocess, classes: tuple[str, ...] | None, provenance: Mapping[str, Any]
 ) -> bytes:
-    """The bytes of the file; ArtifactError where the provenance is nothing that JSON can hold, or all of it is too large."""
+    """The bytes of the file, which were read back; ArtifactError where they are too many, or would say something else."""
+    text = _document(graph, preprocess, classes, provenance)
+    tensors = _tensors(graph)
+    data = safetensors.numpy.save(tensors, {"bitwright": text})
+    sizes = (
+        ("bytes of its header", int.from_bytes(data[:8], "little"), MAX_HEADER_BYTES),
+        ("tensors", len(tensors), MAX_TENSORS),
+        ("inputs of nodes", sum(len(node.inputs) for node in graph.nodes), MAX_INPUTS),
+    )
+    for what, found, most in sizes:
+        if found > most:
+            raise ArtifactError(f"a file may have {most:,} {what} at most, found {found:,}")
+    data = sealed(data)
+    try:
+        read = parsed(*stored(data, "what was written"), data)
+    except (ArtifactError, GraphError, PreprocessError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"it could not be read back: {error}") from error
+    expect_same(text, _document(*read), graph.nodes, read[0].nodes)
+    return data
+
+
+def _tensors(graph: Graph) -> dict[str, npt.NDArray[Any]]:
     tensors: dict[str, npt.NDArray[Any]] = {}
-    nodes = []
     for node in graph.nodes:
         for key, tensor in node.tensors.items():
             packs = key == "weight"
             packed = SCHEMES[node.attrs["weights"]].pack(tensor) if packs else np.ascontiguousarray(tensor)
             tensors[f"{node.name}/{key}"] = packed
-        nodes.append(
-            {
-                "name": node.name,
-                "op": node.op,
-                "inputs": node.inputs,
-                "attrs": dict(node.attrs),
-                "tensors": {key: tensor.shape for key, tensor in sorted(node.tensors.items())},
-                "origin": node.origin,
-            }
-        )
+    return tensors
+
+
+def _document(
+    graph: Graph, preprocess: Preprocess, classes: tuple[str, ...] | None, provenance: Mapping[str, Any]
+) -> str:
+    nodes = [
+        {
+            "name": node.name,
+            "op": node.op,
+            "inputs": node.inputs,
+            "attrs": dict(node.attrs),
+            "tensors": {key: tensor.shape for key, tensor in sorted(node.tensors.items())},
+            "origin": node.origin,
+        }
+        for node in graph.nodes
+    ]
     values = {
         name: {"shape": value.shape, "type": value.type and value.type.to_json(), "channel": value.channel}
         for name, value in graph.values.items()
@@ -61,21 +79,6 @@ def written(
         "provenance": {**{key: value for key, value in provenance.items() if key != KEY}, KEY: BLANK},
     }
     try:
-        text = json.dumps(document, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
-        raise ArtifactError(f"the provenance cannot be written as JSON: {error}") from error
-    if half := lone_surrogate(document):
-        raise ArtifactError(f"it holds text with a lone surrogate, {half!r}")
-    data = safetensors.numpy.save(tensors, {"bitwright": text})
-    sizes = (
-        ("bytes of its header", int.from_bytes(data[:8], "little"), MAX_HEADER_BYTES),
-        ("tensors", len(tensors), MAX_TENSORS),
-        ("nodes", len(nodes), MAX_NODES),
-        ("inputs of nodes", sum(len(node.inputs) for node in graph.nodes), MAX_INPUTS),
-        ("class names", len(classes or ()), MAX_CLASSES),
-        ("bytes of its provenance", len(json.dumps(document["provenance"], separators=(",", ":"))), MAX_PART - 1),
-    )
-    for what, found, most in sizes:
-        if found > most:
-            raise ArtifactError(f"a file may have {most:,} {what} at most, found {found:,}")
-    return sealed(data)
+        return json.dumps(document, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"it cannot be written as JSON: {error}") from error

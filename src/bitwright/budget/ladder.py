@@ -9,6 +9,7 @@ from typing import Any
 
 from bitwright.algorithms.correction import CORRECTIONS
 from bitwright.artifact import Artifact
+from bitwright.artifact_file.storable import expect_storable
 from bitwright.budget.cache import Cache
 from bitwright.budget.drop import expect_max_drop
 from bitwright.budget.held_out import IMAGES, fitted_labels, hold_out, read, split
@@ -108,9 +109,11 @@ def quantize_within(
     Raises:
         BudgetError: no rung keeps the budget; or the float model is at chance level, unless `force`.
         LabelError: labels do not fit the model; before anything is computed.
+        ArtifactError: no file could hold the provenance, or the names of layers; before anything is computed.
         ModelError, CaptureError, RecipeError, CalibrationError, OverflowBoundError: see `quantize`.
     """
     expect_max_drop(max_drop)
+    expect_storable(provenance=provenance)
     source, held_out = as_source(source), None if held_out is None else as_source(held_out)
     plan, store = Recipe.parse(recipe), Cache(cache)
     prepared = prepare(model, preprocess=preprocess, recipe=plan, keep=False)

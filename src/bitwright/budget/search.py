@@ -10,6 +10,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
+from bitwright.artifact_file.storable import expect_storable
 from bitwright.budget.cache import Cache
 from bitwright.budget.drop import expect_max_drop
 from bitwright.budget.found import Found, Point
@@ -93,10 +94,12 @@ def search(
         BudgetError: 8 bits everywhere lose more than `max_drop`; or the float model is at chance level, unless `force`.
         LabelError: labels do not fit the model.
         MissingExtraError: SciPy is not installed.
+        ArtifactError: no file could hold the provenance, or the names of layers; before anything is measured.
         CaptureError, RecipeError, CalibrationError, SourceError: see `quantize`.
     """
     expect_solver()
     expect_max_drop(max_drop)
+    expect_storable(provenance=provenance)
     source, held_out = as_source(source), None if held_out is None else as_source(held_out)
     store, base = Cache(cache), eight_bits(Recipe.parse(recipe))
     prepared = prepare(model, preprocess=preprocess, recipe=cheap(base), keep=False)

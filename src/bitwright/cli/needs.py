@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bitwright.artifact_file.parts import lone_surrogate
 from bitwright.cli.exit_codes import MisuseError, misuse
 from bitwright.cli.output import report
 from bitwright.errors import MissingExtraError, RecipeError
@@ -62,6 +63,18 @@ def expect_recipe(spec: str, **changes: Any) -> Recipe:
     return recipe
 
 
+def _expect_text() -> None:
+    """Raise MisuseError where an option names something by bytes that are no text: no artifact could say where it was."""
+    context = click.get_current_context(silent=True)
+    for parameter in context.command.params if context is not None else ():
+        given = context.params.get(parameter.name or "") if context is not None else None
+        for value in given if isinstance(given, tuple | list) else (given,):
+            if isinstance(value, str) and lone_surrogate(value):
+                raise MisuseError(
+                    f"{parameter.opts[0]}: {value!a} is no text in UTF-8, so no file could tell of it; rename it"
+                )
+
+
 def _files_read(outputs: tuple[Path, ...]) -> list[tuple[str, Path]]:
     """The files among the options of the command that runs, and which option each is. A spec such as a.npz[::2] names one."""
     context = click.get_current_context(silent=True)
@@ -81,6 +94,7 @@ def expect_outputs(*outputs: Path) -> None:
 
     Of each that is there, say that it will be replaced.
     """
+    _expect_text()
     for i, path in enumerate(outputs):
         with misuse():
             expect_writable(path)

@@ -204,6 +204,11 @@ class Preprocess:
         for name in ("size", "mean", "std", "background"):
             if not isinstance(data[name], list):
                 raise PreprocessError(f"preprocess: {name} must be a list; found {data[name]!r}")
+        for value in (data["scale"], *data["mean"], *data["std"]):
+            if type(value) is int and not -(2**63) <= value < 2**63:  # the C++ reader has no others
+                raise PreprocessError(
+                    "preprocess: scale, mean and std must be numbers; found an integer beyond 64 bits"
+                )
         return cls(**data)
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:

@@ -37,7 +37,11 @@ def check_covers(resize: int | tuple[int, int], size: tuple[int, int]) -> None:
 
 def positive(name: str, value: object) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) <= 0:
-        raise PreprocessError(f"preprocess: {name} must be a whole number above 0, or two of them; found {value!r}")
+        raise PreprocessError(
+            f"preprocess: {name} must be a whole number above 0, or two of them; found {value!r:.100}"
+        )
+    if int(value) > MAX_PIXELS:
+        raise PreprocessError(f"preprocess: {name} must have at most {MAX_PIXELS} pixels; found more")
     return int(value)
 
 
@@ -71,9 +75,13 @@ def per_channel(name: str, value: object, channels: int) -> tuple[float, ...]:
     return tuple(finite(name, number) for number in value)
 
 
+def _is_level(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 <= int(value) <= 255
+
+
 def colour(value: object) -> Colour:
     levels = value if isinstance(value, (tuple, list)) else ()
-    if len(levels) != 3 or not all(isinstance(level, Integral) and 0 <= int(level) <= 255 for level in levels):
+    if len(levels) != 3 or not all(_is_level(level) for level in levels):
         raise PreprocessError(f"preprocess: background must be three whole numbers in 0..255; found {value!r}")
     red, green, blue = levels
     return int(red), int(green), int(blue)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.artifact import Artifact
+from bitwright.artifact_file.storable import expect_storable
 from bitwright.chance import doubts
 from bitwright.classes import ClassNames
 from bitwright.errors import TrainingError
@@ -87,6 +88,7 @@ def train(
     Raises:
         LabelError, ModelError: labels or the teacher do not fit the model; before the first step.
         TrainingError: labels are missing, the loss is not finite, or the checkpoint is of another run.
+        ArtifactError: no file could hold the names of layers, or the recipes; before the first step.
         ImageError: an image cannot be read.
         CaptureError, RecipeError: see `prepare`.
     """
@@ -97,8 +99,13 @@ def train(
     if isinstance(model, TorchModel) and isinstance(model.model, nn.Module):
         model.model.cpu()
     first = prepare_qat(model, preprocess=preprocess, recipe=recipes[0], training=training)
+    plans = [Recipe.parse(spec) for spec in recipes]
+    names = tuple(plan.name for plan in plans)
+    for plan in plans:
+        expect_storable(provenance={"recipe": plan.to_json(), "training": {"options": asdict(run), "stages": names}})
     outputs = first.graph.values[first.graph.output].shape[0]
     known = known_classes(None, classes, outputs)
+    named = names_for(source, outputs) if known is None else known.names
     taught_by = None if teacher is None else Teacher(teacher, outputs, replace(preprocess, encoder=None), where)
     pixels = Pixels(fit_labels(source, known, outputs, labels).source, preprocess)
     if (doubt := _doubts(model, pixels, run.seed, class_count(outputs))) is not None:
@@ -108,7 +115,6 @@ def train(
     saved = None if resume is None else Path(resume)
     if saved is not None:
         expect_writable(saved, TrainingError)
-    names = tuple(Recipe.parse(spec).name for spec in recipes)
     loop = Loop(run, pixels, where, taught_by, saved, progress, names, ranks)
     prepared: PreparedModel | None = None
     loop.foreign |= set() if source.opened_by is None else {source.opened_by}
@@ -142,7 +148,6 @@ def train(
         "minutes": round(loop.elapsed_s / 60, 1),
         **({"ranks": ranks.size} if ranks.size > 1 else {}),
     }
-    named = names_for(source, outputs) if known is None else known.names
     record = first_json(ranks, record)  # each has a clock of its own
     return convert(prepared.cpu().eval(), classes=named, provenance={"seed": run.seed, "training": record})
 
