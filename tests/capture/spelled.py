@@ -1,5 +1,6 @@
 """Modules that write out what others call by name: attention, norms, windows, powers, assignments."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -180,6 +181,17 @@ class Powers(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.clamp(min=1e-6).pow(self.exponent).mean((2, 3)).pow(1 / self.exponent)
+
+
+class PowersOf(nn.Module):
+    """A generalised mean with an exponent for each channel, or each column."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.exponent = nn.Parameter(torch.linspace(1.0, 4.0, math.prod(shape)).reshape(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(min=1e-6) ** self.exponent
 
 
 class Shifted(nn.Module):

@@ -23,6 +23,7 @@ from tests.capture.spelled import (
     Net,
     Normed,
     Powers,
+    PowersOf,
     Response,
     RootMeanSquares,
     Rows,
@@ -40,6 +41,10 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     },
     "windows": Windows(),
     "softmax": lambda x: x.softmax(1),
+    "log_softmax": lambda x: x.log_softmax(1),
+    "log_softmax of columns": lambda x: F.log_softmax(3 * x, -1),
+    "logsumexp": lambda x: torch.logsumexp(2 * x, (2, 3)) + x.logsumexp(-1, keepdim=True).mean((2, 3)),
+    "product of columns": lambda x: (x.sigmoid() + 0.5).prod(3) + (x[:, :7] + 1).prod(dim=1, keepdim=True).mean(3),
     "softmax of columns": lambda x: F.softmax(x, -1),
     "product": lambda x: x.flatten(2).softmax(-1) @ x.flatten(2).mT,
     "product by matrices": ByMatrices(),
@@ -51,6 +56,8 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "rms_norm": nn.RMSNorm(6, eps=0.1),
     "rms_norm of planes": RootMeanSquares(),
     "powers": Powers(),
+    "powers of channels": PowersOf((8, 1, 1)),
+    "powers of columns": PowersOf((6,)),
     "shifted": Shifted(),
     "where": lambda x: torch.where(HIDDEN, x, 0.5) + x.masked_fill(HIDDEN, 0.0),
     "where of values": lambda x: torch.where(x > 0.1, x.flip(2), x),
@@ -146,6 +153,10 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "bicubic": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=True),
     "conv1d": nn.Sequential(nn.Flatten(2), nn.Conv1d(8, 6, 3, stride=2, padding=1, groups=2)),
     "conv_transpose": nn.ConvTranspose2d(8, 6, (3, 2), stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2),
+    "conv_transpose1d": nn.Sequential(
+        nn.Flatten(2), nn.ConvTranspose1d(8, 6, 3, stride=2, padding=1, output_padding=1, groups=2)
+    ),
+    "largest of uneven parts": nn.Sequential(nn.Flatten(2), nn.AdaptiveMaxPool1d(5)),
     "conv_transpose, dilated": nn.ConvTranspose2d(8, 4, 3, padding=3, dilation=2, bias=False),
 }
 
@@ -176,6 +187,12 @@ QUANTIZED = (
     "larger of two",
     "local response",
     "largest of uneven windows",
+    "log_softmax",
+    "logsumexp",
+    "product of columns",
+    "powers of channels",
+    "powers of columns",
+    "conv_transpose1d",
 )
 
 
