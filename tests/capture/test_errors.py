@@ -77,6 +77,23 @@ def test_an_op_without_a_mapping_is_located(op: str) -> None:
     assert_located(message)
 
 
+REASONS = {
+    "topk": (lambda x: x.masked_fill(x < x.topk(2, 3)[0][..., -1:], 0.0), "the order of all of them"),
+    "median": (lambda x: x.median(3, keepdim=True)[0], "the order of all of them"),
+    "argmax": (lambda x: x.argmax(3, keepdim=True).float(), "places"),
+    "prod": (lambda x: x.flatten(1).prod(1).view(-1, 1, 1, 1).expand(-1, 4, 1, 1), "at most 64"),
+}
+
+
+@pytest.mark.parametrize("op", REASONS)
+def test_what_no_exact_and_cheap_op_computes_is_refused_with_the_reason(op: str) -> None:
+    function, reason = REASONS[op]
+    message = refused(Net(function))
+    assert f"aten.{op}." in message
+    assert reason in message
+    assert_located(message)
+
+
 def test_an_op_inside_a_module_of_torch_is_located_in_the_users_code() -> None:
     """The line in torch/nn/modules helps nobody; the one that calls the module does."""
 

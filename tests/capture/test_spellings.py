@@ -12,217 +12,27 @@ import bitwright as bw
 from bitwright.capture import capture, fuse
 from bitwright.errors import CaptureError
 from bitwright.prepared.float_graph import FloatGraph
-
-SHAPE = (3, 16, 12)
-
-
-class Net(nn.Module):
-    """A classifier of maps [N, 8, 8, 6] with something in the middle, whatever shape that makes of them."""
-
-    def __init__(self, middle: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.stem, self.middle = nn.Conv2d(3, 8, 3, stride=2, padding=1), middle
-        with torch.no_grad():
-            self.head = nn.Linear(self._features(torch.zeros(1, *SHAPE)).shape[1], 4)
-
-    def _features(self, x: Tensor) -> Tensor:
-        return self.middle(self.stem(x)).flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self._features(x))
-        return logits
-
-
-class Eager(nn.Module):
-    """Attention as products and a softmax, with a bias of relative positions and a mask that differs from head to head."""
-
-    bias: Tensor
-    hidden: Tensor
-    gain: Tensor
-
-    def __init__(self, spelling: str) -> None:
-        super().__init__()
-        self.qkv, self.spelling = nn.Linear(8, 24), spelling
-        self.register_buffer("bias", torch.randn(1, 2, 48, 48))
-        self.register_buffer("hidden", torch.rand(48, 48) < 0.3)
-        self.gain = nn.Parameter(torch.rand(2, 1, 1) + 0.5)
-
-    def forward(self, planes: Tensor) -> Tensor:
-        x = planes.flatten(2).transpose(1, 2)
-        q, k, v = self.qkv(x).reshape(x.shape[0], 48, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
-        y: Tensor = getattr(self, f"_{self.spelling}")(q, k, v)
-        return y.transpose(1, 2).reshape(x.shape)
-
-    def _plain(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return ((q * 0.5) @ k.transpose(-2, -1)).softmax(-1) @ v
-
-    def _biased(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        scores = q @ k.mT / 2 + self.bias
-        return torch.matmul(F.dropout(F.softmax(scores.masked_fill(self.hidden, float("-inf")), -1), 0.1, False), v)
-
-    def _gains(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        scores = (F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)) * self.gain
-        return (scores + self.bias).softmax(dim=-1) @ v
-
-    def _einsum(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return torch.einsum("bhij,bhjd->bhid", (torch.einsum("bhid,bhjd->bhij", q, k) * 0.5).softmax(-1), v)
-
-    def _turned(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return (v.transpose(-2, -1) @ (q @ k.transpose(-2, -1)).softmax(-1).transpose(-2, -1)).transpose(-2, -1)
-
-    def _masked(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, self.bias.masked_fill(self.hidden, float("-inf")))
-
-    def _chosen(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return torch.where(self.hidden, -1e9, torch.where(self.hidden.mT, q @ k.mT, torch.tensor(-1e4))).softmax(-1) @ v
-
-    def _seen(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, ~self.hidden)
-
-    def _causal(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-
-    def _talking(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        scores = (q @ k.transpose(-2, -1) / 2).permute(0, 2, 3, 1) @ self.gain.squeeze(-1).repeat(1, 2)
-        return scores.permute(0, 3, 1, 2).softmax(-1) @ v
-
-    def _channels(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """XCiT: channels attend to each other, by what they have in common over all tokens."""
-        q, k, v = (t.transpose(-2, -1) for t in (q, k, v))
-        scores = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
-        return ((scores * self.gain).softmax(dim=-1) @ v).transpose(-2, -1)
-
-
-class Windows(nn.Module):
-    """Swin: windows of 4 x 3, shifted, each with a bias that all share and a mask of its own."""
-
-    bias: Tensor
-    mask: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.qkv = nn.Linear(8, 24)
-        self.register_buffer("bias", torch.randn(2, 12, 12))
-        self.register_buffer("mask", torch.where(torch.rand(4, 12, 12) < 0.3, -100.0, 0.0))
-
-    def forward(self, planes: Tensor) -> Tensor:
-        x = torch.roll(planes.permute(0, 2, 3, 1), shifts=(-2, -1), dims=(1, 2))
-        n = x.shape[0]
-        parts = x.view(n, 2, 4, 2, 3, 8).permute(0, 1, 3, 2, 4, 5).reshape(-1, 12, 8)
-        q, k, v = self.qkv(parts).reshape(-1, 12, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
-        scores = q @ k.transpose(-2, -1) * 0.5 + self.bias.unsqueeze(0)
-        scores = scores.view(n, 4, 2, 12, 12) + self.mask.unsqueeze(1).unsqueeze(0)
-        y = (scores.view(-1, 2, 12, 12).softmax(-1) @ v).transpose(1, 2).reshape(-1, 12, 8)
-        whole = y.view(n, 2, 2, 4, 3, 8).permute(0, 1, 3, 2, 4, 5).reshape(n, 8, 6, 8)
-        return torch.roll(whole, shifts=(2, 1), dims=(1, 2)).permute(0, 3, 1, 2)
-
-
-class Response(nn.Module):
-    """ConvNeXtV2's global response norm, over the places of maps."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.randn(8)), nn.Parameter(torch.randn(8))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.permute(0, 2, 3, 1)
-        size = x.norm(p=2, dim=(1, 2), keepdim=True)
-        return x + torch.addcmul(self.bias, self.weight, x * (size / (size.mean(-1, keepdim=True) + 1e-6)))
-
-
-class Rows(nn.Module):
-    """A batch norm of tokens with the batch and the tokens as one axis, as LeViT has it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(8)
-        self.norm.running_mean, self.norm.running_var = torch.randn(8), torch.rand(8) + 0.5
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows: Tensor = self.norm(x.permute(0, 2, 3, 1).flatten(0, 2))
-        return rows.reshape(x.shape[0], 48, 8)
-
-
-class ByMatrices(nn.Module):
-    """Products by parameters, from either side, and by a matrix for each head."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left, self.right = nn.Parameter(torch.randn(5, 8)), nn.Parameter(torch.randn(6, 7))
-        self.each = nn.Parameter(torch.randn(8, 5, 7))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.left @ (x @ self.right)
-        return y @ self.each.mT.unsqueeze(0)
-
-
-def _padded(mode: str) -> Callable[[Tensor], Tensor]:
-    return lambda x: F.pad(x, (2, 1, 3, 0), mode)
-
-
-HIDDEN, VECTOR = torch.arange(48).view(8, 6) % 3 == 0, torch.linspace(-1, 1, 6)
-MATRICES = torch.linspace(-1, 1, 8 * 5 * 6).view(8, 5, 6)
-
-
-class Normed(nn.Module):
-    """A layer norm over several axes, with gains and shifts that differ."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(shape)
-        nn.init.normal_(self.norm.weight, 1.0, 0.3)
-        nn.init.normal_(self.norm.bias, 0.0, 0.3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(x)
-        return y
-
-
-class Powers(nn.Module):
-    """A generalised mean, whose exponent is learned."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.exponent = nn.Parameter(torch.full((1,), 3.0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.clamp(min=1e-6).pow(self.exponent).mean((2, 3)).pow(1 / self.exponent)
-
-
-class Shifted(nn.Module):
-    """Some channels one column to the right, written into zeros."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = torch.zeros_like(x)
-        y[:, :2, :, 1:] = x[:, :2, :, :-1]
-        y[:, 2:, ::2] = x[:, 2:, 1::2]
-        return y
-
-
-class RootMeanSquares(nn.Module):
-    """A root mean square norm over two axes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm = nn.RMSNorm((8, 6), eps=0.1)
-        nn.init.normal_(self.norm.weight, 1.0, 0.3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(x)
-        return y
-
-
-FACTORS = torch.tensor([0.3, 2.0]).view(2, 1, 1, 1, 1)
-
-
-def _rms(x: Tensor) -> Tensor:
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 0.1)
-
-
-def _layer_norm(x: Tensor) -> Tensor:
-    mean = x.mean(1, keepdim=True)
-    return (x - mean) / torch.sqrt((x - mean).pow(2).mean(1, keepdim=True) + 0.1)
-
+from tests.capture.spelled import (
+    FACTORS,
+    HIDDEN,
+    MATRICES,
+    SHAPE,
+    VECTOR,
+    ByMatrices,
+    Eager,
+    Net,
+    Normed,
+    Powers,
+    PowersOf,
+    Response,
+    RootMeanSquares,
+    Rows,
+    Shifted,
+    Windows,
+    layer_norm,
+    padded,
+    rms,
+)
 
 SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     **{
@@ -231,6 +41,10 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     },
     "windows": Windows(),
     "softmax": lambda x: x.softmax(1),
+    "log_softmax": lambda x: x.log_softmax(1),
+    "log_softmax of columns": lambda x: F.log_softmax(3 * x, -1),
+    "logsumexp": lambda x: torch.logsumexp(2 * x, (2, 3)) + x.logsumexp(-1, keepdim=True).mean((2, 3)),
+    "product of columns": lambda x: (x.sigmoid() + 0.5).prod(3) + (x[:, :7] + 1).prod(dim=1, keepdim=True).mean(3),
     "softmax of columns": lambda x: F.softmax(x, -1),
     "product": lambda x: x.flatten(2).softmax(-1) @ x.flatten(2).mT,
     "product by matrices": ByMatrices(),
@@ -238,10 +52,12 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "einsum of two": lambda x: torch.einsum("bchw,bdhw->bhcd", x[:, :3], x.relu()),
     "talking heads": Eager("talking"),
     "greatest of columns": lambda x: x.max(dim=3)[0],
-    "rms": _rms,
+    "rms": rms,
     "rms_norm": nn.RMSNorm(6, eps=0.1),
     "rms_norm of planes": RootMeanSquares(),
     "powers": Powers(),
+    "powers of channels": PowersOf((8, 1, 1)),
+    "powers of columns": PowersOf((6,)),
     "shifted": Shifted(),
     "where": lambda x: torch.where(HIDDEN, x, 0.5) + x.masked_fill(HIDDEN, 0.0),
     "where of values": lambda x: torch.where(x > 0.1, x.flip(2), x),
@@ -251,7 +67,7 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "cosines": lambda x: F.linear(F.normalize(x.mean((2, 3))), F.normalize(MATRICES[:, :, 0].mT)),
     "max pool with places": lambda x: F.max_pool2d(x, 2, return_indices=True)[0],
     "pad by the least number": lambda x: F.max_pool2d(F.pad(x, (1, 0, 0, 1), value=-3.4e38), 2),
-    "layer norm apart": _layer_norm,
+    "layer norm apart": layer_norm,
     "normalize": lambda x: F.normalize(x, dim=1),
     "length": lambda x: x.norm(dim=(2, 3), keepdim=True),
     "response": Response(),
@@ -320,7 +136,7 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "channel_shuffle": nn.ChannelShuffle(4),
     "movedim": lambda x: x.movedim(1, 3),
     "unflatten": lambda x: x.unflatten(1, (2, 4)).transpose(1, 2),
-    **{f"pad {mode}": _padded(mode) for mode in ("reflect", "replicate", "circular")},
+    **{f"pad {mode}": padded(mode) for mode in ("reflect", "replicate", "circular")},
     "pad by a number": lambda x: F.pad(x, (2, 1, 0, 3), value=0.7),
     "pad less": lambda x: F.pad(x, (-1, 2, 0, -3)),
     "nearest": lambda x: F.interpolate(x, scale_factor=2),
@@ -337,6 +153,10 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "bicubic": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=True),
     "conv1d": nn.Sequential(nn.Flatten(2), nn.Conv1d(8, 6, 3, stride=2, padding=1, groups=2)),
     "conv_transpose": nn.ConvTranspose2d(8, 6, (3, 2), stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2),
+    "conv_transpose1d": nn.Sequential(
+        nn.Flatten(2), nn.ConvTranspose1d(8, 6, 3, stride=2, padding=1, output_padding=1, groups=2)
+    ),
+    "largest of uneven parts": nn.Sequential(nn.Flatten(2), nn.AdaptiveMaxPool1d(5)),
     "conv_transpose, dilated": nn.ConvTranspose2d(8, 4, 3, padding=3, dilation=2, bias=False),
 }
 
@@ -367,6 +187,12 @@ QUANTIZED = (
     "larger of two",
     "local response",
     "largest of uneven windows",
+    "log_softmax",
+    "logsumexp",
+    "product of columns",
+    "powers of channels",
+    "powers of columns",
+    "conv_transpose1d",
 )
 
 

@@ -100,7 +100,7 @@ def of(x: np.ndarray, *steps: Step) -> np.ndarray:
 def test_steps_read_numbers_and_earlier_steps():
     steps = (Step("abs"), Step("add", (Result(1), 1)), Step("div", (Result(0), Result(2))))
     np.testing.assert_allclose(of(X, *steps), X / (1 + np.abs(X)))
-    assert compute(steps, 3.0, lambda name, *args: (name, *args)) == ("div", 3.0, ("add", ("abs", 3.0), 1))
+    assert compute(steps, 3.0, lambda name, *args: (name, *args), list) == ("div", 3.0, ("add", ("abs", 3.0), 1))
 
 
 def test_where_a_function_is_not_finite_the_nearest_argument_counts():

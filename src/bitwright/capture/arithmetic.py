@@ -13,7 +13,7 @@ from bitwright.capture.draft import Array, Constant, Operand, Unmapped, as_const
 from bitwright.capture.gathers import Gathers
 from bitwright.capture.given import GIVEN
 from bitwright.graph import Shape, Value
-from bitwright.ops.function import Step
+from bitwright.ops.function import Column, Result, Step
 from bitwright.qtensor import QType
 
 
@@ -113,6 +113,19 @@ class Arithmetic(Gathers):
     def function(self, x: Operand, steps: Sequence[Step]) -> str:
         """Any function of one number, as the steps that compute it."""
         return self.emit("function", [as_value(x)], {"steps": tuple(steps)}, label=steps[-1].name)
+
+    def power(self, x: Operand, exponent: Operand) -> str:
+        """x to the power of a constant: one number, or one for each entry of an axis."""
+        name, given = as_value(x), as_constant(exponent).array
+        if given.size == 1:
+            return self.function(name, [Step("pow", (Result(0), float(given.reshape(())[()])))])
+        shape = _widened(given, self.values[name].shape)
+        varies = _varies_along(given, shape)
+        if len(varies) > 1:
+            raise Unmapped(f"exponents of {list(given.shape)}; expected one number, or one for each entry of one axis")
+        name = self.with_channel(self.broadcast(name, shape), varies[0])
+        numbers = tuple(float(number) for number in given.reshape(-1))
+        return self.function(name, [Step("pow", (Result(0), Column(numbers)))])
 
     def glu(self, x: Operand, axis: int) -> str:
         """The first half along an axis times the sigmoid of the second half."""

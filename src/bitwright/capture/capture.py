@@ -19,6 +19,7 @@ from bitwright.capture.aten import ATEN, ON_CONSTANTS
 from bitwright.capture.aten.displaced import within
 from bitwright.capture.aten.functional import made_functional
 from bitwright.capture.aten.idioms import recognised
+from bitwright.capture.aten.refused import why_refused
 from bitwright.capture.constants import fold, is_foldable
 from bitwright.capture.draft import Unmapped
 from bitwright.capture.free_batch import with_free_batch
@@ -202,7 +203,7 @@ def _mapped(program: Program, elementwise: Elementwise, node: torch.fx.Node) -> 
     elif target in ATEN:
         found = _mapped_by_another(program, node, target)
     else:
-        raise CaptureError(f"no mapping for the op {target}{located(node)}")
+        raise CaptureError(f"no mapping for the op {target}{why_refused(node)}{located(node)}")
     if step is not None:
         elementwise.record(found, step)
     return found

@@ -13,6 +13,8 @@ from bitwright.graph import Shape
 from bitwright.ops.function import Step
 
 MOST_WINDOW = 2**12
+MOST_FACTORS = 64
+"""So many numbers that are multiplied along an axis: the range of their product squares with every halving."""
 MOST_PRODUCTS = 2**24
 """So many numbers a product of two values may be made of."""
 
@@ -71,6 +73,34 @@ class Reductions(Arithmetic):
         apart = self.sub(x, self.mean(x, axes, keep=True))
         mean = self.mean(self.function(apart, [Step("square")]), axes, keep=keep)
         return self.affine(mean, count / (count - correction), 0) if correction else mean
+
+    def log_sum_exp(self, x: Operand, axes: Sequence[int], *, keep: bool = False) -> str:
+        """log(sum(exp(x))) over axes, as `mean`: the greatest number, and the logarithm of the sum of shares of it."""
+        most = self.max(x, axes, keep=True)
+        found = self.add(most, self._log_of_shares(x, most, axes))
+        return found if keep else self.reshape(found, self._kept_first(x, axes, False)[1])
+
+    def log_softmax(self, x: Operand, axis: int) -> str:
+        """x - log(sum(exp(x))) along an axis, its greatest number taken off first: what is rounded stays small."""
+        most = self.max(x, [axis], keep=True)
+        return self.sub(self.sub(x, most), self._log_of_shares(x, most, [axis]))
+
+    def _log_of_shares(self, x: Operand, most: str, axes: Sequence[int]) -> str:
+        """log(sum(exp(x - most))) over axes, which stay, one long."""
+        shares = self.function(self.sub(x, most), [Step("exp")])
+        return self.function(self.sum(shares, axes, keep=True), [Step("log")])
+
+    def prod(self, x: Operand, axes: Sequence[int], *, keep: bool = False) -> str:
+        """The product over an axis, as `mean`: of its two halves, number by number, as often as it takes."""
+        (axis,), name = axes, as_value(x)
+        left = self._kept_first(name, axes, keep)[1]
+        if (size := self.size_of(name, axis)) > MOST_FACTORS:
+            raise Unmapped(f"a product of {size} numbers, which 8 bits cannot hold; at most {MOST_FACTORS}")
+        while (size := self.size_of(name, axis)) > 1:
+            first, second, *odd = self.split(name, axis, [size // 2] * 2 + [1] * (size % 2))
+            product = self.mul(first, second)
+            name = self.concat([product, *odd], axis) if odd else product
+        return self.reshape(name, left)
 
     def _kept_first(self, x: Operand, axes: Sequence[int], keep: bool) -> tuple[str, Shape]:
         """x as planes, of which the channels are all that stays; and the shape of the result."""

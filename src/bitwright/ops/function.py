@@ -1,11 +1,12 @@
 """Any function of one number that is made of elementwise ones: elu(x), x / (1 + abs(x)). attrs: steps. Lowers to `table`.
 
-A step is a function by its ATen name, and its arguments: numbers, and the results of earlier steps. However many steps there
-are, the integer model rounds once. Over tokens it has tensors `reads` and `writes` [C]: of each channel it is
-`writes * f(reads * x)`, and lowers to one table for each channel where these are not all 1.
+A step is a function by its ATen name, and its arguments: numbers, the results of earlier steps, and columns of one number
+for each channel. However many steps there are, the integer model rounds once. Over tokens it has tensors `reads` and `writes`
+[C]: of each channel it is `writes * f(reads * x)`, and lowers to one table for each channel where these are not all 1, or where
+there are columns.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,13 +35,38 @@ class Step:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def compute(steps: tuple[Step, ...], x: Any, call: Callable[..., Any]) -> Any:
-    """The last step's result; `call(name, *args, **kwargs)` computes one, in NumPy or in PyTorch."""
+@dataclass(frozen=True)
+class Column:
+    """An argument of which each channel has its own: one number a channel."""
+
+    numbers: tuple[float, ...]
+
+
+def compute(
+    steps: tuple[Step, ...], x: Any, call: Callable[..., Any], column: Callable[[tuple[float, ...]], Any]
+) -> Any:
+    """The last step's result; `call(name, *args, **kwargs)` computes one, in NumPy or in PyTorch.
+
+    `column(numbers)` gives one number for each channel the shape in which it fits x.
+    """
     results = [x]
     for step in steps:
-        args = (results[arg.index] if isinstance(arg, Result) else arg for arg in step.args)
+        args = (
+            results[arg.index] if isinstance(arg, Result) else column(arg.numbers) if isinstance(arg, Column) else arg
+            for arg in step.args
+        )
         results.append(call(step.name, *args, **step.kwargs))
     return results[-1]
+
+
+def in_numpy(name: str, *args: Any, **kwargs: Any) -> Any:
+    """The result of one step."""
+    return FUNCTIONS[name](*args, **kwargs)
+
+
+def columns_of(steps: Sequence[Step]) -> list[tuple[float, ...]]:
+    """The columns among the arguments."""
+    return [arg.numbers for step in steps for arg in step.args if isinstance(arg, Column)]
 
 
 class Function(Unary):
@@ -50,15 +76,20 @@ class Function(Unary):
         """Over tokens alone: planes and features keep one table for all channels, which the kernel before it looks up."""
         return {"reads": (output.channels,), "writes": (output.channels,)} if output.channel else {}
 
+    def varies(self, node: Node) -> bool:
+        return bool(columns_of(node.attrs["steps"]))
+
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
         reads, writes = (np.asarray(node.tensors.get(key, 1.0), np.float64) for key in ("reads", "writes"))
+        if (columns := columns_of(node.attrs["steps"])) and x.ndim == 1:
+            x = np.tile(x, (len(columns[0]), 1))
         if (reads == 1).all() and (writes == 1).all():
             return self._shared(x, node)
         return self._shared(x * reads[:, None], node) * writes[:, None]
 
     def _shared(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
         with np.errstate(all="ignore"):
-            found = compute(node.attrs["steps"], x, lambda name, *args, **kwargs: FUNCTIONS[name](*args, **kwargs))
+            found = compute(node.attrs["steps"], x, in_numpy, lambda numbers: np.array(numbers)[:, None])
         return _finite(np.broadcast_to(np.asarray(found, np.float64), x.shape), node)
 
     def never_negative(self, node: Node) -> bool:  # factors are positive

@@ -28,7 +28,6 @@ class Prelu(Unary, IntegerOp):
     name = "prelu"
     parameters = PARAMETERS
     takes_shifts = True
-    per_channel = True
     takes_image = True
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
@@ -37,6 +36,9 @@ class Prelu(Unary, IntegerOp):
             if tensor.shape != (channels,) and (key != "slope" or tensor.shape != (1,)):
                 raise GraphError(f"expected {key} of {(channels,)}, found {tensor.shape}")
         return super().infer(node, inputs)
+
+    def varies(self, node: Node) -> bool:
+        return True
 
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
         slope, before, after = (_column(node, key) for key in PARAMETERS)

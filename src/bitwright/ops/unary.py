@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +20,14 @@ class Unary(FloatOp):
     """A real function, given in float64; lowers to `table`."""
 
     elementwise = True
-    per_channel: ClassVar[bool] = False
-    """True where each channel may have a function of its own."""
+
+    def varies(self, node: Node) -> bool:
+        """Whether channels have functions of their own, by the node alone."""
+        return False
 
     @abstractmethod
     def function(self, x: npt.NDArray[np.float64], node: Node) -> npt.NDArray[np.float64]:
-        """The real function of x [K], elementwise: [K], or [C, K] where it is `per_channel`. x may be [C, K] already."""
+        """The real function of x [K], elementwise: [K], or [C, K] where it `varies`. x may be [C, K] already."""
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:
         return Value(inputs[0].shape, channel=inputs[0].channel)

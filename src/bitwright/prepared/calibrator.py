@@ -101,6 +101,6 @@ class Calibrator:
         readers = self._model.graph.consumers()[name]
         shared = sum(owner == name for owner in self._model.owner.values()) > 1
         op = float_op(readers[0]) if len(readers) == 1 and not shared else None
-        if not isinstance(op, Unary) or op.per_channel or self._model.layer(readers[0].name).scales_channels:
+        if not isinstance(op, Unary) or op.varies(readers[0]) or self._model.layer(readers[0].name).scales_channels:
             return identity
         return partial(op.function, node=readers[0])

@@ -57,6 +57,10 @@ for _name in ("Max", "Min", "Sum", "L1", "L2", "SumSquare"):
     case(f"Reduce{_name}", op(f"Reduce{_name}", "x", "y", axes=[2, 3], keepdims=0), opset=12)
     case(f"Reduce{_name} of opset 18", op(f"Reduce{_name}", "x a", "y"), {"a": np.array([1])}, 18)
 case("ReduceMax of nothing", op("ReduceMax", "x", "y", noop_with_empty_axes=1), opset=18)
+case("ReduceLogSumExp", op("ReduceLogSumExp", "x", "y", axes=[2, 3], keepdims=0), opset=12)
+case("ReduceLogSum", [op("Abs", "x", "a"), op("ReduceLogSum", "a", "y", axes=[1])], opset=12)
+case("ReduceProd", [op("Sigmoid", "x", "s"), op("ReduceProd", "s", "y", axes=[1, 3], keepdims=0)], opset=12)
+case("LogSoftmax within", [op("LogSoftmax", "x", "l", axis=2), op("Relu", "x", "r"), op("Sub", "r l", "y")])
 case("LpNormalization of 1", [op("Abs", "x", "a"), op("LpNormalization", "a", "y", p=1, axis=1)])
 case("LRN", op("LRN", "x", "y", size=3, alpha=0.5, beta=0.6, bias=2.0))
 case("LRN of an even size", op("LRN", "x", "y", size=2, alpha=0.5))
@@ -86,6 +90,11 @@ case("ConvTranspose, SAME_UPPER", op("ConvTranspose", "x w", "y", strides=[2, 2]
 case("ConvTranspose, SAME_LOWER", op("ConvTranspose", "x w", "y", strides=[2, 2], auto_pad="SAME_LOWER"), _T)
 _LINE = weights(w=(4, 3, 3), b=(4,)) | {"to": np.array([0, 0, -1])}
 case("Conv of a line", [op("Reshape", "x to", "l"), op("Conv", "l w b", "y", strides=[2], pads=[1, 0])], _LINE)
+case(
+    "ConvTranspose of a line",
+    [op("Reshape", "x to", "l"), op("ConvTranspose", "l w d", "y", strides=[2], pads=[1, 0])],
+    _LINE | weights(w=(3, 4, 3), d=(4,)),
+)
 case("MaxPool of a line", [op("Reshape", "x to", "l"), op("MaxPool", "l", "y", kernel_shape=[3], strides=[2])], _LINE)
 case(
     "AveragePool of a line",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bitwright.graph import Node, Value
-from bitwright.ops.function import Result, Step
+from bitwright.ops.function import Column, Result, Step
 from bitwright.ops.op import codes_of
 from bitwright.qtensor import QType
 from tests.conformance.ops.case import IMAGE3, U8, Case, case
@@ -124,6 +124,14 @@ def float_function(rng) -> Iterator[tuple[str, FloatCase]]:
     ):
         cases = float_unary("function", lambda v, steps, f=function: f(v), ({"steps": steps},), ("",))(rng)
         yield from ((f"{label}-{case}", found) for case, found in cases)
+    exponents = rng.uniform(0.5, 3, 5)
+    powers = (Step("abs"), Step("pow", (Result(1), Column(tuple(exponents)))))
+    for shape, channel in (((5, 4, 3), 0), ((6, 5), 1)):
+        value, typed = Value(shape, X, channel), Value(shape, Y, channel)
+        tensors = {key: np.ones(5, np.float32) for key in ("reads", "writes") if channel}
+        along = exponents.reshape([-1 if axis == channel else 1 for axis in range(len(shape))])
+        node = Node("it", "function", ("x0",), {"steps": powers}, tensors)
+        yield f"powers-of-channels-{channel}", FloatCase(node, (value,), typed, lambda v, p=along: np.abs(v) ** p)
 
 
 def relu6(v: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bitwright.capture.aten import assignments, displaced, layers, moves, pads, pools
+from bitwright.capture.aten import assignments, displaced, layers, moves, pads, pools, reductions
 from bitwright.capture.aten.arguments import Mapping, args
 from bitwright.capture.aten.displaced import anywhere
 from bitwright.capture.aten.idioms import tokens
@@ -191,27 +191,17 @@ OURS: dict[str, Mapping] = {
     "bitwright.given.default": given,
     "bitwright.lookup.default": lookup,
     **pools.POOLS,
+    **reductions.REDUCTIONS,
     "aten.avg_pool3d.default": layers.avg_pool3d,
-    "aten.mean.dim": layers.reduced("mean"),
-    "aten.sum.dim_IntList": layers.reduced("sum"),
-    "aten.amax.default": layers.reduced("max"),
-    **{f"aten.{name}.{form}": layers.spread for name in layers.SPREADS for form in ("dim", "correction")},
-    "aten.cumsum.default": layers.cumsum,
     "aten.conv1d.default": layers.conv1d,
     "aten.conv1d.padding": layers.conv1d,
+    "aten.conv_transpose1d.default": layers.conv_transpose1d,
     "aten.conv_transpose2d.input": layers.conv_transpose2d,
-    "aten.softmax.int": layers.softmax,
-    "aten._softmax.default": layers.softmax,
     "aten.rms_norm.default": layers.rms_norm,
-    "aten.linalg_vector_norm.default": layers.vector_norm,
-    "aten.norm.ScalarOpt_dim": layers.vector_norm,
     "aten.matmul.default": layers.matmul,
     "aten.bmm.default": layers.matmul,
     "aten.mm.default": layers.matmul,
     "aten.einsum.default": layers.matmul,
-    "aten.max.dim": moves.max_of,
-    "aten.min.dim": moves.min_of,
-    "aten.amin.default": layers.reduced("min"),
     **{
         f"aten.{name}.vec": layers.resampled
         for name in ("upsample_bilinear2d", "upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa")

@@ -10,14 +10,13 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from bitwright.capture.aten.arguments import Mapping, args, pair
+from bitwright.capture.aten.arguments import args, pair
 from bitwright.capture.aten.idioms import tokens
 from bitwright.capture.aten.scores import product
 from bitwright.capture.draft import Constant, Operand, Unmapped, as_constant
 from bitwright.capture.program import Fx, Program
 from bitwright.capture.tail import op_name
 from bitwright.capture.windows import NO_PADDING, Pair, Sides, same_padding
-from bitwright.ops.function import Step
 
 
 def conv2d(p: Program, fx: Fx) -> str:
@@ -66,45 +65,6 @@ def native_batch_norm(p: Program, fx: Fx) -> tuple[str]:
     return (p.builder.batch_norm(p.operand(x), *learned, p.operand(mean), p.operand(var), float(eps), p.axis(x, 1)),)
 
 
-def reduced(name: str) -> Mapping:
-    """The builder's method of this name, which takes axes."""
-
-    def mapping(p: Program, fx: Fx) -> str:
-        x, dims, keep, *_ = args(fx, [], False, None) if len(fx.target._schema.arguments) > 3 else args(fx, [], False)  # type: ignore[union-attr]
-        return getattr(p.builder, name)(p.operand(x), [p.axis(x, dim) for dim in _over(dims, name)], keep=keep)  # type: ignore[no-any-return]
-
-    return mapping
-
-
-SPREADS = ("var", "std", "var_mean", "std_mean")
-
-
-def spread(p: Program, fx: Fx) -> Any:
-    """A variance over axes, or its square root; or one of them and the mean."""
-    by_correction = str(fx.target).endswith(".correction")
-    x, dims, correction, keep = args(fx, None, None, False) if by_correction else args(fx, True, False)
-    axes = [p.axis(x, dim) for dim in _over(dims, "variance")]
-    name, (root, _, and_mean) = p.operand(x), op_name(fx).partition("_")
-    found = p.builder.variance(name, axes, 1 if correction is None else float(correction), keep=keep)
-    if root == "std":
-        found = p.builder.function(found, [Step("sqrt")])
-    return (found, p.builder.mean(name, axes, keep=keep)) if and_mean else found
-
-
-def _over(dims: Any, what: str) -> list[int]:
-    over = [dims] if isinstance(dims, int) else list(dims or ())
-    if not over:
-        raise Unmapped(f"a {what} over all axes, the batch among them")
-    return over
-
-
-def cumsum(p: Program, fx: Fx) -> str:
-    """Sums of all numbers so far along an axis: by a matrix."""
-    x, dim, _ = args(fx, None)
-    axis = p.axis(x, dim)
-    return p.builder.along(p.operand(x), axis, np.tri(p.builder.size_of(p.operand(x), axis)))
-
-
 def avg_pool3d(p: Program, fx: Fx) -> str:
     """The mean of neighbouring channels, as a local response norm has it: by a matrix."""
     x, kernel, stride, padding, ceil, _, divisor = args(fx, [], 0, False, True, None)
@@ -137,6 +97,25 @@ def conv_transpose2d(p: Program, fx: Fx) -> str:
         groups=groups,
         dilation=pair(dilation),
     )
+
+
+def conv_transpose1d(p: Program, fx: Fx) -> str:
+    """That of planes of one row."""
+    x, weight, bias, stride, padding, more, groups, dilation = args(fx, None, 1, 0, 0, 1, 1)
+    channels, length = p.value_shape(x)
+    given = as_constant(p.operand(weight))
+    found = p.builder.conv_transpose2d(
+        p.builder.reshape(p.operand(x), (channels, 1, length)),
+        replace(given, array=given.array[:, :, None]),
+        p.optional(bias),
+        stride=(1, pair(stride)[0]),
+        padding=(0, pair(padding)[0]),
+        more=(0, pair(more)[0]),
+        groups=groups,
+        dilation=(1, pair(dilation)[0]),
+    )
+    outputs, _, columns = p.builder.values[found].shape
+    return p.builder.reshape(found, (outputs, columns))
 
 
 def resampled(p: Program, fx: Fx) -> str:
@@ -182,11 +161,6 @@ def _nearest(size: int, out: int, factor: float | None, mode: str) -> list[int]:
     return places
 
 
-def softmax(p: Program, fx: Fx) -> str:
-    x, dim, *_ = args(fx)
-    return p.builder.softmax(p.operand(x), p.axis(x, dim))
-
-
 def rms_norm(p: Program, fx: Fx) -> str:
     x, sizes, weight, eps = args(fx, None, None)
     shape, gain = p.value_shape(x), p.optional(weight)
@@ -196,13 +170,6 @@ def rms_norm(p: Program, fx: Fx) -> str:
     flat = p.builder.reshape(p.operand(x), (*rows, math.prod(sizes)))
     found = p.builder.rms_norm(flat, len(rows), gain, 1.2e-7 if eps is None else eps)
     return p.builder.reshape(found, shape)
-
-
-def vector_norm(p: Program, fx: Fx) -> str:
-    x, order, dims, keep, *_ = args(fx, 2, None, False, None)
-    if order != 2 or not dims:
-        raise Unmapped(f"a norm of order {order} over {dims}")
-    return p.builder.length(p.operand(x), [p.axis(x, dim) for dim in dims], keep=keep)
 
 
 def matmul(p: Program, fx: Fx) -> str:

@@ -6,9 +6,8 @@ import numpy as np
 
 from bitwright.capture.arithmetic import scaled
 from bitwright.capture.aten.arguments import Mapping, args
-from bitwright.capture.draft import Constant, Operand, Unmapped, as_constant
+from bitwright.capture.draft import Constant, Operand, as_constant
 from bitwright.capture.program import Fx, Program
-from bitwright.ops.function import Result, Step
 
 
 def clamp(lo: Any, hi: Any) -> Mapping:
@@ -99,12 +98,9 @@ def glu(p: Program, fx: Fx) -> str:
 
 
 def power(p: Program, fx: Fx) -> str:
-    """x to the power of a number that the model has learned, as generalised means have it: fixed from here on."""
+    """x to the power of numbers that the model has learned, as generalised means have it: fixed from here on."""
     x, exponent = fx.args
-    given = as_constant(p.operand(exponent)).array
-    if given.size != 1:
-        raise Unmapped(f"an exponent of {list(given.shape)}; expected one number")
-    return p.builder.function(p.operand(x), [Step("pow", (Result(0), float(given.reshape(())[()])))])
+    return p.builder.power(p.operand(x), p.operand(exponent))
 
 
 def where(p: Program, fx: Fx) -> str:

@@ -73,6 +73,13 @@ def adaptive_avg_pool1d(p: Program, fx: Fx) -> str:
     return p.builder.reshape(p.builder.adaptive_avg_pool2d(rows, (1, out)), (*shape[:-1], out))
 
 
+def adaptive_max_pool1d(p: Program, fx: Fx) -> tuple[str]:
+    """Likewise; where the maxima are is not known."""
+    x, out = args(fx)
+    row, shape = _as_row(p, x)
+    return (_as_line(p, p.builder.adaptive_max_pool2d(row, (1, pair(out)[0])), shape),)
+
+
 def with_indices(p: Program, fx: Fx) -> tuple[str]:
     """A max pool; where its maxima are is not known."""
     return (max_pool2d(p, fx),)
@@ -93,5 +100,6 @@ POOLS: dict[str, Mapping] = {
     "aten.avg_pool1d.default": avg_pool1d,
     "aten.max_pool1d.default": max_pool1d,
     "aten.adaptive_avg_pool1d.default": adaptive_avg_pool1d,
+    "aten.adaptive_max_pool1d.default": adaptive_max_pool1d,
 }
 """What of the table is a pool."""

@@ -39,6 +39,12 @@ def _max(x: Tensor, axes: list[int], keep: bool) -> Tensor:
     return x.amax(axes, keepdim=keep)
 
 
+def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
+    for axis in sorted(axes, reverse=True):
+        x = x.prod(axis, keepdim=keep)
+    return x
+
+
 def _length(x: Tensor, axes: list[int], keep: bool) -> Tensor:
     found: Tensor = torch.linalg.vector_norm(x, dim=axes, keepdim=keep)
     return found
@@ -118,9 +124,12 @@ REDUCTIONS: dict[str, Function] = {
     "RMSNormalization": rms_norm,
     "ReduceL1": over_axes(lambda x, axes, keep: _sum(x.abs(), axes, keep)),
     "ReduceL2": over_axes(_length),
+    "ReduceLogSum": over_axes(lambda x, axes, keep: _sum(x, axes, keep).log()),
+    "ReduceLogSumExp": over_axes(lambda x, axes, keep: x.logsumexp(axes, keepdim=keep)),
     "ReduceMax": over_axes(_max),
     "ReduceMean": over_axes(_mean),
     "ReduceMin": over_axes(lambda x, axes, keep: -_max(-x, axes, keep)),
+    "ReduceProd": over_axes(_product),
     "ReduceSum": over_axes(_sum),
     "ReduceSumSquare": over_axes(lambda x, axes, keep: _sum(x.square(), axes, keep)),
 }

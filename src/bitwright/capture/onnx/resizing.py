@@ -78,21 +78,23 @@ def _mixed(x: Tensor, axis: int, matrix: npt.NDArray[np.float32]) -> Tensor:
 def conv_transpose(call: Call) -> Tensor:
     """PyTorch's without padding, which it has for both ends alike: what is too much is cut off, zeros fill what lacks."""
     x, weight, bias = call.tensor(0), call.tensor(1), call.optional(2)
-    if x.dim() != 4:
-        raise Unread(f"a convolution over {x.dim() - 2} axes; only planes, 2, are known")
-    stride, dilation = call.attr("strides", [1, 1]), call.attr("dilations", [1, 1])
-    more, wanted = call.attr("output_padding", [0, 0]), call.attr("output_shape")
+    axes = x.dim() - 2
+    if axes not in (1, 2):
+        raise Unread(f"a convolution over {axes} axes; only lines, 1, and planes, 2, are known")
+    stride, dilation = call.attr("strides", [1] * axes), call.attr("dilations", [1] * axes)
+    more, wanted = call.attr("output_padding", [0] * axes), call.attr("output_shape")
     mode = call.attr("auto_pad", "NOTSET")
-    pads = call.attr("pads", [0, 0, 0, 0]) if mode == "NOTSET" else [0, 0, 0, 0]
+    pads = call.attr("pads", [0] * 2 * axes) if mode == "NOTSET" else [0] * 2 * axes
     sides = []
-    for i, size in ((1, int(x.shape[3])), (0, int(x.shape[2]))):
-        before, after = pads[i], pads[i + 2]
+    for i in reversed(range(axes)):
+        before, after, size = pads[i], pads[i + axes], int(x.shape[2 + i])
         if wanted or mode in ("SAME_UPPER", "SAME_LOWER"):
             reach = (size - 1) * stride[i] + dilation[i] * (int(weight.shape[2 + i]) - 1) + 1 + more[i]
-            total = reach - (wanted[-2:][i] if wanted else size * stride[i])
+            total = reach - (wanted[-axes:][i] if wanted else size * stride[i])
             before = total // 2 if mode == "SAME_UPPER" else total - total // 2
             after = total - before
         sides += [-before, -after]
-    whole = F.conv_transpose2d(x, weight, None, stride, 0, more, call.attr("group", 1), dilation)
+    transposed = F.conv_transpose1d if axes == 1 else F.conv_transpose2d
+    whole = transposed(x, weight, None, stride, 0, more, call.attr("group", 1), dilation)
     found = F.pad(whole, sides)
-    return found if bias is None else found + bias.reshape(-1, 1, 1)
+    return found if bias is None else found + bias.reshape(-1, *[1] * axes)

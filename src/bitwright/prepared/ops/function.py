@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bitwright.lookup import lookup
 from bitwright.ops.function import compute
-from bitwright.prepared.ops.op import FloatCall, TorchOp
+from bitwright.prepared.ops.op import FloatCall, TorchOp, along
 
 STEEP = frozenset(
     ("acos", "acosh", "asin", "atanh", "div", "log", "log10", "log1p", "log2", "pow", "reciprocal", "rsqrt", "sqrt")
@@ -23,7 +23,11 @@ def float_function(call: FloatCall) -> Tensor:
     if x.requires_grad and any(step.name in STEEP for step in call.attrs["steps"]):
         x = x.view_as(x)
         x.register_hook(_finite)
-    found: Tensor = compute(call.attrs["steps"], x, _aten).to(x.dtype)
+
+    def column(numbers: tuple[float, ...]) -> Tensor:
+        return along(torch.tensor(numbers, dtype=x.dtype, device=x.device), call.axis, x.dim())
+
+    found: Tensor = compute(call.attrs["steps"], x, _aten, column).to(x.dtype)
     return found * call.column("writes") if scaled else found
 
 
