@@ -11,6 +11,7 @@ from bitwright.engine import Engine
 from bitwright.graph import Node, Value
 from bitwright.images.sources import BadImage
 from bitwright.records import (
+    CalibrationAlone,
     LayerSummary,
     Measured,
     ModelSummary,
@@ -79,10 +80,12 @@ def quantization_record(
     )
 
 
-def training_record(artifact: Artifact, path: Path, measured: Measured | None) -> TrainingRecord:
-    """What training made of a float model, written to `path`."""
+def training_record(
+    artifact: Artifact, path: Path, measured: Measured | None, alone: CalibrationAlone | None = None
+) -> TrainingRecord:
+    """What training made of a float model, written to `path`, and what calibration alone makes of it."""
     training: dict[str, Any] = artifact.provenance["training"]
-    return TrainingRecord(str(path), artifact.digest, len(artifact.data), training, measured)
+    return TrainingRecord(str(path), artifact.digest, len(artifact.data), training, measured, alone)
 
 
 def _layer(node: Node, value: Value) -> LayerSummary:
