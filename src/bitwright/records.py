@@ -186,12 +186,16 @@ class ModelSummary:
 
 
 def correction_words(record: Mapping[str, Any]) -> str:
-    """What a correction was found to do, of its record in an artifact's provenance: with it, and without."""
+    """What a correction was found to do, of its record in an artifact's provenance: with it, and without.
+
+    dB are the SQNR of the logits, nats the KL divergence of the classes' probabilities from the float model's.
+    """
     before, after = ((float(record[f"{end}_db"]), float(record[f"{end}_kl"])) for end in ("before", "after"))
     if before == after:
         return f"{record['name']} changed nothing"
     what = "kept" if record["kept"] else "undone"
-    return f"{record['name']} {what}: {after[0]:.1f} dB with it, {before[0]:.1f} without (KL {after[1]:.2g}, {before[1]:.2g})"
+    ends = (f"{db:.1f} dB and {kl:.2g} nats" for db, kl in (after, before))
+    return "{} {}: {} with it, {} without".format(record["name"], what, *ends)
 
 
 NOISY = 3.0

@@ -22,6 +22,9 @@ from bitwright.records import (
 )
 from bitwright.schemes import SCHEMES
 
+LESS_THAN_ITS_NAME = "_novbmi"
+"""Ends the names of instruction sets whose kernels need less than others of the same name: of no use to who reads a plan."""
+
 
 def model_summary(artifact: Artifact, data: bytes) -> ModelSummary:
     """What is in an artifact; `data` are the bytes of its file."""
@@ -46,7 +49,7 @@ def plan_summary(artifact: Artifact, threads: int | None) -> PlanSummary:
                 name=step.name,
                 op=step.op,
                 kernel=step.kernel,
-                isa=step.isa,
+                isa=step.isa.removesuffix(LESS_THAN_ITS_NAME),
                 time_us=1e6 * step.seconds,
                 percent_of_time=100 * step.share,
                 macs=step.macs,

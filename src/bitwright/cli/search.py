@@ -24,6 +24,7 @@ from bitwright.cli.output import (
 )
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.quantize import model_record, with_classes
+from bitwright.cli.shareable import shareable
 from bitwright.files import write_atomically
 from bitwright.images.sources import open_source
 
@@ -106,7 +107,7 @@ def search(
             labels=naming.by,
             provenance={
                 "model": model_record(model, weights),
-                "data": data,
+                "data": shareable(data),
                 "preprocess_from": origin(loaded, given),
             },
             progress=progress,
@@ -120,7 +121,9 @@ def search(
         artifact, measured, code = measured_on(artifact, loaded.float_model, measurement, test)
     artifact.save(output)
     size = len(artifact.data)
-    record = SearchRecord(model, data, found, str(output), size, artifact.digest, loaded.float_bytes, measured)
+    record = SearchRecord(
+        shareable(model), shareable(data), found, str(output), size, artifact.digest, loaded.float_bytes, measured
+    )
     write_atomically(Path(f"{name}.recipe.toml"), found.verified.recipe.to_toml().encode())
     write_atomically(Path(f"{name}.front.json"), json.dumps(record.to_json(), indent=2, allow_nan=False).encode())
     write_atomically(Path(f"{name}.front.svg"), picture(found, loaded.float_bytes).encode())

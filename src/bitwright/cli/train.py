@@ -17,6 +17,7 @@ from bitwright.cli.needs import expect_modules, expect_outputs, expect_recipe
 from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, shown
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.ranks import of_this_command
+from bitwright.cli.shareable import shareable
 from bitwright.cli.sweep_options import FOLDER, numbers_to_try, sweep_options, sweep_rows
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
@@ -173,9 +174,9 @@ def train(
             swept = train_all(loaded.float_model, source, choosing, f"{output}{FOLDER}", to_try, **how)
             artifact = load(str(swept.best.artifact))
     from_where = {"preprocess_from": origin(loaded, given)}
-    provenance = {**artifact.provenance, "model": {"spec": model}, "data": data, **from_where}
+    provenance = {**artifact.provenance, "model": {"spec": shareable(model)}, "data": shareable(data), **from_where}
     if teacher is not None:
-        provenance["teacher"] = {"spec": teacher}
+        provenance["teacher"] = {"spec": shareable(teacher)}
     artifact = replace(artifact, provenance=provenance)
     measured, code = None, 0
     if tested is not None and test is not None:
