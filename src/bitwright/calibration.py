@@ -9,7 +9,7 @@ import numpy as np
 import safetensors.numpy
 
 from bitwright.calibration_check import Seen
-from bitwright.errors import CalibrationError, CalibrationWarning, MissingExtraError, ModelError
+from bitwright.errors import CalibrationError, CalibrationWarning, MissingExtraError, ModelError, RecipeError
 from bitwright.gradients import own_gradients
 from bitwright.images.sources import Batches, ImageSource
 from bitwright.progress import SILENT, Progress
@@ -85,6 +85,7 @@ def calibrate(
 
     Raises:
         CalibrationError: there are no images, or the float model does not stay finite.
+        RecipeError: without images, one of the recipe's corrections needs some.
         ModelError: `prepared` is no prepared model.
 
     Images that are a single one, nearly equal, or of one colour are told in a CalibrationWarning and in `warnings`.
@@ -220,6 +221,7 @@ def _calibrate_without_images(
     prepared: PreparedModel, algorithm: Range, chosen: list[Correction], seed: int
 ) -> dict[str, Any]:
     training = prepared.training
+    _expect_no_need_of_images(prepared.recipe.name, chosen)
     expect_norms(prepared.eval())
     for correction in chosen:
         if correction.before_ranges:
@@ -231,6 +233,17 @@ def _calibrate_without_images(
             correction.apply_without_images(prepared)
     prepared.train(training)
     return {"images": 0, "data_free": True, "range": algorithm.name}
+
+
+def _expect_no_need_of_images(recipe: str, chosen: list[Correction]) -> None:
+    """Raise RecipeError where one of the recipe's corrections has no form without images."""
+    rest = [correction.name for correction in chosen if correction.is_data_free]
+    for correction in chosen:
+        if not correction.is_data_free:
+            raise RecipeError(
+                f"the recipe {recipe!r} has {correction.name!r}, which needs images; give some (--data), or leave it out: "
+                f"--algorithms {','.join(rest) or 'none'}, or algorithms = {rest} in a recipe file"
+            )
 
 
 def expect_seed(seed: int) -> None:

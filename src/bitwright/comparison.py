@@ -105,6 +105,7 @@ class Comparison:
         answers: None without images.
         renamed: the names of the layers that the two call otherwise, and that their place, op and shape tell to be the same.
         is_same: whether the two are one model, but for the record of how they were made.
+        isa, threads: the instruction set and the threads of the engines that were timed; None where they were not.
     """
 
     first: ModelSummary
@@ -114,6 +115,8 @@ class Comparison:
     answers: Answers | None
     renamed: tuple[tuple[str, str], ...] = ()
     is_same: bool = False
+    isa: str | None = None
+    threads: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain data; of the models only what tells them apart."""
@@ -129,6 +132,8 @@ class Comparison:
             "answers": None if self.answers is None else self.answers.to_json(),
             "renamed": [list(names) for names in self.renamed],
             "is_same": self.is_same,
+            "isa": self.isa,
+            "threads": self.threads,
         }
 
 
@@ -163,10 +168,13 @@ def compare(
     """
     answers = None if source is None else _answers(first, second, source, classes, labels, limit, threads, progress)
     is_same = first is second or _unrecorded(first) == _unrecorded(second)
-    times = None
+    times, isa = None, None
     if timed:
         one, *others = race([first] if is_same else [first, second], threads)
         times = (one, *(others or [one]))
+        from bitwright import _native  # there, now that engines ran
+
+        isa, threads = _native.chosen_isa(), threads or _native.available_threads()
     before, after = (model_summary(artifact, artifact.data) for artifact in (first, second))
     return Comparison(
         first=before,
@@ -176,6 +184,8 @@ def compare(
         answers=None if answers is None else replace(answers, is_same=is_same),
         renamed=renamed_layers(before.layers, after.layers),
         is_same=is_same,
+        isa=isa,
+        threads=None if isa is None else threads,
     )
 
 

@@ -93,6 +93,10 @@ class ArtifactError(BitwrightError):
     """An artifact file is damaged, foreign or inconsistent."""
 
 
+class AnotherKindError(ArtifactError):
+    """A file is a sound one of another kind, such as a float model's weights, where an artifact was expected."""
+
+
 class BudgetError(BitwrightError):
     """No model that was tried keeps the accuracy asked for."""
 

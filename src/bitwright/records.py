@@ -65,7 +65,7 @@ class Measured:
         data: the images.
         images: how many could be read.
         bad: how many could not.
-        top1, top5: of the integer model.
+        top1, top5: of the integer model; top5 of more than five classes alone, which all are among the best five else.
         agreement: how often both say the same.
         float_top1, float_top5: of the float model.
         float_at_chance: whether guessing could have been right as often as the float model.
@@ -186,12 +186,16 @@ class ModelSummary:
 
 
 def correction_words(record: Mapping[str, Any]) -> str:
-    """What a correction was found to do, of its record in an artifact's provenance: with it, and without."""
+    """What a correction was found to do, of its record in an artifact's provenance: with it, and without.
+
+    dB are the SQNR of the logits, nats the KL divergence of the classes' probabilities from the float model's.
+    """
     before, after = ((float(record[f"{end}_db"]), float(record[f"{end}_kl"])) for end in ("before", "after"))
     if before == after:
         return f"{record['name']} changed nothing"
     what = "kept" if record["kept"] else "undone"
-    return f"{record['name']} {what}: {after[0]:.1f} dB with it, {before[0]:.1f} without (KL {after[1]:.2g}, {before[1]:.2g})"
+    ends = (f"{db:.1f} dB and {kl:.2g} nats" for db, kl in (after, before))
+    return "{} {}: {} with it, {} without".format(record["name"], what, *ends)
 
 
 NOISY = 3.0
@@ -274,14 +278,33 @@ class QuantizationRecord:
 
 
 @dataclass(frozen=True)
+class CalibrationAlone:
+    """What the same recipe makes of the float model without training, on the images that the trained model was measured on.
+
+    Attributes:
+        top1: of the model that was only calibrated, in percent.
+        gain: how many points more the trained one has.
+        p: of McNemar's exact test, that models which are equally good differ so much.
+    """
+
+    top1: float
+    gain: float
+    p: float
+
+
+@dataclass(frozen=True)
 class TrainingRecord:
-    """What training made of a float model: as `QuantizationRecord`, with what `provenance` says of the training."""
+    """What training made of a float model: as `QuantizationRecord`, with what `provenance` says of the training.
+
+    `calibration_alone` is what the same recipe does without; None where that was not measured.
+    """
 
     artifact: str
     sha256: str
     bytes: int
     training: Mapping[str, Any]
     measured: Measured | None
+    calibration_alone: CalibrationAlone | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain data."""

@@ -11,6 +11,7 @@ from bitwright.engine import Engine
 from bitwright.graph import Node, Value
 from bitwright.images.sources import BadImage
 from bitwright.records import (
+    CalibrationAlone,
     LayerSummary,
     Measured,
     ModelSummary,
@@ -20,6 +21,9 @@ from bitwright.records import (
     TrainingRecord,
 )
 from bitwright.schemes import SCHEMES
+
+LESS_THAN_ITS_NAME = "_novbmi"
+"""Ends the names of instruction sets whose kernels need less than others of the same name: of no use to who reads a plan."""
 
 
 def model_summary(artifact: Artifact, data: bytes) -> ModelSummary:
@@ -45,7 +49,7 @@ def plan_summary(artifact: Artifact, threads: int | None) -> PlanSummary:
                 name=step.name,
                 op=step.op,
                 kernel=step.kernel,
-                isa=step.isa,
+                isa=step.isa.removesuffix(LESS_THAN_ITS_NAME),
                 time_us=1e6 * step.seconds,
                 percent_of_time=100 * step.share,
                 macs=step.macs,
@@ -79,10 +83,12 @@ def quantization_record(
     )
 
 
-def training_record(artifact: Artifact, path: Path, measured: Measured | None) -> TrainingRecord:
-    """What training made of a float model, written to `path`."""
+def training_record(
+    artifact: Artifact, path: Path, measured: Measured | None, alone: CalibrationAlone | None = None
+) -> TrainingRecord:
+    """What training made of a float model, written to `path`, and what calibration alone makes of it."""
     training: dict[str, Any] = artifact.provenance["training"]
-    return TrainingRecord(str(path), artifact.digest, len(artifact.data), training, measured)
+    return TrainingRecord(str(path), artifact.digest, len(artifact.data), training, measured, alone)
 
 
 def _layer(node: Node, value: Value) -> LayerSummary:

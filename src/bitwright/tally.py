@@ -16,6 +16,8 @@ from bitwright.prediction import class_logits, classes_of
 from bitwright.records import Measured
 
 Logits = npt.NDArray[np.float32]
+BEST = 5
+"""Top-5 is None where there are no more classes: every one of them is among the best five."""
 COUNTED = ("images", "top1", "top5", "agreed", "reference_top1", "reference_top5", "beyond_probability")
 
 
@@ -141,16 +143,16 @@ class Tally:
 
     def figures(self) -> dict[str, Any]:
         """The figures of an Evaluation that are counted; None for those that were not to be had."""
-        both = self.labelled and self.compared
+        both, ranked = self.labelled and self.compared, self.classes > BEST
         return {
             "images": self.images,
             "classes": self.classes,
             "top1": self._percent(self.top1, self.labelled),
-            "top5": self._percent(self.top5, self.labelled),
+            "top5": self._percent(self.top5, self.labelled and ranked),
             "at_chance": at_chance(self.top1, self.images, self.classes) if self.labelled else None,
             "agreement": self._percent(self.agreed, self.compared),
             "reference_top1": self._percent(self.reference_top1, both),
-            "reference_top5": self._percent(self.reference_top5, both),
+            "reference_top5": self._percent(self.reference_top5, both and ranked),
             "reference_at_chance": at_chance(self.reference_top1, self.images, self.classes) if both else None,
         }
 

@@ -3,6 +3,7 @@
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 
 import bitwright as bw
 from bitwright.budget.drop import Drop
-from bitwright.budget.found import Found
+from bitwright.budget.found import Found, Point
 from bitwright.budget.held_out import split
 from bitwright.budget.judge import Judge, Verified
 from bitwright.budget.picture import LEFT, LOWER, picture
+from bitwright.budget.search import _in_proportion
 from bitwright.budget.sensitivities import eight_bits
 from bitwright.errors import BudgetError, SourceWarning
 from tests.budget.conftest import PREPROCESS, Digits
@@ -78,7 +80,33 @@ def test_the_front_says_what_was_tried(found: Found):
     verified = [point.verified for point in found.pareto_front if point.verified]
     assert found.verified in [*verified, found.uniform.verified]
     cheaper = [v for v in verified if v.bytes < found.verified.bytes]
-    assert all(v.drop.points > found.max_drop for v in cheaper)
+    cost = {point.verified.recipe: point.predicted_cost for point in found.pareto_front if point.verified}
+    slack = 0.01 * found.uniform.predicted_cost  # for less than that no loss is taken
+    assert all(v.drop.points > found.max_drop or cost[found.verified.recipe] - cost[v.recipe] < slack for v in cheaper)
+
+
+@pytest.mark.parametrize(
+    ("costs", "losses", "taken"),
+    [
+        ((100, 80.4, 80), (0.001, 0.01, 0.13), 1),  # 0.4 % of the cost for 13 times the loss
+        ((100, 80.4, 80), (0.001, 0.10, 0.13), 2),  # little is lost for that little
+        ((100, 90.0, 80), (0.001, 0.01, 0.13), 2),  # 10 % of the cost are worth it
+        ((80.6, 80.4, 80), (0.001, 0.01, 0.13), 0),
+    ],
+)
+def test_no_loss_is_taken_for_next_to_nothing(costs: tuple[float, ...], losses: tuple[float, ...], taken: int):
+    recipes = [bw.Recipe(name=str(i)) for i in range(3)]
+    drop = Drop(1000, 2, 0, True, 900)
+    points = [Point(*parts) for parts in zip(recipes, costs, losses, strict=True)]
+    points[2] = replace(points[2], verified=Verified(recipes[2], drop, 1000))
+    judge = SimpleNamespace(verify=lambda recipe: Verified(recipe, drop, 1000))
+    plain = Point(bw.Recipe(), 120, 0.0)
+    heard = Heard()
+    best = _in_proportion(points, plain, judge, 0.5, heard)  # type: ignore[arg-type]
+    assert best is not None
+    assert best.recipe is recipes[taken]
+    assert points[taken].verified == best
+    assert len(heard.said) == (taken != 2)
 
 
 def test_the_artifact_says_how_it_was_found(found: Found):

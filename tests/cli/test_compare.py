@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ def test_the_table(run: Run, project: Path, other: str, monkeypatch: pytest.Monk
     assert lines[0] == f"m.bw.safetensors {other} second to first"
     assert lines[1] == f"bytes {sizes[0]:,} {sizes[1]:,} {100 * sizes[1] / sizes[0]:.2f} %"
     assert lines[4].startswith("latency, ms 0.")
-    assert " times, 95 %: " in lines[4]
+    assert re.search(r"\d\.\d{3} times, 95 %: \d\.\d{3} to \d\.\d{3}$", lines[4])
+    assert re.search(r"\ntimed on +1 thread, \w+; an image a call, in turns\n", result.out)
     assert lines[5].startswith("top-1, % 100.00 100.00 +0.00 points, 95 %: -24.50 to 24.50")
     assert lines[6] == "right alone 0 0 McNemar's p = 1"
     assert lines[7] == "agreement 100.00 % of 6 images, 95 %: 54.07 to 100.00"
@@ -61,7 +63,7 @@ def test_a_latency_that_was_disturbed_has_no_ratio(run: Run, other: str, busy: b
     monkeypatch.setattr("bitwright.comparison.race", lambda *_: found)
     result = run("compare", "m.bw.safetensors", other)
     assert ("disturbed: no ratio" in result.out) == busy
-    assert ("40.00 times" in result.out) != busy
+    assert ("40.000 times" in result.out) != busy
     assert (f"warning: latency of {other}: the median is 40 ms and the least 1 ms" in result.err) == busy
 
 

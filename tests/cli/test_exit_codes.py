@@ -3,7 +3,9 @@
 import errno
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from bitwright.cli.app import COMMANDS
 from bitwright.cli.exit_codes import MisuseError, exit_code, misuse
@@ -32,7 +34,7 @@ MISUSED: dict[str, list[tuple[str, ...]]] = {
     "completion": [("tcsh",)],
     "evaluate": [("no.bw", "--data", "images"), (M, "--data", "no"), (M, "--data", "images", "--labels", "colour")],
     "export": [("no.bw", "-o", "m.onnx"), (M, "-o", "m.txt"), (M, "-o", "no/m.onnx")],
-    "inspect": [("no.bw",), ("images",), (M, "--threads", "1")],
+    "inspect": [("no.bw",), ("images",), ("float.safetensors",), ("images/red/0.png",), (M, "--threads", "1")],
     "keygen": [("no/key",), ("key", "--password-file", "no.txt")],
     "quantize": [
         ("colours:no", "--data", "images", "-o", "x"),
@@ -79,6 +81,7 @@ def test_wrong_usage(run: Run, project: Path, arguments: tuple[str, ...]) -> Non
     if arguments[0] == "serve":
         pytest.importorskip("fastapi")
     (project / "gates.toml").write_text("max_bytes = 1")
+    (project / "float.safetensors").write_bytes(save({"weight": np.zeros(3, np.float32)}))
     result = run(*arguments)
     assert (result.code, result.out) == (2, "")
     assert "rror: " in result.err

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bitwright.artifact import load
 from bitwright.engine import Engine
+from bitwright.engine.backend import PlanStep
+from bitwright.records import PlanSummary, StepSummary
+from bitwright.summary import plan_summary
 from tests.cli.conftest import Run
 from tests.cli.test_app import WITHOUT_TORCH, in_a_process
 from tests.cli.test_bench import WITHOUT_NATIVE
@@ -46,7 +50,8 @@ def test_the_table_stands_in_place_of_the_layers(run: Run):
     result = run(*PLAN, "--threads", 1)
     assert (result.code, result.err) == (0, "")
     table, _, rest = result.out.partition("\n\n")
-    assert rest == run(*INSPECT).out.partition("\n\n")[2]
+    assert [line.split("  ")[0] for line in rest.splitlines()] == ["file", "sha256", "MACs", "peak"]
+    assert "Winograd" not in rest
     header, *rows = [re.split(r" {2,}", line) for line in table.splitlines()]
     assert header == ["layer", "op", "kernel", "isa", "us", "% of time", "MACs", "bytes", "% of peak"]
     steps = Engine("m.bw.safetensors", backend="native", threads=1).explain()
@@ -56,6 +61,18 @@ def test_the_table_stands_in_place_of_the_layers(run: Run):
     ]
     name, _, percent, macs, bytes_, _ = rows[-1]
     assert (name, percent, macs, bytes_) == ("total", "100.0", "585", f"{sum(step.bytes for step in steps):,}")
+
+
+def test_a_plan_of_winograd_says_what_its_macs_are(run: Run, monkeypatch: pytest.MonkeyPatch):
+    step = StepSummary("conv", "conv2d", "igemm, Winograd", "avx2", 1.0, 100.0, 9, 9, 120.0)
+    monkeypatch.setattr("bitwright.cli.inspect.plan_summary", lambda *_: PlanSummary((step,)))
+    assert "Winograd's kernels multiply 16 times for 36 of them" in run(*PLAN).out
+
+
+def test_the_name_of_a_set_is_not_that_of_its_variant(project: Path, monkeypatch: pytest.MonkeyPatch):
+    step = PlanStep("conv", "conv2d", "igemm", "avx512vnni_novbmi", 9, 9, 1.0, 1.0, 50.0)
+    monkeypatch.setattr(Engine, "explain", lambda _: [step])
+    assert plan_summary(load(project / "m.bw.safetensors"), 1).steps[0].isa == "avx512vnni"
 
 
 @pytest.mark.parametrize("options", [["--threads", "2"], ["--plan", "--threads", "0"], ["--plan", "--threads", "x"]])

@@ -57,6 +57,17 @@ def test_what_is_missing_is_a_wrong_use_before_any_work(run: Run, tmp_path: Path
     assert not (tmp_path / "r.html").exists()
 
 
+def test_a_baseline_that_nothing_compares_with_is_not_passed_over(run: Run, tmp_path: Path):
+    result = run(*REPORT, "--baseline", "m.bw.safetensors", "-o", tmp_path / "r.html")
+    assert (result.code, (tmp_path / "r.html").exists()) == (2, False)
+    assert "give it with --gates" in result.err
+    (tmp_path / "gates.toml").write_text("max_bytes = 99_999")
+    gates = ("--gates", tmp_path / "gates.toml")
+    result = run(*REPORT, *gates, "--baseline", "m.bw.safetensors", "-o", tmp_path / "r.html")
+    assert result.code == 0
+    assert "note: --baseline is not run" in result.err
+
+
 def test_the_audit_has_to_be_of_this_artifact(run: Run, project: Path, tmp_path: Path):
     audit = audit_file(tmp_path, load(project / "m.bw.safetensors"))
     assert run(*REPORT, "--audit", audit, "-o", tmp_path / "r.html").code == 0

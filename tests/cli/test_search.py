@@ -38,10 +38,22 @@ def test_search_writes_all_that_it_found(run: Run, tmp_path: Path):
     assert (tmp_path / "found.front.svg").read_text().startswith("<svg ")
     names = [line.split("  ")[0] for line in result.out.splitlines()]
     assert names == [
-        *("model", "minimized", "drop", "against", "front", "float model", "8 bits", "found", "artifact"),
-        *("tested on", "top-1", "top-5", "agreement", "written to", "beside it", "sha256"),
+        *("model", "minimized", "held-out top-1", "drop", "against", "front", "float model", "8 bits", "found"),
+        *("artifact", "tested on", "top-1", "agreement", "written to", "beside it", "sha256"),
     ]
-    assert "against      labels\n" in result.out
+    assert re.search("\nagainst +labels\n", result.out)
+
+
+def test_a_search_for_latency_tells_time_and_no_bytes_of_candidates(run: Run, tmp_path: Path):
+    pytest.importorskip("bitwright._native")
+    result = run("search", *MODEL, "--max-drop", 50, "--minimize", "latency", "-o", tmp_path / "found")
+    assert result.code == 0
+    lines = dict(re.split("  +", line, maxsplit=1) for line in result.out.splitlines())
+    assert re.search(
+        r"^0\.\d{4} ms on 1 thread(: 8 bits everywhere|, 8 bits everywhere .* ms; ratio 0\.)", lines["latency"]
+    )
+    assert not lines.keys() & {"8 bits", "found"}
+    assert json.loads((tmp_path / "found.front.json").read_text())["latency"]["threads"] == 1
 
 
 def test_search_prints_json_alone_and_needs_no_cache(project: Path, cache: Path, tmp_path: Path):

@@ -31,7 +31,7 @@ def test_train(tmp_path: Path, capsys) -> None:
     assert code == 1, printed.err
     assert "no better than guessing" in printed.err, "so little training teaches nothing: it is kept, but said"
     record = json.loads(printed.out)
-    assert record["training"]["images_seen"] == 256
+    assert (record["training"]["images"], record["training"]["images_seen"]) == (256, 256)
     assert record["training"]["stages"] == ["w4a8"]
     assert record["measured"]["images"] == 64
     assert record["measured"]["reference"] == "bitwright.zoo:mnist_lenet"
@@ -39,6 +39,18 @@ def test_train(tmp_path: Path, capsys) -> None:
     assert record["measured"]["bad"] == 0
     assert bw.load(output).digest == record["sha256"]
     assert "training: 100 %, w4a8, 256 images, loss " in printed.err
+
+
+def test_training_stands_beside_calibration_alone(tmp_path: Path, capsys, data_dir: Path) -> None:
+    weights = ["--weights", str(data_dir / "models" / "mnist-lenet.safetensors")]
+    images = ["--data", "digits[:100]", "--test", "digits[100:300]", "--size", "28"]
+    how = ["--epochs", "1", "--batch", "64", "--lr", "1e-9", "--recipe", "w8a8", "--recalibrate-bn", "0"]
+    output = tmp_path / "digits.bw.safetensors"
+    assert main(["train", "bitwright.zoo:mnist_lenet", *weights, *images, *how, "-o", str(output)]) == 0
+    printed = capsys.readouterr()
+    assert "trained on         100 images, in 2 steps of 64, " in printed.out, "not the 128 that two whole batches hold"
+    assert "; training " in printed.out
+    assert "bitwright quantize --recipe w8a8` needs no training" in printed.err, "with that lr nothing is learned"
 
 
 def test_a_student_is_compared_with_its_teacher(tmp_path: Path, capsys) -> None:

@@ -49,8 +49,11 @@ def passed(heard: Heard) -> list[Passed]:
 
 
 def run(count: int = 320, **arguments) -> bw.Artifact:
+    """What training makes, but for how long it took: a busy machine takes longer."""
     source = bw.open_source(f"digits[:{count}]")
-    return bw.train(network(), source, **{"options": OPTIONS, "preprocess": PREPROCESS, **arguments})
+    artifact = bw.train(network(), source, **{"options": OPTIONS, "preprocess": PREPROCESS, **arguments})
+    record = {**artifact.provenance["training"], "minutes": 0.0}
+    return replace(artifact, provenance={**artifact.provenance, "training": record})
 
 
 def test_training_lowers_the_loss() -> None:

@@ -11,7 +11,7 @@ from bitwright.artifact_file.graph_reading import DTYPES, GraphReader, fields
 from bitwright.artifact_file.limits import MAX_CLASSES
 from bitwright.artifact_file.parts import Parts
 from bitwright.artifact_file.seal import checked_digest, without_digest
-from bitwright.errors import ArtifactError, GraphError
+from bitwright.errors import AnotherKindError, ArtifactError, GraphError
 from bitwright.foreign import what_it_is
 from bitwright.graph import Graph
 from bitwright.images.preprocess import Preprocess
@@ -39,13 +39,14 @@ def stored(data: bytes, where: str) -> tuple[bytes, Container]:
         found = read_container(data)
         text = found.metadata.get("bitwright")
         if text is None:
-            raise ArtifactError(f"{where}: {_weights(found.tensors)}, not a bitwright artifact; {_TO_QUANTIZE}")
+            raise AnotherKindError(f"{where}: {_weights(found.tensors)}, not a bitwright artifact; {_TO_QUANTIZE}")
         for name, entry in found.tensors.items():
             if entry.dtype not in DTYPES:
                 raise ValueError(f"tensor {name!r:.100} has the dtype {entry.dtype}, expected one of {sorted(DTYPES)}")
     except (ValueError, RecursionError) as error:
         foreign = what_it_is(data, where)
-        raise ArtifactError(f"{where}: {foreign or f'not a safetensors file, or a damaged one ({error})'}") from error
+        kind = ArtifactError if foreign is None else AnotherKindError
+        raise kind(f"{where}: {foreign or f'not a safetensors file, or a damaged one ({error})'}") from error
     return text.encode(), found
 
 

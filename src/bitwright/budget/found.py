@@ -43,6 +43,7 @@ class Found:
         max_drop: the budget, in points.
         latency: of the artifact and of the uniform model, measured in turns; None unless latency was to be minimised.
         bad: the images that could not be read.
+        threads: of the engine, for latency; None unless it was measured.
     """
 
     artifact: Artifact
@@ -53,6 +54,7 @@ class Found:
     max_drop: float
     latency: tuple[Latency, Latency] | None
     bad: tuple[BadImage, ...]
+    threads: int | None = None
 
     def plot(self) -> "Figure":
         """A matplotlib figure of the Pareto front: measured drop and predicted loss against cost. Needs the extra `plot`."""
@@ -68,7 +70,7 @@ class Found:
             "max_drop": self.max_drop,
             "found": _verified(self.verified),
             "uniform": self.uniform.to_json(),
-            "latency": None if times is None else {"found": times[0], "uniform": times[1]},
+            "latency": None if times is None else {"threads": self.threads, "found": times[0], "uniform": times[1]},
             "front": [point.to_json() for point in self.pareto_front],
         }
 

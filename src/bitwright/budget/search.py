@@ -12,6 +12,7 @@ from typing import Any
 
 from bitwright.artifact_file.storable import expect_storable
 from bitwright.budget.cache import Cache
+from bitwright.budget.costs import machine
 from bitwright.budget.drop import expect_max_drop
 from bitwright.budget.found import Found, Point
 from bitwright.budget.held_out import IMAGES, fitted_labels, hold_out, read, split
@@ -38,6 +39,8 @@ CHOICES = 48
 """The most choices on the Pareto front; bisection verifies about six of them."""
 FASTER = 0.99
 """A choice is cheaper than 8 bits everywhere where it takes less than this much of their bytes or time."""
+NEGLIGIBLE, OUT_OF_PROPORTION = 0.01, 2.0
+"""To save less than this share of what 8 bits everywhere cost, no predicted loss is taken that is so many times as large."""
 RECIPE = Recipe(algorithms=("equalize", "adaround", "bias_correct"))
 """Few bits need the rounding chosen with care."""
 
@@ -130,7 +133,7 @@ def search(
     points = [Point(recipe_of(choice, base), *posed.predicted(choice)) for choice in pareto_front(posed, CHOICES)]
     points = [point for point in points if point.predicted_cost < FASTER * plain.predicted_cost]
     points = _bisect(points, judge, max_drop, progress)
-    best = next((p.verified for p in reversed(points) if p.verified and p.verified.drop.points <= max_drop), uniform)
+    best = _in_proportion(points, plain, judge, max_drop, progress) or uniform
     latency = None
     if minimize == "latency":
         best, latency = _faster(best, uniform, judge, threads, progress)
@@ -141,7 +144,8 @@ def search(
     searched["float_at_chance"] = verified.at_chance(class_count(outputs)) is not None
     record = {**artifact.provenance, "search": searched, **(provenance or {})}
     artifact = replace(artifact, classes=None if named is None else named.names, provenance=record)
-    return Found(artifact, best, plain, tuple(points), minimize, max_drop, latency, (*bad, *verified.bad))
+    ran_on = None if latency is None else threads or int(machine()["processors"])
+    return Found(artifact, best, plain, tuple(points), minimize, max_drop, latency, (*bad, *verified.bad), ran_on)
 
 
 def expect_within(max_drop: float, verified: Verified) -> None:
@@ -164,6 +168,31 @@ def _bisect(points: list[Point], judge: Judge, max_drop: float, progress: Progre
         holds, fails = (middle, fails) if within else (holds, middle)
         progress.say(f"{_widths(verified.recipe)}: {verified}, {'within' if within else 'not within'} {max_drop:g}")
     return points
+
+
+def _in_proportion(
+    points: list[Point], plain: Point, judge: Judge, max_drop: float, progress: Progress
+) -> Verified | None:
+    """The cheapest point that was verified to be within bounds; or one that costs hardly more and should lose far less.
+
+    That one is verified, too, and put among the points. None where no point is within bounds.
+    """
+    cheapest = next((p for p in reversed(points) if p.verified and p.verified.drop.points <= max_drop), None)
+    if cheapest is None:
+        return None
+    most, loss = cheapest.predicted_cost + NEGLIGIBLE * plain.predicted_cost, cheapest.predicted_loss
+    for i, point in enumerate(points[: points.index(cheapest)]):
+        if point.predicted_cost < most and point.predicted_loss * OUT_OF_PROPORTION < loss:
+            verified = judge.verify(point.recipe)
+            points[i] = replace(point, verified=verified)
+            if verified.drop.points <= max_drop:
+                less = 100 * (1 - cheapest.predicted_cost / point.predicted_cost)
+                progress.say(
+                    f"the cheapest within the budget costs {less:.1f} % less, for a predicted loss of {loss:.3g} nats in place "
+                    f"of {point.predicted_loss:.3g}; taken instead: {verified}"
+                )
+                return verified
+    return cheapest.verified
 
 
 def _faster(

@@ -107,6 +107,8 @@ def expect_needs(wanted: Gates, *, images: bool, baseline: bool, keys: bool) -> 
         there, options = given.get(gate.kind.needs or "", (True, ""))
         if not there:
             raise usage_error(f"{gate.name} of {wanted.where} needs {options}")
+    if baseline and "baseline" not in wanted.needs:
+        report(f"note: --baseline is not run: {wanted.where} has no max_latency_ratio, the gate that compares with it")
 
 
 def compare(

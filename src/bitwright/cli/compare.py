@@ -110,7 +110,7 @@ def _print(found: Comparison, first: Path, second: Path) -> None:
     ]
     if found.latencies is not None:
         before, after = found.latencies
-        beside = f"{after.ratio:.2f} times, 95 %: {_span(after.ratio_interval)}"
+        beside = f"{after.ratio:.3f} times, 95 %: {_span(after.ratio_interval, 3)}"
         if before.is_disturbed or after.is_disturbed:
             beside = "disturbed: no ratio"
         elif found.is_same:
@@ -126,11 +126,18 @@ def _print(found: Comparison, first: Path, second: Path) -> None:
     count, changes, renamed = len(found.first.layers), len(found.changes), len(found.renamed)
     print_pairs(
         [
+            ("timed on", _engines(found)),
             ("layers", f"{count}, schemes of {changes} differ" if changes else f"{count}, of the same schemes"),
             ("names", f"{renamed} differ; these were matched by their order, op and shape" if renamed else None),
             ("models", "the same, but for the record of how they were made" if found.is_same else None),
         ]
     )
+
+
+def _engines(found: Comparison) -> str | None:
+    if found.threads is None:
+        return None
+    return f"{found.threads} {'thread' if found.threads == 1 else 'threads'}, {found.isa}; an image a call, in turns"
 
 
 def _change(change: LayerChange) -> Row:
@@ -158,5 +165,5 @@ def _counts(first: int, second: int) -> tuple[str, str, str]:
     return f"{first:,}", f"{second:,}", f"{100 * second / first:.2f} %" if first else ""
 
 
-def _span(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.2f} to {interval[1]:.2f}"
+def _span(interval: tuple[float, float], digits: int = 2) -> str:
+    return f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"

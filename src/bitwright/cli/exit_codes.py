@@ -14,6 +14,7 @@ import click
 
 from bitwright.cli.output import report
 from bitwright.errors import (
+    AnotherKindError,
     AuditError,
     BitwrightError,
     CaptureError,
@@ -29,6 +30,7 @@ from bitwright.errors import (
 
 NO, USAGE = 1, 2
 _USAGE = (
+    AnotherKindError,
     AuditError,
     CaptureError,
     GateError,

@@ -42,6 +42,9 @@ def inspect(artifact: Path, plan: bool, threads: int | None, trust: tuple[Path, 
     else:
         _print_plan(steps)
     click.echo()
+    if steps is not None:
+        print_pairs([("file", f"{artifact}, {byte_count(summary.bytes)}"), ("sha256", summary.sha256), *_notes(steps)])
+        return
     print_pairs(
         [
             ("file", f"{artifact}, {byte_count(summary.bytes)}"),
@@ -69,6 +72,13 @@ def _layer_row(layer: LayerSummary) -> tuple[object, ...]:
 def _print_plan(plan: PlanSummary) -> None:
     columns = ("layer", "op", "kernel", "isa", "us>", "% of time>", "MACs>", "bytes>", "% of peak>")
     print_table(columns, map(_step_row, [*plan.steps, plan.total]))
+
+
+def _notes(plan: PlanSummary) -> list[tuple[str, object]]:
+    """What the figures of a plan mean where that is not plain."""
+    winograd = any("Winograd" in step.kernel for step in plan.steps)
+    more = "; Winograd's kernels multiply 16 times for 36 of them, so that their % may be above 100" if winograd else ""
+    return [("MACs", f"of the layers as they are defined{more}"), ("peak", "int8 multiply-adds, as measured here")]
 
 
 def _step_row(step: StepSummary) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from bitwright.artifact import Artifact
 from bitwright.chance import chance_remark, order_remark
 from bitwright.classes import ClassNames
 from bitwright.cli.output import byte_count, percent, report, report_bad, shown
+from bitwright.cli.shareable import shareable
 from bitwright.errors import BitwrightError, ModelError, SourceError
 from bitwright.evaluation import evaluate
 from bitwright.images.mode_hint import mode_hint
@@ -87,7 +88,7 @@ def measured_on(
     if untrained and result.at_chance and result.reference_at_chance and result.top1 is not None:
         right = round(result.top1 * result.images / 100)
         report(f"warning: {chance_remark('the trained model', right, result.images, result.classes)}")
-    record = result.measured(data, called)
+    record = result.measured(shareable(data), None if called is None else shareable(called))
     provenance = {**artifact.provenance, "measured": record.to_json()}
     return replace(artifact, provenance=provenance), record, exit_code(result, untrained)
 
@@ -109,7 +110,7 @@ def figures(result: Evaluation) -> list[tuple[str, object]]:
         ("images", f"{result.images:,}"),
         ("bad images", len(result.bad) or None),
         ("top-1", percent(result.top1)),
-        ("top-5", percent(result.top5) if result.classes > 5 else None),  # of five classes all are among the best five
+        ("top-5", percent(result.top5)),
         ("float top-1", percent(result.reference_top1)),
         ("agreement", percent(result.agreement)),
         ("artifact", None if result.artifact_bytes is None else byte_count(result.artifact_bytes)),

@@ -9,6 +9,7 @@ import numpy as np
 
 from bitwright.cli.output import report, usage_error
 from bitwright.cli.preprocess_line import in_words
+from bitwright.cli.shareable import shareable
 from bitwright.errors import PreprocessError
 from bitwright.images.preprocess import Order, Preprocess
 from bitwright.images.resize import INTERPOLATIONS
@@ -161,7 +162,8 @@ def origin(loaded: "LoadedModel", given: Iterable[str]) -> str:
                 "behind it what the graph begins with" if loaded.stem.changes_numbers else "the size from the graph"
             )
         return ", ".join(words)
-    known = f"from {loaded.preprocess_from or 'where the model comes from'}"
+    file, comma, key = (loaded.preprocess_from or "where the model comes from").partition(", ")
+    known = f"from {shareable(file)}{comma}{key}"
     return f"{known}, but for {options}" if options else known
 
 

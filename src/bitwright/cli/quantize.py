@@ -30,6 +30,7 @@ from bitwright.cli.output import (
 )
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.ranks import expect_alone, of_this_command
+from bitwright.cli.shareable import shareable
 from bitwright.effort import EFFORTS, Effort
 from bitwright.images.encoders import in_words
 from bitwright.images.sources import BadImage, ImageSource, open_source
@@ -169,7 +170,11 @@ def quantize(
     known = named.known
     images = None if source is None else source.sample(min(calibrate, len(source)), seed)
     from_where = {"preprocess_from": origin(loaded, given)}
-    provenance = {"model": model_record(model, weights), "data": data, **from_where}
+    provenance = {
+        "model": model_record(model, weights),
+        "data": None if data is None else shareable(data),
+        **from_where,
+    }
     if auto is None or source is None:
         artifact, bad = _calibrated(
             loaded,
@@ -252,7 +257,7 @@ def with_classes(artifact: Artifact, known: ClassNames | None, source: ImageSour
 def model_record(model: str, weights: Path | None) -> dict[str, Any]:
     file = Path(model) if model.lower().endswith(FLOAT_FILES) else weights
     found = None if file is None else {"file": file.name, "sha256": digest_of(file)}
-    return {"spec": model, "weights": found}
+    return {"spec": shareable(model), "weights": found}
 
 
 def _rows(record: QuantizationRecord) -> list[tuple[str, object]]:
@@ -293,7 +298,8 @@ def _corrections(calibration: Mapping[str, Any]) -> str | None:
         return None
     judged = calibration["judged_on"]
     which = f"{judged['images']} held-out images" if judged["held_out"] else f"the {judged['images']} images they saw"
-    return f"{'; '.join(told)}; measured on {which}"
+    units = "dB: SQNR of the logits, more is better; nats: KL divergence from the float model's classes, less is better"
+    return f"{'; '.join(told)}; measured on {which} ({units})"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -14,7 +14,7 @@ from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.inspect import THREADS
 from bitwright.cli.label_options import Naming, label_options, limit_option
 from bitwright.cli.needs import expect_modules, expect_outputs
-from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, shown
+from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, shown, usage_error
 from bitwright.cli.output import report as say
 from bitwright.cli.preprocess_line import in_words, tell
 from bitwright.cli.signing_options import checked, trust_option
@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 @click.option("--audit", type=click.Path(path_type=Path), help="What `bitwright audit` found, as its JSON file.")
 @click.option("--search", type=click.Path(path_type=Path), help="The NAME.front.json of a `bitwright search`.")
 @click.option("--gates", type=click.Path(path_type=Path), help="Bounds to judge by, as `bitwright check` reads them.")
-@click.option("--baseline", type=click.Path(path_type=Path), help="An artifact whose latency is measured beside.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    help="An artifact that the gate max_latency_ratio compares latency with.",
+)
 @trust_option
 @click.option("--peer", "peers", multiple=True, metavar="NAME", help="Run onnxruntime or openvino beside, too.")
 @limit_option
@@ -53,6 +57,8 @@ def report(output: Path, gates: Path | None, baseline: Path | None, as_json: boo
     ran, the images on which the two differ, and where the artifact comes from; with --audit and --search what these found,
     too. The exit code is 1 where a gate fails.
     """
+    if baseline is not None and gates is None:
+        raise usage_error("--baseline is what the gate max_latency_ratio compares with; give it with --gates")
     expect_modules("torch", "jinja2")
     from bitwright.report.render import render
 

@@ -24,11 +24,12 @@ from bitwright.cli.output import (
 )
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.quantize import model_record, with_classes
+from bitwright.cli.shareable import shareable
 from bitwright.files import write_atomically
 from bitwright.images.sources import open_source
 
 if TYPE_CHECKING:
-    from bitwright.budget.found import SearchRecord
+    from bitwright.budget.found import Found, SearchRecord
 
 SUFFIXES = (".safetensors", ".bw")
 BESIDE = (".recipe.toml", ".front.json", ".front.svg")
@@ -106,7 +107,7 @@ def search(
             labels=naming.by,
             provenance={
                 "model": model_record(model, weights),
-                "data": data,
+                "data": shareable(data),
                 "preprocess_from": origin(loaded, given),
             },
             progress=progress,
@@ -120,7 +121,9 @@ def search(
         artifact, measured, code = measured_on(artifact, loaded.float_model, measurement, test)
     artifact.save(output)
     size = len(artifact.data)
-    record = SearchRecord(model, data, found, str(output), size, artifact.digest, loaded.float_bytes, measured)
+    record = SearchRecord(
+        shareable(model), shareable(data), found, str(output), size, artifact.digest, loaded.float_bytes, measured
+    )
     write_atomically(Path(f"{name}.recipe.toml"), found.verified.recipe.to_toml().encode())
     write_atomically(Path(f"{name}.front.json"), json.dumps(record.to_json(), indent=2, allow_nan=False).encode())
     write_atomically(Path(f"{name}.front.svg"), picture(found, loaded.float_bytes).encode())
@@ -135,22 +138,43 @@ def _rows(record: "SearchRecord", name: str) -> list[tuple[str, object]]:
     found, share = record.found, percent(100 * record.bytes / record.float_bytes)
     drop = found.verified.drop
     verified = sum(point.verified is not None for point in found.pareto_front)
-    times = None
-    if found.latency is not None:
-        times = f"{found.latency[0].median_ms:.4f} ms, 8 bits everywhere {found.latency[1].median_ms:.4f} ms"
+    eight, in_bytes = found.uniform.verified, found.minimize == "bytes"
+    top1 = None if drop.top1 is None else f"{percent(drop.top1)}, float {percent(drop.float_top1)}"
     return [
         ("model", record.model),
         ("minimized", f"{found.minimize}, with a drop of {found.max_drop:g} at most"),
+        ("latency", _latency(found)),
+        ("held-out top-1", top1),
         ("drop", drop),
         ("against", "labels" if drop.labelled else "the float model's classes"),
         ("front", f"{len(found.pareto_front)} choices, {verified} verified"),
         ("float model", byte_count(record.float_bytes)),
-        ("8 bits", f"{byte_count(found.uniform.verified.bytes)} without records" if found.uniform.verified else None),
-        ("found", f"{byte_count(found.verified.bytes)} without records"),
+        ("8 bits", f"{byte_count(eight.bytes)} without records" if eight and in_bytes else None),
+        ("found", _found(found) if in_bytes else None),
         ("artifact", f"{byte_count(record.bytes)} with names and the record of the search, {share} of the float model"),
-        ("latency", times),
         *measured_rows(record.measured),
         ("written to", record.artifact),
         ("beside it", f"{name}.recipe.toml, {name}.front.json, {name}.front.svg"),
         ("sha256", record.sha256),
     ]
+
+
+def _found(found: "Found") -> str:
+    eight = found.uniform.verified
+    share = "" if eight is None else f", {found.verified.bytes / eight.bytes:.3f} of 8 bits"
+    return f"{byte_count(found.verified.bytes)} without records{share}"
+
+
+def _latency(found: "Found") -> str | None:
+    """Of one image, beside 8 bits everywhere, in turns."""
+    if found.latency is None:
+        return None
+    ours, eight = found.latency
+    where = f"{found.threads} {'thread' if found.threads == 1 else 'threads'}"
+    if ours is eight:
+        return f"{eight.median_ms:.4f} ms on {where}: 8 bits everywhere, as nothing is measurably faster"
+    lo, hi = ours.ratio_interval
+    return (
+        f"{ours.median_ms:.4f} ms on {where}, 8 bits everywhere {eight.median_ms:.4f} ms; ratio {ours.ratio:.3f}, "
+        f"95 %: {lo:.3f} to {hi:.3f}"
+    )

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitwright.artifact import load
+from bitwright.cli.calibration_alone import calibration_alone
 from bitwright.cli.exit_codes import MisuseError, misuse
 from bitwright.cli.finite import Finite
 from bitwright.cli.float_model import logits_option, open_model
 from bitwright.cli.label_options import Naming, label_options, names_taken_from
 from bitwright.cli.measure import Measurement, measured_on, measured_rows
 from bitwright.cli.needs import expect_modules, expect_outputs, expect_recipe
-from bitwright.cli.output import byte_count, json_option, print_json, print_pairs, shown
+from bitwright.cli.output import byte_count, json_option, percent, print_json, print_pairs, shown
 from bitwright.cli.preprocess_options import origin, preprocess_options, resolve
 from bitwright.cli.ranks import of_this_command
+from bitwright.cli.shareable import shareable
 from bitwright.cli.sweep_options import FOLDER, numbers_to_try, sweep_options, sweep_rows
 from bitwright.images.preprocess import Preprocess
 from bitwright.images.sources import open_source
@@ -172,9 +174,9 @@ def train(
             swept = train_all(loaded.float_model, source, choosing, f"{output}{FOLDER}", to_try, **how)
             artifact = load(str(swept.best.artifact))
     from_where = {"preprocess_from": origin(loaded, given)}
-    provenance = {**artifact.provenance, "model": {"spec": model}, "data": data, **from_where}
+    provenance = {**artifact.provenance, "model": {"spec": shareable(model)}, "data": shareable(data), **from_where}
     if teacher is not None:
-        provenance["teacher"] = {"spec": teacher}
+        provenance["teacher"] = {"spec": shareable(teacher)}
     artifact = replace(artifact, provenance=provenance)
     measured, code = None, 0
     if tested is not None and test is not None:
@@ -183,7 +185,12 @@ def train(
         artifact, measured, code = measured_on(artifact, against, measurement, test, teacher or model, untrained=True)
     if ranks.rank == 0:
         artifact.save(output)
-    record = training_record(artifact, output, measured)
+    alone = None
+    if tested is not None and measured is not None and not measured.float_at_chance and ranks.size == 1:
+        alone = calibration_alone(
+            loaded, artifact, recipes[-1], source, tested, seed=options.seed, classes=known, labels=naming.by
+        )
+    record = training_record(artifact, output, measured, alone)
     if as_json:
         print_json(record.to_json() if swept is None else {**record.to_json(), "sweep": swept.to_json()})
     else:
@@ -206,11 +213,17 @@ def _teacher(spec: str, weights: Path | None, preprocess: Preprocess, distill: f
 
 
 def _rows(record: TrainingRecord) -> list[tuple[str, object]]:
-    training = record.training
+    training, alone = record.training, record.calibration_alone
+    images, batch = training["images"], min(training["options"]["batch"], training["images"])
+    steps = f"{training['images_seen'] // batch:,} steps of {batch:,}"
     return [
         ("recipe", " then ".join(training["stages"]) + f", by {training['algorithm']}"),
-        ("trained on", f"{training['images_seen']:,} images in {training['minutes']} minutes"),
+        ("trained on", f"{images:,} images, in {steps}, {training['minutes']} minutes"),
         *measured_rows(record.measured),
+        (
+            "calibration alone",
+            alone and f"{percent(alone.top1)}; training {alone.gain:+.2f} points, McNemar's p = {alone.p:.2g}",
+        ),
         ("artifact", byte_count(record.bytes)),
         ("written to", record.artifact),
         ("sha256", record.sha256),

@@ -19,6 +19,7 @@ from bitwright.images.sources import BadImage, ImageSource
 from bitwright.labels import By, fit_labels
 from bitwright.prediction import class_count, class_logits, classes_of, probabilities
 from bitwright.progress import SILENT, Progress
+from bitwright.tally import BEST
 
 if TYPE_CHECKING:
     from bitwright.models.float_models import FloatModelLike
@@ -170,8 +171,9 @@ def _run(
 def _answers(predict: Callable[..., Any], images: npt.NDArray[np.uint8], labels: Classes | None) -> Answers:
     logits = predict(images)
     best = None
-    if labels is not None:
-        first = np.argsort(-class_logits(logits), axis=1, kind="stable")[:, :5]
+    each = class_logits(logits)
+    if labels is not None and each.shape[1] > BEST:
+        first = np.argsort(-each, axis=1, kind="stable")[:, :BEST]
         best = (first == labels[:, None]).any(axis=1)
     return Answers(classes_of(logits), probabilities(logits).max(axis=1), best)
 

@@ -144,6 +144,7 @@ def train(
         "options": asdict(run),
         "algorithm": prepared.recipe.training,
         "stages": list(names),
+        "images": len(pixels),
         "images_seen": loop.seen,
         "minutes": round(loop.elapsed_s / 60, 1),
         **({"ranks": ranks.size} if ranks.size > 1 else {}),

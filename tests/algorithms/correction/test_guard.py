@@ -85,10 +85,12 @@ def test_what_makes_it_worse_is_undone_to_the_bit_and_told(name: str) -> None:
     assert record["after_kl"] > 2 * record["before_kl"]
     assert found["judged_on"] == {"images": 32, "held_out": True}
     (text,) = heard.said
-    match = re.fullmatch(rf"{name} undone: ([\d.]+) dB with it, ([\d.]+) without \(KL (\S+), (\S+)\)", text)
+    match = re.fullmatch(
+        rf"{name} undone: ([\d.]+) dB and (\S+) nats with it, ([\d.]+) dB and (\S+) nats without", text
+    )
     assert match is not None
     assert [float(number) for number in match.groups()] == [
-        pytest.approx(record[key], rel=0.05) for key in ("after_db", "before_db", "after_kl", "before_kl")
+        pytest.approx(record[key], rel=0.05) for key in ("after_db", "after_kl", "before_db", "before_kl")
     ]
 
 
@@ -241,8 +243,8 @@ def test_a_verdict_in_words() -> None:
     undone, kept = Verdict("equalize", near, far, kept=False), Verdict("smooth", far, near, kept=True)
     assert undone.text == "equalize: 21.5 -> 9.7 dB, KL 0.012 -> 0.3, undone"
     assert kept.text == "smooth: 9.7 -> 21.5 dB, KL 0.3 -> 0.012"
-    assert str(undone) == "equalize undone: 9.7 dB with it, 21.5 without (KL 0.3, 0.012)"
-    assert str(kept) == "smooth kept: 21.5 dB with it, 9.7 without (KL 0.012, 0.3)"
+    assert str(undone) == "equalize undone: 9.7 dB and 0.3 nats with it, 21.5 dB and 0.012 nats without"
+    assert str(kept) == "smooth kept: 21.5 dB and 0.012 nats with it, 9.7 dB and 0.3 nats without"
     unchanged = Verdict("smooth", far, far, kept=False)
     assert (unchanged.text, str(unchanged)) == ("smooth: changed nothing", "smooth changed nothing")
 

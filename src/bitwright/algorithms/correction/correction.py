@@ -29,11 +29,14 @@ class Correction(ABC):
         """The values whose channels' sizes it wants to know, for `Calibration.largest`."""
         return ()
 
+    @property
+    def is_data_free(self) -> bool:
+        """Whether it has a form for a model without images."""
+        return type(self).apply_without_images is not Correction.apply_without_images
+
     def apply_without_images(self, prepared: PreparedModel) -> None:
         """The same from batch norms alone, for a model without images; RecipeError where there is no such form."""
-        raise RecipeError(
-            f"{self.name!r} needs images; give some, or leave it out: without any, equalize and bias_correct do what they can"
-        )
+        raise RecipeError(f"{self.name!r} needs images")
 
     @abstractmethod
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
