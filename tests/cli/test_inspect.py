@@ -122,7 +122,7 @@ def test_files_that_are_no_artifacts(run: Run, tmp_path: Path):
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(Path("m.bw.safetensors").read_bytes()[:100])
     result = run("inspect", path)
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"bitwright: error: {path}: not a safetensors file, or a damaged one (")
 
 
@@ -131,6 +131,6 @@ def test_the_weights_of_a_float_model_are_said_to_be_that(run: Run, tmp_path: Pa
     path = tmp_path / "float.safetensors"
     safetensors.numpy.save_file({"conv.weight": np.zeros((4, 3, 3, 3), dtype), "conv.bias": np.zeros(4, dtype)}, path)
     result = run("inspect", path)
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert f"{path}: the weights of a model (2 tensors with 112 numbers of {kind}, such as 'conv." in result.err
     assert "not a bitwright artifact; make one with: bitwright quantize MODEL --weights" in result.err
