@@ -122,7 +122,7 @@ def test_files_that_are_no_artifacts(run: Run, tmp_path: Path):
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(Path("m.bw.safetensors").read_bytes()[:100])
     result = run("inspect", path)
-    assert (result.code, result.out) == (2, "")
+    assert (result.code, result.out) == (1, "")
     assert result.err.startswith(f"bitwright: error: {path}: not a safetensors file, or a damaged one (")
 
 
