@@ -33,7 +33,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, error: type[Bitw
     try:
         _write(Path(os.path.realpath(path)), data, _old(Path(path)))
     except (OSError, ValueError) as fault:
-        raise error(f"cannot write {os.fspath(path)}: {reason(fault)}") from fault
+        raise error(f"cannot write {_in_words(path)}: {reason(fault)}") from fault
 
 
 def write_new(path: str | os.PathLike[str], data: bytes, mode: int) -> None:
@@ -62,7 +62,15 @@ def expect_writable(path: str | os.PathLike[str], error: type[BitwrightError] = 
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, f"this process may not write in the folder {folder}")
     except (OSError, ValueError) as fault:
-        raise error(f"cannot write {os.fspath(path)}: {reason(fault)}") from fault
+        raise error(f"cannot write {_in_words(path)}: {reason(fault)}") from fault
+
+
+def _in_words(path: str | os.PathLike[str]) -> str:
+    """A path, and where it leads if it is a link."""
+    try:
+        return f"{os.fspath(path)}, a link to {os.readlink(path)}" if os.path.islink(path) else os.fspath(path)
+    except (OSError, ValueError):
+        return os.fspath(path)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
