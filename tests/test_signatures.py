@@ -166,7 +166,7 @@ def test_a_public_key_signs_nothing(key: Path):
 
 def test_a_signature_that_is_missing_or_no_signature_is_named(tmp_path: Path, trust: Trust):
     path = tmp_path / "m"
-    with pytest.raises(SignatureError, match=r"cannot read the signature of .*m, .*m\.sig: No such file"):
+    with pytest.raises(SignatureError, match=r"m is not signed: there is no .*m\.sig; get it from"):
         trust.verify_file(DATA, path)
     (tmp_path / "m.sig").write_bytes(b" " * (2**20 + 1))
     with pytest.raises(SignatureError, match="more than 1048576 bytes"):

@@ -50,10 +50,17 @@ def test_trusting_nobody_is_no_way_to_ask(use: Any, signed: Path) -> None:
 
 
 @pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("wrong", [0, False, b"key.pub", [1], ["key.pub", None]])
+def test_what_is_no_file_of_keys_is_told(use: Any, signed: Path, wrong: Any) -> None:
+    with pytest.raises(SignatureError, match=r"trust: expected a file of public keys, several, or a Trust, found"):
+        use(signed, trust=wrong)
+
+
+@pytest.mark.parametrize("use", USES)
 def test_a_removed_signature_is_missed(use: Any, signed: Path) -> None:
     signature_path(signed).unlink()
     use(signed)
-    with pytest.raises(SignatureError, match="cannot read the signature of"):
+    with pytest.raises(SignatureError, match="is not signed: there is no"):
         use(signed, trust=signed.with_name("key.pub"))
 
 

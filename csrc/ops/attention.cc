@@ -1,5 +1,8 @@
 // attention: of several heads, from scores to means of values in one step.
 #include "kernels/attention/attention.h"
+
+#include <algorithm>
+
 #include "ops/check.h"
 #include "ops/kernel_step.h"
 
@@ -18,8 +21,8 @@ void check_bias(const NodeCheck& of, int heads, int width) {
             "score_bias does not fit its heads");
   const double least = -std::max(double{INT32_MAX} - 2.0 * width * 255 * 255, 0.0);
   auto bias = of.tensor("score_bias", Type::float32, {found->shape[0], of.in(0).shape[0], of.in(1).shape[0]}).as<float>();
-  for (float b : bias)
-    of.expect(b <= 0 && b >= least && b == std::rint(b), "score_bias is no whole number, or is out of range");
+  auto fits = [=](float b) { return b <= 0 && b >= least && b == static_cast<float>(static_cast<int32_t>(b)); };
+  of.expect(std::all_of(bias.begin(), bias.end(), fits), "score_bias is no whole number, or is out of range");
 }
 
 void check(const NodeCheck& of) {

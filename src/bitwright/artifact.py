@@ -181,7 +181,12 @@ def _trust(trust: Trusted) -> "Trust":
 
     if isinstance(trust, Trust):
         return trust
-    return Trust.load(*([trust] if isinstance(trust, str | os.PathLike) else trust))
+    files = [trust] if isinstance(trust, str | bytes | os.PathLike) or not isinstance(trust, Iterable) else [*trust]
+    if wrong := [file for file in files if not isinstance(file, str | os.PathLike)]:
+        raise SignatureError(
+            f"trust: expected a file of public keys, several, or a Trust, found {wrong[0]!r:.100}; None takes any file"
+        )
+    return Trust.load(*files)
 
 
 def read(path: str | os.PathLike[str]) -> bytes:

@@ -12,6 +12,7 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from bitwright.errors import ArtifactError, BitwrightError
 
@@ -33,7 +34,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, error: type[Bitw
     try:
         _write(Path(os.path.realpath(path)), data, _old(Path(path)))
     except (OSError, ValueError) as fault:
-        raise error(f"cannot write {os.fspath(path)}: {reason(fault)}") from fault
+        raise error(f"cannot write {_in_words(path)}: {reason(fault)}") from fault
 
 
 def write_new(path: str | os.PathLike[str], data: bytes, mode: int) -> None:
@@ -62,16 +63,38 @@ def expect_writable(path: str | os.PathLike[str], error: type[BitwrightError] = 
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, f"this process may not write in the folder {folder}")
     except (OSError, ValueError) as fault:
-        raise error(f"cannot write {os.fspath(path)}: {reason(fault)}") from fault
+        raise error(f"cannot write {_in_words(path)}: {reason(fault)}") from fault
+
+
+def _in_words(path: str | os.PathLike[str]) -> str:
+    """A path, and where it leads if it is a link."""
+    try:
+        return f"{os.fspath(path)}, a link to {os.readlink(path)}" if os.path.islink(path) else os.fspath(path)
+    except (OSError, ValueError):
+        return os.fspath(path)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The contents of a file, or of a pipe. OSError for a device: one such as /dev/zero has no end."""
-    with open(path, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-            raise OSError(errno.EINVAL, "expected a file, found a device")
+    """The contents of a file, or of a pipe. OSError for a device, see `open_file`."""
+    with open_file(path) as file:
         return file.read()
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file, or a pipe, to be read and closed. OSError for a device: one such as /dev/zero has no end."""
+    file = open(path, "rb")  # noqa: SIM115  # who asks closes it
+    mode = os.fstat(file.fileno()).st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        file.close()
+        raise OSError(errno.EINVAL, "expected a file, found a device")
+    return file
+
+
+def expect_no_pipe(path: str | os.PathLike[str]) -> None:
+    """OSError for a FIFO, a socket or a device: to open it may take for ever, or reading it."""
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, f"expected a file, found {_kind(mode)}")
 
 
 def reason(fault: OSError | ValueError) -> str:

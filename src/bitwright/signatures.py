@@ -102,6 +102,12 @@ class Trust:
     def verify_file(self, data: bytes, path: str | os.PathLike[str], signature: Path | None = None) -> Signature:
         """The same of the bytes of the file `path`, by the signature beside it, or `signature`."""
         beside = signature_path(path) if signature is None else signature
+        if signature is None and not os.path.exists(beside):
+            link = f", it is a link to {os.readlink(beside)}, where nothing is" if os.path.islink(beside) else ""
+            raise SignatureError(
+                f"{os.fspath(path)} is not signed: there is no {beside}{link}; get it from where the file came from, or, to "
+                "vouch for the file yourself: bitwright sign FILE --key KEY"
+            )
         return self.verify(data, read_limited(beside, f"the signature of {os.fspath(path)}"), str(beside))
 
 

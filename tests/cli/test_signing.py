@@ -73,6 +73,28 @@ def test_a_signature_may_lie_elsewhere_and_a_key_may_have_a_password(run: Run, k
     assert run("verify", FILE, "--trust", "locked.pub", "--signature", "elsewhere").code == 0
 
 
+def test_a_link_that_leads_nowhere_is_told(run: Run, keys: Path):
+    (keys / f"{FILE}.sig").unlink()
+    (keys / f"{FILE}.sig").symlink_to("nowhere/x.sig")
+    result = run("verify", FILE, "--trust", "own.pub")
+    assert result.code == 1
+    assert (
+        f"{FILE} is not signed: there is no {FILE}.sig, it is a link to nowhere/x.sig, where nothing is" in result.err
+    )
+    result = run("sign", FILE, "--key", "own")
+    assert result.code == 2
+    assert f"cannot write {FILE}.sig, a link to nowhere/x.sig: there is no folder" in result.err
+
+
+@pytest.mark.parametrize("taken", [FILE, "own"])
+def test_a_signature_takes_the_place_of_no_file_that_it_needs(run: Run, keys: Path, taken: str):
+    before = (keys / taken).read_bytes()
+    result = run("sign", FILE, "--key", "own", "-o", taken)
+    assert result.code == 2
+    assert f"cannot write {taken}: it is the file of" in result.err
+    assert (keys / taken).read_bytes() == before
+
+
 def test_a_public_key_is_no_key_to_sign_with(run: Run, keys: Path):
     result = run("sign", FILE, "--key", "own.pub")
     assert result.code == 2

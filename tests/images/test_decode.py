@@ -1,4 +1,5 @@
 import io
+import os
 import warnings
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+@pytest.mark.parametrize(("place", "what"), [("pipe", r"a FIFO \(pipe\)"), ("/dev/zero", "a device")])
+def test_what_has_no_end_or_no_beginning_is_refused_unopened(tmp_path: Path, place: str, what: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a.png").symlink_to(place)
+    with pytest.raises(ImageError, match=rf"a\.png: expected a file, found {what}"):
+        decode(tmp_path / "a.png")
 
 
 def test_odd_images(data_dir: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_file_that_nobody_has_signed_is_not_served(models, tmp_path):
     pytest.importorskip("cryptography")
     generate(tmp_path / "key")
     said = refused(models["colours"], "--require-signature", "--trust", tmp_path / "key.pub", code=1)
-    assert "cannot read the signature of" in said
+    assert "is not signed: there is no" in said
 
 
 def test_a_port_that_is_taken_is_named(models):

@@ -95,12 +95,17 @@ def expect_outputs(*outputs: Path) -> None:
     Of each that is there, say that it will be replaced.
     """
     _expect_text()
+    expect_not_read(*outputs)
+    for path in outputs:
+        if path.exists():
+            report(f"note: {path} exists, and will be replaced")
+
+
+def expect_not_read(*outputs: Path) -> None:
+    """Raise MisuseError where one of these cannot be written, or is a file that the command reads, or another of these."""
     for i, path in enumerate(outputs):
         with misuse():
             expect_writable(path)
         for name, other in [*_files_read(outputs), *(("another output", other) for other in outputs[:i])]:
             if path == other or (path.exists() and other.exists() and path.samefile(other)):
                 raise MisuseError(f"cannot write {path}: it is {name} as well; choose another path")
-    for path in outputs:
-        if path.exists():
-            report(f"note: {path} exists, and will be replaced")

@@ -7,6 +7,7 @@ import click
 
 from bitwright.artifact import from_bytes, read
 from bitwright.cli.exit_codes import misuse
+from bitwright.cli.needs import expect_not_read
 from bitwright.cli.output import print_pairs
 from bitwright.cli.signing_options import expires_option, password_in, password_option
 from bitwright.errors import SignatureError
@@ -27,12 +28,13 @@ def sign(artifact: Path, key: Path, password_file: Path | None, output: Path | N
 
     A signature that is there already is replaced.
     """
+    place = signature_path(artifact) if output is None else output
+    expect_not_read(place)
     with misuse():
         own = private_key(key, password_in(password_file))
     data = read(artifact)
     opened = from_bytes(data, str(artifact))
     bundle = signed(data, artifact.name, own, expires)
-    place = signature_path(artifact) if output is None else output
     with misuse():
         write_atomically(place, bundle, SignatureError)
     print_pairs([("signature", place), ("sha256", opened.digest), ("key", fingerprint(own.public_key()))])

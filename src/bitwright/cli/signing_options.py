@@ -8,6 +8,7 @@ import click
 
 from bitwright.cli.exit_codes import misuse
 from bitwright.errors import SignatureError
+from bitwright.files import read_bytes
 from bitwright.signatures import Signature, Trust, claimed_key, signature_path
 from bitwright.signing_keys import today
 
@@ -43,7 +44,7 @@ def password_in(file: Path | None) -> bytes | None:
     if file is None:
         return None
     try:
-        password = file.read_bytes().partition(b"\n")[0].rstrip(b"\r")
+        password = read_bytes(file).partition(b"\n")[0].rstrip(b"\r")
     except OSError as error:
         raise SignatureError(f"cannot read the password in {file}: {error.strerror}") from error
     if not password:

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from bitwright.errors import ImageError
-from bitwright.files import reason
+from bitwright.files import expect_no_pipe, reason
 from bitwright.images.colour import WHITE, Colour, Mode, to_mode
 from bitwright.images.image_limits import Metered, check_header, check_pixels, pixel_limit, remedy
 
@@ -87,6 +87,7 @@ def _opened(file: File) -> Iterator[IO[bytes]]:
     if isinstance(file, (bytes, bytearray, memoryview)):
         yield io.BytesIO(file)
     elif isinstance(file, (str, Path)):
+        expect_no_pipe(file)
         with open(file, "rb") as stream:
             yield stream
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bitwright.class_files import class_names
+from bitwright.files import read_bytes
 from bitwright.images.preprocess import Preprocess
 from bitwright.json_keys import each_key_once
 from bitwright.models import huggingface
@@ -48,7 +49,7 @@ def beside(folder: Path) -> Known | None:
         return found, str(folder / huggingface.FILE)
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text("utf-8"), object_pairs_hook=each_key_once)
+        config = json.loads(read_bytes(path).decode(), object_pairs_hook=each_key_once)
     except (OSError, ValueError, RecursionError):
         return None  # a file of anyone's: nothing is known by it
     return _timm(config.get("pretrained_cfg") if isinstance(config, Mapping) else None, f"{path}, pretrained_cfg")

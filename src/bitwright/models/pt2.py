@@ -10,7 +10,6 @@ import io
 import json
 import re
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from bitwright.capture.free_batch import fixed_image, with_free_batch
 from bitwright.capture.quiet import quiet
 from bitwright.capture.stem import Stem
 from bitwright.errors import ModelError
+from bitwright.files import open_file
 from bitwright.json_keys import each_key_once
 from bitwright.models.loaded import LoadedModel
 
@@ -100,7 +100,7 @@ class _RefusedError(Exception):
 def _entries(spec: str) -> dict[str, bytes]:
     entries = {}
     try:
-        with zipfile.ZipFile(Path(spec)) as archive:
+        with open_file(spec) as file, zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 name = info.filename.partition("/")[2]
                 if _DROPPED.fullmatch(name):

@@ -17,6 +17,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 from bitwright.capture.onnx.qoperators import KNOWN
 from bitwright.capture.onnx.table import OPS
 from bitwright.errors import ModelError
+from bitwright.files import read_bytes
 
 OPSETS = (11, onnx.defs.onnx_opset_version())
 """The first and the last opset that is read."""
@@ -57,7 +58,7 @@ def read(path: str) -> ModelProto:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise ModelError(f"{path}: expected at most {MAX_BYTES} bytes, found {file.stat().st_size}")
-        model.ParseFromString(file.read_bytes())
+        model.ParseFromString(read_bytes(file))
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
     except (DecodeError, ValueError, RuntimeError) as error:

@@ -4,6 +4,7 @@ Other names of these columns are in PATHS and LABELS, and the first of them that
 underscores in the names do not matter."""
 
 import csv
+import io
 import os
 import re
 import warnings
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.errors import SourceError, SourceWarning
+from bitwright.files import read_bytes
 from bitwright.images.sources.readers import FileReader
 from bitwright.images.sources.source import ImageSource
 
@@ -38,7 +40,7 @@ def open_csv_manifest(spec: str) -> ImageSource:
     paths: list[Path] = []
     texts: list[tuple[int, str]] = []  # line, label
     try:
-        with open(spec, encoding="utf-8-sig", newline="") as file:
+        with io.StringIO(read_bytes(spec).decode("utf-8-sig"), newline="") as file:
             rows = csv.DictReader(file, strict=True)
             columns = [column.strip() for column in rows.fieldnames or ()]
             rows.fieldnames = columns
