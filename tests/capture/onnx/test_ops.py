@@ -129,6 +129,17 @@ case("PRelu", op("PRelu", "x a", "y"), {"a": np.array([0.1, 0.2, 0.3], np.float3
 case("Where", [op("Greater", "x c", "b"), op("Where", "b x c", "y")], {"c": np.array(0.3, np.float32)})
 for _name in ("Less", "LessOrEqual", "GreaterOrEqual", "Equal"):
     case(_name, [op(_name, "x c", "b"), op("Where", "b x c", "y")], {"c": np.array(0.3, np.float32)})
+for _name in ("And", "Or"):
+    case(
+        _name,
+        [*(op("Greater", "x c", "b"), op("Less", "x d", "e"), op(_name, "b e", "f")), op("Where", "f x d", "y")],
+        {"c": np.array(0.3, np.float32), "d": np.array(0.8, np.float32)},
+    )
+case(
+    "Not",
+    [op("Greater", "x c", "b"), op("Not", "b", "n"), op("Where", "n x c", "y")],
+    {"c": np.array(0.3, np.float32)},
+)
 case("Cast", [op("Cast", "x", "h", to=11), op("Cast", "h", "y", to=1)])
 case("CastLike", op("CastLike", "x c", "y"), {"c": np.array(1, np.float32)})
 W = weights(w=(4, 3, 3, 3), b=(4,), d=(3, 1, 3, 3), m=(8, 5), g=(5, 192), v=(5,))
@@ -184,6 +195,9 @@ case("AveragePool", op("AveragePool", "x", "y", kernel_shape=[2, 2], strides=[2,
 case("AveragePool, padded", op("AveragePool", "x", "y", kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
 case("AveragePool, uneven", op("AveragePool", "x", "y", kernel_shape=[3, 3], pads=[0, 0, 1, 1]))
 case("AveragePool, counted", op("AveragePool", "x", "y", kernel_shape=[3, 3], pads=[0, 0, 1, 2], count_include_pad=1))
+case("LpPool", op("LpPool", "x", "y", kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 0, 1]), opset=18)
+case("LpPool of 1", op("LpPool", "x", "y", kernel_shape=[3, 3], p=1))
+case("LpPool of 3", op("LpPool", "x", "y", kernel_shape=[2, 2], p=3, auto_pad="SAME_UPPER"))
 case("ReduceMean", op("ReduceMean", "x", "y", axes=[2, 3], keepdims=0))
 case("ReduceMean, opset 18", op("ReduceMean", "x a", "y"), {"a": np.array([2, 3])}, 18)
 case("Softmax of opset 11", [op("Flatten", "x", "f"), op("Softmax", "f", "y")], opset=11)
@@ -217,6 +231,24 @@ case(
 case("Gather", op("Gather", "x i", "y", axis=1), {"i": np.array([2, 0, -2])})
 case("Gather of rows", op("Gather", "x i", "y", axis=1), {"i": np.array([[2, 0], [1, 1]])})
 case("Gather of one", op("Gather", "x i", "y", axis=2), {"i": np.array(-1)})
+case("GatherND", op("GatherND", "t p", "y"), {"p": np.array([[[2, 0], [1, -1]]])})
+case("GatherND of rows", op("GatherND", "t p", "y"), {"p": np.array([[2], [0]])})
+case("ScatterND", op("ScatterND", "t p u", "y"), {"p": np.array([[1], [2]])})
+case("ScatterND, every second", op("ScatterND", "t p u", "y"), {"p": np.array([[0], [-1]])})
+for _name in ("GatherND", "GatherND of rows", "ScatterND", "ScatterND, every second"):
+    _turned = [op("Transpose", "x", "t", perm=[1, 0, 2, 3]), op("Slice", "t zero two", "u"), *CASES[_name][0]]
+    CASES[_name] = _turned, {"zero": np.array([0]), "two": np.array([2]), **CASES[_name][1]}, 17
+case(
+    "ScatterElements",
+    [op("Slice", "x a b c", "l"), op("Expand", "p s", "i"), op("ScatterElements", "x i l", "y", axis=3)],
+    {"a": np.array([0]), "b": np.array([1]), "c": np.array([3]), "p": np.array(5), "s": np.array([3, 3, 8, 1])},
+)
+case(
+    "Col2Im",
+    [op("Reshape", "x a", "c"), op("Col2Im", "c size block", "y", pads=[1, 0, 1, 0], strides=[1, 2])],
+    {"a": np.array([0, 12, 16]), "size": np.array([5, 9]), "block": np.array([4, 3])},
+    18,
+)
 case("Pad", op("Pad", "x p", "y"), {"p": np.array([0, 0, 1, 0, 0, 0, 0, 2])})
 for _mode in ("reflect", "edge", "wrap"):
     case(f"Pad, {_mode}", op("Pad", "x p", "y", mode=_mode), {"p": np.array([0, 0, 1, 0, 0, 0, 0, 2])}, 19)

@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.optimizer import remove_unused_nodes
 
+from bitwright.capture.onnx.indexed import adaptive_pool, as_strided, overwritten
 from bitwright.capture.onnx.matching import apply, constant, made_by, number, only_reader, operands
 from bitwright.capture.onnx.norms import group_norm, layer_norm
 from bitwright.capture.onnx.sizes import SIZES
@@ -17,8 +18,8 @@ from bitwright.capture.onnx.sizes import SIZES
 LINEAR, CONV, ATTENTION = "_Linear", "_Conv", "_Attention"
 
 
-def recognise(model: ir.Model, stored: Collection[str]) -> None:
-    """Replace every idiom in the graph by one node.
+def recognise(model: ir.Model, stored: Collection[str], images: ir.Value) -> None:
+    """Replace every idiom in the graph, which begins with `images`, by one node.
 
     Biases of zeros go that are not `stored` in the file: torch.onnx has them computed for convolutions without one.
     """
@@ -27,7 +28,9 @@ def recognise(model: ir.Model, stored: Collection[str]) -> None:
         bias = constant(value)
         if value is not None and bias is not None and not bias.any() and value.name not in stored:
             node.resize_inputs(2)
-    for match in (_linear, _conv_bias, layer_norm, group_norm, partial(_attention, *_of_shapes(model.graph))):
+    attention = partial(_attention, *_of_shapes(model.graph))
+    written = (adaptive_pool, partial(as_strided, images), overwritten)
+    for match in (*written, _linear, _conv_bias, layer_norm, group_norm, attention):
         apply(model.graph, match)
     remove_unused_nodes(model)
 

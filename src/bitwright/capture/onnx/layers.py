@@ -127,6 +127,18 @@ def avg_pool(call: Call) -> Tensor:
     return found
 
 
+def lp_pool(call: Call) -> Tensor:
+    """The p-norm of each window: of the mean of powers, what lies around the image counted as zeros."""
+    x, kernel, stride, dilation, padding = _window(call)
+    order = call.attr("p", 2)
+    if dilation != [1, 1] or call.attr("ceil_mode", 0) or order < 1:
+        raise Unread(f"a norm of order {order} of windows with dilations {dilation}, or rounded up")
+    powers = x.abs() if order == 1 else x.abs().pow(order)
+    means: Tensor = torch.ops.bitwright.avg_pool2d(powers, kernel, stride, padding, False, True)
+    sums = means * math.prod(kernel)
+    return sums if order == 1 else sums ** (1 / order)
+
+
 def _window_of_line(call: Call) -> tuple[int, int, int, int, bool] | None:
     """(kernel, stride, padding, dilation, rounded up) of a pool along one axis; None for any other."""
     kernel = call.attr("kernel_shape", [])

@@ -56,7 +56,7 @@ def _opened(path: str) -> Opened:
     model = simplified(proto, path)
     first = first_of(images_input(model, path))
     file = dequantized(model, first.value)
-    recognise(model, _stored(proto))
+    recognise(model, _stored(proto), first.value)
     network = OnnxNetwork(model, first, batch, path)
     network.file = file
     if batch is not None and first.stem.size is not None:

@@ -6,11 +6,12 @@ import onnx
 import torch
 from torch.nn import functional as F
 
-from bitwright.capture.onnx import layers, moves, resizing
+from bitwright.capture.onnx import gathers, layers, moves, resizing
 from bitwright.capture.onnx.call import Function
 from bitwright.capture.onnx.code_graph import GIVEN, LOOKUP
 from bitwright.capture.onnx.codes import given, lookup
 from bitwright.capture.onnx.idioms import ATTENTION, CONV, LINEAR
+from bitwright.capture.onnx.indexed import ADAPTIVE_POOL, PLACES
 from bitwright.capture.onnx.norms import NORM
 from bitwright.capture.onnx.pointwise import FUNCTIONS, dropout
 from bitwright.capture.onnx.reductions import REDUCTIONS
@@ -26,10 +27,13 @@ OURS: dict[str, Function] = {
     CONV: layers.conv,
     LINEAR: layers.found_linear,
     NORM: layers.found_norm,
+    ADAPTIVE_POOL: gathers.found_pool,
+    PLACES: gathers.found_places,
     GIVEN: given,
     LOOKUP: lookup,
     "AveragePool": layers.avg_pool,
     "BatchNormalization": layers.batch_norm,
+    "Col2Im": gathers.col2im,
     "Concat": moves.concat,
     "Conv": layers.conv,
     "ConvTranspose": resizing.conv_transpose,
@@ -38,16 +42,20 @@ OURS: dict[str, Function] = {
     "Expand": moves.expand,
     "Flatten": moves.flatten,
     "Gather": moves.gather,
+    "GatherND": gathers.gather_nd,
     "Gemm": layers.gemm,
     "GroupNormalization": layers.group_norm,
     "InstanceNormalization": layers.instance_norm,
     "LayerNormalization": layers.layer_norm,
+    "LpPool": layers.lp_pool,
     "LogSoftmax": layers.softmax(torch.log_softmax),
     "MatMul": layers.matmul,
     "MaxPool": layers.max_pool,
     "Pad": moves.pad,
     "Reshape": moves.reshape,
     "Resize": resizing.resize,
+    "ScatterElements": gathers.scatter_elements,
+    "ScatterND": gathers.scatter_nd,
     "SequenceAt": moves.sequence_at,
     "Shape": shape,
     "Slice": moves.slice_,
