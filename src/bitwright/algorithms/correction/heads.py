@@ -73,7 +73,7 @@ def heads(prepared: PreparedModel) -> Iterator[Heads]:
 def _written(prepared: PreparedModel, attention: Node, name: str) -> Written | None:
     """The layer that writes an operand, behind moves; None where it cannot be scaled for this attention alone."""
     graph, chain = prepared.graph, list[Node]()
-    while name not in graph.inputs and float_op(graph[name]).moves and len(graph[name].inputs) == 1:
+    while name not in graph.inputs and _moves_one(graph[name]):
         chain.insert(0, graph[name])
         name = source(graph[name])
     if name in graph.inputs or not float_op(graph[name]).weighted:
@@ -109,11 +109,15 @@ def _behind_moves(prepared: PreparedModel, name: str) -> list[tuple[Node, list[N
         if name in graph.outputs:
             found.append((graph[name], chain))
         for reader in consumers[name]:
-            if float_op(reader).moves and len(reader.inputs) == 1:
+            if _moves_one(reader):
                 waiting.append((reader.name, [*chain, reader]))
             else:
                 found.append((reader, chain))
     return found
+
+
+def _moves_one(node: Node) -> bool:
+    return float_op(node).moves and not float_op(node).joins
 
 
 def _followed(prepared: PreparedModel, name: str, labels: Tensor, chain: list[Node]) -> Tensor | None:
