@@ -22,7 +22,6 @@ except ImportError as error:
 
 from bitwright.algorithms.correction import CORRECTIONS, Correction, corrections
 from bitwright.algorithms.correction.calibration import Calibration
-from bitwright.algorithms.correction.channels import undo as undo_scales
 from bitwright.algorithms.correction.clock import Span
 from bitwright.algorithms.correction.data_free import expect_norms, observe_noise
 from bitwright.algorithms.correction.extremes import Extremes
@@ -30,6 +29,7 @@ from bitwright.algorithms.correction.guard import Corrector, Yardstick
 from bitwright.algorithms.correction.large import candidates, observe_again, split_large
 from bitwright.algorithms.correction.sample import Picked, Sample
 from bitwright.algorithms.correction.stream import Images, Stream
+from bitwright.algorithms.correction.unscaled import undo as undo_scales
 from bitwright.algorithms.correction.values import Memory
 from bitwright.algorithms.ranges import RANGES, Range, range_algorithm
 from bitwright.prepared import PreparedModel

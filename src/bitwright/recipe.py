@@ -52,7 +52,8 @@ class Recipe:
     Attributes:
         name: of the recipe, for people.
         weights: the scheme of the weights.
-        activations: the scheme of the codes that layers write.
+        activations: the scheme of the codes that layers write. What nothing multiplies (norms and functions of one
+            number alone read it) has 8 bits all the same, unless a rule names that layer's.
         inputs: the scheme in which convolutions and linear layers read their codes; None: as their producer writes
             them.
         group: how many neighbouring inputs of a linear layer share a scale; None or 0: all of them.
@@ -89,6 +90,10 @@ class Recipe:
         for rule in self._rules(layer, first, last):
             weights, activations = rule.weights or weights, rule.activations or activations
         return weights, activations
+
+    def names_activations(self, layer: str, *, first: bool = False, last: bool = False) -> bool:
+        """Whether a rule says in which scheme the layer called `layer` writes its codes."""
+        return any(rule.activations for rule in self._rules(layer, first, last))
 
     def inputs_of(self, layer: str, *, first: bool = False, last: bool = False) -> str | None:
         """The scheme in which the layer called `layer` reads its codes; None: as their producer writes them."""

@@ -1,5 +1,7 @@
 """Where the codes are: which values share a type, where a quantize is put in, where float32 begins."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from bitwright.ops import FLOAT_OPS
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.value_types import TypedGraph, assign_types
 from bitwright.quantization import calibrate
-from bitwright.recipe import Recipe
+from bitwright.recipe import Recipe, Rule
 from tests.networks import Forward, Parts, assert_equal_codes, pictures
 
 PREPROCESS = Preprocess(size=6, mean=(0.2, 0.5, 0.8), std=0.3)
@@ -179,3 +181,28 @@ def test_a_residual_has_its_own_type() -> None:
     found = typed(lambda s, x: pooled(s, F.relu(s.a(h := s.stem(x)) + h)))
     assert ops(found)["a"] == ("conv2d", "stem", "stem")
     assert found.owner["a"] != found.owner["stem"]
+
+
+# --- what nothing multiplies ------------------------------------------------------------------------------------------
+
+
+def schemes(forward: Forward, recipe: Recipe) -> dict[str, str]:
+    found = assign_types(fuse(capture(Parts(forward).eval(), (3, 6, 6))), recipe)
+    return {name: found.schemes[owner] for name, owner in found.owner.items()}
+
+
+def test_what_a_function_or_a_norm_alone_reads_has_8_bits() -> None:
+    found = schemes(lambda s, x: pooled(s, s.a(F.silu(s.stem(x)))), Recipe.parse("w4a4"))
+    assert (found["stem"], found["silu"]) == ("uint8", "uint4")
+    found = schemes(lambda s, x: pooled(s, F.group_norm(s.a(s.stem(x)), 2)), Recipe.parse("w4a4"))
+    assert (found["stem"], found["a"]) == ("uint4", "uint8")
+
+
+def test_what_is_multiplied_as_well_has_the_recipes_bits() -> None:
+    found = schemes(lambda s, x: pooled(s, s.a(h := s.stem(x)) + F.silu(h)), Recipe.parse("w4a4"))
+    assert found["stem"] == "uint4"
+
+
+def test_a_rule_for_the_layer_that_writes_it_is_kept() -> None:
+    recipe = replace(Recipe.parse("w4a4"), layers=(Rule("stem", activations="uint3"),))
+    assert schemes(lambda s, x: pooled(s, s.a(F.silu(s.stem(x)))), recipe)["stem"] == "uint3"

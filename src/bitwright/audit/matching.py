@@ -2,7 +2,8 @@
 
 An artifact does not hold the float model, but it says which recipe it was made by, so that capturing the model again gives
 the same nodes. Corrections may have scaled channels (`algorithms.correction.channels`); the factors are found again from the
-artifact's multipliers, and the float model is scaled alike; those of tokens are others (`token_scales.py`).
+artifact's multipliers, and the float model is scaled alike; those of tokens and of heads are others (`token_scales.py`,
+`head_scales.py`).
 """
 
 import warnings
@@ -17,8 +18,9 @@ from bitwright.algorithms.correction import corrections
 from bitwright.algorithms.correction.channels import is_channelwise, nearest_step, rescale, scaled_with
 from bitwright.algorithms.correction.tokens import moves
 from bitwright.artifact import Artifact
+from bitwright.audit.head_scales import scale_heads_alike
 from bitwright.audit.token_scales import scale_tokens_alike
-from bitwright.audit.weight_steps import Floats, weight_steps
+from bitwright.audit.weight_steps import Floats, stored_steps, weight_steps
 from bitwright.audit.witnesses import FEWEST, NEAR, by_bias, by_columns, common, overruled, whole
 from bitwright.capture import Captured
 from bitwright.errors import CaptureWarning, ModelError, RecipeError
@@ -26,7 +28,6 @@ from bitwright.graph import Node, Value
 from bitwright.images.preprocess import Preprocess
 from bitwright.ops import float_op, source
 from bitwright.ops.conv2d import image_scale
-from bitwright.ops.epilogue import channel_affine, out_unit
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.layer import Layer
 from bitwright.prepared.parts import SUFFIX, split
@@ -77,6 +78,7 @@ def matched(captured: Captured, artifact: Artifact) -> PreparedModel:
             )
     if _may_be_scaled(recipe, artifact):
         scale_tokens_alike(prepared, artifact)
+        scale_heads_alike(prepared, artifact)
         _scale_alike(prepared, artifact)
     return prepared
 
@@ -106,25 +108,10 @@ def real_weight(layer: Layer, node: Node, x: Value) -> Floats:
     return weight
 
 
-def gain_and_shift(layer: Layer, channels: int) -> tuple[Floats, Floats]:
-    """What the float layer does to its sums of products: times gain, plus shift."""
-    tensors = {name: tensor.detach().numpy() for name, tensor in layer.tensors().items()}
-    return channel_affine(Node(layer.node.name, layer.node.op, (), layer.node.attrs, tensors), channels)
-
-
 def groups_of(node: Node) -> int:
     """How many scales each output channel of an integer node's weight has."""
     m = node.tensors["m"]
     return int(m.shape[1]) if m.ndim == 2 else 1
-
-
-def stored_steps(layer: Layer, node: Node, x: Value, y: Value) -> Floats:
-    """What one code of the weight is worth by the artifact's multipliers, [O * groups]; may be 0 where these are damaged."""
-    gain = gain_and_shift(layer, len(node.tensors["m"]))[0]
-    scale = 1.0 if x.type is None or x.type.per_channel else x.type.one_scale
-    m = node.tensors["m"].astype(np.float64).reshape(len(gain), -1)
-    found: Floats = (m * out_unit(y) / np.where(gain == 0, 1.0, gain)[:, None] / scale).reshape(-1)
-    return found
 
 
 @torch.no_grad()

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.algorithms.correction import corrections
-from bitwright.audit.matching import gain_and_shift, groups_of, real_weight, stored_steps
+from bitwright.audit.matching import groups_of, real_weight
 from bitwright.audit.records import WeightAudit
 from bitwright.audit.signals import db_of
-from bitwright.audit.weight_steps import Floats, weight_steps
+from bitwright.audit.weight_steps import Floats, gain_and_shift, stored_steps, weight_steps
 from bitwright.graph import Node, Value
 from bitwright.ops.conv2d import image_scale, per_input
 from bitwright.ops.epilogue import out_unit

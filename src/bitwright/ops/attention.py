@@ -49,6 +49,7 @@ class Attention(FloatOp, IntegerOp):
     has_epilogue = True
     arity = (3, 3)
     roles = ("codes", "keys", "values")
+    carries = "values"
     attrs = {"heads": integer(1, 2**15), **epilogue.BOUNDS}
 
     def infer(self, node: Node, inputs: Sequence[Value]) -> Value:

@@ -32,6 +32,7 @@ class GroupNorm(FloatOp, IntegerOp):
     name = "group_norm"
     parameters = ("bn_weight", "bn_bias")
     has_epilogue = True
+    multiplies = False
     smoothable = True
     writes_float = True
     attrs = {"groups": integer(1), **epilogue.BOUNDS}

@@ -43,6 +43,7 @@ class LayerNorm(FloatOp, IntegerOp):
     parameters = ("bn_weight", "bn_bias")
     has_epilogue = True
     smoothable = True
+    multiplies = False
     writes_float = True
     arity = (1, MOST_SUMMANDS)
     roles = ("codes", "summand")

@@ -113,6 +113,10 @@ class FloatOp(Op):
     """True where the result is never negative if no input is."""
     elementwise: ClassVar[bool] = False
     """True where each number of the result is a function of the number in its place."""
+    carries: ClassVar[str | None] = None
+    """The role of the operand whose channels it mixes over places alone, so that their scales are those of the result."""
+    multiplies: ClassVar[bool] = True
+    """False where it looks its inputs' codes up or norms their sum, so that 8 bits cost it no more than fewer."""
     keeps_mean: ClassVar[bool] = False
     """True where the mean of each channel of the result is that of the input."""
 

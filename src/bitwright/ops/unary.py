@@ -20,6 +20,7 @@ class Unary(FloatOp):
     """A real function, given in float64; lowers to `table`."""
 
     elementwise = True
+    multiplies = False
 
     def varies(self, node: Node) -> bool:
         """Whether channels have functions of their own, by the node alone."""

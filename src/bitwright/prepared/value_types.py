@@ -5,6 +5,8 @@
 - The image keeps its pixels for convolutions; anything else reads it through a `quantize` node.
 - A convolution or linear layer whose recipe says in which scheme it reads its codes (`inputs`) gets them so: by the type of
   the value itself where all its readers want that, else through one `quantize` node for each value and scheme.
+- What nothing multiplies, since a norm or a function of one number alone reads it, has 8 bits, unless a rule of the recipe says
+  else of the layer that writes it: fewer would cost accuracy and save nothing.
 - The op that computes the logits writes float32; where it cannot, a `dequantize` node follows.
 """
 
@@ -16,6 +18,9 @@ from bitwright.graph import Graph, Node
 from bitwright.ops import float_op, roles_of, source
 from bitwright.qtensor import QType
 from bitwright.recipe import ONE_BIT, Recipe
+
+WIDEST = "uint8"
+"""The scheme of what is looked up or normed, and not multiplied: 8 bits there cost no more than fewer."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def assign_types(
     graph = _quantize_concat_inputs(graph)
     owner = _owners(graph)
     ruled_by = _ruled_by(graph, owner)
-    written = _written(graph, ruled_by, recipe)
+    written = _written(graph, owner, ruled_by, recipe)
     written |= {owner[name]: type_.scheme for name, type_ in given.items() if name in owner}
     return _quantize_inputs(graph, owner, written, ruled_by, recipe)
 
@@ -85,12 +90,21 @@ def _ruled_by(graph: Graph, owner: Mapping[str, str]) -> dict[str, str]:
     return {name: last if name in read_by_last and last else name for name in dict.fromkeys(owner.values())}
 
 
-def _written(graph: Graph, ruled_by: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
-    """For each owner the scheme that the recipe has its producer write."""
+def _written(graph: Graph, owner: Mapping[str, str], ruled_by: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
+    """For each owner the scheme that the recipe has its producer write; 8 bits where nothing multiplies what is written."""
     found, outer = {}, first_and_last(graph)
+    multiplied = {
+        owner[name]
+        for node in graph.nodes
+        for name in node.inputs
+        if name in owner and float_op(node).multiplies and owner.get(node.name) != owner[name]
+    }
     for name, rule in ruled_by.items():
         at_end = {"last": True} if rule == outer.last else {"first": name == outer.first}
-        found[name] = recipe.schemes(rule, **at_end)[1]
+        scheme = recipe.schemes(rule, **at_end)[1]
+        affine = scheme.startswith("uint")
+        wide = affine and name not in multiplied and not recipe.names_activations(rule, **at_end)
+        found[name] = WIDEST if wide else scheme
     return found
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bitwright.algorithms.correction.channels import undo
+from bitwright.algorithms.correction.unscaled import undo
 from bitwright.audit.matching import matched
 from bitwright.capture import captured
 from bitwright.images.preprocess import Preprocess

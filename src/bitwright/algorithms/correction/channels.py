@@ -20,8 +20,6 @@ LARGEST = 2.0**6
 
 STEPS = 4
 """Scales an octave: as good as any number, and far enough apart for `audit` to tell a scale from an error of rounding."""
-NEAR = 2.0**-18
-"""How far, as a share, scaling and back may move a weight that nothing else has changed."""
 
 
 def commutes(node: Node) -> bool:
@@ -140,22 +138,3 @@ def steps_down(scale: Tensor) -> Tensor:
 def nearest_step(scale: Tensor) -> Tensor:
     """The nearest scale that is used."""
     return torch.exp2(torch.round(STEPS * torch.log2(scale)) / STEPS)
-
-
-@torch.no_grad()
-def undo(prepared: PreparedModel) -> None:
-    """Give every channel the size that it had in the original model; weights that were only scaled become what they were."""
-    scaled = False
-    for node in prepared.graph.nodes:
-        layer = prepared.layer(node.name)
-        equalized = getattr(layer, "equalized", None)
-        if equalized is not None and bool((equalized != 1).any()):
-            rescale(layer, scaled_with(prepared, node.name), torch.ones_like(equalized))
-            scaled = True
-    for node in prepared.graph.nodes if scaled else ():
-        for name, tensor in prepared.layer(node.name).tensors().items():
-            if name not in node.tensors:
-                tensor.sign_()  # factors, all of them 1 in the original model
-                continue
-            captured = torch.from_numpy(node.tensors[name].copy()).to(tensor)
-            tensor.copy_(torch.where((tensor - captured).abs() <= NEAR * captured.abs(), captured, tensor))

@@ -7,7 +7,8 @@ takes all of it, and 1/2 where B mixes channels, so that B's small columns keep 
 below the greatest one.
 Layers that residual connections add up share s, and max |y_A[c]| is over all of them: the stream of a residual network has few
 large channels and many small ones, and every block reads it.
-A second run starts from the first one's scales. Channels of tokens have rules of their own: see `tokens.py`.
+A second run starts from the first one's scales. Channels of tokens have rules of their own: see `tokens.py`, and `heads.py` for
+queries, keys and values.
 Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1, with the ranges
 of activations in place of those of weights (Meller et al. 2019, "Same, Same But Different").
 """
@@ -15,7 +16,7 @@ of activations in place of those of weights (Meller et al. 2019, "Same, Same But
 import torch
 from torch import Tensor
 
-from bitwright.algorithms.correction import data_free, tokens
+from bitwright.algorithms.correction import data_free, heads, tokens
 from bitwright.algorithms.correction.calibration import Calibration
 from bitwright.algorithms.correction.channels import (
     LARGEST,
@@ -47,11 +48,14 @@ class Equalize(Correction):
             _equalize(prepared, names, sizes.amax(0), grown.amax(0))
         for move in tokens.moves(prepared):
             tokens.apply(prepared, move, calibration.largest[move.name])
+        for attention in heads.heads(prepared):
+            heads.apply(prepared, attention, calibration.largest)
         calibration.progress(1.0)
 
     def watches(self, prepared: PreparedModel) -> list[str]:
         groups = [name for names in _groups(prepared) for name in names]
-        return [*groups, *(move.name for move in tokens.moves(prepared))]
+        writers = [name for attention in heads.heads(prepared) for name in attention.writers]
+        return [*groups, *(move.name for move in tokens.moves(prepared)), *writers]
 
     @torch.no_grad()
     def apply_without_images(self, prepared: PreparedModel) -> None:

@@ -15,7 +15,7 @@ makes good for (the rounding of weights whose columns equalize has made unlike) 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -32,6 +32,7 @@ from bitwright.algorithms.correction.sample import Picked
 from bitwright.algorithms.ranges import Range
 from bitwright.artifact import Artifact
 from bitwright.engine import Engine
+from bitwright.graph import Node
 from bitwright.ops import float_op
 from bitwright.prepared import PreparedModel
 from bitwright.prepared.class_logits import class_logits
@@ -289,7 +290,8 @@ class Corrector:
             for name in node.inputs:
                 if moves and name in scaled:
                     scaled[node.name] = scaled[name]
-        quantizers = {prepared.owner[name] for name in scaled if name in prepared.owner}
+        mixed = {node.name for node in prepared.graph.nodes if self._carries_scales(node, scaled)}
+        quantizers = {prepared.owner[name] for name in (*scaled, *mixed) if name in prepared.owner}
         for name in quantizers:
             quantizer = prepared.quantizer(name)
             assert quantizer is not None
@@ -304,6 +306,11 @@ class Corrector:
             if quantizer is not None and self.extremes.knows(seen):
                 quantizer.histogram.extend(*self.extremes.ends(seen, prepared.layer(source).equalized))
         prepared.calibrator.choose_ranges(self.algorithm, quantizers=quantizers, layers=before.changed("weight"))
+
+    def _carries_scales(self, node: Node, scaled: Mapping[str, str]) -> bool:
+        """Whether the channels of a node's result have the scales of an operand's that a correction has scaled."""
+        op = float_op(node)
+        return op.carries is not None and op.find(op.carries, node.inputs) in scaled
 
 
 def _quantizers(prepared: PreparedModel) -> list[ActivationQuantizer]:
