@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from bitwright.images.sources import BadImage
     from bitwright.progress import Progress
 
+SILENT_S = 30.0
+"""Seconds after which a work says how far it is, where no terminal shows it."""
 UNBOUNDED = 10_000  # columns: in a pipe, nothing is ever wrapped
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
@@ -104,7 +107,7 @@ def report_remarks(bad: "Iterable[BadImage]", *remarks: str | None) -> None:
 
 @contextmanager
 def shown() -> "Iterator[Progress]":
-    """Show how far the work in this block is: bars on stderr, if that is a terminal, else a line where there are details.
+    """Show how far the work in this block is, on stderr: bars, if that is a terminal, else lines, also with --json.
 
     What the work says is reported, either way.
     """
@@ -116,18 +119,25 @@ def shown() -> "Iterator[Progress]":
 
 
 class _Lines:
-    """A line at every twentieth of a step that has details; of the others nothing: in a pipe only results count."""
+    """A line at every twentieth of a step that has details; of the others one where nothing was said for a while.
+
+    So what is over soon says nothing, and who reads the log of a long work knows that it goes on.
+    """
 
     def __init__(self) -> None:
         self._told: dict[str, int] = {}
+        self._said_at = monotonic()
 
     def at(self, what: str, done: float, total: float, details: object = None) -> None:
-        part = int(20 * done / total)
-        if details is not None and part > self._told.get(what, -1):
+        share = done / total if total else 1.0
+        part = int(20 * share)
+        due = monotonic() - self._said_at >= SILENT_S
+        if due or (details is not None and part > self._told.get(what, -1)):
             self._told[what] = part
-            report(f"{what}: {100 * done / total:.0f} %, {details}")
+            self.say(f"{what}: {100 * share:.0f} %" + ("" if details is None else f", {details}"))
 
     def say(self, text: str) -> None:
+        self._said_at = monotonic()
         report(text)
 
 
