@@ -119,9 +119,10 @@ chosen on 5,000 training images that were not calibrated on, those of `entropy` 
 
 `--effort quick` stands for `equalize,bias_correct`, `normal` for what the recipe says, and `best` for
 `equalize,reconstruct,bias_correct,finetune_scales`: blocks are learned, then all scales by the loss against the float model's
-logits. What does not help is undone at each. `best` takes 15 minutes at most, or `--minutes`, beside measuring; where that is
-too short for all steps they become fewer, spread over the blocks, and the result then depends on the machine. Beside other
-work on both cores the commands below took 2, 5 and 8 minutes at w4a4 with the test images, and the limit cut nothing short.
+logits. What does not help is undone at each. `best` learns for 15 minutes at most, or `--minutes`, beside what is computed
+(`adaround`, which it begins with, and measuring); where that is too short for all steps they become fewer, spread over the
+blocks, and the result then depends on the machine. Beside other work on both cores the commands below took 2, 5 and 8
+minutes at w4a4 with the test images, and the limit cut nothing short.
 
 | recipe and method | float | integer | drop | agreement |
 | --- | --- | --- | --- | --- |

@@ -72,8 +72,8 @@ def calibrate(
         seed: of the choice of images and of what corrections draw.
         memory: how many bytes corrections may hold of what they compute; the rest lies in a temporary file.
         guard: whether corrections that do not help are undone.
-        minutes: what slow corrections may take together, about: they learn in fewer steps where the machine is slower, so
-            that the result depends on it. None: no limit.
+        minutes: what `reconstruct` and `finetune_scales` may take together, about: they learn in fewer steps where the
+            machine is slower, so that the result depends on it. What they begin with is computed whole. None: no limit.
         progress: hears how far the work is, and what has to be known of it (`bitwright.progress`).
         ranks: processes that call this with equal arguments and share the images, a batch each in turn. They merge what
             they saw, rank 0 runs the corrections, and all of them have its model in the end: to the bit that of one

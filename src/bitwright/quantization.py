@@ -196,7 +196,7 @@ def quantize(
         memory: how many bytes corrections may hold; the rest lies in a temporary file.
         guard: whether corrections that do not help are undone.
         effort: "quick" or "best" in place of the recipe's corrections (`bitwright.effort`).
-        minutes: what slow corrections may take together, see `calibrate`; None: 15 at the effort "best", else no limit.
+        minutes: what learning may take, see `calibrate`; None: 15 at the effort "best", else no limit.
         keep: whether the scales of a quantized file are kept, see `prepare`; it may need no images then.
         float_weights: where to write the float model's tensors, as corrections left them, as safetensors; see
             `bitwright.float_weights`.

@@ -76,13 +76,13 @@ BATCH = 32
 @click.option(
     "--effort",
     type=click.Choice(EFFORTS),
-    help="In place of the recipe's algorithms: quick ones only, or best, up to 15 minutes.  [default: normal]",
+    help="In place of the recipe's algorithms: quick ones only, or best, which learns up to 15 minutes.  [default: normal]",
 )
 @click.option(
     "--minutes",
     metavar="M",
     type=Finite(min=0, min_open=True),
-    help="What slow algorithms may take together; 15 with --effort best, else as long as it takes.",
+    help="What reconstruct and finetune_scales may take to learn; 15 with --effort best, else as long as it takes.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Draws the images.")
 @click.option(

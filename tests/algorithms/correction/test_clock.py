@@ -1,4 +1,4 @@
-"""Corrections keep to their time: with none left they leave what they began with, and with less of it they take fewer steps."""
+"""Corrections keep to their time: with none left they leave what they begin with, and with less of it they take fewer steps."""
 
 from collections.abc import Callable
 
@@ -71,11 +71,12 @@ def test_pieces_get_shares_of_what_is_left_by_their_sizes(ticking: Tick) -> None
     assert [parts(Span.of(60), [1, 2, 3], i).left for i in range(3)] == [10, 24, 60]
 
 
-@pytest.mark.parametrize("name", ["adaround", "gptq", "reconstruct", "finetune_scales"])
-def test_what_has_no_time_leaves_the_nearest_codes(name: str, ticking: Tick, steps: list[int]) -> None:
+@pytest.mark.parametrize("name", ["reconstruct", "finetune_scales"])
+def test_what_has_no_time_to_learn_leaves_what_it_begins_with(name: str, ticking: Tick, steps: list[int]) -> None:
     ticking(1000)
     found = calibrated(name, minutes=0.01)
-    assert all(map(torch.equal, codes(found), codes(calibrated())))
+    begun = calibrated(*(["adaround"] if name == "reconstruct" else []))
+    assert all(map(torch.equal, codes(found), codes(begun)))
     assert steps == [0]
 
 

@@ -25,7 +25,8 @@ class Calibration:
 
     `largest` has the greatest |y| of each channel [C] of the values that a correction watches, over all images, in the float
     model as it came, and `growth` what more images would multiply it by. `progress` is called with the share of an
-    algorithm's work that is done, and `span` is the time that it may take.
+    algorithm's work that is done, and `span` is the time that it may take to
+    learn by gradient.
     """
 
     images: Values | Picked

@@ -1,5 +1,6 @@
 """How long corrections may go on: what is learned in steps follows the clock where that is ahead of the steps.
 
+What is computed and not learned, such as the rounding that `reconstruct` begins with, is done whole.
 A limit makes the result depend on the machine: without one, the same inputs and seed give the same bytes.
 """
 

@@ -122,10 +122,8 @@ Solver = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 def round_layers(
     prepared: PreparedModel, calibration: Calibration, most_images: int, importance: Importance, solve: Solver
 ) -> None:
-    """Round the weights of each layer in turn, with all the layers before it rounded; where time is up, the rest to nearest."""
+    """Round the weights of each layer in turn, with all the layers before it rounded."""
     for layer, node, exact, rounded in each_layer(prepared, calibration, most_images):
-        if not calibration.span.left:
-            return
         moments = Moments.of(node, exact, rounded, importance)
         assert layer.quantizer is not None
         weight, numbers = layer.tensors()["weight"], SCHEMES[layer.quantizer.scheme]

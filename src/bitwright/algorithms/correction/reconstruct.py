@@ -62,7 +62,7 @@ class Reconstruct(Correction):
 
     def apply(self, prepared: PreparedModel, calibration: Calibration) -> None:
         span = calibration.span
-        begin = replace(calibration, progress=lambda share: calibration.progress(BEGUN * share), span=span.part(BEGUN))
+        begin = replace(calibration, progress=lambda share: calibration.progress(BEGUN * share))
         found = blocks(prepared.graph)
         names = {nodes[-1].name for nodes in found} | {
             node.name for node in prepared.graph.nodes if prepared.layer(node.name).quantizer
