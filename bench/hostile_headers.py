@@ -31,6 +31,7 @@ FILLINGS: dict[str, Callable[[int], str]] = {
     "reals": lambda i: f"1.{i},",
     "text": lambda i: f'"{i:x}",',
     "escapes": lambda i: '"\\u00e9\\ud83d\\ude00",',
+    "letters": lambda i: '"\\u0041\\u0042\\u0043",',
     "unicode": lambda i: '"\U0001f600\u00e9",',
     "lists": lambda i: "[1,2],",
     "objects": lambda i: f'{{"{i:x}":{{}}}},',
@@ -66,6 +67,7 @@ def headers(size: int) -> Iterator[tuple[str, str]]:
     for name, member in (
         ("keys", '"{:x}":0,'),
         ("texts by keys", '"{:x}":"",'),
+        ("keys of letters", '"\\u0041{:x}":0,'),
         ("escaped keys", '"\\u00e9{:x}":0,'),
         ("long keys", '"' + "x" * 90 + '{:x}":{{}},'),
     ):
