@@ -147,7 +147,8 @@ def test_weights_of_two_bits_are_stored_as_int2(recipe: str, tmp_path: Path) -> 
         assert np.array_equal(onnx.numpy_helper.to_array(tensor).astype(float), onnx.numpy_helper.to_array(wide[name]))
     images = made.preprocess.normalise(pixels)
     # fused, ONNX Runtime 1.32 makes a QLinearConv of int2 of a convolution, and then refuses it
-    assert np.array_equal(*(values_of(model, [], images, fuses=False)[0] for model in models))
+    first, second = (values_of(model, [], images, fuses=False)[0] for model in models)
+    assert np.array_equal(first, second)
     (tmp_path / "m.onnx").write_bytes(models[1].SerializeToString())
     with pytest.warns(CaptureWarning, match="the scales of 3 of 3 layers' weights are its own"):
         back = bw.quantize(tmp_path / "m.onnx", pixels, preprocess=made.preprocess)
