@@ -35,6 +35,8 @@ def compare_onnx(artifact: Path, model: Path, data: str, as_json: bool, **how: A
     print_pairs(
         [
             ("run by", found.runtime),
+            ("artifact run by", f"the engine, {found.isa}"),
+            ("threads", "all that this process may use" if found.threads is None else found.threads),
             ("images", f"{found.images:,} of {data}"),
             ("labels changed", f"{found.changed:,}, agreement {found.agreement_percent:.2f} %"),
             ("logits differ", f"by {found.largest_logit_difference:.3g} at most"),

@@ -49,6 +49,8 @@ class Beside:
         largest_logit_difference: over all images.
         layers: of the values that the ONNX model has by the artifact's names, on the first images.
         saturated: None where that was not asked for.
+        isa: the instruction set of the artifact's engine.
+        threads: of both; None: as many as they like.
     """
 
     runtime: str
@@ -57,6 +59,8 @@ class Beside:
     largest_logit_difference: float
     layers: tuple[LayerGap, ...]
     saturated: Saturated | None = None
+    isa: str = ""
+    threads: int | None = None
 
     @property
     def agreement_percent(self) -> float:
@@ -103,9 +107,9 @@ def beside(
         if ours.shape != theirs.shape:
             raise ModelError(f"{path}: expected logits of {list(ours.shape)}, found {list(theirs.shape)}")
         if saturating:
-            found = saturated_logits(artifact.graph, pixels)
-            lost += int((classes_of(ours) != classes_of(found)).sum())
-            gap = max(gap, float(np.abs(ours - found).max()))
+            rough = saturated_logits(artifact.graph, pixels)
+            lost += int((classes_of(ours) != classes_of(rough)).sum())
+            gap = max(gap, float(np.abs(ours - rough).max()))
         changed += int((classes_of(ours) != classes_of(theirs)).sum())
         images += len(ours)
         largest = max(largest, float(np.abs(ours - theirs).max()))
@@ -114,7 +118,10 @@ def beside(
         if images == count:
             break
     layers = () if first is None else tuple(_layers(artifact, engine, path, first, peer, threads))
-    return Beside(session.runtime, images, changed, largest, layers, Saturated(lost, gap) if saturating else None)
+    from bitwright import _native  # there, now that the engine is
+
+    saturated = Saturated(lost, gap) if saturating else None
+    return Beside(session.runtime, images, changed, largest, layers, saturated, _native.chosen_isa(), threads)
 
 
 def _layers(

@@ -1,6 +1,6 @@
 """`Draft`: an ONNX graph under construction, and every value of the artifact in the forms that ops want it in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,16 +21,19 @@ UINT8, FLOAT, INT32, INT64, BOOL = (
     TensorProto.BOOL,
 )
 
+INT4 = dict.fromkeys(("int4", "int3", "int2", "ternary"), TensorProto.INT4)
+INT2 = {**INT4, **dict.fromkeys(("int2", "ternary"), TensorProto.INT2)}
+
 
 class Draft:
     """Collects nodes and initializers.
 
     A value of codes is a uint8 tensor with the name of its node, `codes[name]`, or real numbers that were dequantized from it.
-    `images` is the tensor whose first axis is the batch.
+    `images` is the tensor whose first axis is the batch; `narrow` the type of weights of few bits, by their scheme.
     """
 
-    def __init__(self, graph: Graph, images: str) -> None:
-        self.graph, self.images = graph, images
+    def __init__(self, graph: Graph, images: str, narrow: Mapping[str, int] = INT4) -> None:
+        self.graph, self.images, self.narrow = graph, images, narrow
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
         self.codes: dict[str, str] = {}

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
 
 from bitwright.errors import GraphError
 from bitwright.export.draft import FLOAT, INT32, Array, Draft
@@ -48,13 +47,13 @@ def finish(d: Draft, node: Node, real: str) -> None:
 
 
 def weight_of(d: Draft, node: Node, weight: Array, scale: Array, axis: int) -> str:
-    """A weight of codes as real numbers, with one scale for each entry of an axis; int4 where its scheme has no more bits."""
+    """A weight of codes as real numbers, with one scale for each entry of an axis; of few bits as `narrow` says."""
     negative = scale < 0
     shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
     codes = np.where(negative.reshape(shape), -weight.astype(np.int16), weight).astype(np.int8)
     scale = np.abs(scale).astype(np.float32)
     codes, scale = np.where(scale.reshape(shape) > 0, codes, 0).astype(np.int8), np.where(scale > 0, scale, 1)
-    kind = TensorProto.INT4 if node.attrs["weights"] in ("int4", "int3", "int2", "ternary") else None
+    kind = d.narrow.get(node.attrs["weights"])
     stored = d.constant(codes, f"{node.name}.weight", kind)
     inputs = [stored, d.constant(scale.astype(np.float32), f"{node.name}.weight_scale")]
     return d.emit("DequantizeLinear", inputs, f"{node.name}.weight_real", axis=axis)

@@ -15,20 +15,21 @@ from onnx import ModelProto, helper
 from bitwright.artifact import Artifact
 from bitwright.errors import GraphError
 from bitwright.export import exact, ops
-from bitwright.export.draft import FLOAT, UINT8, Draft, infos
+from bitwright.export.draft import FLOAT, INT2, INT4, UINT8, Draft, infos
 from bitwright.graph import Graph
 from bitwright.images.preprocess import Preprocess
 
 Contract = Literal["pixels", "float"]
 Form = Literal["qdq", "exact"]
 FORMS = {"qdq": ops.OPS, "exact": exact.OPS}
-OPSET, NARROW_OPSET = 17, 21
-"""The opset of a model, and of one with weights of 4 bits or less."""
-IR_VERSION = {17: 8, 21: 10}
+OPSET = 17
+OPSETS: dict[int, int] = {onnx.TensorProto.INT4: 21, onnx.TensorProto.INT2: 25}
+"""The opset of a model, and the first with weights of these types."""
+IR_VERSION = {17: 8, 21: 10, 25: 13}
 PIXELS, IMAGES, LOGITS = "pixels", "images", "logits"
 
 
-def to_onnx(artifact: Artifact, takes: Contract = "pixels", form: Form = "qdq") -> ModelProto:
+def to_onnx(artifact: Artifact, takes: Contract = "pixels", form: Form = "qdq", int2: bool = False) -> ModelProto:
     """The model, checked by `onnx.checker`.
 
     Args:
@@ -36,6 +37,7 @@ def to_onnx(artifact: Artifact, takes: Contract = "pixels", form: Form = "qdq") 
         takes: `pixels`, uint8 [N, H, W, C] as the artifact's preprocessing makes them; `float`, what the float model takes,
             normalised float32 [N, C, H, W].
         form: `qdq`, or `exact`: the artifact's integers to the bit, but for norms and attention.
+        int2: whether weights of 2 bits and ternary ones are stored as INT2, of opset 25, which few runtimes read; else as INT4.
 
     Raises:
         GraphError: ONNX has no form for something in it; says what.
@@ -45,16 +47,16 @@ def to_onnx(artifact: Artifact, takes: Contract = "pixels", form: Form = "qdq") 
             f"the model reads its image as bits, by {artifact.preprocess.encoder}, which ONNX has no form for; "
             "quantize it with pixels as its input to export it"
         )
-    model = exported(artifact.graph, artifact.preprocess if takes == "float" else None, form)
+    model = exported(artifact.graph, artifact.preprocess if takes == "float" else None, form, int2)
     helper.set_model_props(model, _metadata(artifact, takes))
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def exported(graph: Graph, preprocess: Preprocess | None = None, form: Form = "qdq") -> ModelProto:
+def exported(graph: Graph, preprocess: Preprocess | None = None, form: Form = "qdq", int2: bool = False) -> ModelProto:
     """The model of an integer graph that reads pixels; or normalised images, where their preprocessing is given."""
     channels, height, width = graph.values[graph.input].shape
-    d = Draft(graph, PIXELS if preprocess is None else IMAGES)
+    d = Draft(graph, PIXELS if preprocess is None else IMAGES, INT2 if int2 else INT4)
     if preprocess is None:
         given = helper.make_tensor_value_info(PIXELS, UINT8, ["batch", height, width, channels])
         d.begin(PIXELS, d.emit("Transpose", [PIXELS], "planes", perm=[0, 3, 1, 2]))
@@ -67,7 +69,7 @@ def exported(graph: Graph, preprocess: Preprocess | None = None, form: Form = "q
     outputs = [d.emit("Identity", [d.real(value)], name) for name, value in names.items()]
     values = [graph.values[value] for value in names.values()]
     made = helper.make_graph(d.nodes, "bitwright", [given], infos(outputs, values), d.initializers)
-    opset = NARROW_OPSET if _needs_narrow(d) else OPSET
+    opset = max([OPSETS.get(tensor.data_type, OPSET) for tensor in d.initializers], default=OPSET)
     opsets = [helper.make_opsetid("", opset)]
     return helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION[opset], producer_name="bitwright")
 
@@ -80,10 +82,6 @@ def _pixels_of(d: Draft, preprocess: Preprocess) -> str:
     shifted = d.emit("Add", [scaled, d.constant(shift, "pixel_shift")], "shifted_images")
     one, zero = d.constant(np.array(1, np.float32), "one"), d.constant(np.array(0, np.uint8), "zero")
     return d.emit("QuantizeLinear", [shifted, one, zero], "planes")
-
-
-def _needs_narrow(d: Draft) -> bool:
-    return any(tensor.data_type == onnx.TensorProto.INT4 for tensor in d.initializers)
 
 
 def _metadata(artifact: Artifact, takes: Contract) -> dict[str, str]:

@@ -15,11 +15,13 @@ KINDS = {
     ir.DataType.INT8: (-128, 127),
     ir.DataType.UINT4: (0, 15),
     ir.DataType.INT4: (-8, 7),
+    ir.DataType.UINT2: (0, 3),
+    ir.DataType.INT2: (-2, 1),
     ir.DataType.UINT16: (0, 65535),
     ir.DataType.INT16: (-32768, 32767),
     ir.DataType.INT32: (-(2**31), 2**31 - 1),
 }
-SCHEMES = {255: "uint8", 15: "uint4"}
+SCHEMES = {255: "uint8", 15: "uint4", 3: "uint2"}
 MOVES = frozenset(
     ("Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice")
 ) | {"SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze", "GlobalMaxPool"}

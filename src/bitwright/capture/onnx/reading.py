@@ -36,6 +36,8 @@ _BITS: dict[int, int] = {
     TensorProto.UINT8: 8,
     TensorProto.INT4: 4,
     TensorProto.UINT4: 4,
+    TensorProto.INT2: 2,
+    TensorProto.UINT2: 2,
     TensorProto.INT16: 16,
     TensorProto.UINT16: 16,
     TensorProto.INT32: 32,
@@ -184,7 +186,7 @@ def _check_tensor(tensor: TensorProto, file: Path) -> int:
             raise ModelError(f"{name}: expected {expected} bytes for {list(tensor.dims)}, found {len(tensor.raw_data)}")
         return expected
     found = max(len(getattr(tensor, field)) for field in _FIELDS)
-    if found != (expected if bits == 4 else math.prod(tensor.dims)):
+    if found != (expected if bits < 8 else math.prod(tensor.dims)):
         raise ModelError(f"{name}: expected {math.prod(tensor.dims)} numbers for {list(tensor.dims)}, found {found}")
     return expected
 
