@@ -1,8 +1,8 @@
 """A recipe: plain data that says which layers get which schemes, and which algorithms choose the numbers.
 
 Short form: `w4a8` is int4 weights and uint8 activations. Below 8 bits it leaves the first and the last layer's weights,
-and the codes that the last layer reads, at 8 bits, as the literature does, and `adaround` rounds
-the weights. `w1` is `binary` weights, `wt` `ternary` ones.
+and the codes that the last layer reads, at 8 bits, as the literature does, as well as what nothing multiplies (norms or
+functions of one number alone read it), and `adaround` rounds the weights. `w1` is `binary` weights, `wt` `ternary` ones.
 With those, and with `a1`, activations stay uint8 (residual paths, too) and convolutions and linear layers read fewer bits:
 `w1a2` reads uint2, `w1a1` reads `bit` {0, 1} behind a relu and `binary` {-1, +1} where a value may be negative.
 A recipe file says anything else:
