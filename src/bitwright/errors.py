@@ -13,6 +13,7 @@ BitwrightError
 ├── CalibrationError       ranges are missing or not finite
 ├── TrainingError          training cannot start, go on or be resumed
 ├── ArtifactError          a file is damaged, foreign or inconsistent
+│   └── AnotherKindError   a sound file of another kind, where an artifact was expected
 ├── BudgetError            no model that was tried keeps the accuracy asked for
 ├── AuditError             an audit was asked for something that there is not
 ├── GateError              a file of gates is malformed
