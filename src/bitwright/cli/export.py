@@ -34,7 +34,9 @@ TWO_BITS = ("int2", "ternary")
     help="qdq, which other tools read; or exact: integer ops that give the artifact's own integers.",
 )
 @click.option(
-    "--int2", is_flag=True, help="Store weights of 2 bits as INT2 in place of INT4: smaller, read by few runtimes."
+    "--int2",
+    is_flag=True,
+    help="Store weights of 2 bits as INT2 in place of INT4: smaller, and refused by ONNX Runtime 1.32.",
 )
 @click.option(
     "--twin",

@@ -37,7 +37,8 @@ def to_onnx(artifact: Artifact, takes: Contract = "pixels", form: Form = "qdq", 
         takes: `pixels`, uint8 [N, H, W, C] as the artifact's preprocessing makes them; `float`, what the float model takes,
             normalised float32 [N, C, H, W].
         form: `qdq`, or `exact`: the artifact's integers to the bit, but for norms and attention.
-        int2: whether weights of 2 bits and ternary ones are stored as INT2, of opset 25, which few runtimes read; else as INT4.
+        int2: whether weights of 2 bits and ternary ones are stored as INT2, of opset 25, which ONNX Runtime 1.32 and OpenVINO
+            2026.4 refuse; else as INT4.
 
     Raises:
         GraphError: ONNX has no form for something in it; says what.
