@@ -153,10 +153,17 @@ template <class Product>
 void run_panel(const IgemmParams& p, const PackedIgemm& packed, const Epilogue256& epilogue, const PixelBlock& block,
                const IgemmPiece& piece) {
   constexpr Tiles kTiles = tiles_of<Product>();
-  Operands t = {block.x, block.second, block.out, block.too_much, block.runs, block.run_count};
-  t.weights = packed.panel(piece.group, piece.first_panel), t.pixels = block.count;
-  t.channel = piece.group * packed.outs + piece.first_panel * kPanel;
-  t.count = lanes_to_store(p, packed, piece, t.channel);
+  int channel = piece.group * packed.outs + piece.first_panel * kPanel;
+  const Operands t = {block.x,
+                      block.second,
+                      block.out,
+                      block.too_much,
+                      block.runs,
+                      block.run_count,
+                      packed.panel(piece.group, piece.first_panel),
+                      block.count,
+                      channel,
+                      lanes_to_store(p, packed, piece, channel)};
   bool half = piece.last_panel == packed.panels && (packed.outs - 1) % kPanel < kPanel / 2;
   int left = kTiles.by[half][Product::kPixels - 1](p, epilogue, t, 0);
   if (left < block.count) kTiles.by[half][block.count - left - 1](p, epilogue, t, left);
