@@ -26,9 +26,6 @@ struct Widened {
 };
 
 struct Pairs {
-  static constexpr bool kWidens = true, kInTwos = false, kCountsTooMuch = false;
-  static constexpr int kPixels = kMostPixels;
-  static constexpr int kPanels = 8;
   static constexpr int kQuadBytes = 8 * kPanel;
 
   template <bool kHalf, int kPixels>
