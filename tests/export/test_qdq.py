@@ -205,4 +205,4 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["compare", paths[0], paths[1]]) == 2
     assert main(["export", paths[0], "-o", str(tmp_path / "m.txt")]) == 2
     assert main(["compare", paths[0], paths[1], "--data", paths[2]]) == 0
-    assert "labels changed  0, agreement 100.00 %" in capsys.readouterr().out
+    assert "labels changed 0, agreement 100.00 %" in " ".join(capsys.readouterr().out.split())
