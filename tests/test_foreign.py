@@ -85,5 +85,5 @@ def test_every_command_says_so(
     (tmp_path / "good.pt").write_bytes(zipped("good/data.pkl"))
     (tmp_path / "a.png").write_bytes(picture())
     more = ["a.png"] if command == ["classify"] else []
-    assert main([*command, "good.pt", *more]) == 1
+    assert main([*command, "good.pt", *more]) == 2
     assert "good.pt: a checkpoint of PyTorch" in capsys.readouterr().err

@@ -23,7 +23,7 @@ def schemes(made: Artifact) -> dict[str, tuple[str | None, str]]:
 
 def test_short_forms_keep_the_ends_at_eight_bits() -> None:
     found = schemes(make(IMAGES[:3], recipe="w3a4"))
-    assert found["0"] == ("int8", "uint4")
+    assert found["0"] == ("int8", "uint8")  # nothing multiplies it: a function of one number comes next
     assert found["2"] == found["5"] == ("int3", "uint4")
     assert found["8"] == (None, "uint8")
     assert found["10"] == ("int8", "float32")
@@ -39,7 +39,7 @@ def test_a_recipe_for_each_layer() -> None:
     )
     found = schemes(make(IMAGES[:3], recipe=recipe))
     assert [found[name] for name in ("0", "1", "2", "5", "8", "10")] == [
-        ("int5", "uint7"),
+        ("int5", "uint8"),
         (None, "uint7"),
         ("int2", "uint5"),
         ("int6", "uint5"),

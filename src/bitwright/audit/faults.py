@@ -4,7 +4,7 @@ A fault is something that neither the recipe nor a correction explains. Besides,
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -46,7 +46,7 @@ def layer_faults(layers: tuple[LayerAudit, ...], other_pixels: bool = False) -> 
         return [other]
     usual = _usual_bits(layers)
     middle = median([layer.enters[1] for layer in layers])
-    faults = [(layer.enters[1], fault) for layer in layers if (fault := _fault(layer, layers[0], usual, middle))]
+    faults = [(layer.enters[1], fault) for layer in layers if (fault := _fault(layer, layers, usual, middle))]
     faults.sort(key=lambda pair: pair[0])
     if other_pixels:
         faults = [(left, fault) for left, fault in faults if fault.kind not in OF_RANGES]
@@ -56,12 +56,12 @@ def layer_faults(layers: tuple[LayerAudit, ...], other_pixels: bool = False) -> 
     return [fault for _, fault in faults] + [_noisy(layer) for layer in rest[:WORST]]
 
 
-def _fault(layer: LayerAudit, first: LayerAudit, usual: Counter[str], middle: float) -> Fault | None:
-    where = "the first layer, " if layer is first else ""
+def _fault(layer: LayerAudit, layers: Sequence[LayerAudit], usual: Counter[str], middle: float) -> Fault | None:
+    where = "the first layer, " if layer is layers[0] else ""
     for kind, check in CHECKS.items():
         if (text := check(layer)) is not None:
             return Fault(kind, layer.name, f"{where}{layer.name}: {text}")
-    return _few_bits(layer, usual, middle)
+    return _few_bits(layer, layers, usual, middle)
 
 
 def _another_model(layers: tuple[LayerAudit, ...]) -> Fault | None:
@@ -162,10 +162,11 @@ CHECKS: dict[str, Callable[[LayerAudit], str | None]] = {
 """The kinds of faults of a layer's numbers, causes before what they bring about; each says what is wrong, or None."""
 
 
-def _few_bits(layer: LayerAudit, usual: Counter[str], middle: float) -> Fault | None:
+def _few_bits(layer: LayerAudit, layers: Sequence[LayerAudit], usual: Counter[str], middle: float) -> Fault | None:
     """The fault of a layer that, unlike most, has few bits and is much worse for it."""
     made_by, left = layer.enters
-    if left > middle - STANDS_OUT_DB:
+    as_bad = sum(other.enters[1] <= middle - STANDS_OUT_DB for other in layers)
+    if left > middle - STANDS_OUT_DB or 3 * as_bad > len(layers):
         return None
     of_weights = None if layer.weight is None else layer.weight.scheme
     for part, scheme, what in (("weights", of_weights, "weights"), ("rounding", layer.scheme, "codes")):

@@ -18,7 +18,11 @@ REFUSED = {
     "PRelu": "a slope for each number",
     "Pow": "an exponent for each number",
     "MeanVarianceNormalization": "over the batch",
-    **{f"Reduce{name}": "over the batch" for name in ("L1", "L2", "Max", "Mean", "Min", "Sum", "SumSquare")},
+    **{
+        f"Reduce{name}": "over the batch"
+        for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum")
+    },
+    "ReduceSumSquare": "over the batch",
     "Resize": "a part of the image, what keeps its aspect ratio",
     "ScatterElements": "positions that differ, reductions",
     "ScatterND": "positions of several axes, reductions",
